@@ -1,0 +1,45 @@
+//! Every bound of the program, as a named constant with its unit last in the name.
+//!
+//! Owns the numbers and nothing else; neighbours are checked against each other at compile time.
+
+/// Provided receive buffers of a shard's sockets: size of one, bytes.
+pub const RECV_BUFFER_BYTES: usize = 8 * 1024;
+/// Provided receive buffers of a shard's sockets: how many. A power of two (io_uring_register_buf_ring(3)).
+pub const RECV_BUFFERS: u16 = 512;
+/// Bytes that arrive for a connection while its task is busy are kept up to here; then the kernel is told to stop receiving.
+pub const BACKLOG_BYTES_MAX: usize = 64 * 1024;
+
+/// Submission queue entries of a shard's ring.
+pub const RING_ENTRIES: u32 = 1024;
+/// Completion queue entries of a shard's ring.
+pub const RING_COMPLETIONS: u32 = 8 * 1024;
+
+/// Request head: request line and fields together, bytes. Over it: 431.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Request target, bytes. Over it: 414.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Fields of a request head. Over it: 431.
+pub const FIELDS_MAX: usize = 100;
+/// One field line (name, colon, value), bytes. Over it: 431.
+pub const FIELD_LINE_BYTES_MAX: usize = 16 * 1024;
+/// One chunk-size line with its extensions, bytes. Over it: 400.
+pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
+/// The trailer section of a chunked body, bytes. Over it: 431.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+
+/// One message between a shard and a worker, bytes (either direction).
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// A request body up to here rides along in the message; a larger one is spooled.
+pub const INLINE_BODY_BYTES_MAX: usize = 16 * 1024;
+/// A spooled body up to here stays in a memfd; a larger one goes to a file.
+pub const MEMFD_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Body bytes of one response that a worker may have sent and the shard not yet passed on.
+pub const RESPONSE_WINDOW_BYTES: usize = 256 * 1024;
+/// One credit: the body bytes that one byte in a credit pipe stands for.
+pub const CREDIT_BYTES: usize = 64 * 1024;
+/// Provided buffers for worker replies: how many. A power of two.
+pub const REPLY_BUFFERS: u16 = 64;
+
+const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
+const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);

@@ -1,0 +1,24 @@
+//! maitred: HTTP front, WSGI workers and process supervision in one program.
+//!
+//! The modules stand in layer order; each imports only from layers above it in this list (`tests/tidy.rs` checks that).
+#![deny(unsafe_code, clippy::undocumented_unsafe_blocks)]
+#![warn(missing_docs)]
+
+// L0: bounds, clock, mail; system calls behind safe functions
+pub mod base;
+pub mod sys;
+// L1: each knows nothing of the others
+pub mod config;
+pub mod http;
+pub mod observe;
+pub mod ring;
+// L2
+pub mod route;
+// L3: handlers
+pub mod static_files;
+pub mod wsgi;
+// L4: where handlers meet
+pub mod shard;
+pub mod supervise;
+// L5
+pub mod cli;

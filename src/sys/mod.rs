@@ -1,0 +1,2 @@
+//! (to be written)
+#![allow(unsafe_code)]
