@@ -8,6 +8,8 @@ pub const RECV_BUFFER_BYTES: usize = 8 * 1024;
 pub const RECV_BUFFERS: u16 = 512;
 /// Bytes that arrive for a connection while its task is busy are kept up to here; then the kernel is told to stop receiving.
 pub const BACKLOG_BYTES_MAX: usize = 64 * 1024;
+/// Provided buffers that may wait for one connection's task at once; more is copied aside.
+pub const CHUNKS_WAITING_MAX: usize = 8;
 
 /// Submission queue entries of a shard's ring.
 pub const RING_ENTRIES: u32 = 1024;
@@ -43,3 +45,4 @@ pub const REPLY_BUFFERS: u16 = 64;
 const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
+const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4 <= RECV_BUFFERS as usize);

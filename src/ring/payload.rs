@@ -1,0 +1,77 @@
+//! Bytes on their way out, in whatever memory they already are.
+//!
+//! Owns or shares the memory until the kernel has taken the bytes, so that nothing is copied to be sent.
+
+use std::ops::{Deref, Range};
+use std::rc::Rc;
+
+use super::buffers::Chunk;
+
+/// Bytes to be sent. Cheap to make from what is at hand; cheap to shorten.
+#[derive(Debug)]
+pub enum Payload {
+    /// Bytes of the program itself.
+    Static(&'static [u8]),
+    /// Bytes made for this send.
+    Owned(Vec<u8>, Range<usize>),
+    /// Bytes shared with a cache.
+    Shared(Rc<Vec<u8>>, Range<usize>),
+    /// Bytes as they were received.
+    Received(Chunk),
+}
+
+impl Payload {
+    /// No bytes.
+    pub const EMPTY: Payload = Payload::Static(&[]);
+
+    /// Drops the first `count` bytes.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len(), "advance stays inside the payload");
+        match self {
+            Payload::Static(bytes) => *bytes = &bytes[count..],
+            Payload::Owned(_, range) | Payload::Shared(_, range) => range.start += count,
+            Payload::Received(chunk) => chunk.advance(count),
+        }
+    }
+
+    /// The same bytes, but not in a provided buffer that others wait for.
+    pub fn into_owned(self) -> Payload {
+        match self {
+            Payload::Received(chunk) => Payload::Received(chunk.into_owned()),
+            other => other,
+        }
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Payload::Static(bytes) => bytes,
+            Payload::Owned(bytes, range) => &bytes[range.clone()],
+            Payload::Shared(bytes, range) => &bytes[range.clone()],
+            Payload::Received(chunk) => chunk,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Payload {
+        let all = 0..bytes.len();
+        Payload::Owned(bytes, all)
+    }
+}
+
+impl From<Rc<Vec<u8>>> for Payload {
+    fn from(bytes: Rc<Vec<u8>>) -> Payload {
+        let all = 0..bytes.len();
+        Payload::Shared(bytes, all)
+    }
+}
+
+impl From<Chunk> for Payload {
+    fn from(chunk: Chunk) -> Payload {
+        Payload::Received(chunk)
+    }
+}

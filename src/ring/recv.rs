@@ -1,0 +1,153 @@
+//! Multishot receive into provided buffers.
+//!
+//! Owns what arrived and was not taken yet. While somebody waits for it, it stays in its provided buffers; what arrives while
+//! nobody does is copied aside, so that a busy connection holds no provided buffer, and past a bound the kernel is told to
+//! stop, so that the peer feels TCP's backpressure.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::Descriptor;
+use super::buffers::{BufferGroup, Chunk};
+use super::core::{self, Core, End, Ring, Slot, Stream};
+use crate::base::bounds::{BACKLOG_BYTES_MAX, CHUNKS_WAITING_MAX};
+
+/// Received and not taken yet, in this order: `chunks`, then `backlog`.
+pub(super) struct Queue {
+    pub group: Rc<BufferGroup>,
+    chunks: VecDeque<Chunk>,
+    backlog: Vec<u8>,
+}
+
+impl Queue {
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.backlog.is_empty()
+    }
+
+    pub fn is_over_bound(&self) -> bool {
+        self.backlog.len() >= BACKLOG_BYTES_MAX
+    }
+
+    /// Records `len` received bytes; `true` for the end of the stream.
+    pub fn push(&mut self, len: usize, buffer: Option<u16>, waiting: bool) -> bool {
+        // Dropping the chunk gives its buffer back, also the unused one of an end of stream.
+        let chunk = buffer.map(|buffer| self.group.take(buffer, len));
+        let Some(chunk) = chunk.filter(|_| len > 0) else { return true };
+        let in_place = (waiting || !self.chunks.is_empty())
+            && self.backlog.is_empty()
+            && self.chunks.len() < CHUNKS_WAITING_MAX;
+        if in_place {
+            self.chunks.push_back(chunk);
+        } else {
+            self.backlog.extend_from_slice(&chunk);
+        }
+        false
+    }
+
+    fn pop(&mut self) -> Option<Chunk> {
+        self.chunks
+            .pop_front()
+            .or_else(|| (!self.backlog.is_empty()).then(|| Chunk::from(std::mem::take(&mut self.backlog))))
+    }
+
+    /// Moves what lies in provided buffers to memory of its own.
+    fn settle(&mut self) {
+        if !self.chunks.is_empty() {
+            let mut all: Vec<u8> = Vec::new();
+            for chunk in self.chunks.drain(..) {
+                all.extend_from_slice(&chunk);
+            }
+            all.append(&mut self.backlog);
+            self.backlog = all;
+        }
+    }
+}
+
+/// The bytes that arrive on one socket.
+pub struct RecvStream {
+    core: Rc<Core>,
+    key: usize,
+}
+
+impl Ring {
+    /// Receives from `socket` into buffers of `group` until the stream is dropped.
+    pub fn recv(&self, socket: &Descriptor, group: &Rc<BufferGroup>) -> RecvStream {
+        let queue = Queue { group: group.clone(), chunks: VecDeque::new(), backlog: Vec::new() };
+        let stream = Stream::new(socket.clone(), core::Queue::Recv(queue));
+        let key = self.core.slots.borrow_mut().insert(Slot::Stream(stream));
+        RecvStream { core: self.core.clone(), key }
+    }
+}
+
+impl RecvStream {
+    /// The next bytes; `None` at the end of the stream, again and again.
+    ///
+    /// # Errors
+    /// As recv(2): `ECONNRESET` and its like; `ECANCELED` when the ring closes. An error is repeated.
+    pub async fn next(&mut self) -> io::Result<Option<Chunk>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`RecvStream::next`], for callers that wait for several things at once.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+        let mut slots = self.core.slots.borrow_mut();
+        let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
+        let core::Queue::Recv(queue) = &mut stream.queue else { unreachable!("a receive slot") };
+        if let Some(chunk) = queue.pop() {
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        match stream.end {
+            Some(End::Eof) => return Poll::Ready(Ok(None)),
+            Some(End::Error(code)) => return Poll::Ready(Err(io::Error::from_raw_os_error(code))),
+            None if self.core.closing.get() => return Poll::Ready(Err(io::Error::from_raw_os_error(libc::ECANCELED))),
+            None => {}
+        }
+        match &mut stream.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
+        if !stream.armed && !stream.starved {
+            let sqe = stream.arm();
+            drop(slots);
+            self.core.push(sqe, self.key as u64);
+        }
+        Poll::Pending
+    }
+
+    /// Stops waiting without dropping the stream: what has arrived moves out of provided buffers, and so will what comes.
+    pub fn set_aside(&mut self) {
+        let mut slots = self.core.slots.borrow_mut();
+        let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
+        stream.waker = None;
+        let core::Queue::Recv(queue) = &mut stream.queue else { unreachable!("a receive slot") };
+        queue.settle();
+    }
+
+    /// Whether the peer has closed or broken the connection and nothing is left to read.
+    pub fn has_ended(&self) -> bool {
+        let slots = self.core.slots.borrow();
+        let Some(Slot::Stream(stream)) = slots.get(self.key) else { unreachable!("slot of a live handle") };
+        let core::Queue::Recv(queue) = &stream.queue else { unreachable!("a receive slot") };
+        queue.is_empty() && stream.end.is_some()
+    }
+
+    /// Waits for the peer to close or break the connection while its data is left alone. Pending forever if it does not.
+    pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slots = self.core.slots.borrow_mut();
+        let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
+        if stream.end.is_some() {
+            return Poll::Ready(());
+        }
+        stream.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for RecvStream {
+    fn drop(&mut self) {
+        core::release_stream(&self.core, self.key);
+    }
+}
