@@ -1,0 +1,169 @@
+//! Listen addresses as they are written in the config file and after `--bind`.
+//!
+//! Never resolves names: a listener's address is known before anything is asked of the network.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Port of an address that names none, as in gunicorn.
+const PORT_DEFAULT: u16 = 8000;
+
+/// One address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// TCP. Port 0 lets the kernel choose.
+    Tcp(SocketAddr),
+    /// A Unix stream socket at this absolute path, at most 107 bytes (unix(7)).
+    Unix(PathBuf),
+}
+
+/// Longest path of a Unix socket, bytes: `sun_path` less its closing NUL (unix(7)).
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
+impl Listen {
+    /// Reads `ADDRESS:PORT`, `ADDRESS`, `[IPV6]:PORT`, `:PORT`, `PORT`, `localhost…`, `*…` or `unix:PATH`.
+    /// A relative `PATH` starts at `base`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with `text`.
+    pub fn parse(text: &str, base: &Path) -> Result<Listen, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return unix(path, base);
+        }
+        let text = text.strip_prefix("tcp://").unwrap_or(text);
+        let (host, port) = split(text)?;
+        let ip = match host {
+            "" | "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            _ => host.parse().map_err(|_| {
+                format!("\"{host}\" is not an IP address; write for example \"127.0.0.1:8000\"")
+            })?,
+        };
+        if port == 443 {
+            return Err(
+                "port 443 is for TLS, which this version does not speak; choose another port"
+                    .to_owned(),
+            );
+        }
+        Ok(Listen::Tcp(SocketAddr::new(ip, port)))
+    }
+}
+
+/// Host and port of `text`; the host of `[::1]:80` comes without its brackets.
+fn split(text: &str) -> Result<(&str, u16), String> {
+    if text.is_empty() {
+        return Err("an address must not be empty".to_owned());
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(("", port(text)?));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest
+            .split_once(']')
+            .ok_or_else(|| format!("\"{text}\" lacks the closing \"]\""))?;
+        return match rest.strip_prefix(':') {
+            Some(digits) => Ok((host, port(digits)?)),
+            None if rest.is_empty() => Ok((host, PORT_DEFAULT)),
+            None => Err(format!(
+                "\"{text}\" has something other than \":PORT\" after \"]\""
+            )),
+        };
+    }
+    match text.split_once(':') {
+        Some((_, rest)) if rest.contains(':') => Err(format!(
+            "\"{text}\" must have its IPv6 address in brackets, as in \"[::1]:8000\""
+        )),
+        Some((host, digits)) => Ok((host, port(digits)?)),
+        None => Ok((text, PORT_DEFAULT)),
+    }
+}
+
+fn port(digits: &str) -> Result<u16, String> {
+    let wrong = || format!("\"{digits}\" is not a port number (0 to 65535)");
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        digits.parse().map_err(|_| wrong())
+    } else {
+        Err(wrong())
+    }
+}
+
+/// `unix:PATH` and `unix://PATH`, both of which gunicorn takes.
+fn unix(path: &str, base: &Path) -> Result<Listen, String> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.contains('\0') {
+        return Err("\"unix:\" must be followed by the path of a socket".to_owned());
+    }
+    let path = base.join(path);
+    if path.as_os_str().len() > UNIX_PATH_BYTES_MAX {
+        return Err(format!(
+            "{} is longer than the {UNIX_PATH_BYTES_MAX} bytes of a socket's path",
+            path.display()
+        ));
+    }
+    Ok(Listen::Unix(path))
+}
+
+impl fmt::Display for Listen {
+    /// As a person would type it into a browser or a proxy's config: `http://127.0.0.1:8000`, `unix:/run/site.sock`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Tcp(address) => write!(f, "http://{address}"),
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<String, String> {
+        Listen::parse(text, Path::new("/base")).map(|listen| listen.to_string())
+    }
+
+    #[test]
+    fn every_spelling_is_understood() {
+        for (text, expected) in [
+            ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("127.0.0.1", "http://127.0.0.1:8000"),
+            ("0.0.0.0:0", "http://0.0.0.0:0"),
+            (":8080", "http://0.0.0.0:8080"),
+            ("8080", "http://0.0.0.0:8080"),
+            ("*:80", "http://0.0.0.0:80"),
+            ("localhost:80", "http://127.0.0.1:80"),
+            ("tcp://10.0.0.1:81", "http://10.0.0.1:81"),
+            ("[::1]:8000", "http://[::1]:8000"),
+            ("[::]", "http://[::]:8000"),
+            ("unix:/run/a.sock", "unix:/run/a.sock"),
+            ("unix:///run/a.sock", "unix:/run/a.sock"),
+            ("unix:a.sock", "unix:/base/a.sock"),
+        ] {
+            assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_address_is_refused() {
+        let long = format!("unix:/{}", "x".repeat(UNIX_PATH_BYTES_MAX));
+        for text in [
+            "",
+            "example.com:80",
+            "1.2.3.4:",
+            "1.2.3.4:+80",
+            "1.2.3.4:65536",
+            "99999",
+            "::1",
+            "[::1",
+            "[::1]80",
+            "[1.2:80",
+            "unix:",
+            "unix:a\0b",
+            "0.0.0.0:443",
+            "1.2.3:80",
+            &long,
+        ] {
+            assert!(parse(text).is_err(), "{text:?} was taken");
+        }
+    }
+}
