@@ -1,0 +1,60 @@
+//! Accepting connections, and letting each live in a task of its own.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::panic::contained;
+use super::state::{Entry, Phase, Shard};
+use crate::ring::Descriptor;
+
+/// How long to wait before accepting again when descriptors or connections have run out.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts on `listener` until the task is dropped.
+pub(super) async fn accept(shard: Rc<Shard>, listener: Descriptor) {
+    let mut incoming = shard.ring.accept(&listener);
+    let mut exhausted = false;
+    loop {
+        while shard.connections.borrow().len() >= shard.connections_max {
+            // Connections wait in the kernel's queue meanwhile; the kernel stops accepting on our behalf.
+            drop(incoming);
+            tracing::warn!(shard = shard.number, connections = shard.connections_max, "all connections are in use");
+            shard.ring.sleep(PAUSE).await;
+            incoming = shard.ring.accept(&listener);
+        }
+        match incoming.next().await {
+            Ok(socket) => {
+                exhausted = false;
+                begin(&shard, Rc::new(socket)).detach();
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return,
+            Err(error) => {
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: said once, tried again until it has passed.
+                if !std::mem::replace(&mut exhausted, true) {
+                    tracing::error!(shard = shard.number, %error, "cannot accept connections");
+                }
+                shard.ring.sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn begin(shard: &Rc<Shard>, socket: Descriptor) -> glommio::Task<()> {
+    let key = shard.connections.borrow_mut().insert(Entry { socket: socket.clone(), phase: Phase::Idle });
+    shard.metrics.borrow_mut().connection();
+    glommio::spawn_local(live(shard.clone(), socket, key))
+}
+
+fn live(shard: Rc<Shard>, socket: Descriptor, key: usize) -> impl Future<Output = ()> {
+    async move {
+        let mut connection = Connection::new(&shard, socket, key);
+        if let Err(panic) = contained(connection.run()).await {
+            shard.metrics.borrow_mut().panics += 1;
+            tracing::error!(shard = shard.number, panic, "a connection's task panicked; the connection is closed");
+        }
+        drop(connection);
+        shard.connections.borrow_mut().remove(key);
+    }
+}

@@ -1,0 +1,306 @@
+//! One connection: requests come in one after the other, each is handed to whoever answers it (RFC 9112 §9).
+//!
+//! Owns the socket, what has arrived on it and the order of responses. Straight-line code: a request is decided on as soon as
+//! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::net::Shutdown;
+
+use super::answer::Facts;
+use super::body::{Body, BodyError};
+use super::input::Input;
+use super::output::{Gone, Output};
+use super::peer::Peer;
+use super::site::Handler;
+use super::state::{Phase, Shard};
+use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
+use crate::base::clock::Monotonic;
+use crate::http::head::{self, Head, Parse};
+use crate::http::{BodyFraming, Method, Reject, Version, response};
+use crate::ring::{Chunk, Deadline, Descriptor, Payload, RecvStream, within};
+use crate::route::RouteId;
+use crate::wsgi::pool::Call;
+
+/// The receiving half: what arrives, and how long it may take.
+pub(super) struct Receiving {
+    pub recv: RecvStream,
+    pub input: Input,
+    deadline: Deadline,
+    body_timeout: Duration,
+}
+
+impl Receiving {
+    /// Waits for more of a body.
+    pub async fn more_body(&mut self) -> Result<(), BodyError> {
+        self.deadline.set(self.body_timeout);
+        match within(&self.deadline, self.recv.next()).await {
+            Ok(Ok(Some(chunk))) => {
+                self.input.push(chunk);
+                Ok(())
+            }
+            Ok(Ok(None) | Err(_)) => Err(BodyError::Gone),
+            Err(_) => Err(BodyError::Refused(Reject::BodyTimeout)),
+        }
+    }
+}
+
+/// One client's connection.
+pub(super) struct Connection {
+    pub shard: Rc<Shard>,
+    pub receiving: Receiving,
+    pub output: Output,
+    /// Its place among the shard's connections.
+    key: usize,
+    peer: Option<Box<Peer>>,
+    requests: u32,
+    /// Bytes of a partial head that were parsed in vain.
+    seen: usize,
+}
+
+/// How a connection goes on after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// With the next request.
+    Request,
+    /// With its end, after what was sent has arrived.
+    Close,
+}
+
+/// What a complete head, or the want of one, calls for.
+enum Step {
+    /// More bytes.
+    More,
+    /// A response that is ready.
+    Ready(Rc<Vec<u8>>),
+    /// A call that a worker has to answer.
+    Call(Call, Facts),
+    /// Work that waits: the head in memory of its own, and the route.
+    Work(Vec<u8>, Option<RouteId>, Facts),
+    Refuse(Reject),
+}
+
+impl Connection {
+    pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize) -> Connection {
+        let receiving = Receiving {
+            recv: shard.ring.recv(&socket, &shard.receive),
+            input: Input::default(),
+            deadline: shard.ring.deadline(),
+            body_timeout: shard.timeouts.body,
+        };
+        let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
+        Connection { shard: shard.clone(), receiving, output, key, peer: None, requests: 0, seen: 0 }
+    }
+
+    /// Serves the connection to its end.
+    pub async fn run(&mut self) -> Result<(), Gone> {
+        loop {
+            let next = match self.step() {
+                Step::More => {
+                    if !self.more_head().await? {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Step::Ready(bytes) => {
+                    self.output.send(Payload::from(bytes)).await?;
+                    Next::Request
+                }
+                Step::Call(call, facts) => {
+                    self.receiving.input.settle();
+                    self.receiving.recv.set_aside();
+                    Box::pin(self.answer_call(call, facts)).await?
+                }
+                Step::Work(head, route, facts) => {
+                    self.receiving.input.settle();
+                    Box::pin(self.work(head, route, facts)).await?
+                }
+                Step::Refuse(reject) => {
+                    self.refuse(reject).await?;
+                    Next::Close
+                }
+            };
+            self.requests += 1;
+            if next == Next::Close || self.shard.draining.get() {
+                self.output.settle().await?;
+                return self.linger().await;
+            }
+            self.set_phase(Phase::Idle);
+        }
+    }
+
+    /// Decides on what has arrived so far, without waiting.
+    fn step(&mut self) -> Step {
+        let bytes = self.receiving.input.bytes();
+        if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen)) {
+            self.seen = bytes.len();
+            return Step::More;
+        }
+        let (head, len) = match head::parse(bytes) {
+            Ok(Parse::Complete { head, len }) => (head, len),
+            Ok(Parse::Partial) => {
+                self.seen = bytes.len();
+                return Step::More;
+            }
+            Err(reject) => return Step::Refuse(reject),
+        };
+        let facts = Facts {
+            method: head.method,
+            version: head.version,
+            keep_alive: head.keep_alive && !self.shard.draining.get(),
+            started: Monotonic::now(),
+        };
+        let step = self.decide(&head, len, facts);
+        self.seen = 0;
+        self.receiving.input.consume(len);
+        self.set_phase(Phase::Busy);
+        step
+    }
+
+    fn decide(&self, head: &Head<'_>, len: usize, facts: Facts) -> Step {
+        let Some(target) = head.target.path_query() else {
+            // CONNECT makes tunnels, which this server does not; `*` asks about the server as a whole.
+            return match head.method {
+                Method::Connect => Step::Refuse(Reject::MethodUnknown),
+                _ => Step::Work(self.receiving.input.bytes()[..len].to_vec(), None, facts),
+            };
+        };
+        let site = self.shard.site.borrow();
+        let host = head.authority.map(|authority| authority.host.as_bytes());
+        let route = site.route(host, target.path);
+        if head.framing == BodyFraming::None
+            && let Some(route) = route
+        {
+            match site.handler(route) {
+                Handler::Static(root, prefix)
+                    if facts.method == Method::Get
+                        && facts.keep_alive
+                        && facts.version == Version::Http11
+                        && !head.conditional =>
+                {
+                    let now_ms = self.shard.ring.now_ms();
+                    let (second, date) = self.shard.date();
+                    if let Some(bytes) = self.shard.statics.hot(root, target.path, *prefix, now_ms, second, &date) {
+                        self.shard.metrics.borrow_mut().request(200, facts.started);
+                        return Step::Ready(bytes);
+                    }
+                }
+                Handler::App => return self.call(head, facts),
+                Handler::Static(..) => {}
+            }
+        }
+        Step::Work(self.receiving.input.bytes()[..len].to_vec(), route, facts)
+    }
+
+    /// A request without a body goes to the pool as soon as its head is there.
+    fn call(&self, head: &Head<'_>, facts: Facts) -> Step {
+        // The addresses are looked up with the first request that has to wait for an application anyway.
+        let Some(peer) = &self.peer else {
+            let len = self.receiving.input.bytes().len();
+            return Step::Work(self.receiving.input.bytes()[..len].to_vec(), None, facts);
+        };
+        match self.encode_call(head, peer, None) {
+            Ok(call) => Step::Call(call, facts),
+            Err(reject) => Step::Refuse(reject),
+        }
+    }
+
+    /// A request whose answer takes more than one look.
+    async fn work(&mut self, bytes: Vec<u8>, route: Option<RouteId>, facts: Facts) -> Result<Next, Gone> {
+        let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else { unreachable!("these bytes were parsed before") };
+        let site = self.shard.site.borrow().clone();
+        let Some(route) = route else {
+            return match head.target.path_query() {
+                Some(_) => self.not_found(&head, facts).await,
+                None => self.options(&head, facts).await,
+            };
+        };
+        match site.handler(route) {
+            Handler::App => self.application(&head, site.max_body(route), facts).await,
+            Handler::Static(root, prefix) => {
+                let root = root.clone();
+                self.static_file(&head, &root, *prefix, facts).await
+            }
+        }
+    }
+
+    /// The addresses of both ends.
+    pub fn peer(&mut self) -> &Peer {
+        let socket = self.output.socket();
+        self.peer.get_or_insert_with(|| Box::new(Peer::of(socket)))
+    }
+
+    /// Waits for more of a head. `false`: the connection has ended as it should.
+    async fn more_head(&mut self) -> Result<bool, Gone> {
+        let begun = !self.receiving.input.is_empty();
+        if !begun {
+            if self.shard.draining.get() {
+                return Ok(false);
+            }
+            // The first request of a connection is due at once; later ones when the client feels like it.
+            let timeouts = self.shard.timeouts;
+            let timeout = if self.requests == 0 { timeouts.head } else { timeouts.keepalive };
+            self.receiving.deadline.set(timeout);
+        } else if self.phase() == Phase::Idle {
+            self.set_phase(Phase::Busy);
+            self.receiving.deadline.set(self.shard.timeouts.head);
+        }
+        self.receiving.input.settle();
+        match within(&self.receiving.deadline, self.receiving.recv.next()).await {
+            Ok(Ok(Some(chunk))) => {
+                self.receiving.input.push(chunk);
+                Ok(true)
+            }
+            Ok(Ok(None) | Err(_)) => Ok(false),
+            Err(_) if begun => {
+                self.refuse(Reject::HeadTimeout).await?;
+                self.output.settle().await?;
+                self.linger().await.map(|()| false)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Answers a request that can't be served; the connection ends after it.
+    pub async fn refuse(&mut self, reject: Reject) -> Result<(), Gone> {
+        tracing::debug!(shard = self.shard.number, status = reject.status(), %reject, "request refused");
+        self.shard.metrics.borrow_mut().refused(reject.status());
+        let mut out = Vec::new();
+        response::write_reject(&mut out, reject, &self.shard.date().1);
+        self.output.send(Payload::from(out)).await
+    }
+
+    /// Reads over the body of a request whose response is already on its way, so that the connection can go on.
+    pub async fn skip_body(&mut self, framing: BodyFraming) -> Next {
+        match Body::new(framing).skip(&mut self.receiving).await {
+            Ok(true) => Next::Request,
+            Ok(false) | Err(_) => Next::Close,
+        }
+    }
+
+    /// Ends the connection so that the last response arrives: closing with unread input makes the kernel send a reset, which
+    /// takes back what the client has not read yet (RFC 9112 §9.6).
+    async fn linger(&mut self) -> Result<(), Gone> {
+        if rustix::net::shutdown(self.output.socket(), Shutdown::Write).is_err() {
+            return Err(Gone);
+        }
+        self.receiving.input = Input::default();
+        self.receiving.deadline.set(Duration::from_millis(LINGER_MS_MAX));
+        let mut bytes = 0;
+        while bytes < LINGER_BYTES_MAX {
+            let next: Result<_, _> = within(&self.receiving.deadline, self.receiving.recv.next()).await;
+            let Ok(Ok(Some(chunk))) = next else { break };
+            bytes += Chunk::len(&chunk);
+        }
+        Ok(())
+    }
+
+    fn phase(&self) -> Phase {
+        self.shard.connections.borrow()[self.key].phase
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.shard.connections.borrow_mut()[self.key].phase = phase;
+    }
+}

@@ -1,0 +1,57 @@
+//! What the supervisor and a shard tell each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::RouteConfig;
+use crate::wsgi::pool::Gate;
+
+/// From the supervisor to a shard.
+#[derive(Debug)]
+pub enum ShardMail {
+    /// Serve these routes from now on.
+    Routes(Arc<Vec<RouteConfig>>),
+    /// Begin to accept connections.
+    Accept,
+    /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].
+    Gate(Gate),
+    /// A worker died that may have taken a request without noting it.
+    FindLost,
+    /// No worker of this generation is left: what it had not answered is lost.
+    Gone {
+        /// The generation.
+        generation: u32,
+    },
+    /// Stop accepting, finish what is in hand, end; answered by [`ShardNews::Stopped`].
+    Drain {
+        /// How long that may take; what is left then is cut off.
+        limit: Duration,
+    },
+}
+
+/// From a shard to the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardNews {
+    /// The shard could not be set up; what was wrong is in the log.
+    Failed {
+        /// Its number.
+        shard: u32,
+    },
+    /// The shard accepts connections.
+    Accepting {
+        /// Its number.
+        shard: u32,
+    },
+    /// Nothing goes to an earlier generation any more.
+    Switched {
+        /// Its number.
+        shard: u32,
+        /// The generation to which it sends now.
+        generation: u32,
+    },
+    /// The shard has ended.
+    Stopped {
+        /// Its number.
+        shard: u32,
+    },
+}

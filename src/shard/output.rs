@@ -1,0 +1,86 @@
+//! The sending half of a connection: one send in flight, its buffers owned by the ring.
+//!
+//! Owns the order of what is sent. A small response is handed to the kernel and not waited for; the next send waits for it.
+//! Never looks at what it sends. Called by `connection` and `answer`.
+
+use std::time::Duration;
+
+use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
+
+/// The client is gone or too slow: nothing more can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+pub(super) struct Output {
+    ring: Ring,
+    socket: Descriptor,
+    /// How long the client may take none of what is sent.
+    timeout: Duration,
+    deadline: Deadline,
+    sending: Option<(SendOp, usize)>,
+}
+
+impl Output {
+    pub fn new(ring: &Ring, socket: &Descriptor, timeout: Duration) -> Output {
+        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: ring.deadline(), sending: None }
+    }
+
+    pub fn socket(&self) -> &Descriptor {
+        &self.socket
+    }
+
+    /// Waits until all that was sent is with the kernel.
+    pub async fn settle(&mut self) -> Result<(), Gone> {
+        let Some((op, expected)) = &mut self.sending else { return Ok(()) };
+        let expected = *expected;
+        self.deadline.set(self.timeout);
+        let result = within(&self.deadline, op).await;
+        self.deadline.clear();
+        self.sending = None;
+        match result {
+            Ok(result) if result.sent.as_ref().is_ok_and(|&sent| sent == expected) => Ok(()),
+            _ => Err(Gone),
+        }
+    }
+
+    /// Hands `payload` over, after what was sent before it.
+    pub async fn send(&mut self, payload: Payload) -> Result<(), Gone> {
+        self.settle().await?;
+        let len = payload.len();
+        self.sending = Some((self.ring.send(&self.socket, payload), len));
+        Ok(())
+    }
+
+    /// Hands `parts` over as one. What lies in a provided buffer does not stay there while a slow client is waited for.
+    pub async fn send_parts(&mut self, parts: [Payload; 3]) -> Result<(), Gone> {
+        self.settle().await?;
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let result = self.ring.try_send_parts(&self.socket, parts).await;
+        let sent = match result.sent {
+            Ok(sent) => sent,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => 0,
+            Err(_) => return Err(Gone),
+        };
+        if sent < len {
+            let mut left = sent;
+            let rest = result.payloads.map(|mut payload| {
+                let taken = left.min(payload.len());
+                payload.advance(taken);
+                left -= taken;
+                payload.into_owned()
+            });
+            self.sending = Some((self.ring.send_parts(&self.socket, rest), len - sent));
+        }
+        Ok(())
+    }
+
+    /// How long the client may take none of what is sent.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A deadline for waits of the sender's own.
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+}

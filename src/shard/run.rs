@@ -1,0 +1,203 @@
+//! A shard's life: set up, serve, drain, end.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, thread};
+
+use glommio::{LocalExecutorBuilder, Placement};
+use rustix::net::Shutdown;
+
+use super::accept::accept;
+use super::mail::{ShardMail, ShardNews};
+use super::site::Site;
+use super::state::{Parts, Phase, Shard, Timeouts};
+use crate::base::bounds::{MESSAGE_BYTES_MAX, PREEMPT_MS, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS, STATIC_CACHE};
+use crate::base::mail::{Receiver, Sender};
+use crate::config::ServerConfig;
+use crate::observe::ShardMetrics;
+use crate::ring::{Descriptor, Ring, RingConfig};
+use crate::static_files::StaticFiles;
+use crate::wsgi::pool::Pool;
+
+/// What a shard is made from.
+pub struct ShardSetup {
+    /// Its number, from 0.
+    pub number: u32,
+    /// The CPU to which its thread is pinned; `None` leaves it to the scheduler.
+    pub cpu: Option<usize>,
+    /// Its own listeners.
+    pub listeners: Vec<OwnedFd>,
+    /// Its end of the socket on which workers answer.
+    pub replies: OwnedFd,
+    /// From the supervisor.
+    pub mail: Receiver<ShardMail>,
+    /// To the supervisor.
+    pub news: Sender<ShardNews>,
+    /// Bounds and timeouts.
+    pub server: Arc<ServerConfig>,
+    /// Requests that may wait for a worker.
+    pub queue_max: usize,
+    /// Where large request bodies are spooled.
+    pub spool: PathBuf,
+}
+
+/// Starts the shard's thread.
+///
+/// # Errors
+/// The thread or its executor could not be started.
+pub fn spawn(setup: ShardSetup) -> io::Result<JoinHandle<()>> {
+    let name = format!("shard-{}", setup.number);
+    thread::Builder::new().name(name).spawn(move || {
+        let (number, news) = (setup.number, setup.news.clone());
+        let placement = setup.cpu.map_or(Placement::Unbound, Placement::Fixed);
+        let executor = LocalExecutorBuilder::new(placement)
+            .preempt_timer(Duration::from_millis(PREEMPT_MS))
+            .io_memory(64 * 1024)
+            .make();
+        let failure = match executor {
+            Ok(executor) => executor.run(run(setup)).err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        let last = match failure {
+            None => ShardNews::Stopped { shard: number },
+            Some(error) => {
+                tracing::error!(shard = number, error, "the shard cannot run");
+                ShardNews::Failed { shard: number }
+            }
+        };
+        // A supervisor that is gone needs no news.
+        let _ = news.send(last);
+    })
+}
+
+async fn run(setup: ShardSetup) -> io::Result<()> {
+    let (ring, driver) = Ring::new(RingConfig::default())?;
+    let driver = glommio::spawn_local(driver.run());
+    let result = serve(&ring, setup).await;
+    ring.close();
+    driver.await;
+    result
+}
+
+async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
+    let receive = ring.buffer_group(RECV_BUFFER_BYTES, RECV_BUFFERS)?;
+    // Room for a message and for what the kernel puts before it.
+    let replies = ring.buffer_group(MESSAGE_BYTES_MAX + 4096, REPLY_BUFFERS)?;
+    let spool = rustix::fs::open(&setup.spool, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+    let server = &setup.server;
+    let shard = Rc::new(Shard::new(Parts {
+        number: setup.number,
+        ring: ring.clone(),
+        receive,
+        timeouts: Timeouts {
+            keepalive: server.keepalive_timeout,
+            head: server.head_timeout,
+            body: server.body_timeout,
+            send: server.send_timeout,
+        },
+        connections_max: server.max_connections,
+        pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
+        statics: StaticFiles::new(ring.clone(), STATIC_CACHE),
+        spool: Rc::new(spool),
+    }));
+    let replies_task = glommio::spawn_local({
+        let shard = shard.clone();
+        let mut messages = ring.recv_messages(&Rc::new(setup.replies), &replies);
+        async move {
+            while let Ok(Some(message)) = messages.next().await {
+                shard.pool.receive(message);
+            }
+        }
+    });
+    let limit = mail(&shard, setup.listeners, &setup.mail, &setup.news).await?;
+    drain(&shard, limit).await;
+    drop(replies_task);
+    report(shard.number, &shard.metrics.borrow());
+    Ok(())
+}
+
+/// Does what the supervisor says until it says that the shard shall drain.
+async fn mail(
+    shard: &Rc<Shard>,
+    listeners: Vec<OwnedFd>,
+    mail: &Receiver<ShardMail>,
+    news: &Sender<ShardNews>,
+) -> io::Result<Duration> {
+    use std::os::fd::AsFd;
+    let number = shard.number;
+    let bell: Descriptor = Rc::new(mail.fd().as_fd().try_clone_to_owned()?);
+    let mut listeners: Option<Vec<Descriptor>> = Some(listeners.into_iter().map(Rc::new).collect());
+    let mut accepting = Vec::new();
+    let tell = |what| {
+        // The mailbox has room for all that a shard can say between two looks of the supervisor.
+        let _ = news.send(what);
+    };
+    loop {
+        shard.ring.poll(&bell, libc::POLLIN as u32).await?;
+        for letter in mail.drain() {
+            match letter {
+                ShardMail::Routes(routes) => *shard.site.borrow_mut() = Rc::new(Site::open(&routes)),
+                ShardMail::Accept => {
+                    for listener in listeners.take().into_iter().flatten() {
+                        accepting.push(glommio::spawn_local(accept(shard.clone(), listener)));
+                    }
+                    tell(ShardNews::Accepting { shard: number });
+                }
+                ShardMail::Gate(gate) => {
+                    let generation = gate.generation;
+                    shard.pool.switch(gate);
+                    tell(ShardNews::Switched { shard: number, generation });
+                }
+                ShardMail::FindLost => {
+                    let pool = shard.pool.clone();
+                    glommio::spawn_local(async move { pool.find_lost().await }).detach();
+                }
+                ShardMail::Gone { generation } => {
+                    let pool = shard.pool.clone();
+                    glommio::spawn_local(async move { pool.lose_generation(generation).await }).detach();
+                }
+                // Dropping the accept tasks closes the listeners.
+                ShardMail::Drain { limit } => return Ok(limit),
+            }
+        }
+    }
+}
+
+/// Finishes what is in hand, then cuts off what takes longer than `limit`.
+async fn drain(shard: &Rc<Shard>, limit: Duration) {
+    shard.draining.set(true);
+    for (_, entry) in &*shard.connections.borrow() {
+        if entry.phase == Phase::Idle {
+            // Wakes the connection's task with an end of input. A connection that is gone already needs none.
+            let _ = rustix::net::shutdown(&entry.socket, Shutdown::Read);
+        }
+    }
+    let deadline = shard.ring.deadline();
+    deadline.set(limit);
+    while !shard.connections.borrow().is_empty() && !deadline.has_passed() {
+        shard.ring.sleep(Duration::from_millis(100)).await;
+    }
+    let left = shard.connections.borrow().len();
+    if left > 0 {
+        tracing::warn!(shard = shard.number, connections = left, "cut off what did not finish in time");
+    }
+    shard.pool.close();
+}
+
+fn report(shard: u32, metrics: &ShardMetrics) {
+    let quantile = |q| metrics.latency_us.value_at_quantile(q);
+    tracing::info!(
+        shard,
+        connections = metrics.connections,
+        requests = metrics.requests,
+        refused = metrics.refused,
+        panics = metrics.panics,
+        p50_us = quantile(0.5),
+        p99_us = quantile(0.99),
+        "shard stopped"
+    );
+}

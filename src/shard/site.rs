@@ -1,0 +1,62 @@
+//! The routes as a shard serves them: the table, and for each route its handler with what it has open.
+
+use crate::config::{Action, RouteConfig};
+use crate::http::target;
+use crate::route::{RouteId, Table};
+use crate::static_files::{StaticOptions, StaticRoot};
+
+/// Who answers the requests of a route.
+pub(super) enum Handler {
+    /// Files beneath a directory; the length of the path prefix that stands for it.
+    Static(StaticRoot, usize),
+    /// The application.
+    App,
+}
+
+struct Route {
+    handler: Handler,
+    body_bytes_max: u64,
+}
+
+/// All routes.
+pub(super) struct Site {
+    table: Table,
+    routes: Vec<Route>,
+}
+
+impl Site {
+    /// Nothing is found.
+    pub fn empty() -> Site {
+        Site { table: Table::new(&[]), routes: Vec::new() }
+    }
+
+    /// Opens what the routes need.
+    pub fn open(routes: &[RouteConfig]) -> Site {
+        let open = |route: &RouteConfig| {
+            let handler = match &route.action {
+                Action::App => Handler::App,
+                Action::Static(files) => {
+                    let options = StaticOptions { index: files.index.clone(), cache_control: files.cache_control.clone() };
+                    Handler::Static(StaticRoot::new(&files.directory, options), route.path.len())
+                }
+            };
+            Route { handler, body_bytes_max: route.max_body_bytes }
+        };
+        Site { table: Table::new(routes), routes: routes.iter().map(open).collect() }
+    }
+
+    /// The route of a path as it was sent: looked up in its normalised form, so that no spelling of a path gets around a route.
+    pub fn route(&self, host: Option<&[u8]>, path: &str) -> Option<RouteId> {
+        let decoded = target::decode_path(path).ok()?;
+        let normal = target::normalise(&decoded).ok()?;
+        self.table.lookup(host, &normal)
+    }
+
+    pub fn handler(&self, route: RouteId) -> &Handler {
+        &self.routes[route.index()].handler
+    }
+
+    pub fn max_body(&self, route: RouteId) -> u64 {
+        self.routes[route.index()].body_bytes_max
+    }
+}

@@ -1,0 +1,100 @@
+//! What the tasks of one shard share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::site::Site;
+use crate::base::clock;
+use crate::http::date::{self, DateText};
+use crate::observe::ShardMetrics;
+use crate::ring::{BufferGroup, Descriptor, Ring};
+use crate::static_files::StaticFiles;
+use crate::wsgi::pool::Pool;
+
+/// How long a client may take for what (all configured).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    pub keepalive: Duration,
+    pub head: Duration,
+    pub body: Duration,
+    pub send: Duration,
+}
+
+/// What a connection is doing, as far as a drain wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Between requests.
+    Idle,
+    /// With a request in hand.
+    Busy,
+}
+
+/// A connection as the shard sees it from outside.
+pub(super) struct Entry {
+    pub socket: Descriptor,
+    pub phase: Phase,
+}
+
+/// The state of one shard.
+pub(super) struct Shard {
+    pub number: u32,
+    pub ring: Ring,
+    pub receive: Rc<BufferGroup>,
+    pub timeouts: Timeouts,
+    pub connections_max: usize,
+    pub site: RefCell<Rc<Site>>,
+    pub statics: StaticFiles,
+    pub pool: Pool,
+    pub spool: Descriptor,
+    pub connections: RefCell<Slab<Entry>>,
+    pub draining: Cell<bool>,
+    pub metrics: RefCell<ShardMetrics>,
+    date: Cell<(u64, DateText)>,
+}
+
+/// The parts of a [`Shard`] that are made outside.
+pub(super) struct Parts {
+    pub number: u32,
+    pub ring: Ring,
+    pub receive: Rc<BufferGroup>,
+    pub timeouts: Timeouts,
+    pub connections_max: usize,
+    pub pool: Pool,
+    pub statics: StaticFiles,
+    pub spool: Descriptor,
+}
+
+impl Shard {
+    pub fn new(parts: Parts) -> Shard {
+        Shard {
+            number: parts.number,
+            ring: parts.ring,
+            receive: parts.receive,
+            timeouts: parts.timeouts,
+            connections_max: parts.connections_max,
+            site: RefCell::new(Rc::new(Site::empty())),
+            statics: parts.statics,
+            pool: parts.pool,
+            spool: parts.spool,
+            connections: RefCell::new(Slab::new()),
+            draining: Cell::new(false),
+            metrics: RefCell::new(ShardMetrics::new()),
+            date: Cell::new((0, date::format(0))),
+        }
+    }
+
+    /// The Date field's value and the second that it stands for, made once a second.
+    pub fn date(&self) -> (u64, DateText) {
+        let now = clock::wall_seconds_coarse();
+        let (second, text) = self.date.get();
+        if second == now {
+            return (second, text);
+        }
+        let fresh = (now, date::format(now));
+        self.date.set(fresh);
+        fresh
+    }
+}

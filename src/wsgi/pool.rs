@@ -1,0 +1,470 @@
+//! A shard's side of the worker pool: who waits, who is in the inbox, and which reply belongs to whom.
+//!
+//! Owns the shard's queue, its share of the pool's capacity and the calls in flight. Never decides how many workers there are
+//! (`supervise` does) and never looks into a response (`shard` does). Called by `shard`.
+//!
+//! A call waits in the shard's own queue, where it can still be withdrawn, until the shard's share has room; then it goes into
+//! the one inbox from which all workers of the generation take. Sends never wait, so that messages never overtake each
+//! other: whatever was sent earlier was taken earlier, which is what [`Pool::find_lost`] leans on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::credit::Credit;
+use super::messages::{self, Reply, ReplyKind, Token};
+use crate::ring::{Chunk, Descriptor, Message, Ring};
+use crate::sys::memory::Scoreboard;
+use crate::sys::packets;
+
+/// How long a worker may take between receiving a request and noting it on the scoreboard.
+const NOTING_PAUSE: Duration = Duration::from_millis(200);
+
+/// The way into a generation of workers.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// The generation's number; later ones are larger.
+    pub generation: u32,
+    /// The shards' end of the inbox. When the last holder lets go of it, the workers drain and exit.
+    pub inbox: Arc<OwnedFd>,
+    /// What the workers of the generation are doing.
+    pub scoreboard: Arc<Scoreboard>,
+    /// This shard's share: requests that it may have in the inbox and in workers' hands at once. At least 1.
+    pub share: usize,
+}
+
+/// Why a call could not even wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFull;
+
+/// A part of the answer to a call.
+#[derive(Debug)]
+pub enum Part {
+    /// The response begins: `message[fields]` are its field lines with the empty line at the end, `message[body]` its first
+    /// bytes.
+    Head {
+        /// Status code, 200 – 999.
+        status: u16,
+        /// The whole message.
+        message: Chunk,
+        /// Where the field lines are.
+        fields: Range<usize>,
+        /// Where the first bytes of the body are.
+        body: Range<usize>,
+        /// Nothing follows.
+        end: bool,
+    },
+    /// More of the body.
+    Body {
+        /// The bytes; may be empty at the end.
+        bytes: Chunk,
+        /// Nothing follows.
+        end: bool,
+    },
+    /// More of the body, in a file.
+    File {
+        /// The file.
+        file: OwnedFd,
+        /// Where it begins, bytes.
+        offset: u64,
+        /// How many bytes.
+        count: u64,
+        /// Nothing follows.
+        end: bool,
+    },
+    /// The application failed in mid-response. Nothing follows.
+    Abort,
+    /// The worker died. Nothing follows.
+    Lost,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Its message is being made.
+    Building,
+    /// Waits in the shard's queue.
+    Queued { message: Vec<u8>, descriptor: Option<OwnedFd> },
+    /// In the inbox or in a worker's hands; `order` counts the shard's sends.
+    Sent { generation: u32, order: u64 },
+    /// The last part is in.
+    Ended,
+}
+
+struct CallState {
+    serial: u32,
+    phase: Phase,
+    parts: VecDeque<Part>,
+    waker: Option<Waker>,
+    credit: Credit,
+    /// Nobody waits for the answer any more.
+    abandoned: bool,
+    is_probe: bool,
+    answered: bool,
+}
+
+struct Inner {
+    ring: Ring,
+    shard: u32,
+    queue_max: usize,
+    gate: RefCell<Option<Gate>>,
+    /// Requests of the gate's generation in the inbox or in workers' hands.
+    taken: Cell<usize>,
+    calls: RefCell<Slab<CallState>>,
+    queue: RefCell<VecDeque<usize>>,
+    serial: Cell<u32>,
+    order: Cell<u64>,
+    waits_for_room: Cell<bool>,
+}
+
+/// A shard's side of the worker pool. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Pool(Rc<Inner>);
+
+impl Pool {
+    /// A pool without workers yet: calls wait. At most `queue_max` of them.
+    pub fn new(ring: Ring, shard: u32, queue_max: usize) -> Pool {
+        Pool(Rc::new(Inner {
+            ring,
+            shard,
+            queue_max: queue_max.max(1),
+            gate: RefCell::new(None),
+            taken: Cell::new(0),
+            calls: RefCell::new(Slab::new()),
+            queue: RefCell::new(VecDeque::new()),
+            serial: Cell::new(0),
+            order: Cell::new(0),
+            waits_for_room: Cell::new(false),
+        }))
+    }
+
+    /// The number of the shard, as it stands in each message.
+    pub fn shard(&self) -> u32 {
+        self.0.shard
+    }
+
+    /// Sends what comes from now on to another generation. Letting go of the old gate's inbox is what drains it.
+    pub fn switch(&self, gate: Gate) {
+        self.0.taken.set(0);
+        let old = self.0.gate.replace(Some(gate));
+        drop(old);
+        self.dispatch();
+    }
+
+    /// Lets go of the current generation: nothing is sent any more.
+    pub fn close(&self) {
+        drop(self.0.gate.take());
+    }
+
+    /// Calls that are not finished: waiting, in the inbox or in workers' hands.
+    pub fn unfinished(&self) -> usize {
+        self.0.calls.borrow().len()
+    }
+
+    /// Begins a call.
+    ///
+    /// # Errors
+    /// When as many calls wait as the configuration allows.
+    pub fn call(&self) -> Result<Call, QueueFull> {
+        if self.0.queue.borrow().len() >= self.0.queue_max {
+            return Err(QueueFull);
+        }
+        Ok(self.begin(false))
+    }
+
+    fn begin(&self, is_probe: bool) -> Call {
+        let serial = self.0.serial.get().checked_add(1).unwrap_or(1);
+        self.0.serial.set(serial);
+        let state = CallState {
+            serial,
+            phase: Phase::Building,
+            parts: VecDeque::new(),
+            waker: None,
+            credit: Credit::default(),
+            abandoned: false,
+            is_probe,
+            answered: false,
+        };
+        let slot = self.0.calls.borrow_mut().insert(state);
+        Call { pool: self.clone(), slot, serial }
+    }
+
+    /// Sends from the queue what the share has room for.
+    fn dispatch(&self) {
+        let gate = self.0.gate.borrow();
+        let Some(gate) = &*gate else { return };
+        while self.0.taken.get() < gate.share {
+            let Some(&slot) = self.0.queue.borrow().front() else { return };
+            let mut calls = self.0.calls.borrow_mut();
+            let call = &mut calls[slot];
+            let Phase::Queued { message, descriptor } = &call.phase else { unreachable!("only queued calls are in the queue") };
+            let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
+            match packets::try_send(&*gate.inbox, &[IoSlice::new(message)], &riding) {
+                Ok(()) => {
+                    let order = self.0.order.get() + 1;
+                    self.0.order.set(order);
+                    call.phase = Phase::Sent { generation: gate.generation, order };
+                    self.0.queue.borrow_mut().pop_front();
+                    self.0.taken.set(self.0.taken.get() + 1);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_for_room(&gate.inbox);
+                    return;
+                }
+                Err(error) => {
+                    // The generation has no reader left. The supervisor replaces it and the queue goes to its successor.
+                    tracing::warn!(shard = self.0.shard, generation = gate.generation, %error, "the inbox is closed");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Dispatches again once the inbox has room.
+    fn wait_for_room(&self, inbox: &Arc<OwnedFd>) {
+        if self.0.waits_for_room.replace(true) {
+            return;
+        }
+        let Ok(inbox) = inbox.try_clone() else {
+            self.0.waits_for_room.set(false);
+            return;
+        };
+        let pool = self.clone();
+        glommio::spawn_local(async move {
+            // Room can be there without a signal for it on a socket that others fill too: look again after a while.
+            let deadline = pool.0.ring.deadline();
+            deadline.set(Duration::from_millis(100));
+            let inbox: Descriptor = Rc::new(inbox);
+            let _ = crate::ring::within(&deadline, pool.0.ring.poll(&inbox, libc::POLLOUT as u32)).await;
+            drop(inbox);
+            pool.0.waits_for_room.set(false);
+            pool.dispatch();
+        })
+        .detach();
+    }
+
+    /// Takes in one message from the reply socket.
+    pub fn receive(&self, message: Message) {
+        let Message { bytes, descriptor, truncated } = message;
+        let reply = match Reply::parse(&bytes) {
+            Ok(reply) if !truncated => reply,
+            Ok(_) => return tracing::error!(shard = self.0.shard, "dropped a truncated reply"),
+            Err(error) => return tracing::error!(shard = self.0.shard, %error, "dropped a malformed reply"),
+        };
+        let slot = reply.token.slot as usize;
+        let mut calls = self.0.calls.borrow_mut();
+        // Replies of calls that were given up on are not news.
+        let Some(call) = calls.get_mut(slot).filter(|call| call.serial == reply.token.serial) else { return };
+        if !matches!(call.phase, Phase::Sent { .. }) {
+            return;
+        }
+        call.answered = true;
+        let end = reply.end || matches!(reply.kind, ReplyKind::Abort | ReplyKind::ProbeAck);
+        if let ReplyKind::Credit = reply.kind {
+            if let (Some(pipe), false) = (descriptor, call.abandoned) {
+                call.credit.open(pipe);
+            }
+        } else if !call.abandoned {
+            // One message may stay in the buffer in which it arrived: the one that is about to be sent.
+            let bytes = if call.parts.is_empty() { bytes } else { bytes.into_owned() };
+            if let Some(part) = part(reply.kind, bytes, descriptor, end) {
+                call.parts.push_back(part);
+            }
+        }
+        let waker = call.waker.take();
+        if end {
+            self.end(&mut calls, slot);
+        }
+        drop(calls);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if end {
+            self.dispatch();
+        }
+    }
+
+    /// The last part of a call is in: its place in the share is free, and its slot too if nobody waits.
+    fn end(&self, calls: &mut Slab<CallState>, slot: usize) {
+        let call = &mut calls[slot];
+        if let Phase::Sent { generation, .. } = call.phase
+            && !call.is_probe
+            && self.0.gate.borrow().as_ref().is_some_and(|gate| gate.generation == generation)
+        {
+            self.0.taken.set(self.0.taken.get().saturating_sub(1));
+        }
+        call.phase = Phase::Ended;
+        if call.abandoned {
+            calls.remove(slot);
+        }
+    }
+
+    /// Finds the calls that a worker took and died with before it had noted them on the scoreboard, and ends them as lost.
+    ///
+    /// A probe goes through the inbox behind them. When it comes back, all that was sent before it has been taken; what then
+    /// is on no worker's line of the scoreboard and has no reply either, twice with a pause between, is nobody's.
+    pub async fn find_lost(&self) {
+        let Some(gate) = self.0.gate.borrow().clone() else { return };
+        let mut probe = self.begin(true);
+        let mut message = Vec::new();
+        messages::encode_probe(&mut message, self.0.shard, probe.token());
+        let order = loop {
+            match packets::try_send(&*gate.inbox, &[IoSlice::new(&message)], &[]) {
+                Ok(()) => break self.0.order.get(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.ring.sleep(NOTING_PAUSE).await,
+                Err(_) => return,
+            }
+        };
+        probe.set_sent(gate.generation, order);
+        let (generation, scoreboard) = (gate.generation, gate.scoreboard.clone());
+        // Not to hold the generation's inbox open while waiting.
+        drop(gate);
+        probe.poll_answered().await;
+        let mut suspects: Vec<(usize, u32)> = Vec::new();
+        for (slot, call) in &*self.0.calls.borrow() {
+            if let Phase::Sent { generation: of, order: sent } = call.phase
+                && of == generation
+                && sent <= order
+                && !call.is_probe
+                && !call.answered
+            {
+                suspects.push((slot, call.serial));
+            }
+        }
+        for _ in 0..2 {
+            self.0.ring.sleep(NOTING_PAUSE).await;
+            suspects.retain(|&(slot, serial)| {
+                let unanswered = self.0.calls.borrow().get(slot).is_some_and(|call| call.serial == serial && !call.answered);
+                let token = Token { slot: slot as u32, serial };
+                unanswered && !scoreboard.holds(token.to_bits(), self.0.shard)
+            });
+        }
+        for (slot, serial) in suspects {
+            tracing::warn!(shard = self.0.shard, slot, "a worker died with a request that it had just taken");
+            self.lose(Token { slot: slot as u32, serial });
+        }
+    }
+
+    fn lose(&self, token: Token) {
+        let bytes = Chunk::from(messages::encode_lost(token).to_vec());
+        self.receive(Message { bytes, descriptor: None, truncated: false });
+    }
+}
+
+fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<OwnedFd>, end: bool) -> Option<Part> {
+    Some(match kind {
+        ReplyKind::Head { status, fields, body } => Part::Head { status, message, fields, body, end },
+        ReplyKind::Body(range) => {
+            message.truncate(range.end);
+            message.advance(range.start);
+            Part::Body { bytes: message, end }
+        }
+        ReplyKind::File { offset, count } => match descriptor {
+            Some(file) => Part::File { file, offset, count, end },
+            // The kernel could not install the descriptor (EMFILE): the response can't be completed.
+            None => Part::Abort,
+        },
+        ReplyKind::Abort => Part::Abort,
+        ReplyKind::Lost => Part::Lost,
+        ReplyKind::ProbeAck | ReplyKind::Credit => return None,
+    })
+}
+
+/// One request on its way through the pool. Dropping it withdraws it: from the queue if it still waits there; a worker that
+/// has it is told that the client is gone.
+pub struct Call {
+    pool: Pool,
+    slot: usize,
+    serial: u32,
+}
+
+impl Call {
+    /// What the worker's replies carry.
+    pub fn token(&self) -> Token {
+        Token { slot: u32::try_from(self.slot).expect("calls are bounded far below"), serial: self.serial }
+    }
+
+    /// Hands the request over, made by [`messages::encode_request`] with this call's token.
+    pub fn submit(&self, message: Vec<u8>, descriptor: Option<OwnedFd>) {
+        let inner = &self.pool.0;
+        inner.calls.borrow_mut()[self.slot].phase = Phase::Queued { message, descriptor };
+        inner.queue.borrow_mut().push_back(self.slot);
+        self.pool.dispatch();
+    }
+
+    fn set_sent(&mut self, generation: u32, order: u64) {
+        self.pool.0.calls.borrow_mut()[self.slot].phase = Phase::Sent { generation, order };
+    }
+
+    async fn poll_answered(&mut self) {
+        poll_fn(|cx| {
+            let mut calls = self.pool.0.calls.borrow_mut();
+            let call = &mut calls[self.slot];
+            if call.answered {
+                return Poll::Ready(());
+            }
+            call.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Whether no worker has been given the request yet, so that dropping the call undoes it.
+    pub fn is_queued(&self) -> bool {
+        matches!(self.pool.0.calls.borrow()[self.slot].phase, Phase::Queued { .. })
+    }
+
+    /// The next part of the answer. Not to be called after a last part.
+    pub fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
+        let mut calls = self.pool.0.calls.borrow_mut();
+        let call = &mut calls[self.slot];
+        if let Some(part) = call.parts.pop_front() {
+            return Poll::Ready(part);
+        }
+        assert!(!matches!(call.phase, Phase::Ended), "the last part is the last");
+        match &mut call.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// `count` bytes of the body are on their way to the client: the worker may send as many more.
+    pub fn passed_on(&self, count: usize) {
+        self.pool.0.calls.borrow_mut()[self.slot].credit.pass(count);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let inner = &self.pool.0;
+        let mut calls = inner.calls.borrow_mut();
+        let call = &mut calls[self.slot];
+        match call.phase {
+            Phase::Building | Phase::Ended => drop(calls.remove(self.slot)),
+            Phase::Queued { .. } => {
+                drop(calls.remove(self.slot));
+                inner.queue.borrow_mut().retain(|&slot| slot != self.slot);
+            }
+            Phase::Sent { .. } => {
+                call.abandoned = true;
+                call.waker = None;
+                call.credit = Credit::default();
+                let parts = std::mem::take(&mut call.parts);
+                drop(calls);
+                drop(parts);
+                if let Some(gate) = &*inner.gate.borrow() {
+                    gate.scoreboard.cancel(self.token().to_bits(), inner.shard);
+                }
+            }
+        }
+    }
+}
