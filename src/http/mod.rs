@@ -5,9 +5,13 @@
 //! by `shard`, which own the sockets.
 
 pub mod authority;
+pub mod chunked;
+pub mod conditional;
+pub mod date;
 pub mod fields;
 pub mod framing;
 pub mod head;
+pub mod range;
 pub mod reject;
 pub mod target;
 
