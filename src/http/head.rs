@@ -148,6 +148,12 @@ pub fn may_complete(buf: &[u8], seen: usize) -> bool {
         || memchr(b'\n', buf).is_none()
 }
 
+/// Whether nothing of a request has arrived in `buf`, at most the empty line that some clients send behind a body (RFC 9112 §2.2): the
+/// connection is idle then, not slow.
+pub fn is_idle(buf: &[u8]) -> bool {
+    matches!(buf, [] | [b'\r'] | [b'\r', b'\n'])
+}
+
 impl Method {
     fn of(name: &str) -> Self {
         match name {
@@ -300,8 +306,8 @@ fn explain(error: httparse::Error, buf: &[u8]) -> Reject {
         httparse::Error::HeaderValue => Reject::FieldValue,
         httparse::Error::TooManyHeaders => Reject::FieldsTooMany,
         httparse::Error::Version if speaks_other_version(buf) => Reject::VersionUnsupported,
-        // A TLS record: handshake, version 3.x (RFC 8446 §5.1).
-        httparse::Error::Token if buf.starts_with(&[0x16, 0x03]) => Reject::TlsOnPlainPort,
+        // The first byte of a TLS handshake record (RFC 8446 §5.1).
+        httparse::Error::Token if buf.starts_with(&[0x16]) => Reject::TlsOnPlainPort,
         _ => Reject::RequestLine,
     }
 }
