@@ -49,8 +49,28 @@ pub const CREDIT_BYTES: usize = 64 * 1024;
 /// Provided buffers for worker replies: how many. A power of two.
 pub const REPLY_BUFFERS: u16 = 64;
 
+/// Send and receive buffer of the sockets between shards, supervisor and Python: bytes asked of the kernel, which counts its
+/// own overhead too and may give less (socket(7), SO_SNDBUF).
+pub const PACKET_SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Descriptors that ride along with one message.
+pub const PACKET_DESCRIPTORS_MAX: usize = 4;
+/// Connections that the kernel completes before a shard accepts them; the kernel lowers it to net.core.somaxconn (listen(2)).
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// A child's descriptors are put at numbers below this one.
+pub const CHILD_DESCRIPTOR_MAX: i32 = 256;
+/// One line of a worker's or zygote's output, bytes; a longer one is logged in pieces.
+pub const OUTPUT_LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// Generations that may drain at a time; a reload waits until one of them is gone.
+pub const DRAINING_GENERATIONS_MAX: usize = 2;
+/// Workers that may die before any of a new generation is up; then its boot has failed.
+pub const BOOT_DEATHS_MAX: u32 = 3;
+/// Exits of processes that the supervisor does not know yet (a fork report is still under way), kept for that report.
+pub const EARLY_EXITS_MAX: usize = 64;
+
 const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
 const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4 <= RECV_BUFFERS as usize);
+const _: () = assert!(MESSAGE_BYTES_MAX * 4 <= PACKET_SOCKET_BUFFER_BYTES);

@@ -1,4 +1,5 @@
-//! What every other module may lean on: bounds, the clock, bounded mail. No I/O of its own.
+//! What every other module may lean on: bounds, the clock, bounded mail. It reads no files and opens no sockets.
 
 pub mod bounds;
 pub mod clock;
+pub mod mail;

@@ -1,2 +1,15 @@
-//! (to be written)
+//! The system calls that the program needs, behind safe functions: signals, processes, sockets, shared memory, limits.
+//!
+//! rustix where it has the call; libc with `unsafe`, and the reason why it is sound, where it has not. Nothing here
+//! decides anything or waits unless its name says so. Called by everything above; `ring/` is the only other place
+//! with `unsafe`.
 #![allow(unsafe_code)]
+
+pub mod affinity;
+pub mod limits;
+pub mod listen;
+pub mod memory;
+pub mod packets;
+pub mod process;
+pub mod signals;
+pub mod spawn;

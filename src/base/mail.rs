@@ -1,0 +1,179 @@
+//! Bounded mail between threads: a crossbeam channel, and an eventfd that the receiving thread's ring can wait for.
+//!
+//! Sending never blocks and never allocates after creation. Wake-ups are coalesced: while one is under way,
+//! further messages cost no system call. It never decides what a full mailbox means: the sender gets its message back.
+//! Used by shards and the supervisor to reach each other.
+
+use crossbeam::channel;
+use rustix::event::{EventfdFlags, eventfd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Makes a mailbox that holds at most `capacity` messages (at least one).
+pub fn mailbox<T>(capacity: usize) -> io::Result<(Sender<T>, Receiver<T>)> {
+    let (into, from) = channel::bounded(capacity.max(1));
+    let bell = Arc::new(Bell {
+        rung: AtomicBool::new(false),
+        event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+    });
+    Ok((Sender { into, bell: Arc::clone(&bell) }, Receiver { from, bell }))
+}
+
+/// Any number of threads may send.
+#[derive(Debug)]
+pub struct Sender<T> {
+    into: channel::Sender<T>,
+    bell: Arc<Bell>,
+}
+
+/// One thread receives: wait until [`Receiver::fd`] is readable, then [`Receiver::drain`].
+#[derive(Debug)]
+pub struct Receiver<T> {
+    from: channel::Receiver<T>,
+    bell: Arc<Bell>,
+}
+
+/// Why a message was not taken; it is handed back.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SendError<T> {
+    /// The mailbox holds `capacity` messages already.
+    Full(T),
+    /// The receiver is gone.
+    Closed(T),
+}
+
+impl<T> std::fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SendError::Full(_) => "the mailbox is full",
+            SendError::Closed(_) => "the receiver of the mailbox is gone",
+        })
+    }
+}
+
+impl<T: std::fmt::Debug> std::error::Error for SendError<T> {}
+
+#[derive(Debug)]
+struct Bell {
+    /// True from the first message after a drain until the next drain begins.
+    rung: AtomicBool,
+    event: OwnedFd,
+}
+
+impl<T> Sender<T> {
+    /// Puts `message` into the mailbox and wakes the receiver. Never blocks.
+    pub fn send(&self, message: T) -> Result<(), SendError<T>> {
+        self.into.try_send(message).map_err(|error| match error {
+            channel::TrySendError::Full(message) => SendError::Full(message),
+            channel::TrySendError::Disconnected(message) => SendError::Closed(message),
+        })?;
+        self.bell.ring();
+        Ok(())
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Sender { into: self.into.clone(), bell: Arc::clone(&self.bell) }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// The eventfd (non-blocking) that becomes readable when mail has come. Wait for it by polling; `drain` reads it.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.bell.event.as_fd()
+    }
+
+    /// Takes back the wake-up, then yields what is in the mailbox, oldest first: at most `capacity` messages, so that
+    /// busy senders can't hold the receiver here (what comes later rings again). What is not consumed from the
+    /// iterator stays in the mailbox, without a wake-up of its own. A wake-up may turn out to be empty.
+    pub fn drain(&self) -> impl Iterator<Item = T> + '_ {
+        self.bell.take_back();
+        self.from.try_iter().take(self.from.capacity().expect("a mailbox is a bounded channel"))
+    }
+}
+
+impl Bell {
+    /// The message was put in before this swap. If the flag was up, the receiver has not begun the drain that will
+    /// lower it, and that drain finds the message (its swap synchronises with this one).
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            // Can't fail: the counter would have to stand at 2^64 - 2 (eventfd(2)).
+            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn take_back(&self) {
+        let mut count = [0u8; 8];
+        // EAGAIN (nothing to take back) is as good as a count.
+        let _ = rustix::io::read(&self.event, &mut count);
+        self.rung.swap(false, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    fn readable<T>(receiver: &Receiver<T>, timeout_ms: i64) -> bool {
+        let fd = receiver.fd();
+        let timeout = Timespec { tv_sec: timeout_ms / 1000, tv_nsec: (timeout_ms % 1000) * 1_000_000 };
+        poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)).expect("poll") == 1
+    }
+
+    #[test]
+    fn mail_arrives_in_order_and_wakes_once() {
+        let (sender, receiver) = mailbox(8).expect("eventfd");
+        assert!(!readable(&receiver, 0));
+        for n in 0..3 {
+            sender.send(n).expect("room");
+        }
+        assert!(readable(&receiver, 0));
+        let mut count = [0u8; 8];
+        rustix::io::read(receiver.fd(), &mut count).expect("rung");
+        assert_eq!(u64::from_ne_bytes(count), 1, "three messages, one wake-up");
+        assert_eq!(receiver.drain().collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(!readable(&receiver, 0));
+        sender.send(3).expect("room");
+        assert!(readable(&receiver, 0), "the bell works again after a drain");
+    }
+
+    #[test]
+    fn a_full_or_abandoned_mailbox_hands_the_message_back() {
+        let (sender, receiver) = mailbox(1).expect("eventfd");
+        sender.send("a").expect("room");
+        assert_eq!(sender.send("b"), Err(SendError::Full("b")));
+        drop(receiver);
+        assert_eq!(sender.send("c"), Err(SendError::Closed("c")));
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_between_threads() {
+        const EACH: u32 = 20_000;
+        let (sender, receiver) = mailbox(16).expect("eventfd");
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let sender = sender.clone();
+                std::thread::spawn(move || {
+                    for mut n in 0..EACH {
+                        while let Err(SendError::Full(back)) = sender.send(n) {
+                            n = back;
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut received = 0;
+        while received < 2 * EACH {
+            assert!(readable(&receiver, 10_000), "a message without a wake-up after {received}");
+            received += receiver.drain().count() as u32;
+        }
+        for thread in threads {
+            thread.join().expect("sender");
+        }
+    }
+}

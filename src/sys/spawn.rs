@@ -1,0 +1,317 @@
+//! Starts a program with an exact set of inherited descriptors.
+//!
+//! Not `std::process::Command`: that keeps a pipe of its own across the fork, at a number that nobody knows, and descriptors put at
+//! fixed numbers may overwrite it; a failing exec would then go unreported. Here the whole way from fork to exec is in
+//! one function that makes only async-signal-safe calls on values prepared before (signal-safety(7)).
+
+use super::affinity::CpuMask;
+use super::process::{Pid, pidfd, wait_for};
+use super::signals;
+use crate::base::bounds::CHILD_DESCRIPTOR_MAX;
+use rustix::io::fcntl_dupfd_cloexec;
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What to start, and with what.
+#[derive(Debug)]
+pub struct Spawn<'a> {
+    /// The program: a path, or a name to be found in the directories of `PATH` (of `env`).
+    pub program: &'a OsStr,
+    /// Its arguments, without the program's own name.
+    pub args: &'a [OsString],
+    /// Its whole environment.
+    pub env: &'a [(OsString, OsString)],
+    /// Its working directory; None: this process's.
+    pub directory: Option<&'a Path>,
+    /// Descriptors it gets, each at its number (0 to [`CHILD_DESCRIPTOR_MAX`], each number once). It gets no others. Number 0
+    /// is /dev/null unless given here; 1 and 2 are this process's unless given here.
+    pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
+    /// Whether it leads a session of its own, so that a terminal's signals don't reach it.
+    pub new_session: bool,
+    /// The CPUs it may use; None: those of the calling thread.
+    pub cpus: Option<CpuMask>,
+}
+
+/// A program that was started and whose exec succeeded.
+#[derive(Debug)]
+pub struct Child {
+    /// Its process id; valid until it was reaped.
+    pub pid: Pid,
+    /// A handle on it, close-on-exec.
+    pub pidfd: OwnedFd,
+}
+
+impl Spawn<'_> {
+    /// Starts the program and waits until its exec has succeeded or failed. The error names the program.
+    pub fn start(&self) -> io::Result<Child> {
+        self.start_unnamed().map_err(|error| {
+            io::Error::new(error.kind(), format!("could not start {}: {error}", Path::new(self.program).display()))
+        })
+    }
+
+    fn start_unnamed(&self) -> io::Result<Child> {
+        let plan = Plan::new(self)?;
+        let (report, report_in_child) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let report_in_child = above_targets(&report_in_child)?;
+        // SAFETY: the child makes only async-signal-safe calls on memory prepared before the fork (`Plan::exec`), and
+        // ends in exec or _exit, so no destructor and no lock of this process is touched in it.
+        let pid = match unsafe { libc::fork() } {
+            0 => {
+                let error = plan.exec();
+                // SAFETY: write and _exit are async-signal-safe; the buffer lives on this stack.
+                unsafe {
+                    libc::write(report_in_child.as_raw_fd(), (&raw const error).cast(), size_of::<i32>());
+                    libc::_exit(127)
+                }
+            }
+            error if error < 0 => return Err(io::Error::last_os_error()),
+            pid => Pid::from_raw(pid).expect("fork gives a positive number to the parent"),
+        };
+        drop(report_in_child);
+        let mut error = [0u8; 4];
+        match rustix::io::retry_on_intr(|| rustix::io::read(&report, &mut error))? {
+            0 => Ok(Child { pid, pidfd: pidfd(pid)? }),
+            _ => {
+                wait_for(pid)?;
+                Err(io::Error::from_raw_os_error(i32::from_ne_bytes(error)))
+            }
+        }
+    }
+}
+
+/// Everything that the child needs, ready before the fork.
+struct Plan {
+    programs: Vec<CString>,
+    directory: Option<CString>,
+    /// Keeps alive what `argv` and `envp` point to.
+    _strings: Vec<CString>,
+    argv: Vec<*const libc::c_char>,
+    envp: Vec<*const libc::c_char>,
+    /// Copies above all targets, so that no copy is overwritten by another's target.
+    moves: Vec<(OwnedFd, RawFd)>,
+    new_session: bool,
+    cpus: Option<CpuMask>,
+}
+
+impl Plan {
+    fn new(spawn: &Spawn<'_>) -> io::Result<Plan> {
+        let mut moves = Vec::with_capacity(spawn.descriptors.len() + 1);
+        for (source, target) in spawn.descriptors {
+            let taken = moves.iter().any(|(_, other)| other == target);
+            if taken || !(0..CHILD_DESCRIPTOR_MAX).contains(target) {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("descriptor number {target}")));
+            }
+            moves.push((above_targets(source)?, *target));
+        }
+        if !moves.iter().any(|(_, target)| *target == 0) {
+            moves.push((above_targets(std::fs::File::open("/dev/null")?)?, 0));
+        }
+        let mut strings = vec![c_string(spawn.program)?];
+        for argument in spawn.args {
+            strings.push(c_string(argument)?);
+        }
+        let variables_from = strings.len();
+        for (name, value) in spawn.env {
+            let mut variable = name.clone();
+            variable.push("=");
+            variable.push(value);
+            strings.push(c_string(&variable)?);
+        }
+        let pointers = |strings: &[CString]| {
+            strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
+        };
+        Ok(Plan {
+            programs: candidates(spawn)?,
+            directory: spawn.directory.map(|path| c_string(path.as_os_str())).transpose()?,
+            argv: pointers(&strings[..variables_from]),
+            envp: pointers(&strings[variables_from..]),
+            _strings: strings,
+            moves,
+            new_session: spawn.new_session,
+            cpus: spawn.cpus,
+        })
+    }
+
+    /// In the child. Returns only when something failed, with its errno.
+    fn exec(&self) -> i32 {
+        // SAFETY: every function called is async-signal-safe; every pointer was made from a CString, or a list of them ended by a null
+        // pointer, that the plan keeps alive.
+        unsafe {
+            if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) != 0 {
+                return errno();
+            }
+            for (copy, target) in &self.moves {
+                if libc::dup2(copy.as_raw_fd(), *target) < 0 {
+                    return errno();
+                }
+            }
+            if let Some(directory) = &self.directory
+                && libc::chdir(directory.as_ptr()) != 0
+            {
+                return errno();
+            }
+            if self.new_session && libc::setsid() < 0 {
+                return errno();
+            }
+            if let Some(cpus) = &self.cpus {
+                // A CPU may have gone away since start; that is no reason not to run.
+                let _ = cpus.apply();
+            }
+            if let Err(error) = signals::reset_in_child() {
+                return error;
+            }
+            let mut failure = libc::ENOENT;
+            for program in &self.programs {
+                libc::execve(program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr());
+                match errno() {
+                    // As execvp(3): a directory without the program is passed over, one where it may not be run is remembered.
+                    libc::ENOENT | libc::ENOTDIR => {}
+                    libc::EACCES => failure = libc::EACCES,
+                    error => return error,
+                }
+            }
+            failure
+        }
+    }
+}
+
+/// The paths to try: the program itself when it has a slash, else it in each directory of PATH (execvp(3)).
+fn candidates(spawn: &Spawn<'_>) -> io::Result<Vec<CString>> {
+    if spawn.program.as_bytes().contains(&b'/') {
+        return Ok(vec![c_string(spawn.program)?]);
+    }
+    let default = OsString::from("/usr/local/bin:/usr/bin:/bin");
+    let path = spawn.env.iter().rev().find(|(name, _)| name == "PATH").map_or(&default, |(_, value)| value);
+    let directories = std::env::split_paths(path);
+    directories.map(|directory: PathBuf| c_string(directory.join(spawn.program).as_os_str())).collect()
+}
+
+fn above_targets(fd: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(fcntl_dupfd_cloexec(fd, CHILD_DESCRIPTOR_MAX)?)
+}
+
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("a zero byte in {}", text.display())))
+}
+
+fn errno() -> i32 {
+    // SAFETY: the address of the calling thread's errno is always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::Exit;
+    use super::*;
+    use std::io::Read;
+
+    fn variables() -> Vec<(OsString, OsString)> {
+        vec![("PATH".into(), "/usr/bin:/bin".into()), ("GREETING".into(), "hello".into())]
+    }
+
+    /// Runs a shell script with its output and `more` descriptors, and returns what it wrote and its exit.
+    fn run(script: &str, more: &[(BorrowedFd<'_>, RawFd)], cpus: Option<CpuMask>) -> (String, Exit) {
+        let (output, output_in_child) = std::io::pipe().expect("pipe");
+        let mut descriptors = vec![(output_in_child.as_fd(), 1)];
+        descriptors.extend_from_slice(more);
+        let spawn = Spawn {
+            program: OsStr::new("sh"),
+            args: &["-c".into(), script.into()],
+            env: &variables(),
+            directory: Some(Path::new("/")),
+            descriptors: &descriptors,
+            new_session: true,
+            cpus,
+        };
+        let child = spawn.start().expect("start");
+        drop(output_in_child);
+        let mut text = String::new();
+        { output }.read_to_string(&mut text).expect("read");
+        (text, wait_for(child.pid).expect("wait"))
+    }
+
+    #[test]
+    fn a_child_gets_exactly_what_it_is_given() {
+        let (one, two) = (std::fs::File::open("/etc/passwd").expect("file"), std::fs::File::open("/dev/zero").expect("file"));
+        // Not close-on-exec, as a careless library might leave it.
+        let stray = rustix::io::dup(&one).expect("dup");
+        // Sources whose numbers are each other's targets must not overwrite one another.
+        let (low, high) = (one.as_raw_fd(), two.as_raw_fd());
+        let given = [(one.as_fd(), high), (two.as_fd(), low)];
+        let script = "echo $GREETING; pwd; cd /proc/self/fd; for n in *; do echo \"$n $(readlink $n)\"; done";
+        let (text, exit) = run(script, &given, None);
+        drop(stray);
+        assert_eq!(exit, Exit::Code(0));
+        let mut lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.drain(..2).collect::<Vec<_>>(), ["hello", "/"]);
+        // `readlink` runs in a substitution, so 1 is its own pipe; the rest is inherited from the shell.
+        lines.retain(|line| !line.starts_with("1 ") && !line.starts_with("2 "));
+        let mut expected = vec!["0 /dev/null".to_string(), format!("{high} /etc/passwd"), format!("{low} /dev/zero")];
+        expected.sort();
+        lines.sort();
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn signals_session_and_cpus_are_reset() {
+        std::thread::spawn(|| {
+            let original = CpuMask::current().expect("mask");
+            signals::block().expect("mask");
+            CpuMask::single(super::super::affinity::usable_cpus()[0]).expect("cpu").apply().expect("pin");
+            let script = "grep -E '^(SigBlk|SigIgn)' /proc/$$/status; nproc; kill -TERM $$; sleep 1000";
+            let (text, exit) = run(script, &[], Some(original));
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines[0], "SigBlk:\t0000000000000000");
+            assert!(lines[1].starts_with("SigIgn:\t0000000000000000"), "{}", lines[1]);
+            assert_eq!(lines[2], original.count().to_string());
+            assert_eq!(exit, Exit::Signal { signal: 15, core_dumped: false });
+        })
+        .join()
+        .expect("thread");
+    }
+
+    #[test]
+    fn a_failing_exec_names_the_program() {
+        let stdin = std::io::stdin();
+        for (program, kind) in [
+            ("no-such-program", io::ErrorKind::NotFound),
+            ("/no/such/program", io::ErrorKind::NotFound),
+            ("/etc/passwd", io::ErrorKind::PermissionDenied),
+        ] {
+            let spawn = Spawn {
+                program: OsStr::new(program),
+                args: &[],
+                env: &variables(),
+                directory: None,
+                // Would overwrite a low-numbered error pipe.
+                descriptors: &[(stdin.as_fd(), 3), (stdin.as_fd(), 4), (stdin.as_fd(), 5)],
+                new_session: false,
+                cpus: None,
+            };
+            let error = spawn.start().expect_err(program);
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains(program), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_number_is_given_once() {
+        let null = std::fs::File::open("/dev/null").expect("file");
+        for descriptors in [[(null.as_fd(), 3), (null.as_fd(), 3)], [(null.as_fd(), 3), (null.as_fd(), CHILD_DESCRIPTOR_MAX)]] {
+            let spawn = Spawn {
+                program: OsStr::new("true"),
+                args: &[],
+                env: &[],
+                directory: None,
+                descriptors: &descriptors,
+                new_session: false,
+                cpus: None,
+            };
+            assert_eq!(spawn.start().expect_err("refused").kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+}
