@@ -71,3 +71,5 @@ pub const TIMEOUT_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 pub const BODY_BYTES_MAX: u64 = 1 << 40;
 
 const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS);
+/// Lines of the diagnostic log that wait to be written; further ones are lost.
+pub const LOG_LINES_MAX: usize = 16 * 1024;

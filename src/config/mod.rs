@@ -23,7 +23,7 @@ mod value;
 pub use address::Listen;
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
-pub use options::help;
+pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};

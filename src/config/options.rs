@@ -502,6 +502,14 @@ pub static ROUTE_MAX_BODY: Opt<u64> = Opt {
     read: read::size,
 };
 
+/// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
+pub fn flags() -> impl Iterator<Item = &'static str> {
+    SECTIONS
+        .iter()
+        .flat_map(|section| section.options)
+        .filter_map(|spec| spec.flag)
+}
+
 /// The lines of `--help` for the flags that do the same as an option.
 pub mod help {
     macro_rules! help {

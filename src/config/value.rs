@@ -48,7 +48,7 @@ impl fmt::Display for Place {
             Place::File { name, line } => write!(f, "{name}:{line}: "),
             Place::Variable(name) => write!(f, "environment variable {name}: "),
             Place::Argument(name) => write!(f, "{name}: "),
-            Place::Nowhere => Ok(()),
+            Place::Nowhere => f.write_str("maitred: "),
         }
     }
 }
