@@ -74,3 +74,34 @@ const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MA
 const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
 const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4 <= RECV_BUFFERS as usize);
 const _: () = assert!(MESSAGE_BYTES_MAX * 4 <= PACKET_SOCKET_BUFFER_BYTES);
+const _: () =
+    assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
+
+/// The config file, bytes.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Listen addresses.
+pub const LISTENERS_MAX: u64 = 64;
+/// Routes of the configuration.
+pub const ROUTES_MAX: usize = 4096;
+/// Shards.
+pub const SHARDS_MAX: u64 = 1024;
+/// Connections of one shard.
+pub const CONNECTIONS_MAX: u64 = 1024 * 1024;
+/// Length of a listener's accept queue; the kernel clamps it to net.core.somaxconn.
+pub const LISTEN_BACKLOG_MAX: u64 = 65_535;
+/// Worker processes.
+pub const WORKERS_MAX: u64 = 1024;
+/// Threads of one worker.
+pub const WORKER_THREADS_MAX: u64 = 1024;
+/// Requests of one shard that wait for a worker.
+pub const QUEUE_MAX: u64 = 1024 * 1024;
+/// Shortest timeout that can be configured, milliseconds; the deadline wheel is not finer.
+pub const TIMEOUT_MIN_MS: u64 = 100;
+/// Longest timeout that can be configured, milliseconds: a day.
+pub const TIMEOUT_MAX_MS: u64 = 24 * 60 * 60 * 1000;
+/// Largest request body that can be allowed, bytes: 1 TiB.
+pub const BODY_BYTES_MAX: u64 = 1 << 40;
+
+const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS);
+/// Lines of the diagnostic log that wait to be written; further ones are lost.
+pub const LOG_LINES_MAX: usize = 16 * 1024;

@@ -1,1 +1,39 @@
-//! (to be written)
+//! The command line: what a person types and reads.
+//!
+//! Owns arguments, messages and exit codes. Called by `main` alone; everything that lasts happens in the layers below.
+
+mod args;
+pub mod check;
+mod environment;
+pub mod log;
+mod probe;
+mod rlimits;
+pub mod serve;
+
+use std::process::ExitCode;
+
+pub use args::{Cli, Command, Options};
+
+use crate::config::{Config, ConfigErrors, Surroundings, load};
+
+/// Exit code for a configuration, arguments or an environment with which the server cannot start.
+pub const EXIT_UNUSABLE: u8 = 2;
+
+/// The checked configuration that `options` ask for; what is wrong goes to stderr.
+///
+/// # Errors
+/// The exit code.
+pub fn configure(options: &Options) -> Result<Config, ExitCode> {
+    read(options).map_err(|message| {
+        eprintln!("{message}");
+        ExitCode::from(EXIT_UNUSABLE)
+    })
+}
+
+/// The checked configuration, or one line for each thing that is wrong.
+fn read(options: &Options) -> Result<Config, String> {
+    let around = Surroundings::of_process().map_err(|error| {
+        format!("maitred: the working directory cannot be used: {error}; change to another one")
+    })?;
+    load(&options.flags(), &around).map_err(|errors: ConfigErrors| errors.to_string())
+}

@@ -4,11 +4,29 @@
 //! program. Called by `cli`, once per start.
 
 mod address;
+mod app;
+mod build;
+mod django;
+mod error;
+mod options;
 mod python;
+mod read;
+mod reference;
+mod routes;
+mod section;
+mod server;
+mod sources;
 mod types;
+mod units;
+mod value;
 
 pub use address::Listen;
+pub use build::load;
+pub use error::{ConfigErrors, Problem};
+pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
+pub use reference::reference;
+pub use sources::{Flags, Surroundings};
 pub use types::{
     Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig,
 };

@@ -1,0 +1,140 @@
+//! Arguments, declared for clap.
+//!
+//! Owns names and shapes of the flags. What they mean and whether their values are right is told by the options'
+//! declarations in [`crate::config`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::log::Level;
+use crate::config::{Flags, help};
+
+/// One server for Django in production: HTTP front, WSGI workers and their supervisor in one program.
+#[derive(Debug, Parser)]
+#[command(name = "maitred", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  maitred serve                            in a Django project: find manage.py and serve the site
+  maitred serve mysite.wsgi                serve a WSGI application on http://127.0.0.1:8000
+  maitred serve mysite.wsgi -b :8080 -w 4 --static /static/=./staticfiles
+  maitred serve --static /=./public        serve files alone
+  maitred check -c /etc/maitred.toml       say what is wrong with a configuration and its host";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a site
+    #[command(after_help = EXAMPLES)]
+    Serve(Options),
+    /// Check configuration, kernel, limits, interpreter and application; say in a line each how to mend what is wrong
+    Check(Options),
+    /// Print the version
+    Version,
+}
+
+/// Flags that `serve` and `check` share.
+#[derive(Debug, Default, Args)]
+pub struct Options {
+    #[arg(value_name = "APP", help = help::WSGI, long_help = APP_HELP)]
+    app: Option<String>,
+    /// The config file; ./maitred.toml is read if it is there and none is named
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(short, long, value_name = "ADDRESS", help = help::LISTEN)]
+    bind: Vec<String>,
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help = help::WORKERS)]
+    workers: Option<i64>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help = help::THREADS)]
+    threads: Option<i64>,
+    #[arg(short, long, value_name = "DURATION", help = help::TIMEOUT)]
+    timeout: Option<String>,
+    #[arg(long, value_name = "DURATION", help = help::GRACEFUL_TIMEOUT)]
+    graceful_timeout: Option<String>,
+    #[arg(long, value_name = "DIRECTORY", help = help::CHDIR)]
+    chdir: Option<String>,
+    #[arg(long, value_name = "DIRECTORIES", help = help::PYTHONPATH)]
+    pythonpath: Option<String>,
+    #[arg(long, value_name = "PYTHON", help = help::PYTHON)]
+    python: Option<String>,
+    /// Serve the files of a directory below a path; may be repeated
+    #[arg(long = "static", value_name = "URL=DIRECTORY")]
+    statics: Vec<String>,
+    #[arg(long, value_name = "N", help = help::SHARDS)]
+    shards: Option<String>,
+    /// Let each worker import the application for itself
+    #[arg(long)]
+    no_preload: bool,
+    #[arg(short, long, value_name = "NAME=VALUE", help = help::RAW_ENV)]
+    env: Vec<String>,
+    /// Least serious messages to log; MAITRED_LOG does the same, also by module
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<Level>,
+}
+
+const APP_HELP: &str = "\
+The WSGI callable as MODULE[:ATTRIBUTE], such as mysite.wsgi:application. Without it, and without one in the config \
+file, the WSGI_APPLICATION of the Django settings that DJANGO_SETTINGS_MODULE or manage.py names";
+
+impl Options {
+    /// The flags as the configuration takes them.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            app: self.app.clone(),
+            bind: self.bind.clone(),
+            workers: self.workers,
+            threads: self.threads,
+            timeout: self.timeout.clone(),
+            graceful_timeout: self.graceful_timeout.clone(),
+            chdir: self.chdir.clone(),
+            pythonpath: self.pythonpath.clone(),
+            python: self.python.clone(),
+            statics: self.statics.clone(),
+            shards: self.shards.clone(),
+            no_preload: self.no_preload,
+            env: self.env.clone(),
+        }
+    }
+
+    /// Least serious messages to log, if a flag says so.
+    #[must_use]
+    pub fn log_level(&self) -> Option<Level> {
+        self.log_level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_the_reference_is_there() {
+        let command = Cli::command();
+        let serve = command
+            .find_subcommand("serve")
+            .expect("serve is a command");
+        for flag in crate::config::flags() {
+            let found = serve
+                .get_arguments()
+                .any(|argument| match flag.strip_prefix("--") {
+                    Some(long) => argument.get_long() == Some(long),
+                    None => argument.is_positional(),
+                });
+            assert!(found, "{flag}");
+        }
+    }
+}

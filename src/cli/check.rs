@@ -1,0 +1,243 @@
+//! `maitred check`: one line for everything that a start depends on, and how to mend what is wrong.
+//!
+//! Owns the list of checks and their order. Changes nothing on the host: sockets are closed at once, no byte code is
+//! written.
+
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::fs::{Access, access};
+
+pub use super::environment::environment;
+use super::environment::{basics, descriptors};
+use super::{EXIT_UNUSABLE, Options, probe, rlimits};
+use crate::config::{Action, Config, Listen, ServerConfig};
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// The server works, but less well than it could.
+    Hint,
+    /// The server does not work.
+    Fail,
+}
+
+/// What one check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How it came out.
+    pub verdict: Verdict,
+    /// What was looked at, what is there, and how to mend it; one line.
+    pub text: String,
+}
+
+impl Finding {
+    pub(super) fn ok(text: impl Into<String>) -> Finding {
+        Finding {
+            verdict: Verdict::Ok,
+            text: text.into(),
+        }
+    }
+
+    pub(super) fn hint(text: impl Into<String>) -> Finding {
+        Finding {
+            verdict: Verdict::Hint,
+            text: text.into(),
+        }
+    }
+
+    pub(super) fn fail(text: impl Into<String>) -> Finding {
+        Finding {
+            verdict: Verdict::Fail,
+            text: text.into(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    /// `ok   kernel 6.1: io_uring available`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Hint => "hint",
+            Verdict::Fail => "FAIL",
+        };
+        write!(f, "{verdict:<4} {}", self.text)
+    }
+}
+
+/// Runs every check and prints what it found to stdout. Exit code 0, or 2 if something failed.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    rlimits::raise();
+    let mut failed = false;
+    let mut tell = |finding: Finding| {
+        println!("{finding}");
+        failed |= finding.verdict == Verdict::Fail;
+    };
+    let config = super::read(options);
+    if let Err(messages) = &config {
+        messages.lines().for_each(|line| tell(Finding::fail(line)));
+    }
+    basics().into_iter().for_each(&mut tell);
+    if let Ok(config) = config {
+        tell(Finding::ok(summary(&config)));
+        tell(descriptors(&config.server));
+        config
+            .server
+            .listen
+            .iter()
+            .for_each(|listen| tell(bindable(listen, &config.server)));
+        directories(&config).into_iter().for_each(&mut tell);
+        if let Some(app) = &config.app {
+            probe::app(app, &mut tell);
+        }
+    }
+    if failed {
+        ExitCode::from(EXIT_UNUSABLE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// The quick checks of the environment, for `serve`: what failed goes to stderr.
+///
+/// # Errors
+/// The exit code, if something failed.
+pub fn require(config: &Config) -> Result<(), ExitCode> {
+    let findings = environment(config);
+    let failed: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Fail)
+        .collect();
+    failed
+        .iter()
+        .for_each(|finding| eprintln!("maitred: {}", finding.text));
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(ExitCode::from(EXIT_UNUSABLE))
+    }
+}
+
+fn summary(config: &Config) -> String {
+    let count = |number: usize, thing: &str| {
+        format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+    };
+    let mut text = format!(
+        "configuration: {}, {}",
+        count(config.server.shards, "shard"),
+        count(config.routes.len(), "route")
+    );
+    if let Some(app) = &config.app {
+        text += &format!(
+            ", {} of {}",
+            count(app.workers, "worker"),
+            count(app.threads, "thread")
+        );
+    }
+    text
+}
+
+fn bindable(listen: &Listen, server: &ServerConfig) -> Finding {
+    let result = match listen {
+        Listen::Tcp(address) => TcpListener::bind(address).map(drop),
+        Listen::Unix(path) => bindable_unix(path),
+    };
+    let Err(error) = result else {
+        return Finding::ok(format!("listen {listen}: free"));
+    };
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => {
+            if let Some(pid) = server.pidfile.as_deref().and_then(running) {
+                return Finding::ok(format!("listen {listen}: in use by maitred, process {pid}"));
+            }
+            "stop the program that listens there (`ss -ltnp` names it) or choose another address"
+        }
+        ErrorKind::PermissionDenied if matches!(listen, Listen::Tcp(_)) => {
+            "choose a port from 1024, or grant the right (AmbientCapabilities=CAP_NET_BIND_SERVICE of the systemd unit)"
+        }
+        ErrorKind::PermissionDenied => "make its directory writable for this user",
+        ErrorKind::AddrNotAvailable => "this host has no such address (`ip address` lists them)",
+        ErrorKind::NotFound => "create its directory",
+        _ => "choose another address",
+    };
+    Finding::fail(format!("listen {listen}: {error}; {remedy}"))
+}
+
+/// A socket that nobody answers on is left over from an earlier run, and will be replaced.
+fn bindable_unix(path: &Path) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+    match UnixStream::connect(path) {
+        Ok(_) => Err(ErrorKind::AddrInUse.into()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The maitred whose process id `pidfile` holds, if it lives.
+fn running(pidfile: &Path) -> Option<i32> {
+    let pid: i32 = fs::read_to_string(pidfile).ok()?.trim().parse().ok()?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    (name.trim() == "maitred").then_some(pid)
+}
+
+/// Directories that are read from or written to.
+fn directories(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for route in &config.routes {
+        if let Action::Static(files) = &route.action {
+            findings.push(directory(
+                &format!("static {}", route.path),
+                &files.directory,
+                Access::READ_OK,
+            ));
+        }
+    }
+    if let Some(parent) = config.server.pidfile.as_deref().and_then(Path::parent) {
+        findings.push(directory("pidfile", parent, Access::WRITE_OK));
+    }
+    if let Some(app) = &config.app {
+        findings.push(directory("spool_dir", &app.spool_dir, Access::WRITE_OK));
+    }
+    findings
+}
+
+fn directory(what: &str, path: &Path, wanted: Access) -> Finding {
+    let shown = path.display();
+    let (able, unable) = if wanted == Access::READ_OK {
+        ("readable", "read")
+    } else {
+        ("writable", "written to")
+    };
+    match path.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Finding::fail(format!(
+            "{what}: {shown} does not exist; create it or correct the path"
+        )),
+        Err(error) => Finding::fail(format!("{what}: {shown}: {error}")),
+        Ok(meta) if !meta.is_dir() => Finding::fail(format!(
+            "{what}: {shown} is not a directory; name the one that it is in"
+        )),
+        Ok(_) => match access(path, wanted | Access::EXEC_OK) {
+            Ok(()) => Finding::ok(format!("{what}: {shown} is {able}")),
+            Err(_) => Finding::fail(format!(
+                "{what}: {shown} cannot be {unable} by this user; change its permissions"
+            )),
+        },
+    }
+}

@@ -1,0 +1,235 @@
+//! The diagnostic log on stderr: one line an event.
+//!
+//! Owns format and level. A thread of its own does the writing behind a bounded queue: a stuck terminal costs lines,
+//! never a request.
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::EXIT_UNUSABLE;
+use crate::base::bounds::LOG_LINES_MAX;
+
+/// Least serious messages that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Level {
+    /// Something failed.
+    #[value(alias = "critical")]
+    Error,
+    /// Something is not as it should be.
+    #[value(alias = "warning")]
+    Warn,
+    /// Starts, stops and reloads.
+    Info,
+    /// What helps to find a mistake.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        }
+    }
+}
+
+/// Starts the log. `level` wins over `MAITRED_LOG`, which takes the directives of `tracing_subscriber`'s `EnvFilter`;
+/// without both it is `info`. Lines still queued are written when the guard is dropped.
+///
+/// # Errors
+/// The exit code, after a message: `MAITRED_LOG` cannot be understood.
+pub fn start(level: Option<Level>) -> Result<WorkerGuard, ExitCode> {
+    let variable = std::env::var("MAITRED_LOG")
+        .ok()
+        .filter(|value| !value.is_empty());
+    let directives = match (level, &variable) {
+        (Some(level), _) => level.name(),
+        (None, Some(value)) => value,
+        (None, None) => Level::Info.name(),
+    };
+    let filter = EnvFilter::try_new(directives).map_err(|error| {
+        eprintln!(
+            "environment variable MAITRED_LOG: {error}; set it to error, warn, info, debug or trace"
+        );
+        ExitCode::from(EXIT_UNUSABLE)
+    })?;
+    let stderr = std::io::stderr();
+    let colours =
+        stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LOG_LINES_MAX)
+        .finish(stderr);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(writer)
+        .event_format(Line)
+        .init();
+    Ok(guard)
+}
+
+/// `2026-11-24T10:00:00.123Z INFO  message key=value`
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = *event.metadata().level();
+        let now_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis());
+        timestamp(u64::try_from(now_ms).unwrap_or(u64::MAX), &mut writer)?;
+        if writer.has_ansi_escapes() {
+            write!(
+                writer,
+                " \x1b[{}m{:<5}\x1b[0m ",
+                colour(level),
+                level.as_str()
+            )?;
+        } else {
+            write!(writer, " {:<5} ", level.as_str())?;
+        }
+        writeln!(writer, "{}{}", fields.message, fields.rest)
+    }
+}
+
+fn colour(level: tracing::Level) -> u8 {
+    match level {
+        tracing::Level::ERROR => 31,
+        tracing::Level::WARN => 33,
+        tracing::Level::INFO => 32,
+        tracing::Level::DEBUG => 34,
+        tracing::Level::TRACE => 35,
+    }
+}
+
+/// UTC, as in RFC 3339, with milliseconds. Days become dates by Howard Hinnant's `civil_from_days`.
+fn timestamp(unix_ms: u64, out: &mut impl fmt::Write) -> fmt::Result {
+    let (days, day_ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
+    // Years start in March here, so that the leap day is the last of its year.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute) = (day_ms / 3_600_000, day_ms / 60_000 % 60);
+    let (second, ms) = (day_ms / 1000 % 60, day_ms % 1000);
+    write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
+    )
+}
+
+/// The message and, behind it, ` key=value` for each other field.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: String,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field.name(), &format!("{value:?}"));
+    }
+}
+
+impl Fields {
+    fn add(&mut self, name: &str, value: &str) {
+        if name == "message" {
+            visible(value, &mut self.message);
+        } else if value.is_empty()
+            || value.contains([' ', '"', '='])
+            || value.chars().any(char::is_control)
+        {
+            write!(self.rest, " {name}={value:?}").expect("a String takes everything");
+        } else {
+            write!(self.rest, " {name}={value}").expect("a String takes everything");
+        }
+    }
+}
+
+/// Adds `text` to `out` such that nobody's bytes can pass for another event or command the terminal: further lines (of a
+/// traceback) are indented, control characters escaped.
+fn visible(text: &str, out: &mut String) {
+    for c in text.trim_end_matches('\n').chars() {
+        match c {
+            '\n' => out.push_str("\n    "),
+            '\t' => out.push(c),
+            _ if c.is_control() => out.extend(c.escape_default()),
+            _ => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_dates() {
+        for (unix_ms, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (1_735_689_600_001, "2025-01-01T00:00:00.001Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            let mut text = String::new();
+            timestamp(unix_ms, &mut text).expect("a String takes everything");
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
+    fn values_are_quoted_where_they_must_be() {
+        let mut fields = Fields::default();
+        for (name, value) in [
+            ("message", "two\nlines\x1b[2J\n"),
+            ("plain", "a/b"),
+            ("blank", "a b"),
+            ("empty", ""),
+        ] {
+            fields.add(name, value);
+        }
+        assert_eq!(fields.message, "two\n    lines\\u{1b}[2J");
+        assert_eq!(fields.rest, " plain=a/b blank=\"a b\" empty=\"\"");
+    }
+}

@@ -1,0 +1,237 @@
+//! Trying out the interpreter and the application, each in a process of its own that is killed when it takes too long.
+//!
+//! Never imports anything into this process and goes through no shell.
+
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::check::Finding;
+use crate::config::{AppConfig, AppTarget, Interpreter};
+
+/// An interpreter starts within this.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// An application is imported within this.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(60);
+/// After the process's end its output is waited for this long: a child of its own may hold the pipe open.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
+/// What is kept of a process's output, bytes.
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Minor versions of Python 3 that the workers run on.
+const MINORS: std::ops::RangeInclusive<u32> = 9..=14;
+
+const VERSION_SCRIPT: &str = "import sys; print(sys.implementation.name, *sys.version_info[:3])";
+const IMPORT_SCRIPT: &str = include_str!("import_app.py");
+
+/// Checks interpreter and application, in this order; the second only if the first is good.
+pub fn app(app: &AppConfig, tell: &mut impl FnMut(Finding)) {
+    match interpreter(&app.python) {
+        Ok(text) => {
+            tell(Finding::ok(text));
+            tell(importable(app));
+        }
+        Err(text) => tell(Finding::fail(text)),
+    }
+}
+
+fn interpreter(python: &Interpreter) -> Result<String, String> {
+    let name = format!("interpreter {} ({})", python.path.display(), python.source);
+    let mut command = Command::new(&python.path);
+    command.args(["-S", "-c", VERSION_SCRIPT]);
+    let outcome = run(&mut command, VERSION_TIMEOUT).map_err(|error| format!("{name}: {error}"))?;
+    let mut words = outcome.stdout.split_whitespace();
+    let (implementation, numbers): (_, Vec<u32>) = (
+        words.next().unwrap_or_default(),
+        words.map_while(|word| word.parse().ok()).collect(),
+    );
+    let &[major, minor, patch] = numbers.as_slice() else {
+        return Err(format!(
+            "{name}: does not tell its version ({}); is it Python?",
+            outcome.last_line()
+        ));
+    };
+    let wanted = format!(
+        "CPython 3.{} to 3.{} is needed; set app.python",
+        MINORS.start(),
+        MINORS.end()
+    );
+    match implementation {
+        "cpython" if major == 3 && MINORS.contains(&minor) => {
+            Ok(format!("{name}: Python {major}.{minor}.{patch}"))
+        }
+        "cpython" => Err(format!("{name}: Python {major}.{minor}.{patch}; {wanted}")),
+        _ => Err(format!(
+            "{name}: {implementation} {major}.{minor}.{patch}; {wanted}"
+        )),
+    }
+}
+
+fn importable(app: &AppConfig) -> Finding {
+    let (name, module, attribute) = match &app.wsgi {
+        AppTarget::Named(target) => {
+            let (module, attribute) = target.split_once(':').unwrap_or((target, "application"));
+            (format!("application {target}"), module, attribute)
+        }
+        // Without an attribute the module is that of Django's settings.
+        AppTarget::Django { settings } => (
+            format!("application of Django settings {settings}"),
+            settings.as_str(),
+            "",
+        ),
+    };
+    let mut command = Command::new(&app.python.path);
+    command
+        .args(["-c", IMPORT_SCRIPT, module, attribute])
+        .args(&app.pythonpath)
+        .current_dir(&app.chdir);
+    command
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(app.raw_env.iter().map(|(name, value)| (name, value)));
+    match run(&mut command, IMPORT_TIMEOUT) {
+        Ok(outcome) if outcome.status.success() => Finding::ok(format!("{name}: importable")),
+        Ok(outcome) => Finding::fail(format!(
+            "{name}: {} (imported from {})",
+            outcome.last_line(),
+            app.chdir.display()
+        )),
+        Err(error) => Finding::fail(format!("{name}: {error}")),
+    }
+}
+
+/// How a process ended and what it said.
+struct Outcome {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+impl Outcome {
+    /// The last line of stderr, where Python puts the exception; else the exit status.
+    fn last_line(&self) -> String {
+        let line = self
+            .stderr
+            .lines()
+            .map(str::trim)
+            .rfind(|line| !line.is_empty());
+        line.map_or_else(
+            || self.status.to_string(),
+            |line| {
+                line.escape_debug()
+                    .to_string()
+                    .replace("\\'", "'")
+                    .replace("\\\"", "\"")
+            },
+        )
+    }
+}
+
+fn run(command: &mut Command, timeout: Duration) -> Result<Outcome, String> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("cannot be run: {error}"))?;
+    let stdout = child.stdout.take().map(collect);
+    let stderr = child.stderr.take().map(collect);
+    let ended = ends_within(&child, timeout);
+    // Before it is waited for, so that its id still stands for it; what it left behind goes with it.
+    stop(&child);
+    let status = child
+        .wait()
+        .map_err(|error| format!("cannot be waited for: {error}"))?;
+    match ended {
+        Ok(true) => Ok(Outcome {
+            status,
+            stdout: received(stdout),
+            stderr: received(stderr),
+        }),
+        Ok(false) => Err(format!("did not end within {} s", timeout.as_secs())),
+        Err(error) => Err(format!("cannot be waited for: {error}")),
+    }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+fn ends_within(child: &Child, timeout: Duration) -> io::Result<bool> {
+    let pid = pid(child).ok_or(io::ErrorKind::NotFound)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+    Ok(poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout))? > 0)
+}
+
+/// Kills what is left of the process group of `child`.
+fn stop(child: &Child) {
+    if let Some(pid) = pid(child) {
+        // There may be nothing left to kill.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// Reads all of `source` in a thread of its own, keeps the last [`OUTPUT_BYTES_MAX`] bytes.
+fn collect(mut source: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        let mut buffer = [0; 8 * 1024];
+        while let Ok(count @ 1..) = source.read(&mut buffer) {
+            kept.extend_from_slice(&buffer[..count]);
+            let excess = kept.len().saturating_sub(OUTPUT_BYTES_MAX);
+            kept.drain(..excess);
+        }
+        // Nobody waits any more after a timeout.
+        let _ = sender.send(kept);
+    });
+    receiver
+}
+
+fn received(output: Option<Receiver<Vec<u8>>>) -> String {
+    let bytes = output
+        .and_then(|receiver| receiver.recv_timeout(OUTPUT_TIMEOUT).ok())
+        .unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_hangs_is_killed() {
+        let error = run(Command::new("sleep").arg("600"), Duration::from_millis(50))
+            .map(|outcome| outcome.status);
+        assert!(error.is_err_and(|error| error.contains("did not end")));
+    }
+
+    #[test]
+    fn a_grandchild_does_not_outlive_the_probe() {
+        let script = "import subprocess; print('out'); subprocess.Popen(['sleep', '20'])";
+        let mut command = Command::new("python3");
+        command.args(["-c", script]);
+        // Were it alive, it would hold the pipe, and the output would not be there in time.
+        let outcome = run(&mut command, Duration::from_secs(20)).expect("python3 runs");
+        assert_eq!(outcome.stdout, "out\n");
+    }
+
+    #[test]
+    fn a_flood_of_output_keeps_its_end() {
+        let mut command = Command::new("python3");
+        command.args([
+            "-c",
+            "import sys; sys.stderr.write('x' * 1000000 + '\\nValueError: end\\n'); sys.exit(1)",
+        ]);
+        let outcome = run(&mut command, Duration::from_secs(20)).expect("python3 runs");
+        assert_eq!(outcome.last_line(), "ValueError: end");
+        assert!(outcome.stderr.len() <= OUTPUT_BYTES_MAX);
+    }
+}

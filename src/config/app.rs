@@ -1,0 +1,148 @@
+//! `[app]`: from its table to [`AppConfig`].
+//!
+//! Owns the search for the application and its interpreter; runs neither.
+
+use std::path::{Path, PathBuf};
+
+use super::error::Problem;
+use super::section::{Bases, Reader};
+use super::sources::{FILE_DEFAULT, Surroundings};
+use super::types::{AppConfig, AppTarget};
+use super::value::{Place, Table};
+use super::{django, options, python};
+
+/// What the search for an application has to go by.
+pub struct Search<'a> {
+    /// `chdir`, if it is not given.
+    pub directory: &'a Path,
+    /// Whether finding none is a problem.
+    pub necessary: bool,
+    /// The config file, for the message.
+    pub file: Option<&'a Path>,
+}
+
+/// Reads `[app]` and looks for what it does not say. `None` if no application was found; that is a problem if one is
+/// necessary.
+pub fn app(
+    table: Table,
+    search: &Search<'_>,
+    bases: Bases<'_>,
+    around: &Surroundings,
+    problems: &mut Vec<Problem>,
+) -> Option<AppConfig> {
+    let mut reader = Reader::new(table, "app", options::APP.options, bases, problems);
+    let names_target = reader.has(&options::WSGI);
+    let named = reader.optional(&options::WSGI);
+    let raw_env = reader.value(&options::RAW_ENV);
+    let chdir = match reader.placed(&options::CHDIR) {
+        Some((chdir, place)) if !chdir.is_dir() => {
+            reader.problem(
+                place,
+                options::CHDIR.spec.name,
+                format!("{} is not a directory", chdir.display()),
+            );
+            chdir
+        }
+        Some((chdir, _)) => chdir,
+        None => search.directory.to_owned(),
+    };
+    let target = match named {
+        Some(target) => Some(target),
+        // What is named wrongly has been reported.
+        None if names_target => None,
+        None => find_target(&mut reader, &chdir, &raw_env, search, around),
+    };
+    if target.is_none() && !names_target && !search.necessary {
+        return None;
+    }
+    let python = find_python(&mut reader, &chdir, around);
+    let config = AppConfig {
+        // Both stand-ins go with a problem, after which nobody uses the configuration.
+        wsgi: target.unwrap_or_else(|| AppTarget::Named(String::new())),
+        python: python.unwrap_or_else(|| python::Interpreter {
+            path: PathBuf::new(),
+            source: python::InterpreterSource::Path,
+        }),
+        chdir,
+        pythonpath: reader.value(&options::PYTHONPATH),
+        workers: reader
+            .optional(&options::WORKERS)
+            .unwrap_or(around.cpus + 1),
+        threads: reader.value(&options::THREADS),
+        timeout: reader.value(&options::TIMEOUT),
+        graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
+        preload_app: reader.value(&options::PRELOAD_APP),
+        queue: reader.value(&options::QUEUE),
+        raw_env,
+        spool_dir: reader.optional(&options::SPOOL_DIR).unwrap_or_else(|| {
+            let temporary = around.path("TMPDIR").unwrap_or(Path::new("/tmp"));
+            around.directory.join(temporary)
+        }),
+    };
+    reader.finish();
+    Some(config)
+}
+
+/// Django's application, by the variable that names its settings or by `manage.py`.
+fn find_target(
+    reader: &mut Reader<'_>,
+    chdir: &Path,
+    raw_env: &[(String, String)],
+    search: &Search<'_>,
+    around: &Surroundings,
+) -> Option<AppTarget> {
+    let own = raw_env
+        .iter()
+        .rev()
+        .find(|(name, _)| name == django::VARIABLE);
+    let variable = own
+        .map(|(_, value)| value.as_str())
+        .or_else(|| around.text(django::VARIABLE));
+    match django::settings(chdir, variable) {
+        Ok(Some(settings)) => return Some(AppTarget::Django { settings }),
+        Ok(None) if !search.necessary => {}
+        Ok(None) => {
+            let file = match search.file {
+                Some(file) => format!("[app] wsgi in {}", file.display()),
+                None => format!("./{FILE_DEFAULT}"),
+            };
+            let message = format!(
+                "no application found: looked for APP on the command line, {file}, {} in the environment and {}; \
+                 name the application, as in `maitred serve mysite.wsgi`, or serve files alone, as in \
+                 `maitred serve --static /=./public`",
+                django::VARIABLE,
+                chdir.join("manage.py").display()
+            );
+            reader.problem(Place::Nowhere, "", message);
+        }
+        Err(message) => reader.problem(Place::Nowhere, "", message),
+    }
+    None
+}
+
+fn find_python(
+    reader: &mut Reader<'_>,
+    chdir: &Path,
+    around: &Surroundings,
+) -> Option<python::Interpreter> {
+    let names_python = reader.has(&options::PYTHON);
+    let configured = reader.placed(&options::PYTHON);
+    if names_python && configured.is_none() {
+        return None;
+    }
+    let (configured, place) = match configured {
+        Some((named, place)) => (Some(named), place),
+        None => (None, Place::Nowhere),
+    };
+    let named = configured
+        .as_ref()
+        .map(|(name, base)| (name.as_str(), base.as_path()));
+    let path_variable = around.path("PATH").map(Path::as_os_str);
+    match python::find(named, around.path("VIRTUAL_ENV"), chdir, path_variable) {
+        Ok(python) => Some(python),
+        Err(message) => {
+            reader.problem(place, options::PYTHON.spec.name, message);
+            None
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! From all sources to the checked [`Config`].
+//!
+//! Owns the checks that concern more than one section: an application that nothing leads to, a server with nothing to
+//! serve.
+
+use super::app::{Search, app};
+use super::error::{ConfigErrors, Problem};
+use super::routes::routes;
+use super::section::Bases;
+use super::server::server;
+use super::sources::{Flags, Merged, Surroundings, merge, variables};
+use super::types::{Action, Config, HostPattern, RouteConfig};
+use super::value::Place;
+
+/// Reads, merges and checks the configuration.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors> {
+    let mut problems = Vec::new();
+    let merged = merge(flags, around, &mut problems);
+    let config = build(merged, around, &mut problems);
+    match ConfigErrors::of(problems) {
+        Some(errors) => Err(errors),
+        None => Ok(config),
+    }
+}
+
+/// A configuration that is good if no problem was added.
+fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
+    let bases = Bases {
+        file: &merged.file_base,
+        working: &around.directory,
+    };
+    let server = server(merged.server, bases, around, problems);
+    let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
+    let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
+
+    // A file that names routes says all that is served; otherwise a Django project that is there is meant to be served.
+    let wanted = merged.app.is_some() || leads_to_app;
+    let tried = wanted || (!merged.file_has_routes && problems.is_empty());
+    let mut table = merged.app.unwrap_or_default();
+    if !wanted {
+        variables(&mut table, around);
+    }
+    let search = Search {
+        directory: if merged.file_has_app {
+            bases.file
+        } else {
+            bases.working
+        },
+        necessary: wanted || routes.is_empty(),
+        file: merged.file.as_deref(),
+    };
+    let mut app = if tried {
+        app(table, &search, bases, around, problems)
+    } else {
+        None
+    };
+
+    if app.is_some() && !leads_to_app {
+        let everything = |(_, route): &&(Place, RouteConfig)| {
+            route.host == HostPattern::Any && route.path == "/"
+        };
+        match routes.iter().find(everything) {
+            None => {
+                let max_body_bytes = server.max_body_bytes;
+                let (host, path, action) = (HostPattern::Any, "/".to_owned(), Action::App);
+                routes.push((Place::Nowhere, RouteConfig { host, path, action, max_body_bytes }));
+            }
+            Some((place, _)) if wanted => problems.push(Problem {
+                place: place.clone(),
+                key: "route".to_owned(),
+                message: "the files at \"/\" leave nothing to the application; give it a route with app = true, or the \
+                          files a longer path"
+                    .to_owned(),
+            }),
+            Some(_) => app = None,
+        }
+    }
+    let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
+    let has_static = routes
+        .iter()
+        .any(|route| matches!(route.action, Action::Static(_)));
+    let static_from_django = app.is_some() && !has_static;
+    Config {
+        server,
+        app,
+        routes,
+        static_from_django,
+    }
+}
