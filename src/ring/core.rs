@@ -131,7 +131,6 @@ pub(super) struct Core {
     pub slots: RefCell<Slab<Slot>>,
     /// Submissions for which the queue had no room, in order.
     unsubmitted: RefCell<VecDeque<(Sqe, u64)>>,
-    starved: RefCell<Vec<usize>>,
     reaped: RefCell<Vec<Cqe>>,
     groups: RefCell<Vec<Rc<BufferGroup>>>,
     pub wheel: Wheel,
@@ -147,7 +146,6 @@ impl Core {
             engine: RefCell::new(engine),
             slots: RefCell::new(Slab::new()),
             unsubmitted: RefCell::new(VecDeque::new()),
-            starved: RefCell::new(Vec::new()),
             reaped: RefCell::new(Vec::with_capacity(REAP_BATCH)),
             groups: RefCell::new(Vec::new()),
             wheel: Wheel::new(now_ms()),
@@ -166,9 +164,6 @@ impl Core {
 
     pub fn recycle(&self, group: u16, buffer: u16) {
         self.engine.borrow_mut().recycle(group, buffer);
-        if !self.starved.borrow().is_empty() {
-            self.kick();
-        }
     }
 
     /// Queues a submission; with the queue full, hands the queue over first. Nothing is ever lost or reordered.
@@ -216,16 +211,13 @@ impl Core {
 
     /// One turn: hand over submissions, reap, wake. Returns whether anything came of it.
     pub fn turn(&self) -> bool {
-        self.kicked.set(false);
         self.rearm_starved();
-        if self.closing.get() && self.in_flight.get() > 0 {
-            self.push(Sqe::CancelAll, IGNORED);
-        }
         self.flush();
+        self.kicked.set(false);
         self.engine.borrow_mut().enter().expect("io_uring_enter refuses only malformed calls");
         let mut progress = self.reap();
         progress |= self.wheel.advance(now_ms());
-        progress || !self.unsubmitted.borrow().is_empty()
+        progress || self.can_rearm() || !self.unsubmitted.borrow().is_empty()
     }
 
     fn flush(&self) {
@@ -274,8 +266,10 @@ impl Core {
                     stream.pausing = true;
                     self.push(Sqe::Cancel { target: cqe.key }, IGNORED);
                 }
-                if stream.starved && !stream.orphan {
-                    self.starved.borrow_mut().push(key);
+                if stream.starved
+                    && let Some(group) = stream.group()
+                {
+                    group.starved.borrow_mut().push_back(key);
                 }
                 let wanted = stream.has_news();
                 (if wanted { stream.waker.take() } else { None }, stream.orphan && !stream.armed)
@@ -293,27 +287,36 @@ impl Core {
         }
     }
 
+    /// Arms starved streams again, the longest waiting first: as many as there are buffers, so that the rest is not told
+    /// again and again that there is none.
     fn rearm_starved(&self) {
-        if self.starved.borrow().is_empty() {
-            return;
-        }
-        let keys = self.starved.take();
-        let mut still = Vec::new();
-        for key in keys {
-            let mut slots = self.slots.borrow_mut();
-            let Some(Slot::Stream(stream)) = slots.get_mut(key) else { continue };
-            if !stream.starved || stream.orphan {
-                continue;
+        for index in 0..self.groups.borrow().len() {
+            let group = self.groups.borrow()[index].clone();
+            let closing = self.closing.get();
+            let most = if closing { usize::MAX } else { usize::from(group.free.get()) };
+            let count = group.starved.borrow().len().min(most);
+            let keys: Vec<usize> = group.starved.borrow_mut().drain(..count).collect();
+            for key in keys {
+                let mut slots = self.slots.borrow_mut();
+                let Some(Slot::Stream(stream)) = slots.get_mut(key) else { unreachable!("a released stream starves no more") };
+                stream.starved = false;
+                if closing {
+                    stream.end = Some(End::Error(libc::ECANCELED));
+                    let waker = stream.waker.take();
+                    drop(slots);
+                    waker.into_iter().for_each(Waker::wake);
+                } else {
+                    let sqe = stream.arm();
+                    drop(slots);
+                    self.push(sqe, key as u64);
+                }
             }
-            if stream.group().is_some_and(|group| group.free.get() == 0) {
-                still.push(key);
-                continue;
-            }
-            let sqe = stream.arm();
-            drop(slots);
-            self.push(sqe, key as u64);
         }
-        self.starved.borrow_mut().extend(still);
+    }
+
+    /// Whether a starved stream could go on.
+    fn can_rearm(&self) -> bool {
+        self.groups.borrow().iter().any(|group| group.free.get() > 0 && !group.starved.borrow().is_empty())
     }
 
     /// Sees to a kernel timer for the next occupied tick of the wheel. Returns whether a submission was queued.
@@ -410,7 +413,8 @@ impl Stream {
                     self.end = Some(End::Eof);
                 }
             }
-            error if error == -libc::ENOBUFS => self.starved = true,
+            // One with enough waiting for it is not in want: whoever takes that arms it again.
+            error if error == -libc::ENOBUFS && self.group().is_some() => self.starved = !self.orphan && !self.is_over_bound(),
             // Our own pause, or an orphan's end.
             error if error == -libc::ECANCELED && (self.pausing || self.orphan) => {}
             error => self.end = Some(End::Error(-error)),
@@ -418,9 +422,14 @@ impl Stream {
         if !cqe.more && self.pausing {
             self.pausing = false;
         }
+        self.armed && !self.pausing && !self.orphan && self.is_over_bound()
+    }
+
+    /// Whether so much waits to be taken that the kernel should bring no more.
+    fn is_over_bound(&self) -> bool {
         match &self.queue {
-            Queue::Recv(queue) => self.armed && !self.pausing && !self.orphan && queue.is_over_bound(),
-            _ => false,
+            Queue::Accept(_) | Queue::Message(_) => false,
+            Queue::Recv(queue) => queue.is_over_bound(),
         }
     }
 }
@@ -431,6 +440,11 @@ pub(super) fn release_stream(core: &Core, key: usize) {
     let Some(Slot::Stream(stream)) = slots.get_mut(key) else { unreachable!("a handle's slot lives as long as the handle") };
     let armed = stream.armed;
     let pausing = stream.pausing;
+    if stream.starved
+        && let Some(group) = stream.group()
+    {
+        group.starved.borrow_mut().retain(|starved| *starved != key);
+    }
     stream.orphan = true;
     stream.waker = None;
     let ended = if armed { None } else { Some(slots.remove(key)) };
