@@ -76,6 +76,7 @@ impl Ring {
     /// Cancels all that is in flight; the driver ends when the last completion is in.
     pub fn close(&self) {
         self.core.closing.set(true);
+        self.core.uncancelled.set(true);
         self.core.kick();
     }
 
@@ -138,6 +139,8 @@ pub(super) struct Core {
     kicked: Cell<bool>,
     pub in_flight: Cell<usize>,
     pub closing: Cell<bool>,
+    /// Closing, and something is in flight that has not been asked to end yet.
+    uncancelled: Cell<bool>,
 }
 
 impl Core {
@@ -153,6 +156,7 @@ impl Core {
             kicked: Cell::new(false),
             in_flight: Cell::new(0),
             closing: Cell::new(false),
+            uncancelled: Cell::new(false),
         }
     }
 
@@ -170,6 +174,7 @@ impl Core {
     pub fn push(&self, sqe: Sqe, key: u64) {
         if key != IGNORED {
             self.in_flight.set(self.in_flight.get() + 1);
+            self.uncancelled.set(self.closing.get());
         }
         let mut waiting = self.unsubmitted.borrow_mut();
         if !waiting.is_empty() || !self.push_or_enter(sqe, key) {
@@ -212,7 +217,12 @@ impl Core {
     /// One turn: hand over submissions, reap, wake. Returns whether anything came of it.
     pub fn turn(&self) -> bool {
         self.rearm_starved();
+        // Once for all that is in flight, not once a turn: its own completion would keep the driver awake.
+        if self.in_flight.get() > 0 && self.uncancelled.replace(false) {
+            self.push(Sqe::CancelAll, IGNORED);
+        }
         self.flush();
+        // What was pushed up to here goes with this call; what reaping pushes needs another turn.
         self.kicked.set(false);
         self.engine.borrow_mut().enter().expect("io_uring_enter refuses only malformed calls");
         let mut progress = self.reap();
@@ -321,6 +331,9 @@ impl Core {
 
     /// Sees to a kernel timer for the next occupied tick of the wheel. Returns whether a submission was queued.
     pub fn arm_timer(&self) -> bool {
+        if self.closing.get() {
+            return false;
+        }
         let Some(due_ms) = self.wheel.timer_due() else { return false };
         let at = Box::new(
             io_uring::types::Timespec::new().sec(due_ms / 1000).nsec((due_ms % 1000) as u32 * 1_000_000),
@@ -461,6 +474,7 @@ impl Drop for Core {
     fn drop(&mut self) {
         const ROUNDS_MAX: usize = 1_000;
         self.closing.set(true);
+        self.uncancelled.set(true);
         for _ in 0..ROUNDS_MAX {
             if self.in_flight.get() == 0 {
                 return;
