@@ -224,10 +224,10 @@ impl Core {
         self.flush();
         // What was pushed up to here goes with this call; what reaping pushes needs another turn.
         self.kicked.set(false);
-        self.engine.borrow_mut().enter().expect("io_uring_enter refuses only malformed calls");
+        let all = self.engine.borrow_mut().enter().expect("io_uring_enter refuses only malformed calls");
         let mut progress = self.reap();
         progress |= self.wheel.advance(now_ms());
-        progress || self.can_rearm() || !self.unsubmitted.borrow().is_empty()
+        progress || !all || self.can_rearm() || !self.unsubmitted.borrow().is_empty()
     }
 
     fn flush(&self) {
