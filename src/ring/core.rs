@@ -415,6 +415,11 @@ impl Stream {
             self.armed = false;
         }
         let waiting = self.waker.is_some() && !self.orphan;
+        if cqe.result < 0
+            && let (Some(buffer), Some(group)) = (cqe.buffer, self.group())
+        {
+            drop(group.take(buffer, 0)); // a failed receive may have picked its buffer before it failed
+        }
         match cqe.result {
             result if result >= 0 => {
                 let eof = match &mut self.queue {
