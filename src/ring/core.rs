@@ -446,8 +446,9 @@ impl Stream {
     /// Whether so much waits to be taken that the kernel should bring no more.
     fn is_over_bound(&self) -> bool {
         match &self.queue {
-            Queue::Accept(_) | Queue::Message(_) => false,
+            Queue::Accept(queue) => queue.is_over_bound(),
             Queue::Recv(queue) => queue.is_over_bound(),
+            Queue::Message(_) => false, // each holds a buffer of the group, which is bound enough
         }
     }
 }
