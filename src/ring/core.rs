@@ -80,9 +80,9 @@ impl Ring {
         self.core.kick();
     }
 
-    /// Milliseconds on the monotonic clock as of this turn of the driver.
+    /// Milliseconds on the monotonic clock as of this turn of the driver, or of the present while the driver is parked.
     pub fn now_ms(&self) -> u64 {
-        self.core.wheel.now_ms()
+        self.core.now_ms()
     }
 
     /// Operations that the kernel has not completed.
@@ -137,6 +137,8 @@ pub(super) struct Core {
     pub wheel: Wheel,
     parked: RefCell<Option<Waker>>,
     kicked: Cell<bool>,
+    /// No turn is under way or has just been: tasks that run now were woken by something else.
+    idle: Cell<bool>,
     pub in_flight: Cell<usize>,
     pub closing: Cell<bool>,
     /// Closing, and something is in flight that has not been asked to end yet.
@@ -154,6 +156,7 @@ impl Core {
             wheel: Wheel::new(now_ms()),
             parked: RefCell::new(None),
             kicked: Cell::new(false),
+            idle: Cell::new(true),
             in_flight: Cell::new(0),
             closing: Cell::new(false),
             uncancelled: Cell::new(false),
@@ -205,12 +208,28 @@ impl Core {
         }
     }
 
+    /// [`Core::kick`], unless the driver is going to look for itself.
+    pub fn kick_if_parked(&self) {
+        if self.parked.borrow().is_some() {
+            self.kick();
+        }
+    }
+
+    /// The time of the present turn. A parked driver has none, and neither has one that has not begun.
+    pub fn now_ms(&self) -> u64 {
+        if self.idle.get() {
+            self.wheel.note(now_ms());
+        }
+        self.wheel.now_ms()
+    }
+
     /// Registers the parked driver; `true` when it has been kicked since the last call.
     pub fn poll_kicked(&self, waker: &Waker) -> bool {
         if self.kicked.replace(false) {
             return true;
         }
         *self.parked.borrow_mut() = Some(waker.clone());
+        self.idle.set(true);
         false
     }
 
@@ -227,6 +246,7 @@ impl Core {
         let all = self.engine.borrow_mut().enter().expect("io_uring_enter refuses only malformed calls");
         let mut progress = self.reap();
         progress |= self.wheel.advance(now_ms());
+        self.idle.set(false);
         progress || !all || self.can_rearm() || !self.unsubmitted.borrow().is_empty()
     }
 
