@@ -11,6 +11,9 @@ pub const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// Provided buffers that may wait for one connection's task at once; more is copied aside.
 pub const CHUNKS_WAITING_MAX: usize = 8;
 
+/// Connections that were accepted and wait for their shard; then the kernel is told to stop accepting.
+pub const ACCEPTED_WAITING_MAX: usize = 256;
+
 /// Submission queue entries of a shard's ring.
 pub const RING_ENTRIES: u32 = 1024;
 /// Completion queue entries of a shard's ring.

@@ -1,6 +1,7 @@
 //! Multishot accept.
 //!
-//! Owns the connections that arrived and were not taken yet; what nobody takes is closed.
+//! Owns the connections that arrived and were not taken yet; what nobody takes is closed. Past a bound the kernel is told to
+//! stop, so that the rest waits in the listener's queue and other processes may take it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,6 +12,7 @@ use std::task::Poll;
 
 use super::Descriptor;
 use super::core::{self, Core, End, Ring, Slot, Stream};
+use crate::base::bounds::ACCEPTED_WAITING_MAX;
 
 /// Accepted and not taken yet.
 #[derive(Default)]
@@ -19,6 +21,10 @@ pub(super) struct Queue(VecDeque<OwnedFd>);
 impl Queue {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub fn is_over_bound(&self) -> bool {
+        self.0.len() >= ACCEPTED_WAITING_MAX
     }
 
     /// Takes over an accepted descriptor. Never the end of the stream.

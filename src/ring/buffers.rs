@@ -2,7 +2,8 @@
 //!
 //! Owns the memory of a buffer group. A [`Chunk`] is the only way to a buffer's bytes; dropping it gives the buffer back.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Deref;
 use std::rc::{Rc, Weak};
@@ -18,6 +19,8 @@ pub struct BufferGroup {
     base: *mut u8,
     /// Buffers that are with the kernel.
     pub(super) free: Cell<u16>,
+    /// Streams that ended for want of a buffer, the longest waiting first.
+    pub(super) starved: RefCell<VecDeque<usize>>,
     core: Weak<Core>,
     _memory: MmapMut,
 }
@@ -28,7 +31,15 @@ impl BufferGroup {
         let mut memory = MmapMut::map_anon(size * usize::from(entries))?;
         let base = memory.as_mut_ptr();
         let id = core.add_group(base, size, entries)?;
-        Ok(Rc::new(BufferGroup { id, size, base, free: Cell::new(entries), core: Rc::downgrade(core), _memory: memory }))
+        Ok(Rc::new(BufferGroup {
+            id,
+            size,
+            base,
+            free: Cell::new(entries),
+            starved: RefCell::new(VecDeque::new()),
+            core: Rc::downgrade(core),
+            _memory: memory,
+        }))
     }
 
     /// The chunk in `buffer`, which the kernel has just filled with `len` bytes.
@@ -106,6 +117,9 @@ impl Drop for Chunk {
             group.free.set(group.free.get() + 1);
             if let Some(core) = group.core.upgrade() {
                 core.recycle(group.id, *buffer);
+                if !group.starved.borrow().is_empty() {
+                    core.kick();
+                }
             }
         }
     }

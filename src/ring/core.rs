@@ -76,12 +76,13 @@ impl Ring {
     /// Cancels all that is in flight; the driver ends when the last completion is in.
     pub fn close(&self) {
         self.core.closing.set(true);
+        self.core.uncancelled.set(true);
         self.core.kick();
     }
 
-    /// Milliseconds on the monotonic clock as of this turn of the driver.
+    /// Milliseconds on the monotonic clock as of this turn of the driver, or of the present while the driver is parked.
     pub fn now_ms(&self) -> u64 {
-        self.core.wheel.now_ms()
+        self.core.now_ms()
     }
 
     /// Operations that the kernel has not completed.
@@ -131,14 +132,17 @@ pub(super) struct Core {
     pub slots: RefCell<Slab<Slot>>,
     /// Submissions for which the queue had no room, in order.
     unsubmitted: RefCell<VecDeque<(Sqe, u64)>>,
-    starved: RefCell<Vec<usize>>,
     reaped: RefCell<Vec<Cqe>>,
     groups: RefCell<Vec<Rc<BufferGroup>>>,
     pub wheel: Wheel,
     parked: RefCell<Option<Waker>>,
     kicked: Cell<bool>,
+    /// No turn is under way or has just been: tasks that run now were woken by something else.
+    idle: Cell<bool>,
     pub in_flight: Cell<usize>,
     pub closing: Cell<bool>,
+    /// Closing, and something is in flight that has not been asked to end yet.
+    uncancelled: Cell<bool>,
 }
 
 impl Core {
@@ -147,14 +151,15 @@ impl Core {
             engine: RefCell::new(engine),
             slots: RefCell::new(Slab::new()),
             unsubmitted: RefCell::new(VecDeque::new()),
-            starved: RefCell::new(Vec::new()),
             reaped: RefCell::new(Vec::with_capacity(REAP_BATCH)),
             groups: RefCell::new(Vec::new()),
             wheel: Wheel::new(now_ms()),
             parked: RefCell::new(None),
             kicked: Cell::new(false),
+            idle: Cell::new(true),
             in_flight: Cell::new(0),
             closing: Cell::new(false),
+            uncancelled: Cell::new(false),
         }
     }
 
@@ -166,15 +171,13 @@ impl Core {
 
     pub fn recycle(&self, group: u16, buffer: u16) {
         self.engine.borrow_mut().recycle(group, buffer);
-        if !self.starved.borrow().is_empty() {
-            self.kick();
-        }
     }
 
     /// Queues a submission; with the queue full, hands the queue over first. Nothing is ever lost or reordered.
     pub fn push(&self, sqe: Sqe, key: u64) {
         if key != IGNORED {
             self.in_flight.set(self.in_flight.get() + 1);
+            self.uncancelled.set(self.closing.get());
         }
         let mut waiting = self.unsubmitted.borrow_mut();
         if !waiting.is_empty() || !self.push_or_enter(sqe, key) {
@@ -205,27 +208,46 @@ impl Core {
         }
     }
 
+    /// [`Core::kick`], unless the driver is going to look for itself.
+    pub fn kick_if_parked(&self) {
+        if self.parked.borrow().is_some() {
+            self.kick();
+        }
+    }
+
+    /// The time of the present turn. A parked driver has none, and neither has one that has not begun.
+    pub fn now_ms(&self) -> u64 {
+        if self.idle.get() {
+            self.wheel.note(now_ms());
+        }
+        self.wheel.now_ms()
+    }
+
     /// Registers the parked driver; `true` when it has been kicked since the last call.
     pub fn poll_kicked(&self, waker: &Waker) -> bool {
         if self.kicked.replace(false) {
             return true;
         }
         *self.parked.borrow_mut() = Some(waker.clone());
+        self.idle.set(true);
         false
     }
 
     /// One turn: hand over submissions, reap, wake. Returns whether anything came of it.
     pub fn turn(&self) -> bool {
-        self.kicked.set(false);
         self.rearm_starved();
-        if self.closing.get() && self.in_flight.get() > 0 {
+        // Once for all that is in flight, not once a turn: its own completion would keep the driver awake.
+        if self.in_flight.get() > 0 && self.uncancelled.replace(false) {
             self.push(Sqe::CancelAll, IGNORED);
         }
         self.flush();
-        self.engine.borrow_mut().enter().expect("io_uring_enter refuses only malformed calls");
+        // What was pushed up to here goes with this call; what reaping pushes needs another turn.
+        self.kicked.set(false);
+        let all = self.engine.borrow_mut().enter().expect("io_uring_enter refuses only malformed calls");
         let mut progress = self.reap();
         progress |= self.wheel.advance(now_ms());
-        progress || !self.unsubmitted.borrow().is_empty()
+        self.idle.set(false);
+        progress || !all || self.can_rearm() || !self.unsubmitted.borrow().is_empty()
     }
 
     fn flush(&self) {
@@ -274,8 +296,10 @@ impl Core {
                     stream.pausing = true;
                     self.push(Sqe::Cancel { target: cqe.key }, IGNORED);
                 }
-                if stream.starved && !stream.orphan {
-                    self.starved.borrow_mut().push(key);
+                if stream.starved
+                    && let Some(group) = stream.group()
+                {
+                    group.starved.borrow_mut().push_back(key);
                 }
                 let wanted = stream.has_news();
                 (if wanted { stream.waker.take() } else { None }, stream.orphan && !stream.armed)
@@ -293,31 +317,43 @@ impl Core {
         }
     }
 
+    /// Arms starved streams again, the longest waiting first: as many as there are buffers, so that the rest is not told
+    /// again and again that there is none.
     fn rearm_starved(&self) {
-        if self.starved.borrow().is_empty() {
-            return;
-        }
-        let keys = self.starved.take();
-        let mut still = Vec::new();
-        for key in keys {
-            let mut slots = self.slots.borrow_mut();
-            let Some(Slot::Stream(stream)) = slots.get_mut(key) else { continue };
-            if !stream.starved || stream.orphan {
-                continue;
+        for index in 0..self.groups.borrow().len() {
+            let group = self.groups.borrow()[index].clone();
+            let closing = self.closing.get();
+            let most = if closing { usize::MAX } else { usize::from(group.free.get()) };
+            let count = group.starved.borrow().len().min(most);
+            let keys: Vec<usize> = group.starved.borrow_mut().drain(..count).collect();
+            for key in keys {
+                let mut slots = self.slots.borrow_mut();
+                let Some(Slot::Stream(stream)) = slots.get_mut(key) else { unreachable!("a released stream starves no more") };
+                stream.starved = false;
+                if closing {
+                    stream.end = Some(End::Error(libc::ECANCELED));
+                    let waker = stream.waker.take();
+                    drop(slots);
+                    waker.into_iter().for_each(Waker::wake);
+                } else {
+                    let sqe = stream.arm();
+                    drop(slots);
+                    self.push(sqe, key as u64);
+                }
             }
-            if stream.group().is_some_and(|group| group.free.get() == 0) {
-                still.push(key);
-                continue;
-            }
-            let sqe = stream.arm();
-            drop(slots);
-            self.push(sqe, key as u64);
         }
-        self.starved.borrow_mut().extend(still);
+    }
+
+    /// Whether a starved stream could go on.
+    fn can_rearm(&self) -> bool {
+        self.groups.borrow().iter().any(|group| group.free.get() > 0 && !group.starved.borrow().is_empty())
     }
 
     /// Sees to a kernel timer for the next occupied tick of the wheel. Returns whether a submission was queued.
     pub fn arm_timer(&self) -> bool {
+        if self.closing.get() {
+            return false;
+        }
         let Some(due_ms) = self.wheel.timer_due() else { return false };
         let at = Box::new(
             io_uring::types::Timespec::new().sec(due_ms / 1000).nsec((due_ms % 1000) as u32 * 1_000_000),
@@ -399,6 +435,11 @@ impl Stream {
             self.armed = false;
         }
         let waiting = self.waker.is_some() && !self.orphan;
+        if cqe.result < 0
+            && let (Some(buffer), Some(group)) = (cqe.buffer, self.group())
+        {
+            drop(group.take(buffer, 0)); // a failed receive may have picked its buffer before it failed
+        }
         match cqe.result {
             result if result >= 0 => {
                 let eof = match &mut self.queue {
@@ -410,7 +451,8 @@ impl Stream {
                     self.end = Some(End::Eof);
                 }
             }
-            error if error == -libc::ENOBUFS => self.starved = true,
+            // One with enough waiting for it is not in want: whoever takes that arms it again.
+            error if error == -libc::ENOBUFS && self.group().is_some() => self.starved = !self.orphan && !self.is_over_bound(),
             // Our own pause, or an orphan's end.
             error if error == -libc::ECANCELED && (self.pausing || self.orphan) => {}
             error => self.end = Some(End::Error(-error)),
@@ -418,9 +460,15 @@ impl Stream {
         if !cqe.more && self.pausing {
             self.pausing = false;
         }
+        self.armed && !self.pausing && !self.orphan && self.is_over_bound()
+    }
+
+    /// Whether so much waits to be taken that the kernel should bring no more.
+    fn is_over_bound(&self) -> bool {
         match &self.queue {
-            Queue::Recv(queue) => self.armed && !self.pausing && !self.orphan && queue.is_over_bound(),
-            _ => false,
+            Queue::Accept(queue) => queue.is_over_bound(),
+            Queue::Recv(queue) => queue.is_over_bound(),
+            Queue::Message(_) => false, // each holds a buffer of the group, which is bound enough
         }
     }
 }
@@ -431,6 +479,11 @@ pub(super) fn release_stream(core: &Core, key: usize) {
     let Some(Slot::Stream(stream)) = slots.get_mut(key) else { unreachable!("a handle's slot lives as long as the handle") };
     let armed = stream.armed;
     let pausing = stream.pausing;
+    if stream.starved
+        && let Some(group) = stream.group()
+    {
+        group.starved.borrow_mut().retain(|starved| *starved != key);
+    }
     stream.orphan = true;
     stream.waker = None;
     let ended = if armed { None } else { Some(slots.remove(key)) };
@@ -447,6 +500,7 @@ impl Drop for Core {
     fn drop(&mut self) {
         const ROUNDS_MAX: usize = 1_000;
         self.closing.set(true);
+        self.uncancelled.set(true);
         for _ in 0..ROUNDS_MAX {
             if self.in_flight.get() == 0 {
                 return;

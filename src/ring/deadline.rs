@@ -20,8 +20,10 @@ const NEVER: u64 = u64::MAX;
 
 struct Entry {
     due_ms: Cell<u64>,
-    /// The tick of the earliest place on the wheel that refers to this entry.
-    queued: Cell<u64>,
+    /// The tick of its place on the wheel, at or before its deadline; `NEVER` when it has none.
+    tick: Cell<u64>,
+    /// Where in that place.
+    index: Cell<usize>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -31,8 +33,11 @@ pub(super) struct Wheel {
     done: Cell<u64>,
     ticks: RefCell<Vec<Vec<Rc<Entry>>>>,
     entries: Cell<usize>,
-    /// When the kernel timer in flight fires.
-    timer_ms: Cell<u64>,
+    /// No place before this tick is occupied.
+    earliest: Cell<u64>,
+    /// When the kernel timers in flight fire, the next one last. Each is earlier than the one before it, so there are at
+    /// most as many as ticks.
+    timers_ms: RefCell<Vec<u64>>,
 }
 
 impl Wheel {
@@ -42,7 +47,8 @@ impl Wheel {
             done: Cell::new(now_ms / TICK_MS),
             ticks: RefCell::new((0..TICKS).map(|_| Vec::new()).collect()),
             entries: Cell::new(0),
-            timer_ms: Cell::new(NEVER),
+            earliest: Cell::new(NEVER),
+            timers_ms: RefCell::new(Vec::new()),
         }
     }
 
@@ -50,16 +56,45 @@ impl Wheel {
         self.now_ms.get()
     }
 
-    fn queue(&self, entry: &Rc<Entry>) {
+    /// Takes note of the time without letting deadlines pass: [`Wheel::advance`] does that.
+    pub fn note(&self, now_ms: u64) {
+        self.now_ms.set(now_ms.max(self.now_ms.get()));
+    }
+
+    /// Gives `entry` its place, or an earlier one. A later deadline needs none: it is looked at when its place comes up.
+    /// Returns whether the place is new.
+    fn queue(&self, entry: &Rc<Entry>) -> bool {
         // The first tick that begins at or after the deadline, so that nothing passes early.
         let wanted = entry.due_ms.get().div_ceil(TICK_MS);
         let tick = wanted.clamp(self.done.get() + 1, self.done.get() + TICKS - 1);
-        if tick >= entry.queued.get() {
+        if tick >= entry.tick.get() {
+            return false;
+        }
+        self.unqueue(entry);
+        let mut ticks = self.ticks.borrow_mut();
+        let place = &mut ticks[(tick % TICKS) as usize];
+        entry.tick.set(tick);
+        entry.index.set(place.len());
+        place.push(entry.clone());
+        self.entries.set(self.entries.get() + 1);
+        self.earliest.set(self.earliest.get().min(tick));
+        true
+    }
+
+    /// Takes `entry` off the wheel.
+    fn unqueue(&self, entry: &Entry) {
+        let tick = entry.tick.replace(NEVER);
+        if tick == NEVER {
             return;
         }
-        entry.queued.set(tick);
-        self.ticks.borrow_mut()[(tick % TICKS) as usize].push(entry.clone());
-        self.entries.set(self.entries.get() + 1);
+        let mut ticks = self.ticks.borrow_mut();
+        let place = &mut ticks[(tick % TICKS) as usize];
+        let index = entry.index.get();
+        place.swap_remove(index);
+        if let Some(moved) = place.get(index) {
+            moved.index.set(index);
+        }
+        self.entries.set(self.entries.get() - 1);
     }
 
     /// Lets time pass. Returns whether a deadline did.
@@ -67,32 +102,31 @@ impl Wheel {
         // The monotonic clock does not go back; a caller that does is a bug, not a reason to stop.
         debug_assert!(now_ms >= self.now_ms.get(), "time goes forward");
         self.now_ms.set(now_ms);
-        if now_ms >= self.timer_ms.get() {
-            self.timer_ms.set(NEVER);
+        let mut timers = self.timers_ms.borrow_mut();
+        while timers.last().is_some_and(|due_ms| *due_ms <= now_ms) {
+            timers.pop();
         }
+        drop(timers);
         let now_tick = now_ms / TICK_MS;
         let mut progress = false;
         // After a long stop each place on the wheel is looked at once, not once a tick.
         let first = (self.done.get() + 1).max((now_tick + 1).saturating_sub(TICKS));
         for tick in first..=now_tick {
-            self.done.set(tick);
             if self.entries.get() == 0 {
-                continue;
+                break;
             }
+            self.done.set(tick);
             let due = std::mem::take(&mut self.ticks.borrow_mut()[(tick % TICKS) as usize]);
             self.entries.set(self.entries.get() - due.len());
+            due.iter().for_each(|entry| entry.tick.set(NEVER));
             for entry in due {
-                if entry.queued.get() != tick && entry.queued.get() > now_tick {
-                    continue; // an older, later place: the entry has been queued earlier since and is looked after there
-                }
-                entry.queued.set(NEVER);
-                if entry.due_ms.get() <= now_ms {
-                    if let Some(waker) = entry.waker.borrow_mut().take() {
-                        waker.wake();
-                        progress = true;
+                if entry.due_ms.get() > now_ms {
+                    if entry.due_ms.get() != NEVER {
+                        self.queue(&entry);
                     }
-                } else if entry.due_ms.get() != NEVER && Rc::strong_count(&entry) > 1 {
-                    self.queue(&entry);
+                } else if let Some(waker) = entry.waker.take() {
+                    waker.wake();
+                    progress = true;
                 }
             }
         }
@@ -103,16 +137,24 @@ impl Wheel {
     /// When a kernel timer should fire that is not in flight yet. Marks it as in flight.
     pub fn timer_due(&self) -> Option<u64> {
         if self.entries.get() == 0 {
+            self.earliest.set(NEVER);
+            return None;
+        }
+        let mut timers = self.timers_ms.borrow_mut();
+        let covered = |tick: u64| timers.last().is_some_and(|due_ms| *due_ms <= tick * TICK_MS);
+        let first = self.earliest.get().max(self.done.get() + 1);
+        if covered(first) {
             return None;
         }
         let ticks = self.ticks.borrow();
-        let next = (self.done.get() + 1..self.done.get() + TICKS).find(|tick| !ticks[(tick % TICKS) as usize].is_empty())?;
-        let due_ms = next * TICK_MS;
-        if due_ms >= self.timer_ms.get() {
+        let next = (first..self.done.get() + TICKS).find(|tick| !ticks[(tick % TICKS) as usize].is_empty());
+        let next = next.expect("entries lie at or after the earliest place, within the horizon");
+        self.earliest.set(next);
+        if covered(next) {
             return None;
         }
-        self.timer_ms.set(due_ms);
-        Some(due_ms)
+        timers.push(next * TICK_MS);
+        Some(next * TICK_MS)
     }
 }
 
@@ -125,7 +167,12 @@ pub struct Deadline {
 impl Ring {
     /// A deadline that is not set.
     pub fn deadline(&self) -> Deadline {
-        let entry = Entry { due_ms: Cell::new(NEVER), queued: Cell::new(NEVER), waker: RefCell::new(None) };
+        let entry = Entry {
+            due_ms: Cell::new(NEVER),
+            tick: Cell::new(NEVER),
+            index: Cell::new(0),
+            waker: RefCell::new(None),
+        };
         Deadline { core: self.core.clone(), entry: Rc::new(entry) }
     }
 
@@ -138,12 +185,12 @@ impl Ring {
 }
 
 impl Deadline {
-    /// Lets it pass `from_now`, counted from this turn of the driver.
+    /// Lets it pass `from_now`, counted from this turn of the driver, or from the present while the driver is parked.
     pub fn set(&self, from_now: Duration) {
         let from_now_ms = u64::try_from(from_now.as_millis()).unwrap_or(NEVER);
-        self.entry.due_ms.set(self.core.wheel.now_ms().saturating_add(from_now_ms));
-        if self.entry.due_ms.get() != NEVER {
-            self.core.wheel.queue(&self.entry);
+        self.entry.due_ms.set(self.core.now_ms().saturating_add(from_now_ms));
+        if self.entry.due_ms.get() != NEVER && self.core.wheel.queue(&self.entry) {
+            self.core.kick_if_parked(); // it may need a kernel timer
         }
     }
 
@@ -167,6 +214,12 @@ impl Deadline {
             empty => *empty = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.core.wheel.unqueue(&self.entry);
     }
 }
 

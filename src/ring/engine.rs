@@ -45,8 +45,9 @@ pub(super) struct Cqe {
 pub(super) trait Engine {
     /// Queues one submission. `false`: the queue is full; submit and try again.
     fn push(&mut self, sqe: Sqe, key: u64) -> bool;
-    /// Hands the queue over and lets finished work post its completions. Never waits.
-    fn enter(&mut self) -> io::Result<()>;
+    /// Hands the queue over and lets finished work post its completions. Never waits. `false`: something stayed in the
+    /// queue, for want of memory or because completions have to be reaped first.
+    fn enter(&mut self) -> io::Result<bool>;
     /// Moves at most `max` completions to `out`. Returns whether any may be left.
     fn reap(&mut self, out: &mut Vec<Cqe>, max: usize) -> bool;
     /// Asks for a signal on the eventfd from now on. `true`: something is already waiting, do not sleep.

@@ -110,6 +110,7 @@ impl Ring {
     /// # Errors
     /// As pread(2).
     pub async fn read_at(&self, fd: &Descriptor, mut buffer: Vec<u8>, max: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let max = max.min(i32::MAX as usize);
         buffer.reserve(max);
         let spare = buffer.spare_capacity_mut();
         let sqe = Sqe::Read { fd: fd.as_raw_fd(), ptr: spare.as_mut_ptr().cast(), len: max as u32, offset };
@@ -127,7 +128,7 @@ impl Ring {
     /// # Errors
     /// As pwrite(2): `ENOSPC`, `EDQUOT`, `EFBIG`.
     pub async fn write_at(&self, fd: &Descriptor, payload: Payload, offset: u64) -> io::Result<(usize, Payload)> {
-        let sqe = Sqe::Write { fd: fd.as_raw_fd(), ptr: payload.as_ptr(), len: payload.len() as u32, offset };
+        let sqe = Sqe::Write { fd: fd.as_raw_fd(), ptr: payload.as_ptr(), len: payload.len_once(), offset };
         let mut op = Op::start(self, Some(fd.clone()), Hold::Payload(payload), sqe);
         let (result, hold) = poll_fn(|cx| op.poll_result(cx)).await;
         let Hold::Payload(payload) = hold else { unreachable!("a write holds its payload") };

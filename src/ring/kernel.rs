@@ -63,9 +63,9 @@ impl Kernel {
         // SAFETY: no argument structure is passed; what the entries point to is owned by the operations' slots.
         match unsafe { self.uring.submitter().enter::<()>(submit, want, GETEVENTS, None) } {
             Ok(_) => Ok(()),
-            // EBUSY: the completion queue overflowed and must be reaped first; EAGAIN: no memory for a request now;
-            // EINTR: a signal. Each leaves the submissions queued for the next turn.
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::EINTR)) => Ok(()),
+            // EBUSY: the completion queue overflowed and must be reaped first; EAGAIN, ENOMEM: no memory for a request
+            // now; EINTR: a signal. Each leaves the submissions queued for the next turn.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM | libc::EINTR)) => Ok(()),
             Err(e) => Err(e),
         }
     }
@@ -103,8 +103,9 @@ impl Engine for Kernel {
         unsafe { self.uring.submission().push(&entry).is_ok() }
     }
 
-    fn enter(&mut self) -> io::Result<()> {
-        self.enter_with(0)
+    fn enter(&mut self) -> io::Result<bool> {
+        self.enter_with(0)?;
+        Ok(self.uring.submission().is_empty())
     }
 
     fn reap(&mut self, out: &mut Vec<Cqe>, max: usize) -> bool {

@@ -25,7 +25,8 @@ pub struct Message {
     pub bytes: Chunk,
     /// The descriptor that rode along, close-on-exec. Surplus ones were closed.
     pub descriptor: Option<OwnedFd>,
-    /// The buffer was too small for all of it.
+    /// Something was cut off: bytes that did not fit into the buffer (`MSG_TRUNC`), or descriptors for which the process had
+    /// no room (`MSG_CTRUNC`).
     pub truncated: bool,
 }
 
@@ -58,7 +59,7 @@ impl Queue {
         let Ok(parsed) = RecvMsgOut::parse(&bytes, &self.header) else { return true };
         let descriptor = descriptors(parsed.control_data());
         let payload = parsed.payload_data();
-        let truncated = parsed.is_payload_truncated();
+        let truncated = parsed.is_payload_truncated() || parsed.is_control_data_truncated();
         let (start, len) = (payload.as_ptr() as usize - bytes.as_ptr() as usize, payload.len());
         bytes.advance(start);
         bytes.truncate(len);

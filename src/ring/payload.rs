@@ -34,6 +34,11 @@ impl Payload {
         }
     }
 
+    /// Its length as one operation takes it: more than 2 GiB − 1 is more than the kernel could report.
+    pub(super) fn len_once(&self) -> u32 {
+        self.len().min(i32::MAX as usize) as u32
+    }
+
     /// The same bytes, but not in a provided buffer that others wait for.
     pub fn into_owned(self) -> Payload {
         match self {

@@ -20,6 +20,8 @@ pub(super) struct Queue {
     pub group: Rc<BufferGroup>,
     chunks: VecDeque<Chunk>,
     backlog: Vec<u8>,
+    /// Whoever waits wants the bytes, not only the end.
+    reading: bool,
 }
 
 impl Queue {
@@ -36,7 +38,7 @@ impl Queue {
         // Dropping the chunk gives its buffer back, also the unused one of an end of stream.
         let chunk = buffer.map(|buffer| self.group.take(buffer, len));
         let Some(chunk) = chunk.filter(|_| len > 0) else { return true };
-        let in_place = (waiting || !self.chunks.is_empty())
+        let in_place = (waiting && self.reading || !self.chunks.is_empty())
             && self.backlog.is_empty()
             && self.chunks.len() < CHUNKS_WAITING_MAX;
         if in_place {
@@ -75,7 +77,7 @@ pub struct RecvStream {
 impl Ring {
     /// Receives from `socket` into buffers of `group` until the stream is dropped.
     pub fn recv(&self, socket: &Descriptor, group: &Rc<BufferGroup>) -> RecvStream {
-        let queue = Queue { group: group.clone(), chunks: VecDeque::new(), backlog: Vec::new() };
+        let queue = Queue { group: group.clone(), chunks: VecDeque::new(), backlog: Vec::new(), reading: false };
         let stream = Stream::new(socket.clone(), core::Queue::Recv(queue));
         let key = self.core.slots.borrow_mut().insert(Slot::Stream(stream));
         RecvStream { core: self.core.clone(), key }
@@ -105,6 +107,7 @@ impl RecvStream {
             None if self.core.closing.get() => return Poll::Ready(Err(io::Error::from_raw_os_error(libc::ECANCELED))),
             None => {}
         }
+        queue.reading = true;
         match &mut stream.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             empty => *empty = Some(cx.waker().clone()),
@@ -123,6 +126,7 @@ impl RecvStream {
         let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
         stream.waker = None;
         let core::Queue::Recv(queue) = &mut stream.queue else { unreachable!("a receive slot") };
+        queue.reading = false;
         queue.settle();
     }
 
@@ -134,14 +138,24 @@ impl RecvStream {
         queue.is_empty() && stream.end.is_some()
     }
 
-    /// Waits for the peer to close or break the connection while its data is left alone. Pending forever if it does not.
+    /// Waits for the peer to close or break the connection while its data is kept for later, as with
+    /// [`RecvStream::set_aside`]. Pending for ever if it does not, or if it sends more than the backlog holds first.
     pub fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut slots = self.core.slots.borrow_mut();
         let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
-        if stream.end.is_some() {
+        if stream.end.is_some() || self.core.closing.get() {
             return Poll::Ready(());
         }
+        let core::Queue::Recv(queue) = &mut stream.queue else { unreachable!("a receive slot") };
+        queue.reading = false;
+        queue.settle();
+        let full = queue.is_over_bound();
         stream.waker = Some(cx.waker().clone());
+        if !stream.armed && !stream.starved && !full {
+            let sqe = stream.arm();
+            drop(slots);
+            self.core.push(sqe, self.key as u64);
+        }
         Poll::Pending
     }
 }

@@ -119,7 +119,7 @@ impl Ring {
         let sqe = Sqe::Send {
             fd: socket.as_raw_fd(),
             ptr: payload.as_ptr(),
-            len: payload.len() as u32,
+            len: payload.len_once(),
             flags: flags | libc::MSG_NOSIGNAL,
         };
         // Moving the payload into its slot moves no bytes: they are behind a pointer in each of its forms.

@@ -1,4 +1,6 @@
-//! The ring against the real kernel.
+//! The ring against the real kernel, and against a simulated one (`properties.rs`).
+
+mod properties;
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
