@@ -139,8 +139,8 @@ def data(environ, start_response, query):
     if "open" not in query:
         headers.append(("Content-Length", str(count)))
     start_response("200 OK", headers)
-    body = pattern(count)
-    return (body[at : at + size] for at in range(0, count, size))
+    source = pattern(size + 251)
+    return (source[at % 251 :][: min(size, count - at)] for at in range(0, count, size))
 
 
 class Endless:

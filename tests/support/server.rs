@@ -22,6 +22,7 @@ pub struct Builder {
     folder: TempDir,
     wsgi: Option<String>,
     chdir: PathBuf,
+    working: Option<PathBuf>,
     python: PathBuf,
     server: Vec<String>,
     app: Vec<String>,
@@ -78,6 +79,7 @@ impl Builder {
             folder: tempfile::tempdir().expect("the temporary folder is writable"),
             wsgi: None,
             chdir: super::apps(),
+            working: None,
             python: python::interpreter(),
             server: Vec::new(),
             app: Vec::new(),
@@ -97,7 +99,7 @@ impl Builder {
         builder
     }
 
-    /// The test's own folder, also the server's working directory.
+    /// The test's own folder, also the server's working directory unless the test names another.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -105,6 +107,12 @@ impl Builder {
     /// Where the app lives.
     pub fn chdir(mut self, folder: &Path) -> Builder {
         self.chdir = folder.to_owned();
+        self
+    }
+
+    /// Another working directory for the server than the test's own folder.
+    pub fn working_directory(mut self, folder: &Path) -> Builder {
+        self.working = Some(folder.to_owned());
         self
     }
 
@@ -236,7 +244,7 @@ impl Builder {
         let (name, value) = tag.split_once('=').expect("the tag is an assignment");
         let mut child = Command::new(&line[0])
             .args(&line[1..])
-            .current_dir(self.folder.path())
+            .current_dir(self.working.as_deref().unwrap_or(self.folder.path()))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env(name, value)
             .envs(self.environment.clone())
