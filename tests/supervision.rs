@@ -1,0 +1,297 @@
+//! What happens to requests and processes when workers die, hang or are stopped, and how the server itself ends.
+//! Reloads and refused starts are in `supervision_reload.rs`.
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use support::{Builder, DEADLINE, Server, apps, process, wait_until};
+
+fn kitchen(workers: u32) -> Server {
+    let server = Builder::app("kitchen:application").workers(workers).start();
+    server.wait_workers(workers as usize);
+    server
+}
+
+/// Waits until `pid` is gone and, by the log, as many workers run as before.
+#[track_caller]
+fn wait_replaced(server: &Server, pid: u32, workers: usize) {
+    wait_until("the worker is replaced", DEADLINE, || {
+        let running = server.workers();
+        running.len() == workers && running.iter().all(|worker| worker.pid != pid)
+    });
+}
+
+#[test]
+fn a_killed_worker_costs_exactly_the_request_that_it_held() {
+    let server = kitchen(2);
+    let (doomed, safe) = (server.gate("doomed"), server.gate("safe"));
+    let lost = server.get_in_thread(&format!("/hold?{}", doomed.query()));
+    let pid = doomed.wait_started();
+    let kept = server.get_in_thread(&format!("/hold?{}", safe.query()));
+    assert_ne!(safe.wait_started(), pid);
+    process::signal(pid, Signal::KILL);
+    assert_eq!(lost.join().expect("a response").status, 502);
+    wait_replaced(&server, pid, 2);
+    safe.open();
+    assert_eq!(kept.join().expect("a response").status, 200);
+    for _ in 0..20 {
+        assert_eq!(server.get("/hello").status, 200);
+    }
+}
+
+#[test]
+fn a_worker_that_exits_inside_a_request_is_a_502() {
+    let server = kitchen(1);
+    let pid = server.workers()[0].pid;
+    let mut client = server.connect();
+    assert_eq!(client.get("/leave").status, 502);
+    wait_replaced(&server, pid, 1);
+    assert_eq!(server.get("/hello").status, 200);
+}
+
+#[test]
+fn a_worker_killed_while_idle_costs_nothing() {
+    let server = kitchen(2);
+    for worker in server.workers() {
+        process::signal(worker.pid, Signal::KILL);
+        server.wait_for_line(&format!("worker exited worker={} pid={}", worker.number, worker.pid));
+    }
+    for _ in 0..20 {
+        assert_eq!(server.get("/hello").status, 200);
+    }
+    server.wait_workers(2);
+}
+
+/// What no worker had taken is not lost with the worker that would have been next.
+#[test]
+fn queued_requests_survive_the_death_of_the_only_worker() {
+    let server = Builder::app("kitchen:application")
+        .shards(1)
+        .static_route("/apps/", &apps(), "")
+        .app_route("")
+        .start();
+    let doomed = server.gate("doomed");
+    let lost = server.get_in_thread(&format!("/hold?{}", doomed.query()));
+    let pid = doomed.wait_started();
+    let mut queued: Vec<_> = (0..10)
+        .map(|_| {
+            let mut client = server.connect();
+            client.request("GET", "/hello", "");
+            client
+        })
+        .collect();
+    // The one shard answers this after it has read the requests above.
+    assert_eq!(server.get("/apps/kitchen.py").status, 200);
+    process::signal(pid, Signal::KILL);
+    assert_eq!(lost.join().expect("a response").status, 502);
+    for client in &mut queued {
+        assert_eq!(client.response("GET").status, 200);
+    }
+}
+
+#[test]
+fn a_worker_that_dies_in_mid_response_cuts_the_connection() {
+    let server = kitchen(1);
+    let gate = server.gate("stream");
+    let mut client = server.connect();
+    client.request("GET", &format!("/stream?{}", gate.query()), "");
+    assert_eq!(client.head("GET").status, 200);
+    assert_eq!(client.piece().as_deref(), Some(&b"first\n"[..]));
+    process::signal(gate.wait_started(), Signal::KILL);
+    assert_eq!(client.try_piece(), Err(support::ReadError::Cut));
+    assert_eq!(server.get("/hello").status, 200);
+}
+
+#[test]
+fn kills_under_load_lose_no_request_but_those_that_were_held() {
+    const KILLS: usize = 6;
+    let server = kitchen(3);
+    let stop = AtomicBool::new(false);
+    let lost: usize = std::thread::scope(|scope| {
+        let hammers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut lost = 0;
+                    let mut client = server.connect();
+                    while !stop.load(Ordering::Relaxed) {
+                        let response = client.get("/hello");
+                        match response.status {
+                            200 => {}
+                            502 => lost += 1,
+                            other => panic!("{other}"),
+                        }
+                        if response.closes() {
+                            client = server.connect();
+                        }
+                    }
+                    lost
+                })
+            })
+            .collect();
+        for _ in 0..KILLS {
+            let pid = server.wait_workers(3)[0].pid;
+            process::signal(pid, Signal::KILL);
+            wait_replaced(&server, pid, 3);
+        }
+        stop.store(true, Ordering::Relaxed);
+        hammers.into_iter().map(|hammer| hammer.join().expect("no hang, no cut")).sum()
+    });
+    assert!(lost <= KILLS, "{lost} requests lost by {KILLS} kills");
+}
+
+#[test]
+fn a_stuck_worker_is_dumped_killed_and_replaced() {
+    let server = Builder::app("kitchen:application").app_key("timeout = \"1s\"").start();
+    let gate = server.gate("stuck");
+    let since = Instant::now();
+    let lost = server.get_in_thread(&format!("/stuck?{}", gate.query()));
+    let pid = gate.wait_started();
+    // faulthandler's stack names the function that hangs.
+    server.wait_for_line("in stuck_for_good");
+    assert_eq!(lost.join().expect("a response").status, 502);
+    assert!(since.elapsed() >= Duration::from_millis(900), "{:?}", since.elapsed());
+    assert!(process::wait_gone(pid, DEADLINE));
+    wait_replaced(&server, pid, 1);
+    assert_eq!(server.get("/hello").status, 200);
+}
+
+#[test]
+fn a_stopped_worker_stalls_nobody_else() {
+    let server = kitchen(2);
+    let gate = server.gate("held");
+    let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
+    let busy = gate.wait_started();
+    process::signal(busy, Signal::STOP);
+    wait_until("the worker is stopped", DEADLINE, || process::state(busy) == Some('T'));
+    for _ in 0..30 {
+        assert_eq!(server.get("/hello").status, 200);
+    }
+    process::signal(busy, Signal::CONT);
+    gate.open();
+    assert_eq!(held.join().expect("a response").status, 200);
+}
+
+#[test]
+fn an_idle_worker_that_is_stopped_takes_no_request() {
+    let server = kitchen(2);
+    let idle = server.workers()[0].pid;
+    process::signal(idle, Signal::STOP);
+    wait_until("the worker is stopped", DEADLINE, || process::state(idle) == Some('T'));
+    for _ in 0..30 {
+        assert_eq!(server.get("/hello").status, 200);
+    }
+    process::signal(idle, Signal::CONT);
+}
+
+#[track_caller]
+fn stops_gracefully(signal: Signal) {
+    let mut server = kitchen(1);
+    let gate = server.gate("held");
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/hello").status, 200);
+    let mut held = server.connect();
+    held.request("GET", &format!("/hold?{}", gate.query()), "");
+    gate.wait_started();
+    server.signal(signal);
+    idle.expect_end();
+    wait_until("no new connections", DEADLINE, || {
+        std::net::TcpStream::connect(server.address).is_err()
+    });
+    gate.open();
+    let response = held.response("GET");
+    assert_eq!(response.status, 200);
+    assert!(response.closes());
+    held.expect_end();
+    let status = server.wait_exit(DEADLINE).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{status}\n{}", server.log.text());
+    assert_eq!(server.family(), Vec::<u32>::new());
+}
+
+#[test]
+fn sigterm_lets_requests_in_hand_finish() {
+    stops_gracefully(Signal::TERM);
+}
+
+#[test]
+fn sigint_lets_requests_in_hand_finish() {
+    stops_gracefully(Signal::INT);
+}
+
+#[test]
+fn sigterm_ends_within_graceful_timeout_whatever_a_request_does() {
+    let mut server = Builder::app("kitchen:application")
+        .workers(2)
+        .app_key("graceful_timeout = \"1s\"")
+        .start();
+    let gate = server.gate("stuck");
+    let mut client = server.connect();
+    client.request("GET", &format!("/stuck?{}", gate.query()), "");
+    gate.wait_started();
+    let since = Instant::now();
+    server.signal(Signal::TERM);
+    assert!(server.wait_exit(DEADLINE).is_some(), "{}", server.log.text());
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    if let Ok(response) = client.try_response("GET") {
+        assert!(matches!(response.status, 502 | 503 | 504), "{}", response.status);
+    }
+    assert_eq!(server.family(), Vec::<u32>::new());
+}
+
+#[test]
+fn an_idle_server_stops_at_once_with_0() {
+    let mut server = kitchen(2);
+    let since = Instant::now();
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_killed_zygote_is_replaced_and_no_request_is_lost() {
+    let server = kitchen(2);
+    let zygote = server.zygote();
+    let gate = server.gate("held");
+    let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
+    gate.wait_started();
+    process::signal(zygote, Signal::KILL);
+    assert!(process::wait_gone(zygote, DEADLINE));
+    for _ in 0..10 {
+        assert_eq!(server.get("/hello").status, 200);
+    }
+    gate.open();
+    assert_eq!(held.join().expect("a response").status, 200);
+    // Healed means: a worker that dies now is replaced.
+    let workers = server.wait_workers(2);
+    let pid = workers[0].pid;
+    process::signal(pid, Signal::KILL);
+    wait_replaced(&server, pid, 2);
+    assert_ne!(server.zygote(), zygote);
+    assert_eq!(server.get("/hello").status, 200);
+}
+
+#[test]
+fn when_the_server_is_killed_its_workers_end_by_themselves() {
+    let mut server = kitchen(2);
+    let family = server.family();
+    assert!(family.len() >= 4, "server, zygote and two workers: {family:?}");
+    server.signal(Signal::KILL);
+    assert!(server.wait_exit(DEADLINE).is_some());
+    for pid in family {
+        assert!(process::wait_gone(pid, DEADLINE), "process {pid} goes on");
+    }
+}
+
+#[test]
+fn when_the_server_is_killed_a_busy_worker_ends_after_its_request() {
+    let mut server = kitchen(1);
+    let gate = server.gate("held");
+    let mut client = server.connect();
+    client.request("GET", &format!("/hold?{}", gate.query()), "");
+    let pid = gate.wait_started();
+    server.signal(Signal::KILL);
+    assert!(server.wait_exit(DEADLINE).is_some());
+    gate.open();
+    assert!(process::wait_gone(pid, DEADLINE), "worker {pid} goes on");
+}

@@ -1,0 +1,307 @@
+//! Bodies in both directions through the worker pool: every size around a bound, streams that leave at once, files,
+//! clients that read slowly or leave.
+
+mod support;
+
+use std::fs;
+
+use support::{Builder, ReadError, Server, assert_same_bytes, pattern, process, wait_until};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Sizes around the inline bound (16 KiB), the message bound (64 KiB) and the memfd bound (1 MiB).
+const SIZES: [usize; 14] = [
+    0,
+    1,
+    1000,
+    16 * KIB - 1,
+    16 * KIB,
+    16 * KIB + 1,
+    64 * KIB - 1,
+    64 * KIB,
+    64 * KIB + 1,
+    MIB - 1,
+    MIB,
+    MIB + 1,
+    3 * MIB,
+    20 * MIB,
+];
+
+fn kitchen() -> Server {
+    Builder::app("kitchen:application").app_route("max_body = \"64M\"").start()
+}
+
+#[test]
+fn bodies_with_content_length_come_back_equal() {
+    let server = kitchen();
+    let mut client = server.connect();
+    for size in SIZES {
+        let body = pattern(size);
+        assert_same_bytes(&client.post("/echo", "", &body).body, &body);
+    }
+}
+
+#[test]
+fn chunked_bodies_come_back_equal() {
+    let server = kitchen();
+    let mut client = server.connect();
+    for size in SIZES {
+        let body = pattern(size);
+        assert_same_bytes(&client.post_chunked("/echo", &body, 50_021).body, &body);
+    }
+    // Chunks smaller than a read, and one as large as the body.
+    let body = pattern(30_000);
+    assert_same_bytes(&client.post_chunked("/echo", &body, 17).body, &body);
+    assert_same_bytes(&client.post_chunked("/echo", &body, 30_000).body, &body);
+}
+
+#[test]
+fn bodies_can_be_read_in_pieces() {
+    let server = kitchen();
+    let mut client = server.connect();
+    let whole = client.post("/digest", "", &pattern(3 * MIB)).text().to_owned();
+    assert!(whole.starts_with("3145728 "), "{whole}");
+    assert_eq!(client.post_chunked("/digest", &pattern(3 * MIB), 100_000).text(), whole);
+}
+
+#[test]
+fn every_method_of_wsgi_input_sees_the_body_in_order() {
+    let server = kitchen();
+    let mut client = server.connect();
+    let body = b"12345\nabcdef\ng\nh\ni\nlast without end";
+    // Inline, and spooled behind 20 KiB of one more line.
+    let mut long = body.to_vec();
+    long.extend_from_slice(&b"x".repeat(20 * KIB));
+    for body in [&body[..], &long] {
+        let seen = client.post("/input-methods", "", body).json();
+        assert_eq!(seen["read"], "123");
+        assert_eq!(seen["readline"], "45\n");
+        assert_eq!(seen["readline_bounded"], "ab");
+        assert_eq!(seen["readlines_hint"], serde_json::json!(["cdef\n"]));
+        assert_eq!(seen["next"], "g\n");
+        let last = String::from_utf8_lossy(&body[19..]).into_owned();
+        assert_eq!(seen["iteration"], serde_json::json!(["h\n", "i\n", last]));
+        assert_eq!(seen["after"], serde_json::json!(["", "", ""]));
+    }
+}
+
+#[test]
+fn a_body_that_the_app_ignores_does_not_disturb_the_next_request() {
+    let server = kitchen();
+    let mut client = server.connect();
+    for size in [10, 16 * KIB + 1, 2 * MIB] {
+        assert_eq!(client.post("/ignore", "", &pattern(size)).text(), "ignored\n");
+        assert_eq!(client.get("/hello").text(), "Hello, world!\n");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_its_upload_costs_nothing() {
+    let server = kitchen();
+    for size in [10, MIB / 2, 2 * MIB] {
+        let mut client = server.connect();
+        client.request("POST", "/echo", "Content-Length: 5000000\r\n");
+        client.send(pattern(size));
+        drop(client);
+    }
+    assert_eq!(server.get("/hello").status, 200);
+}
+
+/// The app waits at a gate that opens only after the client has seen the first piece.
+#[test]
+fn the_first_piece_arrives_while_the_app_still_works() {
+    let server = kitchen();
+    let gate = server.gate("stream");
+    let mut client = server.connect();
+    client.request("GET", &format!("/stream?{}", gate.query()), "");
+    assert_eq!(client.head("GET").field("transfer-encoding"), Some("chunked"));
+    assert_eq!(client.piece().as_deref(), Some(&b"first\n"[..]));
+    gate.wait_started();
+    gate.open();
+    assert_eq!(client.piece().as_deref(), Some(&b"second\n"[..]));
+    assert_eq!(client.piece(), None);
+    assert_eq!(client.get("/hello").status, 200);
+}
+
+#[test]
+fn write_sends_at_once_and_in_order() {
+    let server = kitchen();
+    let gate = server.gate("write");
+    let mut client = server.connect();
+    client.request("GET", &format!("/write?{}", gate.query()), "");
+    client.head("GET");
+    assert_eq!(client.piece().as_deref(), Some(&b"written\n"[..]));
+    gate.open();
+    let mut rest = Vec::new();
+    while let Some(piece) = client.piece() {
+        rest.extend_from_slice(&piece);
+    }
+    assert_eq!(rest, b"again\nreturned\n");
+}
+
+#[test]
+fn the_length_of_a_single_block_is_known() {
+    let server = kitchen();
+    let mut client = server.connect();
+    let one = client.get("/no-length");
+    assert_eq!((one.text(), one.field("content-length")), ("one block\n", Some("10")));
+    let none = client.get("/empty");
+    assert_eq!((none.status, none.field("content-length")), (200, Some("0")));
+}
+
+#[test]
+fn responses_of_every_size_come_byte_for_byte() {
+    let server = kitchen();
+    let mut client = server.connect();
+    for size in SIZES {
+        for open in ["", "&open=1"] {
+            let response = client.get(&format!("/data?n={size}{open}"));
+            assert_same_bytes(&response.body, &pattern(size));
+        }
+    }
+    // Many small pieces, and one that needs many messages.
+    assert_same_bytes(&client.get("/data?n=30000&size=7&open=1").body, &pattern(30_000));
+    assert_same_bytes(&client.get("/data?n=5000000&size=5000000").body, &pattern(5_000_000));
+}
+
+#[test]
+fn an_exception_after_the_start_cuts_the_connection() {
+    let server = kitchen();
+    let gate = server.gate("fail");
+    let mut client = server.connect();
+    client.request("GET", &format!("/fail-after-start?{}", gate.query()), "");
+    client.head("GET");
+    assert_eq!(client.piece().as_deref(), Some(&b"so far\n"[..]));
+    gate.open();
+    // The last chunk of size zero would make a lie of it.
+    assert_eq!(client.try_piece(), Err(ReadError::Cut));
+    server.wait_for_line("ValueError: a secret after the start");
+    assert_eq!(server.get("/hello").status, 200);
+}
+
+#[test]
+fn exc_info_after_the_head_was_sent_raises_it_again() {
+    let server = kitchen();
+    let gate = server.gate("late");
+    let mut client = server.connect();
+    client.request("GET", &format!("/exc-info-late?{}", gate.query()), "");
+    client.head("GET");
+    assert_eq!(client.piece().as_deref(), Some(&b"so far\n"[..]));
+    gate.open();
+    assert_eq!(client.try_piece(), Err(ReadError::Cut));
+    server.wait_for_line("late mistake");
+}
+
+#[test]
+fn a_body_shorter_than_its_content_length_cuts_the_connection() {
+    let server = kitchen();
+    let mut client = server.connect();
+    client.request("GET", "/too-short", "");
+    assert_eq!(client.try_response("GET").err(), Some(ReadError::Cut));
+    assert_eq!(server.get("/hello").status, 200);
+}
+
+#[test]
+fn a_body_longer_than_its_content_length_is_cut_to_it() {
+    let server = kitchen();
+    let mut client = server.connect();
+    client.request("GET", "/too-long", "");
+    assert_eq!(client.response("GET").text(), "four");
+    // Either the connection ends, or it goes on with a response that is ours.
+    client.try_send("GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    match client.try_response("GET") {
+        Ok(next) => assert_eq!(next.text(), "Hello, world!\n"),
+        Err(error) => assert!(matches!(error, ReadError::Closed | ReadError::Reset), "{error:?}"),
+    }
+}
+
+#[test]
+fn close_is_called_at_the_end_and_after_a_failure() {
+    let server = kitchen();
+    for (name, query) in [("end", ""), ("failure", "&fail=1"), ("head", "")] {
+        let mark = server.folder().join(name);
+        let method = if name == "head" { "HEAD" } else { "GET" };
+        let mut client = server.connect();
+        client.request(method, &format!("/close?mark={}{query}", mark.display()), "");
+        let response = client.try_response(method);
+        assert_eq!(response.is_ok(), name != "failure", "{name}");
+        wait_until("close() is called", support::DEADLINE, || mark.exists());
+    }
+}
+
+#[test]
+fn file_wrapper_sends_the_file_from_its_offset() {
+    let server = kitchen();
+    let mut client = server.connect();
+    for size in [0, 1, 16 * KIB, MIB + 1, 12 * MIB] {
+        let path = server.folder().join(format!("{size}.bin"));
+        fs::write(&path, pattern(size)).expect("the test's folder is writable");
+        let target = format!("/file?path={}", path.display());
+        let whole = client.get(&target);
+        assert_eq!(whole.field("content-length"), Some(size.to_string().as_str()));
+        assert_same_bytes(&whole.body, &pattern(size));
+        assert_same_bytes(&client.get(&format!("{target}&open=1")).body, &pattern(size));
+        let from = size / 3;
+        assert_same_bytes(&client.get(&format!("{target}&at={from}")).body, &pattern(size)[from..]);
+        client.request("HEAD", &target, "");
+        assert_eq!(client.response("HEAD").status, 200);
+    }
+    assert_same_bytes(&client.get("/file-in-memory").body, &pattern(100_000));
+}
+
+#[test]
+fn a_slow_reader_of_a_large_response_costs_no_memory_and_gets_every_byte() {
+    const SIZE: usize = 64 * MIB;
+    let server = Builder::app("kitchen:application").workers(2).start();
+    let resident = || -> u64 { server.family().into_iter().map(process::resident_kib).sum() };
+    server.wait_workers(2);
+    for _ in 0..100 {
+        assert_eq!(server.get("/hello").status, 200);
+    }
+    let before = resident();
+    let mut slow = server.connect();
+    slow.request("GET", &format!("/data?n={SIZE}&open=1"), "");
+    slow.head("GET");
+    // The other worker goes on, and while it does nothing may pile up for the one that nobody reads.
+    for _ in 0..300 {
+        assert_eq!(server.get("/hello").status, 200);
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 12 * 1024, "{grown} KiB more than before");
+    let source = pattern(251 + MIB);
+    let mut total = 0;
+    while let Some(piece) = slow.piece() {
+        assert_same_bytes(&piece, &source[total % 251..][..piece.len()]);
+        total += piece.len();
+    }
+    assert_eq!(total, SIZE);
+}
+
+#[test]
+fn a_client_that_leaves_mid_stream_ends_the_iteration() {
+    let server = kitchen();
+    let mark = server.folder().join("left");
+    let mut client = server.connect();
+    client.request("GET", &format!("/endless?mark={}", mark.display()), "");
+    client.head("GET");
+    client.piece();
+    drop(client);
+    wait_until("close() is called", support::DEADLINE, || mark.exists());
+    assert_eq!(server.get("/hello").status, 200);
+}
+
+/// The worker waits for credit of a client that never reads; when that client leaves, the worker must be free again.
+#[test]
+fn a_client_that_leaves_without_reading_frees_the_worker() {
+    let server = kitchen();
+    let mark = server.folder().join("left");
+    let mut client = server.connect();
+    client.request("GET", &format!("/endless?mark={}", mark.display()), "");
+    client.head("GET");
+    let mut other = server.connect();
+    other.request("GET", "/hello", "");
+    drop(client);
+    wait_until("close() is called", support::DEADLINE, || mark.exists());
+    assert_eq!(other.response("GET").status, 200);
+}
