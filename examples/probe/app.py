@@ -81,9 +81,9 @@ def stream(environ, start_response, n="3", size="5", delay="0"):
 
 
 def sleep(environ, start_response, s="1"):
-    """Answers after `s` seconds."""
+    """Answers after `s` seconds; X-Pid names the worker process."""
     time.sleep(float(s))
-    start_response("200 OK", TEXT)
+    start_response("200 OK", [*TEXT, ("Content-Length", "5"), ("X-Pid", str(os.getpid()))])
     return [b"slept"]
 
 
