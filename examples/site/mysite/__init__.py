@@ -1,0 +1,1 @@
+"""The project package of the notes board: settings, root URLs and the WSGI entry point."""

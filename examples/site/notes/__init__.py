@@ -1,0 +1,1 @@
+"""The notes board: notes with tags and attachments."""

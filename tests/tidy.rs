@@ -1,0 +1,348 @@
+//! Holds the tree to its own rules: import layers, where `unsafe` may be, headers, file sizes, leftovers, proofs that exist.
+//!
+//! Owns no rule of its own: they are those of `docs/architecture.md`. Reads files only; run by `cargo test` like any other test.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules in layer order, lowest first. A module imports from lower layers only, never from a sibling.
+/// `sys` stands above `base`: system calls need the bounds.
+const LAYERS: &[&[&str]] = &[
+    &["base"],
+    &["sys"],
+    &["config", "http", "ring", "limits", "observe", "control"],
+    &["tls", "route"],
+    &["static_files", "wsgi", "cache", "proxy"],
+    &["shard", "supervise"],
+    &["cli"],
+];
+
+/// Where `unsafe` may be written.
+const UNSAFE_ALLOWED: &[&str] = &["src/ring/", "src/sys/"];
+
+/// Longest source file, lines.
+const LINES_MAX: usize = 600;
+
+/// Words that a finished change does not leave behind; in two parts so that this file holds none of them.
+const LEFTOVERS: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+    concat!("to", "do!("),
+    concat!("unimpl", "emented!("),
+    concat!("db", "g!("),
+    concat!("break", "point()"),
+];
+
+/// Beginnings of paths that exist on one machine only; in two parts for the same reason.
+const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!(".py", "env")];
+
+/// Folders of the tree that are made, not written.
+const MADE: &[&str] = &["target", ".git", ".venv", ".venv-peers", "var", "__pycache__", "corpus", "artifacts"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The path as the rules and messages name it: relative to the package, with `/`.
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).expect("walked from the root").to_string_lossy().into_owned()
+}
+
+/// Every written file below `folder` whose name ends in one of `endings`, with its text.
+fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.expect("readable folder").path()) {
+            let last = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !MADE.contains(&last.as_str()) {
+                    folders.push(path);
+                }
+            } else if endings.iter().any(|ending| last.ends_with(ending)) {
+                found.push((name(&path), read(&path)));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &PathBuf) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Fails with every finding at once, so that one run shows all there is to mend.
+fn assert_none(rule: &str, findings: Vec<String>) {
+    assert!(findings.is_empty(), "{rule}:\n  {}", findings.join("\n  "));
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Rust source with comments, strings and character literals blanked; lines stay where they are.
+fn code_only(source: &str) -> String {
+    let bytes = source.as_bytes();
+    let mut kept = vec![b' '; bytes.len()];
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let skipped = if rest.starts_with(b"//") {
+            rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())
+        } else if rest.starts_with(b"/*") {
+            block_comment(rest)
+        } else if rest[0] == b'"' {
+            quoted(rest)
+        } else if rest[0] == b'r' && (at == 0 || !is_word(bytes[at - 1]) || bytes[at - 1] == b'b') {
+            raw_string(rest)
+        } else if rest[0] == b'\'' {
+            char_literal(rest)
+        } else {
+            0
+        };
+        if skipped == 0 {
+            kept[at] = rest[0];
+        }
+        at += skipped.max(1);
+    }
+    for (kept, byte) in kept.iter_mut().zip(bytes) {
+        if *byte == b'\n' {
+            *kept = b'\n';
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// Length of the block comment that `rest` begins with; they nest.
+fn block_comment(rest: &[u8]) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < rest.len() {
+        match &rest[at..rest.len().min(at + 2)] {
+            b"/*" => (depth, at) = (depth + 1, at + 2),
+            b"*/" => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// Length of the string that `rest` begins with.
+fn quoted(rest: &[u8]) -> usize {
+    let mut at = 1;
+    while at < rest.len() && rest[at] != b'"' {
+        at += if rest[at] == b'\\' { 2 } else { 1 };
+    }
+    (at + 1).min(rest.len())
+}
+
+/// Length of the raw string that `rest` begins with, 0 if it is no raw string.
+fn raw_string(rest: &[u8]) -> usize {
+    let hashes = rest[1..].iter().take_while(|byte| **byte == b'#').count();
+    if rest.get(1 + hashes) != Some(&b'"') {
+        return 0;
+    }
+    let end = [b"\"".as_slice(), &b"#".repeat(hashes)].concat();
+    let inside = &rest[2 + hashes..];
+    let length = inside.windows(end.len()).position(|window| window == end).unwrap_or(inside.len());
+    (2 + hashes + length + end.len()).min(rest.len())
+}
+
+/// Length of the character literal that `rest` begins with, 0 for a lifetime.
+fn char_literal(rest: &[u8]) -> usize {
+    if rest.get(1) == Some(&b'\\') {
+        return rest[3..].iter().position(|byte| *byte == b'\'').map_or(rest.len(), |end| end + 4);
+    }
+    let width = (2..=5).find(|at| rest.get(*at) == Some(&b'\''));
+    width.filter(|end| std::str::from_utf8(&rest[1..*end]).is_ok_and(|text| text.chars().count() == 1)).map_or(0, |end| end + 1)
+}
+
+/// The top-level modules that a source text names through `crate::` (paths, `use` and `use crate::{…}`).
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        if at > 0 && is_word(code.as_bytes()[at - 1]) {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            found.insert(first_word(rest));
+            continue;
+        };
+        let (mut depth, mut begins) = (0, true);
+        for (at, byte) in group.bytes().enumerate() {
+            match byte {
+                b'{' => depth += 1,
+                b'}' if depth == 0 => break,
+                b'}' => depth -= 1,
+                b',' if depth == 0 => begins = true,
+                _ if begins && is_word(byte) => {
+                    found.insert(first_word(&group[at..]));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn first_word(text: &str) -> String {
+    text.bytes().take_while(|byte| is_word(*byte)).map(char::from).collect()
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
+}
+
+/// `src/http/head.rs` and `src/http.rs` belong to `http`.
+fn module_of(file: &str) -> &str {
+    let inside = file.strip_prefix("src/").expect("a file under src");
+    inside.split('/').next().expect("a name").trim_end_matches(".rs")
+}
+
+#[test]
+fn modules_import_from_lower_layers_only() {
+    let mut findings = Vec::new();
+    for (file, text) in files("src", &[".rs"]) {
+        let module = module_of(&file);
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let Some(own) = layer(module) else {
+            findings.push(format!("{file}: module `{module}` is in no layer of tests/tidy.rs"));
+            continue;
+        };
+        let code = code_only(&text);
+        for other in imports(&code).iter().filter(|other| *other != module) {
+            if layer(other).is_some_and(|layer| layer >= own) {
+                findings.push(format!("{file}: `{module}` must not import `{other}`"));
+            }
+        }
+        for other in LAYERS.iter().flat_map(|modules| modules.iter()).filter(|other| **other != module) {
+            if code.contains(&format!("super::super::{other}::")) && !root().join("src").join(module).join(other).exists() {
+                findings.push(format!("{file}: name `{other}` through `crate::`, not `super::`"));
+            }
+        }
+    }
+    assert_none("imports against the layers", findings);
+}
+
+#[test]
+fn every_module_has_its_place_in_lib_rs() {
+    let lib = code_only(&read(&root().join("src/lib.rs")));
+    let declared: Vec<usize> = lib
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';'))
+        .map(|module| layer(module).unwrap_or_else(|| panic!("`{module}` is in no layer of tests/tidy.rs")))
+        .collect();
+    assert!(declared.is_sorted(), "src/lib.rs lists its modules in layer order");
+}
+
+#[test]
+fn unsafe_is_confined() {
+    let mut findings = Vec::new();
+    for (file, text) in files("src", &[".rs"]) {
+        if UNSAFE_ALLOWED.iter().any(|folder| file.starts_with(folder)) {
+            continue;
+        }
+        for (number, line) in code_only(&text).lines().enumerate() {
+            if line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_').any(|word| word == "unsafe") {
+                findings.push(format!("{file}:{}", number + 1));
+            }
+        }
+    }
+    assert_none("`unsafe` outside src/ring and src/sys", findings);
+}
+
+#[test]
+fn files_begin_by_saying_what_they_are() {
+    let rust = ["src", "tests", "fuzz", "benches", "loadtest", "examples"].iter().flat_map(|folder| files(folder, &[".rs"]));
+    let mut findings: Vec<String> =
+        rust.filter(|(_, text)| !text.starts_with("//! ")).map(|(file, _)| format!("{file}: no `//!` header")).collect();
+    for (file, text) in files("", &[".py"]) {
+        let after_shebang = if text.starts_with("#!") { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
+        if !after_shebang.starts_with("\"\"\"") {
+            findings.push(format!("{file}: no docstring"));
+        }
+    }
+    assert_none("files without a header", findings);
+}
+
+#[test]
+fn files_are_short() {
+    let long = files("", &[".rs", ".py"]).into_iter().filter_map(|(file, text)| {
+        let lines = text.lines().count();
+        (lines > LINES_MAX).then(|| format!("{file}: {lines} lines"))
+    });
+    assert_none("files that want to be two", long.collect());
+}
+
+#[test]
+fn nothing_is_left_over() {
+    let mut findings = Vec::new();
+    let endings = [".rs", ".py", ".md", ".toml", ".html", ".css", ".js", ".txt", ".conf", ".service", "Makefile", "run"];
+    for (file, text) in files("", &endings) {
+        for (number, line) in text.lines().enumerate() {
+            for word in LEFTOVERS.iter().chain(MACHINE_PATHS) {
+                let alone = |at: usize| at == 0 || !is_word(line.as_bytes()[at - 1]) || !is_word(word.as_bytes()[0]);
+                if line.match_indices(word).any(|(at, _)| alone(at)) {
+                    findings.push(format!("{file}:{}: {word}", number + 1));
+                }
+            }
+        }
+    }
+    assert_none("leftovers", findings);
+}
+
+#[test]
+fn claimed_proofs_exist() {
+    let sources: Vec<(String, String)> =
+        ["src", "tests", "examples", "loadtest"].iter().flat_map(|folder| files(folder, &[".rs", ".py"])).collect();
+    let mut findings = Vec::new();
+    let mut rows = 0;
+    for (number, line) in read(&root().join("docs/features.md")).lines().enumerate() {
+        let cells: Vec<&str> = line.trim().trim_matches('|').split(" | ").map(str::trim).collect();
+        if !line.starts_with('|') || line.starts_with("| ---") || line.starts_with("| Feature") {
+            continue;
+        }
+        rows += 1;
+        let [_, _, proof] = cells[..] else {
+            findings.push(format!("line {}: a row has three cells", number + 1));
+            continue;
+        };
+        let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+        if names.is_empty() && proof != "not yet" {
+            findings.push(format!("line {}: neither a test's name nor 'not yet'", number + 1));
+        }
+        for name in names {
+            let exists = if name.contains('/') {
+                root().join(name.split(' ').next().expect("a word")).exists()
+            } else {
+                let test = name.rsplit("::").next().expect("a word");
+                let (rust, python) = (format!("fn {test}("), format!("def {test}("));
+                sources.iter().any(|(_, text)| text.contains(&rust) || text.contains(&python))
+            };
+            if !exists {
+                findings.push(format!("line {}: no test or file `{name}`", number + 1));
+            }
+        }
+    }
+    assert!(rows > 0, "docs/features.md has rows");
+    assert_none("docs/features.md claims proofs that do not exist", findings);
+}
+
+/// The checks above lean on these two; a reader that sees nothing would pass everything.
+#[test]
+fn the_reader_sees_imports_and_not_strings() {
+    let source = "use crate::{http::{head, target}, ring};\n/* crate::a /* crate::b */ crate::c */ let x = \"crate::d\"; // crate::e\n\
+                  let y: &'static str = r#\"crate::\"f\"#; let z = 'c'; let w = '\\''; crate::g::h(); mycrate::i";
+    let found: Vec<String> = imports(&code_only(source)).into_iter().collect();
+    assert_eq!(found, ["g", "http", "ring"]);
+}
