@@ -108,3 +108,18 @@ pub const BODY_BYTES_MAX: u64 = 1 << 40;
 const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS);
 /// Lines of the diagnostic log that wait to be written; further ones are lost.
 pub const LOG_LINES_MAX: usize = 16 * 1024;
+
+/// A connection that is closed by the server reads on for so long, so that its last response arrives: milliseconds.
+pub const LINGER_MS_MAX: u64 = 2_000;
+/// … and so many bytes.
+pub const LINGER_BYTES_MAX: usize = 256 * 1024;
+/// The body of a request that nobody wants is read over up to here; past it the connection ends instead.
+pub const BODY_SKIPPED_BYTES_MAX: u64 = 1024 * 1024;
+/// A response body up to here is copied behind its head: cheaper than a second part, and its buffer is free at once.
+pub const COPIED_RESPONSE_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a file that are sent before other connections of the shard get their turn.
+pub const SENDFILE_SLICE_BYTES: usize = 256 * 1024;
+/// Distance of the samples by which a slice is judged to be in the page cache.
+pub const PAGE_CACHE_STRIDE_BYTES: usize = 64 * 1024;
+/// A busy shard looks at its timers and files this often, milliseconds.
+pub const PREEMPT_MS: u64 = 2;

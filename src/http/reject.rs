@@ -94,6 +94,8 @@ pub enum Reject {
     QueueTimeout,
     /// The server is stopping (RFC 9110 §15.6.4).
     Stopping,
+    /// There is no room to keep the body (RFC 9110 §15.6.4).
+    NoRoom,
 }
 
 /// Who has to change something so that the request is no longer refused.
@@ -124,7 +126,7 @@ impl Reject {
             ExpectationUnknown => 417,
             FieldsTooMany | FieldTooLong | HeadTooLong | TrailerTooLong => 431,
             MethodTooLong | MethodUnknown | CodingUnknown => 501,
-            QueueFull | QueueTimeout | Stopping => 503,
+            QueueFull | QueueTimeout | Stopping | NoRoom => 503,
             VersionUnsupported => 505,
         }
     }
@@ -132,7 +134,7 @@ impl Reject {
     /// Who is at fault.
     pub const fn fault(self) -> Fault {
         match self {
-            Self::QueueFull | Self::QueueTimeout | Self::Stopping => Fault::Server,
+            Self::QueueFull | Self::QueueTimeout | Self::Stopping | Self::NoRoom => Fault::Server,
             _ => Fault::Client,
         }
     }
@@ -187,6 +189,7 @@ impl Reject {
             QueueFull => "too many requests are waiting",
             QueueTimeout => "no worker was free in time",
             Stopping => "the server is stopping",
+            NoRoom => "the server has no room for the body",
         }
     }
 }

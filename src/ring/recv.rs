@@ -130,12 +130,11 @@ impl RecvStream {
         queue.settle();
     }
 
-    /// Whether the peer has closed or broken the connection and nothing is left to read.
-    pub fn has_ended(&self) -> bool {
+    /// Whether the connection is broken: reset, or timed out by the kernel. A peer that has only finished sending may still read.
+    pub fn is_broken(&self) -> bool {
         let slots = self.core.slots.borrow();
         let Some(Slot::Stream(stream)) = slots.get(self.key) else { unreachable!("slot of a live handle") };
-        let core::Queue::Recv(queue) = &stream.queue else { unreachable!("a receive slot") };
-        queue.is_empty() && stream.end.is_some()
+        matches!(stream.end, Some(End::Error(_)))
     }
 
     /// Waits for the peer to close or break the connection while its data is kept for later, as with

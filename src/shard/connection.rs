@@ -78,6 +78,8 @@ enum Step {
     Call(Call, Facts),
     /// Work that waits: the head in memory of its own, and the route.
     Work(Vec<u8>, Option<RouteId>, Facts),
+    /// As many requests wait for a worker as are allowed to.
+    Overloaded(Facts),
     Refuse(Reject),
 }
 
@@ -115,6 +117,10 @@ impl Connection {
                 Step::Work(head, route, facts) => {
                     self.receiving.input.settle();
                     Box::pin(self.work(head, route, facts)).await?
+                }
+                Step::Overloaded(facts) => {
+                    let detail = "Too many requests wait already.";
+                    Box::pin(self.error_with(facts, 503, detail, &[("Retry-After", b"1")])).await?
                 }
                 Step::Refuse(reject) => {
                     self.refuse(reject).await?;
@@ -168,7 +174,10 @@ impl Connection {
         };
         let site = self.shard.site.borrow();
         let host = head.authority.map(|authority| authority.host.as_bytes());
-        let route = site.route(host, target.path);
+        let route = match site.route(host, target.path) {
+            Ok(route) => route,
+            Err(reject) => return Step::Refuse(reject),
+        };
         if head.framing == BodyFraming::None
             && let Some(route) = route
         {
@@ -186,8 +195,8 @@ impl Connection {
                         return Step::Ready(bytes);
                     }
                 }
-                Handler::App => return self.call(head, facts),
-                Handler::Static(..) => {}
+                Handler::App if self.peer.is_some() => return self.call(head, facts),
+                Handler::Static(..) | Handler::App | Handler::Missing => {}
             }
         }
         Step::Work(self.receiving.input.bytes()[..len].to_vec(), route, facts)
@@ -195,13 +204,10 @@ impl Connection {
 
     /// A request without a body goes to the pool as soon as its head is there.
     fn call(&self, head: &Head<'_>, facts: Facts) -> Step {
-        // The addresses are looked up with the first request that has to wait for an application anyway.
-        let Some(peer) = &self.peer else {
-            let len = self.receiving.input.bytes().len();
-            return Step::Work(self.receiving.input.bytes()[..len].to_vec(), None, facts);
-        };
+        let peer = self.peer().expect("the caller looked");
         match self.encode_call(head, peer, None) {
             Ok(call) => Step::Call(call, facts),
+            Err(Reject::QueueFull) => Step::Overloaded(facts),
             Err(reject) => Step::Refuse(reject),
         }
     }
@@ -218,17 +224,20 @@ impl Connection {
         };
         match site.handler(route) {
             Handler::App => self.application(&head, site.max_body(route), facts).await,
-            Handler::Static(root, prefix) => {
-                let root = root.clone();
-                self.static_file(&head, &root, *prefix, facts).await
-            }
+            Handler::Static(root, prefix) => self.static_file(&head, root, *prefix, facts).await,
+            Handler::Missing => self.not_found(&head, facts).await,
         }
     }
 
-    /// The addresses of both ends.
-    pub fn peer(&mut self) -> &Peer {
+    /// Looks the addresses of both ends up, once.
+    pub fn look_up_peer(&mut self) {
         let socket = self.output.socket();
-        self.peer.get_or_insert_with(|| Box::new(Peer::of(socket)))
+        self.peer.get_or_insert_with(|| Box::new(Peer::of(socket)));
+    }
+
+    /// The addresses of both ends, if they were looked up.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_deref()
     }
 
     /// Waits for more of a head. `false`: the connection has ended as it should.

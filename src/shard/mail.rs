@@ -15,8 +15,6 @@ pub enum ShardMail {
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].
     Gate(Gate),
-    /// A worker died that may have taken a request without noting it.
-    FindLost,
     /// No worker of this generation is left: what it had not answered is lost.
     Gone {
         /// The generation.

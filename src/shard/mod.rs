@@ -14,6 +14,7 @@ mod mail;
 mod output;
 mod panic;
 mod peer;
+mod respond;
 mod run;
 mod site;
 mod state;

@@ -152,10 +152,6 @@ async fn mail(
                     shard.pool.switch(gate);
                     tell(ShardNews::Switched { shard: number, generation });
                 }
-                ShardMail::FindLost => {
-                    let pool = shard.pool.clone();
-                    glommio::spawn_local(async move { pool.find_lost().await }).detach();
-                }
                 ShardMail::Gone { generation } => {
                     let pool = shard.pool.clone();
                     glommio::spawn_local(async move { pool.lose_generation(generation).await }).detach();

@@ -1,7 +1,7 @@
 //! The routes as a shard serves them: the table, and for each route its handler with what it has open.
 
 use crate::config::{Action, RouteConfig};
-use crate::http::target;
+use crate::http::{Reject, target};
 use crate::route::{RouteId, Table};
 use crate::static_files::{StaticOptions, StaticRoot};
 
@@ -11,6 +11,8 @@ pub(super) enum Handler {
     Static(StaticRoot, usize),
     /// The application.
     App,
+    /// Nobody: the directory could not be opened.
+    Missing,
 }
 
 struct Route {
@@ -37,7 +39,13 @@ impl Site {
                 Action::App => Handler::App,
                 Action::Static(files) => {
                     let options = StaticOptions { index: files.index.clone(), cache_control: files.cache_control.clone() };
-                    Handler::Static(StaticRoot::new(&files.directory, options), route.path.len())
+                    match StaticRoot::open(&files.directory, options) {
+                        Ok(root) => Handler::Static(root, route.path.len()),
+                        Err(error) => {
+                            tracing::error!(route = route.path, %error, "the route answers 404");
+                            Handler::Missing
+                        }
+                    }
                 }
             };
             Route { handler, body_bytes_max: route.max_body_bytes }
@@ -46,10 +54,13 @@ impl Site {
     }
 
     /// The route of a path as it was sent: looked up in its normalised form, so that no spelling of a path gets around a route.
-    pub fn route(&self, host: Option<&[u8]>, path: &str) -> Option<RouteId> {
-        let decoded = target::decode_path(path).ok()?;
-        let normal = target::normalise(&decoded).ok()?;
-        self.table.lookup(host, &normal)
+    ///
+    /// # Errors
+    /// The path is malformed.
+    pub fn route(&self, host: Option<&[u8]>, path: &str) -> Result<Option<RouteId>, Reject> {
+        let decoded = target::decode_path(path)?;
+        let normal = target::normalise(&decoded)?;
+        Ok(self.table.lookup(host, &normal))
     }
 
     pub fn handler(&self, route: RouteId) -> &Handler {

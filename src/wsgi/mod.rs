@@ -1,12 +1,15 @@
 //! The WSGI worker pool: what a shard and the Python workers say to each other, and the workers' own sources.
 //!
-//! Everything declared here is pure: bytes in, bytes out. Sockets, descriptors and memory maps belong to the callers.
+//! Owns the messages and a shard's side of the pool. Processes belong to `supervise`, connections to `shard`.
 
+mod credit;
 pub mod environ;
 mod marshal;
 pub mod messages;
+pub mod pool;
 pub mod scoreboard_layout;
 pub mod source;
+pub mod spool;
 
 pub use environ::Environ;
 pub use messages::{BodyRef, MessageTooLarge, ProtocolError, Reply, ReplyKind, Token};

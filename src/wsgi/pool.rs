@@ -4,12 +4,10 @@
 //! (`supervise` does) and never looks into a response (`shard` does). Called by `shard`.
 //!
 //! A call waits in the shard's own queue, where it can still be withdrawn, until the shard's share has room; then it goes into
-//! the one inbox from which all workers of the generation take. Sends never wait, so that messages never overtake each
-//! other: whatever was sent earlier was taken earlier, which is what [`Pool::find_lost`] leans on.
+//! the one inbox from which all workers of the generation take. Sends never wait, so that messages never overtake each other.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,8 +24,8 @@ use crate::ring::{Chunk, Descriptor, Message, Ring};
 use crate::sys::memory::Scoreboard;
 use crate::sys::packets;
 
-/// How long a worker may take between receiving a request and noting it on the scoreboard.
-const NOTING_PAUSE: Duration = Duration::from_millis(200);
+/// How long the answers of workers that have exited may take through the reply socket.
+const LAST_WORDS_PAUSE: Duration = Duration::from_millis(200);
 
 /// The way into a generation of workers.
 #[derive(Clone, Debug)]
@@ -93,8 +91,8 @@ enum Phase {
     Building,
     /// Waits in the shard's queue.
     Queued { message: Vec<u8>, descriptor: Option<OwnedFd> },
-    /// In the inbox or in a worker's hands; `order` counts the shard's sends.
-    Sent { generation: u32, order: u64 },
+    /// In the inbox or in a worker's hands.
+    Sent { generation: u32 },
     /// The last part is in.
     Ended,
 }
@@ -107,8 +105,6 @@ struct CallState {
     credit: Credit,
     /// Nobody waits for the answer any more.
     abandoned: bool,
-    is_probe: bool,
-    answered: bool,
 }
 
 struct Inner {
@@ -121,7 +117,6 @@ struct Inner {
     calls: RefCell<Slab<CallState>>,
     queue: RefCell<VecDeque<usize>>,
     serial: Cell<u32>,
-    order: Cell<u64>,
     waits_for_room: Cell<bool>,
 }
 
@@ -141,7 +136,6 @@ impl Pool {
             calls: RefCell::new(Slab::new()),
             queue: RefCell::new(VecDeque::new()),
             serial: Cell::new(0),
-            order: Cell::new(0),
             waits_for_room: Cell::new(false),
         }))
     }
@@ -177,10 +171,6 @@ impl Pool {
         if self.0.queue.borrow().len() >= self.0.queue_max {
             return Err(QueueFull);
         }
-        Ok(self.begin(false))
-    }
-
-    fn begin(&self, is_probe: bool) -> Call {
         let serial = self.0.serial.get().checked_add(1).unwrap_or(1);
         self.0.serial.set(serial);
         let state = CallState {
@@ -190,11 +180,9 @@ impl Pool {
             waker: None,
             credit: Credit::default(),
             abandoned: false,
-            is_probe,
-            answered: false,
         };
         let slot = self.0.calls.borrow_mut().insert(state);
-        Call { pool: self.clone(), slot, serial }
+        Ok(Call { pool: self.clone(), slot, serial })
     }
 
     /// Sends from the queue what the share has room for.
@@ -209,9 +197,7 @@ impl Pool {
             let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
             match packets::try_send(&*gate.inbox, &[IoSlice::new(message)], &riding) {
                 Ok(()) => {
-                    let order = self.0.order.get() + 1;
-                    self.0.order.set(order);
-                    call.phase = Phase::Sent { generation: gate.generation, order };
+                    call.phase = Phase::Sent { generation: gate.generation };
                     self.0.queue.borrow_mut().pop_front();
                     self.0.taken.set(self.0.taken.get() + 1);
                 }
@@ -266,8 +252,7 @@ impl Pool {
         if !matches!(call.phase, Phase::Sent { .. }) {
             return;
         }
-        call.answered = true;
-        let end = reply.end || matches!(reply.kind, ReplyKind::Abort | ReplyKind::ProbeAck);
+        let end = reply.end || matches!(reply.kind, ReplyKind::Abort | ReplyKind::Lost);
         if let ReplyKind::Credit = reply.kind {
             if let (Some(pipe), false) = (descriptor, call.abandoned) {
                 call.credit.open(pipe);
@@ -295,8 +280,7 @@ impl Pool {
     /// The last part of a call is in: its place in the share is free, and its slot too if nobody waits.
     fn end(&self, calls: &mut Slab<CallState>, slot: usize) {
         let call = &mut calls[slot];
-        if let Phase::Sent { generation, .. } = call.phase
-            && !call.is_probe
+        if let Phase::Sent { generation } = call.phase
             && self.0.gate.borrow().as_ref().is_some_and(|gate| gate.generation == generation)
         {
             self.0.taken.set(self.0.taken.get().saturating_sub(1));
@@ -307,49 +291,16 @@ impl Pool {
         }
     }
 
-    /// Finds the calls that a worker took and died with before it had noted them on the scoreboard, and ends them as lost.
-    ///
-    /// A probe goes through the inbox behind them. When it comes back, all that was sent before it has been taken; what then
-    /// is on no worker's line of the scoreboard and has no reply either, twice with a pause between, is nobody's.
-    pub async fn find_lost(&self) {
-        let Some(gate) = self.0.gate.borrow().clone() else { return };
-        let mut probe = self.begin(true);
-        let mut message = Vec::new();
-        messages::encode_probe(&mut message, self.0.shard, probe.token());
-        let order = loop {
-            match packets::try_send(&*gate.inbox, &[IoSlice::new(&message)], &[]) {
-                Ok(()) => break self.0.order.get(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.ring.sleep(NOTING_PAUSE).await,
-                Err(_) => return,
-            }
-        };
-        probe.set_sent(gate.generation, order);
-        let (generation, scoreboard) = (gate.generation, gate.scoreboard.clone());
-        // Not to hold the generation's inbox open while waiting.
-        drop(gate);
-        probe.poll_answered().await;
-        let mut suspects: Vec<(usize, u32)> = Vec::new();
-        for (slot, call) in &*self.0.calls.borrow() {
-            if let Phase::Sent { generation: of, order: sent } = call.phase
-                && of == generation
-                && sent <= order
-                && !call.is_probe
-                && !call.answered
-            {
-                suspects.push((slot, call.serial));
-            }
-        }
-        for _ in 0..2 {
-            self.0.ring.sleep(NOTING_PAUSE).await;
-            suspects.retain(|&(slot, serial)| {
-                let unanswered = self.0.calls.borrow().get(slot).is_some_and(|call| call.serial == serial && !call.answered);
-                let token = Token { slot: slot as u32, serial };
-                unanswered && !scoreboard.holds(token.to_bits(), self.0.shard)
-            });
-        }
-        for (slot, serial) in suspects {
-            tracing::warn!(shard = self.0.shard, slot, "a worker died with a request that it had just taken");
-            self.lose(Token { slot: slot as u32, serial });
+    /// No worker of `generation` is left: what none of them has answered is lost. Waits a moment first, so that answers which
+    /// are still in the reply socket count.
+    pub async fn lose_generation(&self, generation: u32) {
+        self.0.ring.sleep(LAST_WORDS_PAUSE).await;
+        let lost: Vec<Token> = self.0.calls.borrow().iter()
+            .filter(|(_, call)| matches!(call.phase, Phase::Sent { generation: of } if of == generation))
+            .map(|(slot, call)| Token { slot: slot as u32, serial: call.serial })
+            .collect();
+        for token in lost {
+            self.lose(token);
         }
     }
 
@@ -374,7 +325,7 @@ fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<OwnedFd>, end: b
         },
         ReplyKind::Abort => Part::Abort,
         ReplyKind::Lost => Part::Lost,
-        ReplyKind::ProbeAck | ReplyKind::Credit => return None,
+        ReplyKind::Credit => return None,
     })
 }
 
@@ -398,23 +349,6 @@ impl Call {
         inner.calls.borrow_mut()[self.slot].phase = Phase::Queued { message, descriptor };
         inner.queue.borrow_mut().push_back(self.slot);
         self.pool.dispatch();
-    }
-
-    fn set_sent(&mut self, generation: u32, order: u64) {
-        self.pool.0.calls.borrow_mut()[self.slot].phase = Phase::Sent { generation, order };
-    }
-
-    async fn poll_answered(&mut self) {
-        poll_fn(|cx| {
-            let mut calls = self.pool.0.calls.borrow_mut();
-            let call = &mut calls[self.slot];
-            if call.answered {
-                return Poll::Ready(());
-            }
-            call.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
     }
 
     /// Whether no worker has been given the request yet, so that dropping the call undoes it.
@@ -454,14 +388,14 @@ impl Drop for Call {
                 drop(calls.remove(self.slot));
                 inner.queue.borrow_mut().retain(|&slot| slot != self.slot);
             }
-            Phase::Sent { .. } => {
+            Phase::Sent { generation } => {
                 call.abandoned = true;
                 call.waker = None;
                 call.credit = Credit::default();
                 let parts = std::mem::take(&mut call.parts);
                 drop(calls);
                 drop(parts);
-                if let Some(gate) = &*inner.gate.borrow() {
+                if let Some(gate) = inner.gate.borrow().as_ref().filter(|gate| gate.generation == generation) {
                     gate.scoreboard.cancel(self.token().to_bits(), inner.shard);
                 }
             }

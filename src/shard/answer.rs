@@ -1,0 +1,278 @@
+//! Answers of the application on their way to the client.
+//!
+//! Owns the framing of a response whose parts come from a worker: its head, its length or chunks, and what happens when the
+//! worker stops in the middle. Bytes go out of the buffers in which they arrived.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::connection::{Connection, Next};
+use super::file;
+use super::output::Gone;
+use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
+use crate::base::clock::Monotonic;
+use crate::http::response::{BodyLength, ErrorResponse, HeadWriter, has_body};
+use crate::http::{Method, Version, app, chunked};
+use crate::ring::{Chunk, Payload};
+use crate::wsgi::pool::{Call, Part};
+
+/// What of a request its response depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub method: Method,
+    pub version: Version,
+    /// Whether the connection may go on after the response.
+    pub keep_alive: bool,
+    pub started: Monotonic,
+}
+
+/// Where the body of a response stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// None is sent: there is none, or HEAD asked.
+    Nothing,
+    /// So many bytes are still due.
+    Exact(u64),
+    /// In chunks.
+    Chunked,
+    /// Up to the end of the connection.
+    UntilClose,
+}
+
+impl Connection {
+    /// Waits for the answer to `call` and passes it on.
+    pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
+        let first = self.first_part(&mut call).await?;
+        facts.keep_alive &= !self.shard.draining.get();
+        match first {
+            Part::Head { status, message, fields, body, end } if app::is_final_status(status) => {
+                self.relay(call, facts, status, message, fields, body, end).await
+            }
+            Part::Lost => self.error(facts, 502, "The application ended while it worked on this request.").await,
+            Part::Head { .. } | Part::Body { .. } | Part::File { .. } | Part::Abort => {
+                self.error(facts, 500, "The application failed.").await
+            }
+        }
+    }
+
+    /// A client that leaves while its request still waits for a worker takes the request with it.
+    async fn first_part(&mut self, call: &mut Call) -> Result<Part, Gone> {
+        poll_fn(|cx| {
+            if let Poll::Ready(part) = call.poll_part(cx) {
+                return Poll::Ready(Ok(part));
+            }
+            if self.receiving.recv.poll_ended(cx).is_ready() && call.is_queued() {
+                return Poll::Ready(Err(Gone));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
+    async fn relay(
+        &mut self,
+        call: Call,
+        mut facts: Facts,
+        status: u16,
+        message: Chunk,
+        fields: Range<usize>,
+        body: Range<usize>,
+        end: bool,
+    ) -> Result<Next, Gone> {
+        let scanned = match app::scan(&message[fields.clone()]) {
+            Ok(scanned) => scanned,
+            Err(fault) => {
+                tracing::error!(shard = self.shard.number, ?fault, "the application's response head is malformed");
+                return self.error(facts, 500, "The application failed.").await;
+            }
+        };
+        let with_body = has_body(facts.method, status);
+        // A response that is complete, or comes from a file, needs no chunks.
+        let known = scanned.content_length.or_else(|| (end && with_body).then_some(body.len() as u64));
+        let length = match BodyLength::choose(facts.version, status, known) {
+            BodyLength::Chunked | BodyLength::UntilClose if !with_body => BodyLength::None,
+            length => length,
+        };
+        facts.keep_alive &= length != BodyLength::UntilClose;
+        let progress = match length {
+            _ if !with_body => Progress::Nothing,
+            BodyLength::None => Progress::Nothing,
+            BodyLength::Exact(bytes) => Progress::Exact(bytes),
+            BodyLength::Chunked => Progress::Chunked,
+            BodyLength::UntilClose => Progress::UntilClose,
+        };
+        let mut out = Vec::with_capacity(256 + COPIED_RESPONSE_BYTES_MAX);
+        let mut head = HeadWriter::start(&mut out, status);
+        if !scanned.has_date {
+            head = head.date(&self.shard.date().1);
+        }
+        if !scanned.has_server {
+            head = head.server();
+        }
+        head = head.connection(facts.version, facts.keep_alive);
+        if scanned.content_length.is_none() {
+            head = head.body(length);
+        }
+        if scanned.has_hop_by_hop || (scanned.content_length.is_some() && status == 204) {
+            let dropped = |name: &[u8]| app::is_hop_by_hop(name) || (status == 204 && name.eq_ignore_ascii_case(b"content-length"));
+            app::copy_without(scanned.fields, &mut out, dropped);
+        } else {
+            head.lines(scanned.fields.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        self.shard.metrics.borrow_mut().request(status, facts.started);
+        let mut piece = message;
+        piece.truncate(body.end);
+        piece.advance(body.start);
+        let mut relay = Relay { connection: self, call, progress };
+        relay.pass(out, piece, end).await?;
+        if !end && !relay.rest().await? {
+            // Cut off: the client must not take what it has for the whole.
+            return Err(Gone);
+        }
+        let whole = matches!(relay.progress, Progress::Exact(0) | Progress::Chunked | Progress::Nothing);
+        Ok(if facts.keep_alive && whole { Next::Request } else { Next::Close })
+    }
+
+    /// An answer of the server's own in place of the application's.
+    pub(super) async fn error(&mut self, facts: Facts, status: u16, detail: &str) -> Result<Next, Gone> {
+        self.error_with(facts, status, detail, &[]).await
+    }
+
+    pub(super) async fn error_with(
+        &mut self,
+        facts: Facts,
+        status: u16,
+        detail: &str,
+        fields: &[(&str, &[u8])],
+    ) -> Result<Next, Gone> {
+        let mut out = Vec::new();
+        ErrorResponse {
+            status,
+            detail,
+            date: &self.shard.date().1,
+            version: facts.version,
+            keep_alive: facts.keep_alive,
+            head_only: facts.method == Method::Head,
+            fields,
+        }
+        .write(&mut out);
+        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.output.send(Payload::from(out)).await?;
+        Ok(if facts.keep_alive { Next::Request } else { Next::Close })
+    }
+}
+
+/// A response whose head has been decided on.
+struct Relay<'c> {
+    connection: &'c mut Connection,
+    call: Call,
+    progress: Progress,
+}
+
+impl Relay<'_> {
+    /// Passes on the parts that follow. `false`: the worker stopped before the end.
+    async fn rest(&mut self) -> Result<bool, Gone> {
+        loop {
+            match self.next_part().await? {
+                Part::Body { bytes, end } => {
+                    self.pass(Vec::new(), bytes, end).await?;
+                    if end {
+                        return Ok(!matches!(self.progress, Progress::Exact(1..)));
+                    }
+                }
+                Part::File { file, offset, count, end } => {
+                    self.pass_file(Rc::new(file), offset, count, end).await?;
+                    if end {
+                        return Ok(!matches!(self.progress, Progress::Exact(1..)));
+                    }
+                }
+                Part::Abort | Part::Lost | Part::Head { .. } => return Ok(false),
+            }
+        }
+    }
+
+    /// The next part; meanwhile what was sent before may fail, and a client that broke the connection is not waited for.
+    async fn next_part(&mut self) -> Result<Part, Gone> {
+        let Relay { connection, call, .. } = self;
+        poll_fn(|cx| {
+            if let Poll::Ready(part) = call.poll_part(cx) {
+                return Poll::Ready(Ok(part));
+            }
+            if connection.receiving.recv.poll_ended(cx).is_ready() && connection.receiving.recv.is_broken() {
+                return Poll::Ready(Err(Gone));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Sends `before` as it is, then `piece` as a piece of the body, then what ends the body.
+    async fn pass(&mut self, mut before: Vec<u8>, mut piece: Chunk, end: bool) -> Result<(), Gone> {
+        let produced = piece.len();
+        match &mut self.progress {
+            Progress::Nothing => piece.truncate(0),
+            // More than was announced is cut off, as it would be taken for the next response (RFC 9112 §6.3).
+            Progress::Exact(left) => {
+                piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= piece.len() as u64;
+            }
+            Progress::Chunked | Progress::UntilClose => {}
+        }
+        let mut after: &'static [u8] = &[];
+        if self.progress == Progress::Chunked {
+            if !piece.is_empty() {
+                before.extend_from_slice(chunked::chunk_header(piece.len()).as_bytes());
+                after = if end { b"\r\n0\r\n\r\n" } else { chunked::CHUNK_END };
+            } else if end {
+                after = chunked::LAST_CHUNK;
+            }
+        }
+        if piece.len() <= COPIED_RESPONSE_BYTES_MAX {
+            before.extend_from_slice(&piece);
+            before.extend_from_slice(after);
+            drop(piece);
+            if !before.is_empty() {
+                self.connection.output.send(Payload::from(before)).await?;
+            }
+        } else {
+            let parts = [Payload::from(before), Payload::from(piece), Payload::Static(after)];
+            self.connection.output.send_parts(parts).await?;
+        }
+        self.call.passed_on(produced);
+        Ok(())
+    }
+
+    /// Sends a piece of the body that lies in a file.
+    async fn pass_file(&mut self, file: crate::ring::Descriptor, offset: u64, count: u64, end: bool) -> Result<(), Gone> {
+        let count = match &mut self.progress {
+            Progress::Nothing => 0,
+            Progress::Exact(left) => {
+                let count = count.min(*left);
+                *left -= count;
+                count
+            }
+            Progress::Chunked | Progress::UntilClose => count,
+        };
+        let output = &mut self.connection.output;
+        let chunked = self.progress == Progress::Chunked;
+        if chunked && count > 0 {
+            let size = usize::try_from(count).map_err(|_| Gone)?;
+            output.send(Payload::from(chunked::chunk_header(size).as_bytes().to_vec())).await?;
+        }
+        file::send(&self.connection.shard.ring, output, &file, offset..offset + count).await?;
+        if chunked {
+            let after: &'static [u8] = match (count > 0, end) {
+                (true, true) => b"\r\n0\r\n\r\n",
+                (true, false) => chunked::CHUNK_END,
+                (false, true) => chunked::LAST_CHUNK,
+                (false, false) => return Ok(()),
+            };
+            output.send(Payload::Static(after)).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Requests for the application: from a head and a body to a call of the worker pool.
+//!
+//! Owns the translation of a request into its environ and the reading of its body, in full, before a worker is engaged.
+
+use super::answer::Facts;
+use super::body::{Body, BodyError};
+use super::connection::{Connection, Next};
+use super::output::Gone;
+use super::peer::Peer;
+use crate::base::bounds::MESSAGE_BYTES_MAX;
+use crate::http::head::Head;
+use crate::http::{BodyFraming, Field, Reject, Version, response, target};
+use crate::ring::Payload;
+use crate::wsgi::pool::Call;
+use crate::wsgi::spool::{Spool, Spooled};
+use crate::wsgi::{BodyRef, Environ, messages};
+
+impl Connection {
+    /// Serves a request of an application's route that could not be handed over at once: it has a body, or it is the
+    /// connection's first.
+    pub(super) async fn application(&mut self, head: &Head<'_>, body_bytes_max: u64, facts: Facts) -> Result<Next, Gone> {
+        let body = match head.framing {
+            BodyFraming::None => None,
+            framing => match self.collect(head, framing, body_bytes_max).await {
+                Ok(body) => Some(body),
+                Err(BodyError::Refused(reject)) => {
+                    self.refuse(reject).await?;
+                    return Ok(Next::Close);
+                }
+                Err(BodyError::Gone) => return Err(Gone),
+            },
+        };
+        self.look_up_peer();
+        let peer = self.peer().expect("looked up in the line before");
+        match self.encode_call(head, peer, body) {
+            Ok(call) => {
+                self.receiving.recv.set_aside();
+                self.answer_call(call, facts).await
+            }
+            Err(reject) => {
+                self.refuse(reject).await?;
+                Ok(Next::Close)
+            }
+        }
+    }
+
+    /// Reads the whole body to where the worker can get it.
+    async fn collect(&mut self, head: &Head<'_>, framing: BodyFraming, bytes_max: u64) -> Result<Spooled, BodyError> {
+        let expected = match framing {
+            BodyFraming::Length(bytes) if bytes > bytes_max => return Err(Reject::BodyTooLarge.into()),
+            BodyFraming::Length(bytes) => Some(bytes),
+            BodyFraming::None | BodyFraming::Chunked => None,
+        };
+        // RFC 9110 §10.1.1: needless once the body has begun to arrive.
+        if head.expect_continue && head.version == Version::Http11 && self.receiving.input.is_empty() {
+            let interim = self.output.send(Payload::Static(response::CONTINUE)).await;
+            interim.map_err(|Gone| BodyError::Gone)?;
+        }
+        let full = |error: std::io::Error| {
+            tracing::error!(%error, "cannot keep a request's body");
+            BodyError::Refused(Reject::NoRoom)
+        };
+        let mut spool = Spool::new(&self.shard.ring, &self.shard.spool, expected).await.map_err(full)?;
+        let mut body = Body::new(framing);
+        while let Some(piece) = body.next(&mut self.receiving, bytes_max).await? {
+            spool.push(piece).await.map_err(full)?;
+        }
+        Ok(spool.finish())
+    }
+
+    /// Makes the request's message and hands it to the pool.
+    pub(super) fn encode_call(&self, head: &Head<'_>, peer: &Peer, body: Option<Spooled>) -> Result<Call, Reject> {
+        let target = head.target.path_query();
+        let raw_path = target.map_or("", |target| target.path);
+        let path = target::decode_path(raw_path)?;
+        let authority = head.authority.map_or(&b""[..], |authority| authority.raw.as_bytes());
+        let mut fields: Vec<Field<'_>> = Vec::with_capacity(16);
+        for (name, value) in head.fields {
+            // An absolute target's authority overrides Host (RFC 9112 §3.2.2).
+            let is_host = name.eq_ignore_ascii_case(b"host");
+            fields.push((name, if is_host { authority } else { value }));
+        }
+        let content_length = match (&body, head.framing) {
+            (Some(Spooled::Inline(bytes)), _) => Some(bytes.len() as u64),
+            (Some(Spooled::Descriptor(_, bytes)), _) => Some(*bytes),
+            (None, _) => None,
+        };
+        let environ = Environ {
+            method: head.method_name.as_bytes(),
+            target: head.raw_target.as_bytes(),
+            script_name: b"",
+            path: &path,
+            query: target.and_then(|target| target.query).unwrap_or_default().as_bytes(),
+            protocol: head.version.as_str(),
+            remote_address: &peer.remote_address,
+            remote_port: &peer.remote_port,
+            server_name: &peer.local_address,
+            server_port: &peer.local_port,
+            scheme: "http",
+            content_length,
+            fields: &fields,
+        };
+        let call = self.shard.pool.call().map_err(|_| Reject::QueueFull)?;
+        let reference = match &body {
+            None => BodyRef::None,
+            Some(Spooled::Inline(bytes)) => BodyRef::Inline(bytes),
+            Some(Spooled::Descriptor(_, bytes)) => BodyRef::Spooled(*bytes),
+        };
+        let mut message = Vec::with_capacity(1024);
+        messages::encode_request(&mut message, self.shard.pool.shard(), call.token(), reference, &environ)
+            .map_err(|_| Reject::HeadTooLong)?;
+        debug_assert!(message.len() <= MESSAGE_BYTES_MAX, "the encoder sees to it");
+        let descriptor = match body {
+            Some(Spooled::Descriptor(fd, _)) => Some(fd),
+            _ => None,
+        };
+        call.submit(message, descriptor);
+        Ok(call)
+    }
+}
