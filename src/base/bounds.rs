@@ -61,5 +61,6 @@ pub const EARLY_EXITS_MAX: usize = 64;
 
 const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
-const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
+const _: () =
+    assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
 const _: () = assert!(MESSAGE_BYTES_MAX * 4 <= PACKET_SOCKET_BUFFER_BYTES);
