@@ -71,15 +71,6 @@ pub const BOOT_DEATHS_MAX: u32 = 3;
 /// Exits of processes that the supervisor does not know yet (a fork report is still under way), kept for that report.
 pub const EARLY_EXITS_MAX: usize = 64;
 
-const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
-const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
-const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
-const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
-const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4 <= RECV_BUFFERS as usize);
-const _: () = assert!(MESSAGE_BYTES_MAX * 4 <= PACKET_SOCKET_BUFFER_BYTES);
-const _: () =
-    assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
-
 /// The config file, bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Listen addresses.
@@ -105,7 +96,6 @@ pub const TIMEOUT_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 /// Largest request body that can be allowed, bytes: 1 TiB.
 pub const BODY_BYTES_MAX: u64 = 1 << 40;
 
-const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS);
 /// Lines of the diagnostic log that wait to be written; further ones are lost.
 pub const LOG_LINES_MAX: usize = 16 * 1024;
 
@@ -123,3 +113,11 @@ pub const SENDFILE_SLICE_BYTES: usize = 256 * 1024;
 pub const PAGE_CACHE_STRIDE_BYTES: usize = 64 * 1024;
 /// A busy shard looks at its timers and files this often, milliseconds.
 pub const PREEMPT_MS: u64 = 2;
+
+const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
+const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
+const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
+const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4 <= RECV_BUFFERS as usize);
+const _: () = assert!(MESSAGE_BYTES_MAX * 4 <= PACKET_SOCKET_BUFFER_BYTES);
+const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS);

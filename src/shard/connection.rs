@@ -19,7 +19,7 @@ use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
 use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
-use crate::ring::{Chunk, Deadline, Descriptor, Payload, RecvStream, within};
+use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
 use crate::route::RouteId;
 use crate::wsgi::pool::Call;
 
@@ -298,9 +298,9 @@ impl Connection {
         self.receiving.deadline.set(Duration::from_millis(LINGER_MS_MAX));
         let mut bytes = 0;
         while bytes < LINGER_BYTES_MAX {
-            let next: Result<_, _> = within(&self.receiving.deadline, self.receiving.recv.next()).await;
+            let next = within(&self.receiving.deadline, self.receiving.recv.next()).await;
             let Ok(Ok(Some(chunk))) = next else { break };
-            bytes += Chunk::len(&chunk);
+            bytes += chunk.len();
         }
         Ok(())
     }

@@ -14,12 +14,21 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Bytes of one slot: a cache line.
 pub const SLOT_BYTES: usize = 64;
 
+/// u64: the request in hand, 0 for none. With `SHARD` and `KIND` it is the head of a message, which the *kernel* writes here when
+/// the worker receives it: a thread that dies, at whatever instant, leaves a note of the request that it had taken.
 const TOKEN: usize = 0;
+/// u32: the shard that asked.
 const SHARD: usize = 8;
-const PID: usize = 12;
+/// u64: since when, nanoseconds of CLOCK_MONOTONIC; 0 between the arrival of a request and the worker's first step.
 const STARTED: usize = 16;
+/// u64: requests finished since the fork.
 const DONE: usize = 24;
-const STATE: usize = 32;
+/// u32: the worker's process id.
+const PID: usize = 32;
+/// u32: 0 nobody has used the slot, 1 the thread takes requests, 2 it takes no more.
+const STATE: usize = 36;
+/// u64: written by shards: the request whose client has gone.
+const CANCELLED: usize = 40;
 
 /// Makes an anonymous file of `bytes` bytes that can't change its size (memfd_create(2)), close-on-exec. `name` is for /proc only.
 pub fn memfd(name: &str, bytes: u64) -> io::Result<OwnedFd> {
@@ -72,7 +81,9 @@ impl Scoreboard {
     /// Makes a scoreboard of `slots` empty slots (at least one).
     pub fn create(slots: usize) -> io::Result<Scoreboard> {
         let slots = slots.max(1);
-        let bytes = slots.checked_mul(SLOT_BYTES).ok_or(io::ErrorKind::InvalidInput)?;
+        let bytes = slots
+            .checked_mul(SLOT_BYTES)
+            .ok_or(io::ErrorKind::InvalidInput)?;
         let file = memfd("maitred-scoreboard", bytes as u64)?;
         let map = MmapRaw::map_raw(&file)?;
         assert_eq!(map.len(), bytes, "the whole memfd is mapped");
@@ -125,7 +136,8 @@ impl Scoreboard {
     /// What the reaped process `pid` left: reads its slots, clears them and returns the readings. Empty when it had none.
     pub fn take(&self, pid: Pid) -> Vec<SlotView> {
         let number = pid.as_raw_nonzero().get() as u32;
-        let of_pid = (0..self.slots).filter(|slot| self.u32(*slot, PID).load(Ordering::Acquire) == number);
+        let of_pid =
+            (0..self.slots).filter(|slot| self.u32(*slot, PID).load(Ordering::Acquire) == number);
         of_pid
             .map(|slot| {
                 let view = self.read(slot);
@@ -135,15 +147,27 @@ impl Scoreboard {
             .collect()
     }
 
+    /// Tells the worker that holds `token` for `shard` that the client has gone: it stops at its next look. Without effect when
+    /// no worker holds it.
+    pub fn cancel(&self, token: u64, shard: u32) {
+        let holds = |slot: &usize| {
+            self.u64(*slot, TOKEN).load(Ordering::Acquire) == token && self.u32(*slot, SHARD).load(Ordering::Acquire) == shard
+        };
+        if let Some(slot) = (0..self.slots).find(holds) {
+            self.u64(slot, CANCELLED).store(token, Ordering::Release);
+        }
+    }
+
     fn read_once(&self, slot: usize) -> SlotView {
+        let token = self.u64(slot, TOKEN).load(Ordering::Acquire);
         let state = match self.u32(slot, STATE).load(Ordering::Acquire) {
-            1 => SlotState::Idle,
-            2 => SlotState::Busy,
-            3 => SlotState::Leaving,
-            _ => SlotState::Empty,
+            0 => SlotState::Empty,
+            1 if token == 0 => SlotState::Idle,
+            1 => SlotState::Busy,
+            _ => SlotState::Leaving,
         };
         SlotView {
-            token: self.u64(slot, TOKEN).load(Ordering::Acquire),
+            token,
             shard: self.u32(slot, SHARD).load(Ordering::Acquire),
             pid: self.u32(slot, PID).load(Ordering::Acquire),
             started: Monotonic::from_nanos(self.u64(slot, STARTED).load(Ordering::Acquire)),
@@ -187,8 +211,12 @@ mod tests {
     fn a_worker_s_line_is_read_and_taken_at_its_death() {
         let board = Scoreboard::create(3).expect("memfd");
         let worker = std::fs::File::from(board.fd().try_clone_to_owned().expect("dup"));
-        worker.write_all_at(&line(0x1122_3344_5566_7788, 2, 4711, 99, 5, 2), 64).expect("write");
-        worker.write_all_at(&line(0, 0, 4711, 0, 6, 1), 128).expect("write");
+        worker
+            .write_all_at(&line(0x1122_3344_5566_7788, 2, 4711, 99, 5, 2), 64)
+            .expect("write");
+        worker
+            .write_all_at(&line(0, 0, 4711, 0, 6, 1), 128)
+            .expect("write");
         assert_eq!(board.read(0), SlotView::default());
         let busy = SlotView {
             token: 0x1122_3344_5566_7788,
@@ -200,7 +228,10 @@ mod tests {
         };
         assert_eq!(board.read(1), busy);
         let taken = board.take(Pid::from_raw(4711).expect("pid"));
-        assert_eq!((taken.len(), taken[0], taken[1].state, taken[1].done), (2, busy, SlotState::Idle, 6));
+        assert_eq!(
+            (taken.len(), taken[0], taken[1].state, taken[1].done),
+            (2, busy, SlotState::Idle, 6)
+        );
         assert_eq!(board.read(1), SlotView::default());
         assert_eq!(board.take(Pid::from_raw(4711).expect("pid")), []);
     }

@@ -2,8 +2,8 @@
 //!
 //! Never starts a process (`spawn` does) and never decides about one (the supervision machine does).
 
-pub use rustix::process::{Pid, Signal};
 use rustix::io::Errno;
+pub use rustix::process::{Pid, Signal};
 use rustix::process::{PidfdFlags, WaitOptions, WaitStatus};
 use std::fmt;
 use std::io;
@@ -34,7 +34,10 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Exit::Code(code) => write!(f, "exit code {code}"),
-            Exit::Signal { signal, core_dumped } => {
+            Exit::Signal {
+                signal,
+                core_dumped,
+            } => {
                 match signal_name(signal) {
                     Some(name) => write!(f, "signal {signal} ({name})")?,
                     None => write!(f, "signal {signal}")?,
@@ -51,9 +54,37 @@ impl fmt::Display for Exit {
 /// The name of a signal of signal(7), "SIGKILL"; None for real-time and unknown ones.
 pub fn signal_name(number: i32) -> Option<&'static str> {
     const NAMES: [&str; 31] = [
-        "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV",
-        "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN",
-        "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+        "SIGHUP",
+        "SIGINT",
+        "SIGQUIT",
+        "SIGILL",
+        "SIGTRAP",
+        "SIGABRT",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGKILL",
+        "SIGUSR1",
+        "SIGSEGV",
+        "SIGUSR2",
+        "SIGPIPE",
+        "SIGALRM",
+        "SIGTERM",
+        "SIGSTKFLT",
+        "SIGCHLD",
+        "SIGCONT",
+        "SIGSTOP",
+        "SIGTSTP",
+        "SIGTTIN",
+        "SIGTTOU",
+        "SIGURG",
+        "SIGXCPU",
+        "SIGXFSZ",
+        "SIGVTALRM",
+        "SIGPROF",
+        "SIGWINCH",
+        "SIGIO",
+        "SIGPWR",
+        "SIGSYS",
     ];
     let index = usize::try_from(number).ok()?.checked_sub(1)?;
     NAMES.get(index).copied()
@@ -62,7 +93,9 @@ pub fn signal_name(number: i32) -> Option<&'static str> {
 /// Makes this process the parent of every descendant whose own parent ends (PR_SET_CHILD_SUBREAPER, prctl(2)), so that workers that
 /// the zygote forked, and whatever they leave behind, are reaped here.
 pub fn become_subreaper() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+    Ok(rustix::process::set_child_subreaper(Some(
+        rustix::process::getpid(),
+    ))?)
 }
 
 /// Reaps one child of any kind that has ended (waitpid(-1, WNOHANG)); None when there is none. To be repeated until None: one
@@ -127,7 +160,10 @@ fn decode(status: WaitStatus) -> Option<Exit> {
         return Some(Exit::Code(code));
     }
     let signal = status.terminating_signal()?;
-    Some(Exit::Signal { signal, core_dumped: libc::WCOREDUMP(status.as_raw()) })
+    Some(Exit::Signal {
+        signal,
+        core_dumped: libc::WCOREDUMP(status.as_raw()),
+    })
 }
 
 #[cfg(test)]
@@ -138,10 +174,27 @@ mod tests {
     #[test]
     fn exits_are_named() {
         assert_eq!(Exit::Code(3).to_string(), "exit code 3");
-        assert_eq!(Exit::Signal { signal: 9, core_dumped: false }.to_string(), "signal 9 (SIGKILL)");
-        assert_eq!(Exit::Signal { signal: 6, core_dumped: true }.to_string(), "signal 6 (SIGABRT), core dumped");
+        assert_eq!(
+            Exit::Signal {
+                signal: 9,
+                core_dumped: false
+            }
+            .to_string(),
+            "signal 9 (SIGKILL)"
+        );
+        assert_eq!(
+            Exit::Signal {
+                signal: 6,
+                core_dumped: true
+            }
+            .to_string(),
+            "signal 6 (SIGABRT), core dumped"
+        );
         assert_eq!(signal_name(31), Some("SIGSYS"));
-        assert_eq!((signal_name(0), signal_name(32), signal_name(-1)), (None, None, None));
+        assert_eq!(
+            (signal_name(0), signal_name(32), signal_name(-1)),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -150,7 +203,13 @@ mod tests {
         let pid = Pid::from_child(&child);
         let handle = pidfd(pid).expect("pidfd");
         signal_pidfd(&handle, Signal::KILL).expect("signal");
-        assert_eq!(wait_for(pid).expect("wait"), Exit::Signal { signal: 9, core_dumped: false });
+        assert_eq!(
+            wait_for(pid).expect("wait"),
+            Exit::Signal {
+                signal: 9,
+                core_dumped: false
+            }
+        );
         signal_pidfd(&handle, Signal::KILL).expect("a process that is gone is no error");
     }
 
@@ -159,7 +218,10 @@ mod tests {
         // In a process of its own: reap_any takes the exits of all children, also those of other tests.
         let this = std::env::current_exe().expect("test binary");
         let test = "sys::process::tests::reap_in_a_process_of_its_own";
-        let status = Command::new(this).args(["--exact", test, "--ignored", "--test-threads=1"]).status().expect("run");
+        let status = Command::new(this)
+            .args(["--exact", test, "--ignored", "--test-threads=1"])
+            .status()
+            .expect("run");
         assert!(status.success());
     }
 
@@ -169,7 +231,10 @@ mod tests {
         become_subreaper().expect("prctl");
         assert_eq!(reap_any().expect("no children"), None);
         // The shell leaves an orphan that ends with code 7, and itself ends with code 5.
-        let shell = Command::new("sh").args(["-c", "(exit 7) & exit 5"]).spawn().expect("sh");
+        let shell = Command::new("sh")
+            .args(["-c", "(exit 7) & exit 5"])
+            .spawn()
+            .expect("sh");
         let pid = Pid::from_child(&shell);
         let mut exits = vec![(pid, wait_for(pid).expect("shell"))];
         while exits.len() < 2 {

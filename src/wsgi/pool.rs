@@ -325,7 +325,7 @@ fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<OwnedFd>, end: b
         },
         ReplyKind::Abort => Part::Abort,
         ReplyKind::Lost => Part::Lost,
-        ReplyKind::Credit => return None,
+        ReplyKind::ProbeAck | ReplyKind::Credit => return None,
     })
 }
 
