@@ -119,10 +119,10 @@ impl Connection {
         if scanned.has_hop_by_hop || (scanned.content_length.is_some() && status == 204) {
             let dropped = |name: &[u8]| app::is_hop_by_hop(name) || (status == 204 && name.eq_ignore_ascii_case(b"content-length"));
             app::copy_without(scanned.fields, &mut out, dropped);
+            HeadWriter::resume(&mut out).finish();
         } else {
-            head.lines(scanned.fields.as_bytes());
+            head.lines(scanned.fields.as_bytes()).finish();
         }
-        out.extend_from_slice(b"\r\n");
         self.shard.metrics.borrow_mut().request(status, facts.started);
         let mut piece = message;
         piece.truncate(body.end);

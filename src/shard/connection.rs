@@ -21,6 +21,7 @@ use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
 use crate::route::RouteId;
+use crate::static_files::Now;
 use crate::wsgi::pool::Call;
 
 /// The receiving half: what arrives, and how long it may take.
@@ -188,9 +189,12 @@ impl Connection {
                         && facts.version == Version::Http11
                         && !head.conditional =>
                 {
-                    let now_ms = self.shard.ring.now_ms();
-                    let (second, date) = self.shard.date();
-                    if let Some(bytes) = self.shard.statics.hot(root, target.path, *prefix, now_ms, second, &date) {
+                    let (wall_seconds, date) = self.shard.date();
+                    let now = Now { monotonic: facts.started, wall_seconds, date: &date };
+                    // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
+                    if let Some(path) = target.path.strip_prefix(prefix.as_str())
+                        && let Some(bytes) = self.shard.statics.hot(root, path.as_bytes(), &now)
+                    {
                         self.shard.metrics.borrow_mut().request(200, facts.started);
                         return Step::Ready(bytes);
                     }
@@ -224,7 +228,7 @@ impl Connection {
         };
         match site.handler(route) {
             Handler::App => self.application(&head, site.max_body(route), facts).await,
-            Handler::Static(root, prefix) => self.static_file(&head, root, *prefix, facts).await,
+            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, facts).await,
             Handler::Missing => self.not_found(&head, facts).await,
         }
     }

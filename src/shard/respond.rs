@@ -10,10 +10,10 @@ use super::output::Gone;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::http::head::Head;
 use crate::http::response::{BodyLength, HeadWriter, has_body};
-use crate::http::BodyFraming;
+use crate::http::{BodyFraming, target};
 use crate::response::{Body, Response};
 use crate::ring::Payload;
-use crate::static_files::StaticRoot;
+use crate::static_files::{Now, StaticRequest, StaticRoot};
 
 /// Methods that make sense for the server as a whole.
 const ALLOW_SERVER: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -59,12 +59,32 @@ impl Connection {
         &mut self,
         head: &Head<'_>,
         root: &StaticRoot,
-        prefix: usize,
+        prefix: &str,
         mut facts: Facts,
     ) -> Result<Next, Gone> {
         // A client that asks before it sends a body is not asked for it (RFC 9110 §10.1.1): the connection ends instead.
         facts.keep_alive &= !head.expect_continue;
-        let response = self.shard.statics.serve(root, head, prefix).await;
+        let target = head.target.path_query().expect("a route is found by a path");
+        let respelt;
+        let path = match target.path.strip_prefix(prefix) {
+            Some(path) => path,
+            // The route was found by the path's normal form; this is another spelling of it.
+            None => {
+                respelt = after_prefix(target.path, prefix);
+                &respelt
+            }
+        };
+        let (wall_seconds, date) = self.shard.date();
+        let now = Now { monotonic: facts.started, wall_seconds, date: &date };
+        let request = StaticRequest {
+            method: head.method,
+            path,
+            full_path: target.path,
+            query: target.query,
+            fields: head.fields,
+            conditional: head.conditional,
+        };
+        let response = self.shard.statics.serve(root, &request, &now).await;
         self.respond_over_body(head, response, facts).await
     }
 
@@ -85,5 +105,30 @@ impl Connection {
     pub(super) async fn options(&mut self, head: &Head<'_>, mut facts: Facts) -> Result<Next, Gone> {
         facts.keep_alive &= !head.expect_continue;
         self.respond_over_body(head, Response::new(204).with("Allow", ALLOW_SERVER), facts).await
+    }
+}
+
+/// What follows `prefix` in the normal form of `path`, percent-encoded.
+fn after_prefix(path: &str, prefix: &str) -> String {
+    let decoded = target::decode_path(path).unwrap_or_default();
+    let normal = target::normalise(&decoded).unwrap_or_default();
+    let rest = normal.strip_prefix(prefix.as_bytes()).unwrap_or_default();
+    rest.iter().fold(String::with_capacity(rest.len()), |mut text, &byte| {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_spelling_of_a_prefix_leads_to_the_same_file() {
+        assert_eq!(after_prefix("/./%73tatic//a%20b/../c%2525", "/static/"), "c%2525");
     }
 }

@@ -15,12 +15,12 @@ use super::accept::accept;
 use super::mail::{ShardMail, ShardNews};
 use super::site::Site;
 use super::state::{Parts, Phase, Shard, Timeouts};
-use crate::base::bounds::{MESSAGE_BYTES_MAX, PREEMPT_MS, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS, STATIC_CACHE};
+use crate::base::bounds::{MESSAGE_BYTES_MAX, PREEMPT_MS, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
 use crate::base::mail::{Receiver, Sender};
 use crate::config::ServerConfig;
 use crate::observe::ShardMetrics;
 use crate::ring::{Descriptor, Ring, RingConfig};
-use crate::static_files::StaticFiles;
+use crate::static_files::{CacheBounds, StaticFiles};
 use crate::wsgi::pool::Pool;
 
 /// What a shard is made from.
@@ -101,7 +101,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         },
         connections_max: server.max_connections,
         pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
-        statics: StaticFiles::new(ring.clone(), STATIC_CACHE),
+        statics: StaticFiles::new(ring.clone(), CacheBounds::default()),
         spool: Rc::new(spool),
     }));
     let replies_task = glommio::spawn_local({

@@ -7,8 +7,8 @@ use crate::static_files::{StaticOptions, StaticRoot};
 
 /// Who answers the requests of a route.
 pub(super) enum Handler {
-    /// Files beneath a directory; the length of the path prefix that stands for it.
-    Static(StaticRoot, usize),
+    /// Files beneath a directory, and the path prefix that stands for it.
+    Static(StaticRoot, String),
     /// The application.
     App,
     /// Nobody: the directory could not be opened.
@@ -40,7 +40,7 @@ impl Site {
                 Action::Static(files) => {
                     let options = StaticOptions { index: files.index.clone(), cache_control: files.cache_control.clone() };
                     match StaticRoot::open(&files.directory, options) {
-                        Ok(root) => Handler::Static(root, route.path.len()),
+                        Ok(root) => Handler::Static(root, route.path.clone()),
                         Err(error) => {
                             tracing::error!(route = route.path, %error, "the route answers 404");
                             Handler::Missing
