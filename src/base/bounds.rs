@@ -18,6 +18,8 @@ pub const RING_COMPLETIONS: u32 = 8 * 1024;
 
 /// Request head: request line and fields together, bytes. Over it: 431.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Request method, bytes. Over it: 501.
+pub const METHOD_BYTES_MAX: usize = 32;
 /// Request target, bytes. Over it: 414.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Fields of a request head. Over it: 431.
@@ -26,8 +28,13 @@ pub const FIELDS_MAX: usize = 100;
 pub const FIELD_LINE_BYTES_MAX: usize = 16 * 1024;
 /// One chunk-size line with its extensions, bytes. Over it: 400.
 pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
+/// All chunk extensions of one body together, bytes. Over it: 400. Keeps a body of one-byte chunks from costing a thousandfold.
+pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
 /// The trailer section of a chunked body, bytes. Over it: 431.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+
+/// Fields of a response as an application writes them. Over it: the response is refused.
+pub const RESPONSE_FIELDS_MAX: usize = 256;
 
 /// One message between a shard and a worker, bytes (either direction).
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -44,5 +51,6 @@ pub const REPLY_BUFFERS: u16 = 64;
 
 const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
 const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4 <= RECV_BUFFERS as usize);

@@ -1,1 +1,19 @@
-//! (to be written)
+//! HTTP/1.1 as a pure core: bytes in, values out (RFC 9110, RFC 9112).
+//!
+//! Owns every decision about the bytes of HTTP: heads, targets, framing, chunked coding, ranges, preconditions, dates and the
+//! heads of responses. It never does I/O, never asks for the time and never allocates on the way in. Called by the handlers and
+//! by `shard`, which own the sockets.
+
+pub mod authority;
+pub mod fields;
+pub mod framing;
+pub mod head;
+pub mod reject;
+pub mod target;
+
+pub use authority::Authority;
+pub use fields::{Field, Fields};
+pub use framing::BodyFraming;
+pub use head::{Head, Method, Parse, Version};
+pub use reject::{Fault, Reject};
+pub use target::Target;
