@@ -300,8 +300,8 @@ fn explain(error: httparse::Error, buf: &[u8]) -> Reject {
         httparse::Error::HeaderValue => Reject::FieldValue,
         httparse::Error::TooManyHeaders => Reject::FieldsTooMany,
         httparse::Error::Version if speaks_other_version(buf) => Reject::VersionUnsupported,
-        // A TLS record: handshake, version 3.x (RFC 8446 §5.1).
-        httparse::Error::Token if buf.starts_with(&[0x16, 0x03]) => Reject::TlsOnPlainPort,
+        // The first byte of a TLS handshake record (RFC 8446 §5.1).
+        httparse::Error::Token if buf.starts_with(&[0x16]) => Reject::TlsOnPlainPort,
         _ => Reject::RequestLine,
     }
 }

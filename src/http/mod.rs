@@ -4,11 +4,18 @@
 //! heads of responses. It never does I/O, never asks for the time and never allocates on the way in. Called by the handlers and
 //! by `shard`, which own the sockets.
 
+pub mod app;
 pub mod authority;
+pub mod chunked;
+pub mod conditional;
+pub mod date;
 pub mod fields;
 pub mod framing;
 pub mod head;
+pub mod media;
+pub mod range;
 pub mod reject;
+pub mod response;
 pub mod target;
 
 pub use authority::Authority;
