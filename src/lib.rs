@@ -14,6 +14,7 @@ pub mod observe;
 pub mod ring;
 // L2
 pub mod route;
+pub mod response;
 // L3: handlers
 pub mod static_files;
 pub mod wsgi;

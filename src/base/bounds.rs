@@ -49,8 +49,28 @@ pub const CREDIT_BYTES: usize = 64 * 1024;
 /// Provided buffers for worker replies: how many. A power of two.
 pub const REPLY_BUFFERS: u16 = 64;
 
+/// A static file up to here is kept whole in the shard's cache, bytes; a larger one is sent from its descriptor.
+pub const STATIC_FILE_BYTES_MAX: usize = 64 * 1024;
+/// Ready responses of static files in a shard's cache, bytes.
+pub const STATIC_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Ready responses of static files in a shard's cache: how many.
+pub const STATIC_CACHE_ENTRIES_MAX: usize = 10_000;
+/// Descriptors of large static files that a shard keeps open.
+pub const STATIC_DESCRIPTORS_MAX: usize = 128;
+/// A descriptor of a large static file that nobody asked for is closed after so long, seconds.
+pub const STATIC_DESCRIPTOR_IDLE_SECONDS: u64 = 10;
+/// Paths that a shard remembers to lead to no file: how many.
+pub const STATIC_MISSES_MAX: usize = 1024;
+/// Paths that a shard remembers to lead to no file, bytes.
+pub const STATIC_MISSES_BYTES_MAX: usize = 256 * 1024;
+/// What is known of a static file counts for so long before the file is looked at again, milliseconds.
+pub const STATIC_FRESH_MS: u64 = 1000;
+/// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
+pub const STATIC_STALE_MS_MAX: u64 = 2000;
+
 const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
 const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4 <= RECV_BUFFERS as usize);
+const _: () = assert!(STATIC_FILE_BYTES_MAX < STATIC_CACHE_BYTES_MAX && STATIC_FRESH_MS < STATIC_STALE_MS_MAX);
