@@ -124,6 +124,16 @@ impl Cache {
         self.small.borrow().size()
     }
 
+    #[cfg(test)]
+    pub fn open_files(&self) -> usize {
+        self.large.borrow().size().0
+    }
+
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.flights.borrow().is_empty()
+    }
+
     fn known(&self, key: Key<'_>, generation: u32, now: &Now<'_>) -> Option<(Found, Age)> {
         if let Some(entry) = self.small.borrow_mut().get(key) {
             return Some((Found::Small(entry.value.clone()), entry.age(generation, now)));
@@ -161,14 +171,18 @@ impl Cache {
         found
     }
 
-    /// What is known at `key`, if the file is still the one that `stat` describes.
+    /// What is known at `key`, if the file is still the one that `stat` describes. Bytes that were read right after a change are read again.
     fn confirm(&self, key: Key<'_>, stat: &Stat, looked: Looked) -> Option<Found> {
-        if let Some(entry) = self.small.borrow_mut().get(key).filter(|entry| entry.value.facts.stat == *stat) {
+        let same = |facts: &Facts| facts.stat == *stat;
+        if let Some(entry) = self.small.borrow_mut().get(key)
+            && same(&entry.value.facts)
+            && entry.value.facts.settled
+        {
             entry.looked = looked;
             return Some(Found::Small(entry.value.clone()));
         }
         let mut large = self.large.borrow_mut();
-        let entry = large.get(key).filter(|entry| entry.value.facts.stat == *stat)?;
+        let entry = large.get(key).filter(|entry| same(&entry.value.facts))?;
         entry.looked = looked;
         Some(Found::Large(entry.value.clone()))
     }

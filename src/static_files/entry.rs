@@ -26,6 +26,8 @@ pub(super) struct Facts {
     etag: String,
     /// Seconds since 1970; `None` before 1970 and in the future, where RFC 9110 §8.8.2.1 forbids it.
     modified: Option<u64>,
+    /// Last changed long enough ago that a later change shows in the modification time, which the kernel takes from a coarse clock.
+    pub settled: bool,
 }
 
 impl Facts {
@@ -37,6 +39,7 @@ impl Facts {
             media: media::content_type(path),
             etag: format!("{:x}-{:x}", stat.modified_ns, stat.size),
             modified: seconds.filter(|&seconds| seconds <= now.wall_seconds),
+            settled: seconds.is_none_or(|seconds| seconds + 1 < now.wall_seconds),
         }
     }
 
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(facts(999_000_000_001).fields(Some("no-cache"))).unwrap(),
             "Content-Type: text/css; charset=utf-8\r\nLast-Modified: Thu, 01 Jan 1970 00:16:39 GMT\r\n\
-             ETag: \"e898fb2e01-ff\"\r\nAccept-Ranges: bytes\r\nCache-Control: no-cache\r\n"
+             ETag: \"e8990a4601-ff\"\r\nAccept-Ranges: bytes\r\nCache-Control: no-cache\r\n"
         );
     }
 
