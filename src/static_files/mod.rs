@@ -1,1 +1,170 @@
-//! (to be written)
+//! Static files: small ones from the shard's cache as ready responses, large ones from their descriptors.
+//!
+//! Owns the roots' directories and the shard's cache. It never sends and never blocks: files are opened and read through the ring. What is
+//! known of a file counts for a second; then the next request looks again, so that a deploy shows at once. Called by `shard`.
+
+mod answer;
+mod cache;
+mod entry;
+mod flight;
+mod lru;
+mod resolve;
+mod root;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use root::{StaticOptions, StaticRoot};
+
+use crate::base::bounds;
+use crate::base::clock::Monotonic;
+use crate::http::date::DateText;
+use crate::http::{Fields, Method};
+use crate::response::{Body, Response};
+use crate::ring::Ring;
+use answer::{Source, answer};
+use cache::{Cache, Found};
+
+/// The methods that a file knows, for Allow (RFC 9110 §10.2.1).
+const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
+
+/// The bounds of a shard's cache.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheBounds {
+    /// Ready responses, bytes.
+    pub bytes: usize,
+    /// Ready responses: how many.
+    pub entries: usize,
+    /// A file up to here is kept whole, bytes.
+    pub file_max: usize,
+}
+
+impl Default for CacheBounds {
+    fn default() -> CacheBounds {
+        CacheBounds {
+            bytes: bounds::STATIC_CACHE_BYTES_MAX,
+            entries: bounds::STATIC_CACHE_ENTRIES_MAX,
+            file_max: bounds::STATIC_FILE_BYTES_MAX,
+        }
+    }
+}
+
+/// The time as a request sees it. The shard reads its clocks once for many requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    /// For the age of what is known.
+    pub monotonic: Monotonic,
+    /// Seconds since 1970.
+    pub wall_seconds: u64,
+    /// `wall_seconds` as the Date field has it.
+    pub date: &'a DateText,
+}
+
+/// How old something known is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    /// It counts.
+    Fresh,
+    /// It has to be looked at again, and counts while somebody does.
+    Usable,
+    /// It doesn't count.
+    Old,
+}
+
+impl Now<'_> {
+    fn age(&self, checked: Monotonic) -> Age {
+        const FRESH: Duration = Duration::from_millis(bounds::STATIC_FRESH_MS);
+        const USABLE: Duration = Duration::from_millis(bounds::STATIC_STALE_MS_MAX);
+        match self.monotonic.since(checked) {
+            age if age < FRESH => Age::Fresh,
+            age if age < USABLE => Age::Usable,
+            _ => Age::Old,
+        }
+    }
+}
+
+/// A request for a file, as far as a file is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct StaticRequest<'a> {
+    /// The method.
+    pub method: Method,
+    /// The raw path after the route's prefix, with or without a slash at the front.
+    pub path: &'a str,
+    /// The raw path of the whole request: a redirect is built on it.
+    pub full_path: &'a str,
+    /// The raw query.
+    pub query: Option<&'a str>,
+    /// The request's fields.
+    pub fields: Fields<'a>,
+    /// Whether they hold preconditions or a range (`Head::conditional`).
+    pub conditional: bool,
+}
+
+/// The static files of one shard. Cloning gives another handle to the same cache.
+#[derive(Clone)]
+pub struct StaticFiles {
+    cache: Rc<Cache>,
+}
+
+impl StaticFiles {
+    /// A cache with nothing in it.
+    pub fn new(ring: Ring, bounds: CacheBounds) -> StaticFiles {
+        StaticFiles { cache: Rc::new(Cache::new(ring, bounds)) }
+    }
+
+    /// The complete response to a plain GET (HTTP/1.1, no preconditions, no range) on a connection that stays, if it is at hand. `path` is raw
+    /// and after the prefix, as in [`StaticRequest`]. Allocates nothing, except once a second for an entry that is being sent.
+    pub fn hot(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Option<Rc<Vec<u8>>> {
+        self.cache.hot(root, path, now)
+    }
+
+    /// Answers any request for a file beneath `root`. Never fails: errors are responses too.
+    pub async fn serve(&self, root: &StaticRoot, request: &StaticRequest<'_>, now: &Now<'_>) -> Response {
+        match request.method {
+            Method::Get => self.get(root, request, now).await,
+            Method::Head => self.get(root, request, now).await.without_body(),
+            Method::Options => Response::new(204).with("Allow", ALLOW),
+            _ => Response::error(405, "A file can only be read.").with("Allow", ALLOW),
+        }
+    }
+
+    /// Closes the descriptors of large files that nobody has asked for lately, so that a deleted file's space comes free. For the shard
+    /// to call every few seconds.
+    pub fn trim(&self, now: &Now<'_>) {
+        self.cache.trim(now);
+    }
+
+    /// Ready responses in the cache: how many, and their bytes.
+    pub fn size(&self) -> (usize, usize) {
+        self.cache.size()
+    }
+
+    async fn get(&self, root: &StaticRoot, request: &StaticRequest<'_>, now: &Now<'_>) -> Response {
+        let path = match resolve::normal_path(request.path) {
+            Ok(path) => path,
+            Err(reject) => return Response::error(reject.status(), reject.reason()),
+        };
+        if resolve::is_hidden(&path) {
+            return failed(resolve::Failure::Missing);
+        }
+        match self.cache.find(root, &path, now).await {
+            Found::Small(small) => answer(request, &root.options, &Source::Small(&small)),
+            Found::Large(large) => answer(request, &root.options, &Source::Large(&large)),
+            Found::Unstable(large) => {
+                let range = 0..large.facts.stat.size;
+                Response { status: 200, fields: large.facts.fields_unstable(), body: Body::File { file: large.file, range } }
+            }
+            Found::Directory => match resolve::with_slash(request.full_path, request.query) {
+                Ok(location) => Response::error(301, "").with("Location", &location),
+                Err(reject) => Response::error(reject.status(), reject.reason()),
+            },
+            Found::Failed(failure) => failed(failure),
+        }
+    }
+}
+
+fn failed(failure: resolve::Failure) -> Response {
+    Response::error(failure.status(), failure.detail())
+}

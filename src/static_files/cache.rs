@@ -1,0 +1,242 @@
+//! What a shard knows of its files, and the looks at them.
+//!
+//! Owns the three maps (ready responses, open descriptors, paths that lead nowhere) and the freshness of what is in them. It never decides a
+//! status. Called by `StaticFiles`.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::entry::{Facts, Large, Looked, Small};
+use super::flight::{Flight, Pilot};
+use super::lru::{ByHash, Key, Lru, Seed};
+use super::resolve::{Failure, Resolved, resolve};
+use super::root::{Opened, StaticRoot};
+use super::{Age, CacheBounds, Now};
+use crate::base::bounds;
+use crate::ring::{Descriptor, Ring, Stat};
+
+/// Attempts to read a small file that others are writing.
+const READ_ATTEMPTS_MAX: u32 = 2;
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    Small(Small),
+    Large(Large),
+    /// A file that changed while it was read.
+    Unstable(Large),
+    /// A directory that was asked for without a slash at the end.
+    Directory,
+    Failed(Failure),
+}
+
+/// A value and how much it counts.
+struct Entry<T> {
+    value: T,
+    looked: Looked,
+}
+
+impl<T> Entry<T> {
+    /// `generation`: of the root's directory now.
+    fn age(&self, generation: u32, now: &Now<'_>) -> Age {
+        match now.age(self.looked.checked) {
+            Age::Fresh if self.looked.generation != generation => Age::Usable,
+            age => age,
+        }
+    }
+}
+
+pub(super) struct Cache {
+    ring: Ring,
+    seed: Seed,
+    file_max: u64,
+    small: RefCell<Lru<Entry<Small>>>,
+    large: RefCell<Lru<Entry<Large>>>,
+    missing: RefCell<Lru<Entry<Failure>>>,
+    /// Looks under way, by the hash of their path: a collision only waits for nothing.
+    flights: RefCell<ByHash<Rc<Flight>>>,
+}
+
+impl Cache {
+    pub fn new(ring: Ring, bounds: CacheBounds) -> Cache {
+        Cache {
+            ring,
+            seed: Seed::new(),
+            file_max: bounds.file_max as u64,
+            small: RefCell::new(Lru::new(bounds.bytes, bounds.entries)),
+            large: RefCell::new(Lru::new(usize::MAX, bounds::STATIC_DESCRIPTORS_MAX)),
+            missing: RefCell::new(Lru::new(bounds::STATIC_MISSES_BYTES_MAX, bounds::STATIC_MISSES_MAX)),
+            flights: RefCell::default(),
+        }
+    }
+
+    pub fn hot(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Option<Rc<Vec<u8>>> {
+        let generation = root.fresh_generation(now)?;
+        // An encoded path may look like another's decoded one; what isn't normal is no key and isn't found.
+        if memchr::memchr(b'%', path).is_some() {
+            return None;
+        }
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        let mut small = self.small.borrow_mut();
+        let entry = small.get(self.seed.key(root.id, path))?;
+        (entry.age(generation, now) == Age::Fresh).then(|| entry.value.ready(now.date))
+    }
+
+    /// What the normal path `path` leads to, as of at most a second ago, or two while somebody looks.
+    pub async fn find(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Found {
+        let opened = root.directory(&self.ring, now).await;
+        let key = self.seed.key(root.id, path);
+        let mut known = self.known(key, opened.generation, now);
+        if let Some((found, Age::Fresh)) = known {
+            return found;
+        }
+        let under_way = self.flights.borrow().get(&key.hash).cloned();
+        if let Some(flight) = under_way {
+            if let Some((found, Age::Usable)) = known {
+                return found;
+            }
+            flight.landed().await;
+            known = self.known(key, opened.generation, now);
+            if let Some((found, Age::Fresh)) = known {
+                return found;
+            }
+        }
+        let flight = Rc::new(Flight::default());
+        // After a wait there may be another one by now: both look.
+        self.flights.borrow_mut().insert(key.hash, flight.clone());
+        let _pilot = Pilot::new(flight.clone(), || {
+            let mut flights = self.flights.borrow_mut();
+            if flights.get(&key.hash).is_some_and(|current| Rc::ptr_eq(current, &flight)) {
+                flights.remove(&key.hash);
+            }
+        });
+        self.look(root, &opened, key, now).await
+    }
+
+    pub fn trim(&self, now: &Now<'_>) {
+        const IDLE: Duration = Duration::from_secs(bounds::STATIC_DESCRIPTOR_IDLE_SECONDS);
+        self.large.borrow_mut().trim(|entry| now.monotonic.since(entry.looked.checked) >= IDLE);
+    }
+
+    pub fn size(&self) -> (usize, usize) {
+        self.small.borrow().size()
+    }
+
+    #[cfg(test)]
+    pub fn open_files(&self) -> usize {
+        self.large.borrow().size().0
+    }
+
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.flights.borrow().is_empty()
+    }
+
+    fn known(&self, key: Key<'_>, generation: u32, now: &Now<'_>) -> Option<(Found, Age)> {
+        if let Some(entry) = self.small.borrow_mut().get(key) {
+            return Some((Found::Small(entry.value.clone()), entry.age(generation, now)));
+        }
+        if let Some(entry) = self.large.borrow_mut().get(key) {
+            return Some((Found::Large(entry.value.clone()), entry.age(generation, now)));
+        }
+        let mut missing = self.missing.borrow_mut();
+        let entry = missing.get(key)?;
+        Some((Found::Failed(entry.value), entry.age(generation, now)))
+    }
+
+    /// Looks at the file and remembers what it saw.
+    async fn look(&self, root: &StaticRoot, opened: &Opened, key: Key<'_>, now: &Now<'_>) -> Found {
+        self.trim(now);
+        let looked = Looked { checked: now.monotonic, generation: opened.generation };
+        let resolved = resolve(&self.ring, root, opened, key.path).await;
+        if let Resolved::File { stat, .. } = &resolved
+            && let Some(found) = self.confirm(key, stat, looked)
+        {
+            return found;
+        }
+        let found = match resolved {
+            Resolved::Failed(failure) => Found::Failed(failure),
+            Resolved::Directory => Found::Directory,
+            Resolved::File { file, stat, path } if stat.size > self.file_max => {
+                Found::Large(Large { facts: Rc::new(Facts::new(&path, stat, now)), file })
+            }
+            Resolved::File { file, stat, path } => match self.read(root, file, stat, &path, now).await {
+                Ok(found) => found,
+                Err(error) => Found::Failed(Failure::of(&error, &path)),
+            },
+        };
+        self.remember(key, &found, looked);
+        found
+    }
+
+    /// What is known at `key`, if the file is still the one that `stat` describes. Bytes that were read right after a change are read again.
+    fn confirm(&self, key: Key<'_>, stat: &Stat, looked: Looked) -> Option<Found> {
+        let same = |facts: &Facts| facts.stat == *stat;
+        if let Some(entry) = self.small.borrow_mut().get(key)
+            && same(&entry.value.facts)
+            && entry.value.facts.settled
+        {
+            entry.looked = looked;
+            return Some(Found::Small(entry.value.clone()));
+        }
+        let mut large = self.large.borrow_mut();
+        let entry = large.get(key).filter(|entry| same(&entry.value.facts))?;
+        entry.looked = looked;
+        Some(Found::Large(entry.value.clone()))
+    }
+
+    /// Puts `found` where it belongs, and removes what was there before.
+    fn remember(&self, key: Key<'_>, found: &Found, looked: Looked) {
+        self.small.borrow_mut().remove(key);
+        self.large.borrow_mut().remove(key);
+        self.missing.borrow_mut().remove(key);
+        match found {
+            Found::Small(small) => {
+                let bytes = small.ready.len();
+                self.small.borrow_mut().insert(key, Entry { value: small.clone(), looked }, bytes);
+            }
+            Found::Large(large) => self.large.borrow_mut().insert(key, Entry { value: large.clone(), looked }, 0),
+            Found::Failed(failure @ (Failure::Missing | Failure::Forbidden)) => {
+                self.missing.borrow_mut().insert(key, Entry { value: *failure, looked }, 0);
+            }
+            Found::Failed(Failure::Exhausted | Failure::Broken) | Found::Directory | Found::Unstable(_) => {}
+        }
+    }
+
+    /// Reads a small file into a ready response. What was read counts only if the file is the same before and after.
+    async fn read(&self, root: &StaticRoot, file: Descriptor, stat: Stat, path: &[u8], now: &Now<'_>) -> io::Result<Found> {
+        let cache_control = root.options.cache_control.as_deref();
+        let mut before = stat;
+        for _ in 0..READ_ATTEMPTS_MAX {
+            if before.size > self.file_max {
+                break;
+            }
+            let facts = Facts::new(path, before, now);
+            let head = Small::head(&facts, cache_control, now);
+            let body_at = head.len();
+            let ready = self.read_body(&file, head, before.size).await?;
+            let after = self.ring.stat(&file).await?;
+            if after == before && (ready.len() - body_at) as u64 == before.size {
+                return Ok(Found::Small(Small { facts: Rc::new(facts), ready: Rc::new(ready), body_at }));
+            }
+            before = after;
+        }
+        Ok(Found::Unstable(Large { facts: Rc::new(Facts::new(path, before, now)), file }))
+    }
+
+    /// Appends `size` bytes of the file to `buffer`, fewer only at the file's end.
+    async fn read_body(&self, file: &Descriptor, mut buffer: Vec<u8>, size: u64) -> io::Result<Vec<u8>> {
+        let mut offset = 0;
+        while offset < size {
+            let start = buffer.len();
+            buffer = self.ring.read_at(file, buffer, (size - offset) as usize, offset).await?;
+            if buffer.len() == start {
+                break;
+            }
+            offset += (buffer.len() - start) as u64;
+        }
+        Ok(buffer)
+    }
+}

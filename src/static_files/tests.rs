@@ -1,0 +1,612 @@
+//! Static files against real directories and the real kernel; the time is the tests' own.
+
+use std::cell::Cell;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::rc::Rc;
+use std::time::Duration;
+
+use glommio::{LocalExecutorBuilder, Placement};
+use tempfile::TempDir;
+
+use super::*;
+use crate::base::clock;
+use crate::http::head::{self, Parse};
+use crate::http::date;
+use crate::ring::RingConfig;
+
+const LARGE: usize = 100_000;
+
+/// A root with files in it, a cache, and a clock.
+struct Bench {
+    site: TempDir,
+    files: StaticFiles,
+    root: StaticRoot,
+    ring: Ring,
+    elapsed: Cell<Duration>,
+    started: u64,
+}
+
+struct Answer {
+    status: u16,
+    fields: String,
+    body: Vec<u8>,
+    from_file: bool,
+}
+
+impl Answer {
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+impl Bench {
+    fn new(ring: Ring, bounds: CacheBounds, options: StaticOptions) -> Bench {
+        let site = tempfile::tempdir().expect("a temporary directory");
+        let at = site.path();
+        fs::create_dir_all(at.join("root/docs")).unwrap();
+        fs::write(at.join("root/a.css"), "body {}").unwrap();
+        fs::write(at.join("root/large.bin"), vec![b'x'; LARGE]).unwrap();
+        fs::write(at.join("root/docs/index.html"), "<p>docs").unwrap();
+        fs::write(at.join("secret"), "secret").unwrap();
+        let root = StaticRoot::open(&at.join("root"), options).expect("the root is there");
+        let files = StaticFiles::new(ring.clone(), bounds);
+        Bench { site, files, root, ring, elapsed: Cell::default(), started: clock::wall_seconds() + 10 }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.site.path().join("root").join(name)
+    }
+
+    fn pass(&self, milliseconds: u64) {
+        self.elapsed.set(self.elapsed.get() + Duration::from_millis(milliseconds));
+    }
+
+    fn at<T>(&self, body: impl FnOnce(&Now<'_>) -> T) -> T {
+        let wall_seconds = self.started + self.elapsed.get().as_secs();
+        let monotonic = Monotonic::from_nanos(1 << 40) + self.elapsed.get();
+        body(&Now { monotonic, wall_seconds, date: &date::format(wall_seconds) })
+    }
+
+    fn hot(&self, path: &str) -> Option<String> {
+        self.at(|now| self.files.hot(&self.root, path.as_bytes(), now))
+            .map(|ready| String::from_utf8(ready.to_vec()).expect("text"))
+    }
+
+    async fn ask(&self, method: &str, path: &str, fields: &str) -> Answer {
+        let raw = format!("{method} /static{path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let Parse::Complete { head, .. } = head::parse(raw.as_bytes()).expect("a valid head") else { panic!("a whole head") };
+        let target = head.target.path_query().expect("a path");
+        let request = StaticRequest {
+            method: head.method,
+            path: &target.path["/static".len()..],
+            full_path: target.path,
+            query: target.query,
+            fields: head.fields,
+            conditional: head.conditional,
+        };
+        let wall_seconds = self.started + self.elapsed.get().as_secs();
+        let monotonic = Monotonic::from_nanos(1 << 40) + self.elapsed.get();
+        let now = Now { monotonic, wall_seconds, date: &date::format(wall_seconds) };
+        let response = self.files.serve(&self.root, &request, &now).await;
+        let (body, from_file) = match response.body {
+            Body::Empty { .. } => (Vec::new(), false),
+            Body::Bytes(payload) => (payload.to_vec(), false),
+            Body::File { file, range } => {
+                let mut body = vec![0; (range.end - range.start) as usize];
+                let file = fs::File::from(file.try_clone().expect("a descriptor"));
+                file.read_exact_at(&mut body, range.start).expect("the whole range");
+                (body, true)
+            }
+        };
+        Answer { status: response.status, fields: String::from_utf8(response.fields).expect("text"), body, from_file }
+    }
+
+    fn spawn_find(self: &Rc<Self>, path: &'static str) -> glommio::Task<Found> {
+        let bench = self.clone();
+        glommio::spawn_local(async move {
+            let wall_seconds = bench.started;
+            let now = Now { monotonic: Monotonic::from_nanos(1 << 40), wall_seconds, date: &date::format(wall_seconds) };
+            bench.files.cache.find(&bench.root, path.as_bytes(), &now).await
+        })
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "").await
+    }
+}
+
+fn bench<F: Future<Output = ()> + 'static>(body: impl FnOnce(Rc<Bench>) -> F + Send + 'static) {
+    bench_with(CacheBounds::default(), StaticOptions::default(), body);
+}
+
+fn bench_with<F: Future<Output = ()> + 'static>(
+    bounds: CacheBounds,
+    options: StaticOptions,
+    body: impl FnOnce(Rc<Bench>) -> F + Send + 'static,
+) {
+    LocalExecutorBuilder::new(Placement::Unbound)
+        .preempt_timer(Duration::from_millis(2))
+        .spawn(move || async move {
+            let (ring, driver) = Ring::new(RingConfig::default()).expect("io_uring is permitted here");
+            let driver = glommio::spawn_local(driver.run());
+            body(Rc::new(Bench::new(ring.clone(), bounds, options))).await;
+            ring.close();
+            driver.await;
+        })
+        .expect("an executor")
+        .join()
+        .expect("no panic on the executor");
+}
+
+#[test]
+fn a_small_file_becomes_a_ready_response() {
+    let options = StaticOptions { cache_control: Some("max-age=60".to_owned()), ..StaticOptions::default() };
+    bench_with(CacheBounds::default(), options, |bench| async move {
+        assert_eq!(bench.hot("/a.css"), None);
+        let answer = bench.get("/a.css").await;
+        assert_eq!((answer.status, &answer.body[..], answer.from_file), (200, &b"body {}"[..], false));
+        assert_eq!(answer.field("Content-Type"), Some("text/css; charset=utf-8"));
+        assert_eq!(answer.field("Accept-Ranges"), Some("bytes"));
+        assert_eq!(answer.field("Cache-Control"), Some("max-age=60"));
+        let modified = fs::metadata(bench.path("a.css")).unwrap();
+        let modified_ns = i128::from(modified.mtime()) * 1_000_000_000 + i128::from(modified.mtime_nsec());
+        assert_eq!(answer.field("ETag").unwrap(), format!("\"{modified_ns:x}-7\""));
+        assert_eq!(answer.field("Last-Modified").unwrap().as_bytes(), date::format(modified.mtime() as u64));
+        let date = String::from_utf8(date::format(bench.started).to_vec()).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nServer: maitred\r\nContent-Length: 7\r\n{}\r\n", answer.fields);
+        assert_eq!(bench.hot("/a.css").unwrap(), head + "body {}");
+        assert_eq!(bench.hot("a.css"), bench.hot("/a.css"));
+        assert_eq!((bench.hot("/a%2ecss"), bench.hot("//a.css"), bench.hot("/./a.css"), bench.hot("/b.css")), (None, None, None, None));
+        bench.pass(999);
+        assert!(bench.hot("/a.css").is_some());
+        bench.pass(1);
+        assert_eq!(bench.hot("/a.css"), None);
+        assert_eq!(bench.get("/%61.css").await.status, 200);
+        let date = String::from_utf8(date::format(bench.started + 1).to_vec()).unwrap();
+        assert!(bench.hot("/a.css").unwrap().contains(&date));
+    });
+}
+
+#[test]
+fn a_large_file_stays_open() {
+    bench(|bench| async move {
+        let answer = bench.get("/large.bin").await;
+        assert_eq!((answer.status, answer.body.len(), answer.from_file), (200, LARGE, true));
+        assert_eq!(answer.field("Content-Type"), Some("application/octet-stream"));
+        // Gone from the directory, but what was known counts for a second.
+        fs::remove_file(bench.path("large.bin")).unwrap();
+        bench.pass(900);
+        assert_eq!(bench.get("/large.bin").await.status, 200);
+        bench.pass(100);
+        assert_eq!(bench.get("/large.bin").await.status, 404);
+        assert_eq!(bench.hot("/large.bin"), None);
+    });
+}
+
+#[test]
+fn idle_descriptors_are_closed() {
+    bench(|bench| async move {
+        bench.get("/large.bin").await;
+        bench.at(|now| bench.files.trim(now));
+        assert_eq!(bench.files.cache.open_files(), 1);
+        bench.pass(10_000);
+        bench.at(|now| bench.files.trim(now));
+        assert_eq!(bench.files.cache.open_files(), 0);
+    });
+}
+
+#[test]
+fn methods() {
+    bench(|bench| async move {
+        for path in ["/a.css", "/large.bin", "/nothing"] {
+            let (get, head) = (bench.get(path).await, bench.ask("HEAD", path, "").await);
+            assert_eq!((get.status, &get.fields, head.body.len()), (head.status, &head.fields, 0), "{path}");
+        }
+        let post = bench.ask("POST", "/a.css", "").await;
+        assert_eq!((post.status, post.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
+        let options = bench.ask("OPTIONS", "/a.css", "").await;
+        assert_eq!((options.status, options.field("Allow"), options.body.len()), (204, Some("GET, HEAD, OPTIONS"), 0));
+    });
+}
+
+#[test]
+fn preconditions() {
+    bench(|bench| async move {
+        for path in ["/a.css", "/large.bin"] {
+            let get = bench.get(path).await;
+            let (etag, modified) = (get.field("ETag").unwrap(), get.field("Last-Modified").unwrap());
+            for (fields, status) in [
+                (format!("If-None-Match: {etag}\r\n"), 304),
+                (format!("If-None-Match: \"x\", W/{etag}\r\n"), 304),
+                ("If-None-Match: *\r\n".to_owned(), 304),
+                ("If-None-Match: \"x\"\r\n".to_owned(), 200),
+                (format!("If-Modified-Since: {modified}\r\n"), 304),
+                ("If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n".to_owned(), 200),
+                (format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {modified}\r\n"), 200),
+                ("If-Match: \"x\"\r\n".to_owned(), 412),
+                (format!("If-Match: {etag}\r\n"), 200),
+            ] {
+                let answer = bench.ask("GET", path, &fields).await;
+                assert_eq!(answer.status, status, "{path} {fields}");
+                if status == 304 {
+                    assert_eq!((answer.fields, answer.body.len()), (format!("ETag: {etag}\r\n"), 0));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn ranges() {
+    bench(|bench| async move {
+        let etag = bench.get("/a.css").await.field("ETag").unwrap().to_owned();
+        for (fields, status, content_range, body) in [
+            ("Range: bytes=0-3\r\n", 206, Some("bytes 0-3/7"), "body"),
+            ("Range: bytes=5-\r\n", 206, Some("bytes 5-6/7"), "{}"),
+            ("Range: bytes=-2\r\n", 206, Some("bytes 5-6/7"), "{}"),
+            ("Range: bytes=0-99\r\n", 206, Some("bytes 0-6/7"), "body {}"),
+            ("Range: bytes=0-0,2-2\r\n", 200, None, "body {}"),
+            ("Range: lines=0-0\r\n", 200, None, "body {}"),
+            ("Range: bytes=0-3\r\nIf-Range: \"x\"\r\n", 200, None, "body {}"),
+        ] {
+            let answer = bench.ask("GET", "/a.css", fields).await;
+            assert_eq!((answer.status, answer.field("Content-Range")), (status, content_range), "{fields}");
+            assert_eq!(String::from_utf8(answer.body).unwrap(), body, "{fields}");
+        }
+        let matching = bench.ask("GET", "/a.css", &format!("Range: bytes=0-3\r\nIf-Range: {etag}\r\n")).await;
+        assert_eq!((matching.status, matching.field("ETag")), (206, Some(&etag[..])));
+        let beyond = bench.ask("GET", "/a.css", "Range: bytes=7-\r\n").await;
+        assert_eq!((beyond.status, beyond.field("Content-Range")), (416, Some("bytes */7")));
+        let large = bench.ask("GET", "/large.bin", "Range: bytes=99990-\r\n").await;
+        assert_eq!((large.status, large.field("Content-Range")), (206, Some("bytes 99990-99999/100000")));
+        assert_eq!((large.body, large.from_file), (vec![b'x'; 10], true));
+    });
+}
+
+#[test]
+fn nothing_outside_the_root() {
+    bench(|bench| async move {
+        let secret = bench.site.path().join("secret");
+        symlink("../secret", bench.path("out")).unwrap();
+        symlink(&secret, bench.path("absolute")).unwrap();
+        symlink("..", bench.path("up")).unwrap();
+        symlink("a.css", bench.path("inside.css")).unwrap();
+        symlink("loop", bench.path("loop")).unwrap();
+        for (path, status) in [
+            ("/../secret", 400),
+            ("/%2e%2e/secret", 400),
+            ("/%2e%2e%2fsecret", 400),
+            ("/docs/../../secret", 400),
+            ("/docs/..%2f..%2fsecret", 400),
+            ("/%00", 400),
+            ("/%zz", 400),
+            ("/%2fetc/passwd", 404),
+            ("//etc/passwd", 404),
+            ("/..\\secret", 404),
+            ("/out", 404),
+            ("/absolute", 404),
+            ("/up/secret", 404),
+            ("/loop", 404),
+            ("/a.css/", 404),
+            ("/a.css/b", 404),
+            ("/inside.css", 200),
+            ("/docs/../a.css", 200),
+        ] {
+            let answer = bench.get(path).await;
+            assert_eq!(answer.status, status, "{path}");
+            assert!(!answer.body.windows(6).any(|bytes| bytes == b"secret"), "{path}");
+        }
+        let long = format!("/{}", "n".repeat(300));
+        assert_eq!(bench.get(&long).await.status, 404);
+    });
+}
+
+#[test]
+fn directories() {
+    bench(|bench| async move {
+        let redirect = bench.get("/docs?a=1").await;
+        assert_eq!((redirect.status, redirect.field("Location")), (301, Some("/static/docs/?a=1")));
+        let index = bench.get("/docs/").await;
+        assert_eq!((index.status, index.field("Content-Type")), (200, Some("text/html; charset=utf-8")));
+        assert!(bench.hot("/docs/").unwrap().ends_with("<p>docs"));
+        assert_eq!(bench.get("/").await.status, 404);
+        fs::write(bench.path("index.html"), "home").unwrap();
+        bench.pass(1000);
+        assert_eq!(bench.get("/").await.body, b"home");
+        assert!(bench.hot("").is_some() && bench.hot("/").is_some());
+    });
+}
+
+#[test]
+fn without_an_index_directories_are_not_served() {
+    let options = StaticOptions { index: Vec::new(), ..StaticOptions::default() };
+    bench_with(CacheBounds::default(), options, |bench| async move {
+        assert_eq!(bench.get("/docs/").await.status, 404);
+    });
+}
+
+#[test]
+fn what_is_no_file_for_everybody() {
+    bench(|bench| async move {
+        fs::create_dir_all(bench.path(".well-known")).unwrap();
+        fs::write(bench.path(".well-known/security.txt"), "Contact").unwrap();
+        fs::create_dir_all(bench.path(".git")).unwrap();
+        fs::write(bench.path(".git/config"), "[core]").unwrap();
+        fs::write(bench.path(".env"), "KEY=1").unwrap();
+        let fifo = std::ffi::CString::new(bench.path("fifo").to_str().unwrap()).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &*fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(bench.path("socket")).unwrap();
+        for (path, status) in [
+            ("/.well-known/security.txt", 200),
+            ("/.git/config", 404),
+            ("/%2egit/config", 404),
+            ("/.env", 404),
+            ("/fifo", 404),
+            ("/socket", 404),
+        ] {
+            assert_eq!(bench.get(path).await.status, status, "{path}");
+        }
+    });
+}
+
+#[test]
+fn an_unreadable_file_is_forbidden() {
+    if rustix::process::geteuid().is_root() {
+        // Root may read everything; `errors_and_their_statuses` covers the mapping.
+        return;
+    }
+    bench(|bench| async move {
+        fs::set_permissions(bench.path("a.css"), fs::Permissions::from_mode(0o000)).unwrap();
+        assert_eq!(bench.get("/a.css").await.status, 403);
+    });
+}
+
+#[test]
+fn errors_and_their_statuses() {
+    for (error, status) in [
+        (libc::EACCES, 403),
+        (libc::ENOENT, 404),
+        (libc::ENOTDIR, 404),
+        (libc::ENAMETOOLONG, 404),
+        (libc::ELOOP, 404),
+        (libc::EXDEV, 404),
+        (libc::EMFILE, 503),
+        (libc::EIO, 500),
+    ] {
+        let error = std::io::Error::from_raw_os_error(error);
+        assert_eq!(resolve::Failure::of(&error, b"x").status(), status, "{error}");
+    }
+}
+
+#[test]
+fn a_replaced_file_shows_within_a_second() {
+    bench(|bench| async move {
+        let old = bench.get("/a.css").await;
+        fs::write(bench.path("new"), "h1 {}  ").unwrap();
+        fs::rename(bench.path("new"), bench.path("a.css")).unwrap();
+        bench.pass(999);
+        assert_eq!(bench.get("/a.css").await.body, b"body {}");
+        bench.pass(1);
+        assert_eq!(bench.hot("/a.css"), None);
+        let new = bench.get("/a.css").await;
+        assert_eq!(new.body, b"h1 {}  ");
+        assert_ne!(new.field("ETag"), old.field("ETag"));
+        assert!(bench.hot("/a.css").unwrap().ends_with("h1 {}  "));
+        // Grown beyond the bound, and small again.
+        for (bytes, from_file) in [(vec![b'y'; LARGE], true), (b"z".to_vec(), false)] {
+            fs::write(bench.path("a.css"), &bytes).unwrap();
+            bench.pass(1000);
+            let answer = bench.get("/a.css").await;
+            assert_eq!((answer.body == bytes, answer.from_file), (true, from_file));
+            assert_eq!(bench.hot("/a.css").is_some(), !from_file);
+        }
+    });
+}
+
+#[test]
+fn bytes_read_right_after_a_change_are_read_again() {
+    bench(|mut bench| async move {
+        Rc::get_mut(&mut bench).unwrap().started = clock::wall_seconds();
+        bench.get("/a.css").await;
+        // A change that the modification time doesn't show.
+        let path = bench.path("a.css");
+        let times = fs::metadata(&path).unwrap().modified().unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(b"BODY", 0).unwrap();
+        file.set_modified(times).unwrap();
+        bench.pass(1000);
+        assert_eq!(bench.get("/a.css").await.body, b"BODY {}");
+    });
+}
+
+#[test]
+fn a_missing_file_is_remembered_for_a_second() {
+    bench(|bench| async move {
+        assert_eq!(bench.get("/new.txt").await.status, 404);
+        fs::write(bench.path("new.txt"), "new").unwrap();
+        bench.pass(999);
+        assert_eq!(bench.get("/new.txt").await.status, 404);
+        bench.pass(1);
+        assert_eq!(bench.get("/new.txt").await.body, b"new");
+    });
+}
+
+#[test]
+fn a_root_that_a_deploy_swaps_is_followed() {
+    bench(|mut bench| async move {
+        let current = bench.site.path().join("current");
+        symlink("root", &current).unwrap();
+        let root = StaticRoot::open(&current, StaticOptions::default()).unwrap();
+        Rc::get_mut(&mut bench).unwrap().root = root;
+        assert_eq!(bench.get("/a.css").await.body, b"body {}");
+        bench.pass(900);
+        assert_eq!(bench.get("/docs/").await.body, b"<p>docs");
+        let release = bench.site.path().join("release");
+        fs::create_dir(&release).unwrap();
+        fs::write(release.join("a.css"), "p {}").unwrap();
+        symlink("release", bench.site.path().join("next")).unwrap();
+        fs::rename(bench.site.path().join("next"), &current).unwrap();
+        bench.pass(100);
+        // The root is looked at again, so that what was learnt beneath the old one lately doesn't count either.
+        assert_eq!(bench.hot("/docs/"), None);
+        assert_eq!(bench.get("/docs/").await.status, 404);
+        assert_eq!(bench.hot("/a.css"), None);
+        assert_eq!(bench.get("/a.css").await.body, b"p {}");
+        // Gone altogether: what is open is served on.
+        fs::remove_file(&current).unwrap();
+        bench.pass(1000);
+        assert_eq!(bench.get("/a.css").await.body, b"p {}");
+    });
+}
+
+#[test]
+fn a_root_that_is_not_there_is_named() {
+    let site = tempfile::tempdir().unwrap();
+    fs::write(site.path().join("file"), "").unwrap();
+    for name in ["nowhere", "file"] {
+        let error = StaticRoot::open(&site.path().join(name), StaticOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    for options in [
+        StaticOptions { index: vec!["a/b".to_owned()], cache_control: None },
+        StaticOptions { index: Vec::new(), cache_control: Some("a\r\nb: c".to_owned()) },
+    ] {
+        let error = StaticRoot::open(site.path(), options).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn the_cache_is_bounded() {
+    let bounds = CacheBounds { entries: 2, file_max: 10, ..CacheBounds::default() };
+    bench_with(bounds, StaticOptions::default(), |bench| async move {
+        for name in ["1", "2", "3"] {
+            fs::write(bench.path(name), "0123456789").unwrap();
+        }
+        fs::write(bench.path("4"), "0123456789+").unwrap();
+        for path in ["/1", "/2", "/3"] {
+            assert!(!bench.get(path).await.from_file);
+        }
+        assert_eq!((bench.hot("/1").is_some(), bench.hot("/2").is_some(), bench.hot("/3").is_some()), (false, true, true));
+        assert_eq!(bench.files.size().0, 2);
+        assert!(bench.get("/4").await.from_file);
+        assert_eq!(bench.get("/1").await.body, b"0123456789");
+        assert_eq!(bench.hot("/2"), None);
+    });
+}
+
+#[test]
+fn a_cache_without_room_still_serves() {
+    let bounds = CacheBounds { bytes: 0, ..CacheBounds::default() };
+    bench_with(bounds, StaticOptions::default(), |bench| async move {
+        assert_eq!(bench.get("/a.css").await.body, b"body {}");
+        assert_eq!((bench.hot("/a.css"), bench.files.size()), (None, (0, 0)));
+    });
+}
+
+#[test]
+fn many_requests_look_once() {
+    bench(|bench| async move {
+        let tasks: Vec<_> = (0..50).map(|_| bench.spawn_find("a.css")).collect();
+        let mut bodies = Vec::new();
+        for task in tasks {
+            let Found::Small(small) = task.await else { panic!("a small file") };
+            bodies.push(small.ready);
+        }
+        assert!(bodies.iter().all(|body| Rc::ptr_eq(body, &bodies[0])));
+    });
+}
+
+#[test]
+fn while_one_looks_again_others_are_answered_from_what_was_known() {
+    bench(|bench| async move {
+        bench.get("/a.css").await;
+        fs::write(bench.path("a.css"), "new {}").unwrap();
+        for (elapsed, others) in [(1500, &b"body {}"[..]), (5000, b"newer")] {
+            bench.pass(elapsed);
+            // The root is fresh, so that both meet at the file.
+            bench.get("/nothing").await;
+            let looking = {
+                let bench = bench.clone();
+                glommio::spawn_local(async move { bench.get("/a.css").await.body })
+            };
+            while bench.files.cache.is_idle() {
+                glommio::executor().yield_task_queue_now().await;
+            }
+            let other = bench.get("/a.css").await.body;
+            assert_eq!(other, others, "after {elapsed} ms");
+            looking.await;
+            assert_eq!(bench.get("/a.css").await.body, if elapsed == 1500 { &b"new {}"[..] } else { b"newer" });
+            fs::write(bench.path("a.css"), "newer").unwrap();
+        }
+    });
+}
+
+#[test]
+fn who_leaves_in_the_middle_leaves_the_look_to_another() {
+    bench(|bench| async move {
+        // First in the look at the root, then, with the root just looked at, in the look at the file.
+        for path in ["docs/", "a.css"] {
+            let leader = bench.spawn_find(path);
+            let follower = bench.spawn_find(path);
+            while bench.ring.in_flight() == 0 {
+                glommio::executor().yield_task_queue_now().await;
+            }
+            leader.cancel().await;
+            assert!(matches!(follower.await, Found::Small(_)), "{path}");
+        }
+        assert!(bench.files.cache.is_idle());
+    });
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_never_gets_a_tag_of_its_own() {
+    bench(|bench| async move {
+        let path = bench.path("log.txt");
+        fs::write(&path, "0").unwrap();
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let writer = std::thread::spawn({
+            let (path, stop) = (path.clone(), stop.clone());
+            move || {
+                let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+                let mut written = 1;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) && written < 60_000 {
+                    written += file.write(b"0").unwrap();
+                }
+            }
+        });
+        for _ in 0..200 {
+            bench.pass(1000);
+            let answer = bench.get("/log.txt").await;
+            assert_eq!(answer.status, 200);
+            match answer.field("ETag") {
+                Some(etag) => {
+                    let size = u64::from_str_radix(etag.trim_matches('"').split_once('-').unwrap().1, 16).unwrap();
+                    assert_eq!(size, answer.body.len() as u64);
+                }
+                None => assert_eq!((answer.field("Cache-Control"), answer.from_file), (Some("no-store"), true)),
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().unwrap();
+    });
+}
+
+/// `cargo test --release --lib static_files -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn hot_path_cost() {
+    bench(|bench| async move {
+        bench.get("/a.css").await;
+        let started = Monotonic::now();
+        const ROUNDS: u32 = 1_000_000;
+        bench.at(|now| {
+            for _ in 0..ROUNDS {
+                std::hint::black_box(bench.files.hot(&bench.root, std::hint::black_box(b"/a.css"), now)).expect("hot");
+            }
+        });
+        println!("{:?} a lookup", Monotonic::now().since(started) / ROUNDS);
+    });
+}
