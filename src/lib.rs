@@ -15,7 +15,6 @@ pub mod ring;
 // L2
 pub mod response;
 pub mod route;
-pub mod response;
 // L3: handlers
 pub mod static_files;
 pub mod wsgi;

@@ -133,6 +133,23 @@ pub const STATIC_FRESH_MS: u64 = 1000;
 /// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
 
+/// Requests that each worker thread may have before it, the one in hand among them: with the next one at hand a thread need not sleep.
+pub const PIPELINE_DEPTH: usize = 4;
+/// Provided buffers for the messages of zygotes: how many. A power of two.
+pub const CONTROL_BUFFERS: u16 = 4;
+/// What is read of a child's output at a time, bytes.
+pub const OUTPUT_BUFFER_BYTES: usize = 8 * 1024;
+/// A worker that is ended because a request took too long has so long to write down its stacks, milliseconds.
+pub const ABORT_GRACE_MS: u64 = 1_000;
+/// Importing the application, forking a worker and its getting ready may each take so long, seconds.
+pub const BOOT_TIMEOUT_SECONDS: u64 = 120;
+/// What a fast stop leaves workers and shards before they are ended, seconds.
+pub const FAST_STOP_SECONDS: u64 = 2;
+/// How long ended processes are waited for before the program exits without them, seconds.
+pub const REAP_SECONDS: u64 = 5;
+/// Letters that a mailbox between supervisor and shard holds.
+pub const MAILBOX_CAPACITY: usize = 64;
+
 const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);

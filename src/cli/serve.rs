@@ -1,12 +1,163 @@
 //! `maitred serve`: from a checked configuration to a server that has stopped.
+//!
+//! Owns the order of things: what can fail for reasons of the environment is tried before anything runs. Then every thread does
+//! its part until the supervisor says that the program is to exit.
 
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use crate::config::Config;
+use super::{EXIT_UNUSABLE, Options, reconfigure};
+use crate::base::bounds::MAILBOX_CAPACITY;
+use crate::base::mail::mailbox;
+use crate::config::{Config, Listen};
+use crate::shard::{self, ShardSetup};
+use crate::supervise::run::{SupervisorSetup, run as supervise};
+use crate::sys::affinity::usable_cpus;
+use crate::sys::listen::{self, TcpOptions};
+use crate::sys::{limits, packets, process};
 
-/// Serves until told to stop.
+/// Permissions of a unix listener's socket file.
+const SOCKET_MODE: u32 = 0o666;
+
+/// Serves until told to stop. `options` are read again for a reload.
 #[must_use]
-pub fn run(config: Config) -> ExitCode {
-    tracing::info!(shards = config.server.shards, "configured");
-    ExitCode::SUCCESS
+pub fn run(config: Config, options: Options) -> ExitCode {
+    let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
+        Ok(pidfile) => pidfile,
+        Err(message) => return unusable(&message),
+    };
+    let listeners = match Listeners::open(&config) {
+        Ok(listeners) => listeners,
+        Err(message) => return unusable(&message),
+    };
+    let code = match serve(config, options, listeners) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!(%error, "the server cannot run");
+            1
+        }
+    };
+    drop(pidfile);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+fn unusable(message: &str) -> ExitCode {
+    tracing::error!("{message}");
+    ExitCode::from(EXIT_UNUSABLE)
+}
+
+fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i32> {
+    if let Err(error) = limits::raise_descriptors() {
+        tracing::warn!(%error, "the limit of open descriptors stays as it is");
+    }
+    process::become_subreaper()?;
+    let config = Arc::new(config);
+    let server = Arc::new(config.server.clone());
+    let cpus = usable_cpus();
+    let (news, from_shards) = mailbox(MAILBOX_CAPACITY * config.server.shards)?;
+    let (mut shards, mut replies, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+    let spool = config.app.as_ref().map_or_else(std::env::temp_dir, |app| app.spool_dir.clone());
+    for (number, own) in listeners.by_shard.into_iter().enumerate() {
+        let (mail, letters) = mailbox(MAILBOX_CAPACITY)?;
+        let (ours, workers) = packets::pair()?;
+        threads.push(shard::spawn(ShardSetup {
+            number: number as u32,
+            // With more shards than CPUs pinning would only pile them up.
+            cpu: (server.shards <= cpus.len()).then(|| cpus[number]),
+            listeners: own,
+            replies: ours,
+            mail: letters,
+            news: news.clone(),
+            server: server.clone(),
+            queue_max: config.app.as_ref().map_or(1, |app| app.queue),
+            spool: spool.clone(),
+        })?);
+        shards.push(mail);
+        replies.push(workers);
+    }
+    let code = supervise(SupervisorSetup {
+        config,
+        reconfigure: Box::new(move || reconfigure(&options)),
+        shards,
+        news: from_shards,
+        replies,
+        addresses: listeners.addresses,
+    })?;
+    for thread in threads {
+        // A shard that has not stopped by now, or never began, is not waited for.
+        if thread.is_finished() && thread.join().is_err() {
+            return Ok(1);
+        }
+    }
+    Ok(code)
+}
+
+/// The listening sockets, sorted by shard.
+struct Listeners {
+    by_shard: Vec<Vec<OwnedFd>>,
+    addresses: Vec<String>,
+    /// Socket files, which go with the listeners.
+    _files: Vec<SocketFile>,
+}
+
+impl Listeners {
+    fn open(config: &Config) -> Result<Listeners, String> {
+        let shards = config.server.shards;
+        let backlog = i32::try_from(config.server.backlog).unwrap_or(i32::MAX);
+        let mut by_shard: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
+        let (mut addresses, mut files) = (Vec::new(), Vec::new());
+        for address in &config.server.listen {
+            let failed = |error: io::Error| format!("cannot listen on {address}: {error}");
+            let sockets = match address {
+                Listen::Tcp(tcp) => {
+                    let sockets = listen::tcp(*tcp, shards, TcpOptions { backlog, v6_only: false }).map_err(failed)?;
+                    addresses.push(format!("http://{}", listen::local_addr(&sockets[0]).map_err(failed)?));
+                    sockets
+                }
+                Listen::Unix(path) => {
+                    let first = listen::unix(path, SOCKET_MODE, backlog).map_err(failed)?;
+                    files.push(SocketFile(path.clone()));
+                    addresses.push(format!("unix:{}", path.display()));
+                    let others: io::Result<Vec<_>> = (1..shards).map(|_| first.try_clone()).collect();
+                    std::iter::once(first).chain(others.map_err(failed)?).collect()
+                }
+            };
+            for (own, socket) in by_shard.iter_mut().zip(sockets) {
+                own.push(socket);
+            }
+        }
+        Ok(Listeners { by_shard, addresses, _files: files })
+    }
+}
+
+/// Removes a socket file when the server ends.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody else may have removed it already.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The file with the server's process id, for as long as it runs.
+struct Pidfile(PathBuf);
+
+impl Pidfile {
+    fn write(path: &Path) -> Result<Pidfile, String> {
+        let text = format!("{}\n", std::process::id());
+        match std::fs::write(path, text) {
+            Ok(()) => Ok(Pidfile(path.to_owned())),
+            Err(error) => Err(format!("cannot write the pidfile {}: {error}", path.display())),
+        }
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

@@ -1,0 +1,115 @@
+//! What the supervisor and a zygote say to each other: one JSON object a packet.
+//!
+//! Pure: bytes in, values out. The Python side is `wsgi/worker/zygote.py`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// From the supervisor to a zygote.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToZygote {
+    /// Import the application. The first packet.
+    Start {
+        /// `module:attribute`; `None`: the Django settings' `WSGI_APPLICATION`.
+        wsgi: Option<String>,
+        /// First on `sys.path`, and the working directory.
+        chdir: PathBuf,
+        /// Further directories for `sys.path`.
+        pythonpath: Vec<PathBuf>,
+        /// Import once, before workers are forked.
+        preload: bool,
+        /// Threads of each worker.
+        threads: usize,
+        /// Whether there is more than one worker.
+        multiprocess: bool,
+        /// `SERVER_SOFTWARE`.
+        server_software: String,
+        /// The generation's number.
+        generation: u32,
+    },
+    /// Fork a worker; the write end of its log pipe rides along.
+    Fork {
+        /// The worker's number.
+        worker: u32,
+        /// Its place on the scoreboard.
+        slot: u32,
+    },
+}
+
+/// From a zygote to the supervisor.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromZygote {
+    /// Workers can be forked.
+    Imported {
+        /// The interpreter's version.
+        python: String,
+        /// `module:attribute`.
+        app: String,
+        /// What a Django project says of itself.
+        django: Option<DjangoFacts>,
+    },
+    /// The application could not be imported.
+    ImportFailed {
+        /// Python's traceback.
+        traceback: String,
+    },
+    /// A worker exists.
+    Forked {
+        /// The worker's number.
+        worker: u32,
+        /// Its process id.
+        pid: i32,
+    },
+    /// A worker could not be forked.
+    ForkFailed {
+        /// The worker's number.
+        worker: u32,
+        /// Why.
+        error: String,
+    },
+}
+
+/// What a Django project says of itself.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct DjangoFacts {
+    /// Django's version.
+    pub version: String,
+    /// `STATIC_URL`.
+    pub static_url: Option<String>,
+    /// `STATIC_ROOT`, absolute.
+    pub static_root: Option<PathBuf>,
+}
+
+impl ToZygote {
+    /// As a packet.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("these values have no maps with odd keys and no failing parts")
+    }
+}
+
+impl FromZygote {
+    /// Reads a packet.
+    ///
+    /// # Errors
+    /// It is not one of ours.
+    pub fn parse(packet: &[u8]) -> Result<FromZygote, serde_json::Error> {
+        serde_json::from_slice(packet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_what_the_zygote_expects() {
+        let fork = ToZygote::Fork { worker: 3, slot: 1 };
+        assert_eq!(fork.encode(), br#"{"type":"fork","worker":3,"slot":1}"#);
+        let forked = FromZygote::parse(br#"{"type":"forked","worker":3,"pid":77}"#).expect("a packet");
+        assert_eq!(forked, FromZygote::Forked { worker: 3, pid: 77 });
+        assert!(FromZygote::parse(b"{}").is_err());
+    }
+}

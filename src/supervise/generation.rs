@@ -1,0 +1,144 @@
+//! The descriptors of one generation of the pool, and how its zygote is started.
+//!
+//! Owns inbox, scoreboard and control socket as long as the generation lives. Decides nothing: `machine` does.
+
+use std::ffi::OsString;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::control::{DjangoFacts, ToZygote};
+use super::machine::{GenerationId, PoolSettings, WorkerId};
+use crate::config::{AppConfig, AppTarget};
+use crate::ring::Descriptor;
+use crate::sys::memory::{self, Scoreboard};
+use crate::sys::packets;
+use crate::sys::process::Pid;
+use crate::sys::spawn::Spawn;
+use crate::wsgi::source;
+
+/// The first number that a zygote finds a descriptor at.
+const FIRST_DESCRIPTOR: i32 = 3;
+
+/// What a generation holds open.
+pub(super) struct Generation {
+    pub settings: PoolSettings,
+    /// The end into which shards write; `None` once closed.
+    pub inbox: Option<Arc<OwnedFd>>,
+    pub scoreboard: Arc<Scoreboard>,
+    /// The supervisor's end of the control socket; `None` once closed.
+    pub control: Option<Descriptor>,
+    /// What the application said of itself.
+    pub django: Option<DjangoFacts>,
+}
+
+/// A generation whose zygote runs.
+pub(super) struct Started {
+    pub generation: Generation,
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    /// What the zygote writes to its standard output and error.
+    pub output: OwnedFd,
+}
+
+impl Generation {
+    /// Makes the descriptors and starts the zygote, which is told what to import.
+    pub fn start(
+        id: GenerationId,
+        settings: PoolSettings,
+        app: &AppConfig,
+        replies: &[Arc<OwnedFd>],
+    ) -> io::Result<Started> {
+        let (inbox, workers_inbox) = packets::pair()?;
+        let (control, zygotes_control) = packets::pair()?;
+        let scoreboard = Scoreboard::create(settings.workers as usize * settings.threads as usize)?;
+        let code = code()?;
+        let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let fixed = [zygotes_control.as_fd(), code.as_fd(), workers_inbox.as_fd(), scoreboard.fd()];
+        let numbered = fixed.into_iter().chain(replies.iter().map(|fd| fd.as_fd())).zip(FIRST_DESCRIPTOR..);
+        let descriptors: Vec<_> = numbered.chain([(childs_output.as_fd(), 1), (childs_output.as_fd(), 2)]).collect();
+        let first_reply = FIRST_DESCRIPTOR + fixed.len() as i32;
+        let numbers: Vec<String> = (first_reply..).take(replies.len()).map(|number| number.to_string()).collect();
+        let args: Vec<OsString> = ["-c", source::BOOTSTRAP, "control=3", "code=4", "inbox=5", "scoreboard=6"]
+            .into_iter()
+            .map(OsString::from)
+            .chain([format!("replies={}", numbers.join(",")).into()])
+            .collect();
+        let child = Spawn {
+            program: app.python.path.as_os_str(),
+            args: &args,
+            env: &environment(app),
+            directory: Some(&app.chdir),
+            descriptors: &descriptors,
+            new_session: true,
+            cpus: None,
+        }
+        .start()?;
+        let generation = Generation {
+            settings,
+            inbox: Some(Arc::new(inbox)),
+            scoreboard: Arc::new(scoreboard),
+            control: Some(Rc::new(control)),
+            django: None,
+        };
+        generation.tell(&start_message(id, app), None)?;
+        Ok(Started { generation, pid: child.pid, pidfd: child.pidfd, output })
+    }
+
+    /// Asks the zygote for a worker. Returns the end of its output pipe.
+    pub fn fork(&self, worker: WorkerId, slot: u32) -> io::Result<OwnedFd> {
+        let (output, workers_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        self.tell(&ToZygote::Fork { worker: worker.0, slot }, Some(workers_output))?;
+        Ok(output)
+    }
+
+    fn tell(&self, message: &ToZygote, descriptor: Option<OwnedFd>) -> io::Result<()> {
+        let control = self.control.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
+        packets::try_send(control, &[IoSlice::new(&message.encode())], &riding)
+    }
+}
+
+/// The workers' sources, in memory that the interpreter reads from its start.
+fn code() -> io::Result<OwnedFd> {
+    let bytes = source::code();
+    let file = memory::memfd("maitred-worker", bytes.len() as u64)?;
+    let mut offset = 0;
+    while offset < bytes.len() {
+        offset += rustix::io::pwrite(&file, &bytes[offset..], offset as u64)?;
+    }
+    Ok(file)
+}
+
+fn environment(app: &AppConfig) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let mut set = |name: &str, value: &str| {
+        env.retain(|(other, _)| other != name);
+        env.push((name.into(), value.into()));
+    };
+    if let AppTarget::Django { settings } = &app.wsgi {
+        set("DJANGO_SETTINGS_MODULE", settings);
+    }
+    for (name, value) in &app.raw_env {
+        set(name, value);
+    }
+    env
+}
+
+fn start_message(id: GenerationId, app: &AppConfig) -> ToZygote {
+    ToZygote::Start {
+        wsgi: match &app.wsgi {
+            AppTarget::Named(name) => Some(name.clone()),
+            AppTarget::Django { .. } => None,
+        },
+        chdir: app.chdir.clone(),
+        pythonpath: app.pythonpath.iter().map(PathBuf::clone).collect(),
+        preload: app.preload_app,
+        threads: app.threads,
+        multiprocess: app.workers > 1,
+        server_software: concat!("maitred/", env!("CARGO_PKG_VERSION")).to_owned(),
+        generation: id.0,
+    }
+}

@@ -1,0 +1,476 @@
+//! The supervisor's loop: feeds the machine with what happens and performs what it asks for.
+//!
+//! Owns the descriptors of the pool's generations and the handles of all children. Decides nothing that `machine` can decide.
+//! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::future::Future;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use glommio::{LocalExecutorBuilder, Placement};
+
+use super::control::FromZygote;
+use super::generation::Generation;
+use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
+use super::{lost, output, report, routes};
+use crate::base::bounds::{
+    ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, PIPELINE_DEPTH,
+    REAP_SECONDS,
+};
+use crate::base::clock::Monotonic;
+use crate::base::mail::{Receiver, Sender};
+use crate::config::{AppConfig, Config};
+use crate::ring::{BufferGroup, Descriptor, Ring, RingConfig};
+use crate::shard::{ShardMail, ShardNews};
+use crate::supervise::backoff::Policy;
+use crate::sys::memory::SlotState;
+use crate::sys::process::{self, Pid};
+use crate::sys::signals::{Signal, SignalFd};
+use crate::wsgi::pool::Gate;
+
+/// Exit code for what has no code of its own.
+const EXIT_FAILED: i32 = 1;
+
+/// Reads the configuration anew; `None` when it is unusable, which was said then.
+pub type Reconfigure = Box<dyn Fn() -> Option<Config>>;
+
+/// What a supervisor is made from.
+pub struct SupervisorSetup {
+    /// The configuration to start with.
+    pub config: Arc<Config>,
+    /// For SIGHUP.
+    pub reconfigure: Reconfigure,
+    /// To each shard, in the order of their numbers.
+    pub shards: Vec<Sender<ShardMail>>,
+    /// From all shards.
+    pub news: Receiver<ShardNews>,
+    /// The workers' ends of the reply sockets, in the order of the shards.
+    pub replies: Vec<OwnedFd>,
+    /// The addresses on which the shards listen, for the log.
+    pub addresses: Vec<String>,
+}
+
+/// Runs until the program is to exit; returns its exit code.
+///
+/// # Errors
+/// The executor or the ring could not be set up.
+pub fn run(setup: SupervisorSetup) -> io::Result<i32> {
+    let executor = LocalExecutorBuilder::new(Placement::Unbound)
+        .name("supervisor")
+        .io_memory(64 * 1024)
+        .make()
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    executor.run(async move {
+        let (ring, driver) = Ring::new(RingConfig { entries: 128, completions: 1024 })?;
+        let driver = glommio::spawn_local(driver.run());
+        let result = supervise(&ring, setup).await;
+        ring.close();
+        driver.await;
+        result
+    })
+}
+
+/// What has happened and was not handled yet.
+#[derive(Default)]
+pub(super) struct Inbox {
+    events: RefCell<VecDeque<Happening>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Something for the loop.
+pub(super) enum Happening {
+    Event(Event),
+    Signal(Signal),
+    News(ShardNews),
+    Zygote(GenerationId, FromZygote),
+}
+
+impl Inbox {
+    pub fn push(&self, happening: Happening) {
+        self.events.borrow_mut().push_back(happening);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    fn pop(&self) -> Option<Happening> {
+        self.events.borrow_mut().pop_front()
+    }
+}
+
+struct Supervisor {
+    ring: Ring,
+    setup: SupervisorSetup,
+    machine: Machine,
+    inbox: Rc<Inbox>,
+    generations: HashMap<GenerationId, Generation>,
+    pidfds: HashMap<Pid, OwnedFd>,
+    replies: Vec<Arc<OwnedFd>>,
+    lost: Rc<lost::Lost>,
+    control: Rc<BufferGroup>,
+    /// The generation to which shards are being switched, and how many have not done so yet.
+    switching: Option<(GenerationId, usize)>,
+    accepting: usize,
+    stopped: usize,
+    exit: Option<i32>,
+}
+
+async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
+    let inbox = Rc::new(Inbox::default());
+    let signals = SignalFd::new()?;
+    let replies: Vec<_> = std::mem::take(&mut setup.replies).into_iter().map(Arc::new).collect();
+    let settings = settings(&setup.config);
+    let mut supervisor = Supervisor {
+        ring: ring.clone(),
+        machine: Machine::new(settings),
+        inbox: inbox.clone(),
+        generations: HashMap::new(),
+        pidfds: HashMap::new(),
+        lost: Rc::new(lost::Lost::new(ring.clone(), replies.clone())),
+        replies,
+        control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
+        switching: None,
+        accepting: 0,
+        stopped: 0,
+        exit: None,
+        setup,
+    };
+    let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
+    let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
+    supervisor.handle(Event::Start);
+    let code = loop {
+        if let Some(code) = supervisor.exit {
+            break code;
+        }
+        supervisor.wait(&bell).await;
+    };
+    drop(signal_task);
+    Ok(code)
+}
+
+async fn listen_to_signals(ring: Ring, signals: SignalFd, inbox: Rc<Inbox>) {
+    let Ok(descriptor) = signals.as_fd().try_clone_to_owned() else { return };
+    let descriptor: Descriptor = Rc::new(descriptor);
+    while ring.poll(&descriptor, libc::POLLIN as u32).await.is_ok() {
+        while let Ok(Some(received)) = signals.read_next() {
+            inbox.push(Happening::Signal(received.signal));
+        }
+    }
+}
+
+impl Supervisor {
+    /// Waits for the next thing to happen and handles it.
+    async fn wait(&mut self, bell: &Descriptor) {
+        let now = Monotonic::now();
+        let deadline = self.ring.deadline();
+        if let Some(at) = self.machine.wake_at(now) {
+            deadline.set(at.since(now));
+        }
+        let mut rings = self.ring.poll(bell, libc::POLLIN as u32);
+        let inbox = self.inbox.clone();
+        let mut happened = Vec::new();
+        let (mut is_due, mut has_mail) = (false, false);
+        poll_fn(|cx| {
+            happened.extend(std::iter::from_fn(|| inbox.pop()));
+            is_due = deadline.poll(cx).is_ready();
+            has_mail = std::pin::Pin::new(&mut rings).poll(cx).is_ready();
+            if is_due || has_mail || !happened.is_empty() {
+                return Poll::Ready(());
+            }
+            *inbox.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        if has_mail {
+            happened.extend(self.setup.news.drain().map(Happening::News));
+        }
+        for happening in happened {
+            self.take(happening);
+        }
+        if is_due {
+            let readings = self.readings();
+            self.handle(Event::Tick { readings });
+        }
+    }
+
+    fn take(&mut self, happening: Happening) {
+        match happening {
+            Happening::Event(event) => self.handle(event),
+            Happening::Signal(signal) => self.signal(signal),
+            Happening::News(news) => self.news(news),
+            Happening::Zygote(generation, message) => self.zygote(generation, message),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Terminate | Signal::Interrupt => self.handle(Event::Terminate),
+            Signal::Quit => self.handle(Event::Quit),
+            Signal::Child => self.reap(),
+            Signal::Hangup => self.reload(),
+            other => tracing::info!(signal = ?other, "the signal has no meaning yet"),
+        }
+    }
+
+    fn reap(&mut self) {
+        loop {
+            match process::reap_any() {
+                Ok(Some((pid, exit))) => {
+                    self.pidfds.remove(&pid);
+                    let slots = self.generations.values().flat_map(|generation| generation.scoreboard.take(pid));
+                    let slots: Vec<_> = slots.collect();
+                    let held = slots.iter().filter(|slot| slot.token != 0);
+                    let held = held.map(|slot| Held { shard: slot.shard, token: slot.token }).collect();
+                    let served = slots.iter().map(|slot| slot.done).sum();
+                    self.handle(Event::ChildExited { pid, exit, held, served });
+                }
+                Ok(None) => return,
+                Err(error) => return tracing::error!(%error, "cannot reap children"),
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        let Some(config) = (self.setup.reconfigure)() else {
+            tracing::error!("reload refused: the configuration is unusable; the old one goes on");
+            return;
+        };
+        if config.server != self.setup.config.server {
+            tracing::warn!("changes in [server] take effect at the next start");
+        }
+        let pool = config.app.as_ref().map(pool_settings);
+        match (pool, self.setup.config.app.is_some()) {
+            (Some(pool), true) => {
+                self.setup.config = Arc::new(config);
+                self.handle(Event::Reload(pool));
+            }
+            (None, false) => {
+                self.setup.config = Arc::new(config);
+                self.send_routes(None);
+                tracing::info!("reloaded");
+            }
+            _ => tracing::warn!("reload refused: adding or removing [app] takes a restart"),
+        }
+    }
+
+    fn news(&mut self, news: ShardNews) {
+        let shards = self.setup.shards.len();
+        match news {
+            ShardNews::Accepting { .. } => {
+                self.accepting += 1;
+                if self.accepting == shards {
+                    for address in &self.setup.addresses {
+                        tracing::info!("ready: listening on {address}");
+                    }
+                }
+            }
+            ShardNews::Switched { generation, .. } => {
+                if let Some((id, left)) = &mut self.switching
+                    && id.0 == generation
+                {
+                    *left -= 1;
+                    if *left == 0 {
+                        let generation = *id;
+                        self.switching = None;
+                        self.handle(Event::ShardsSwitched { generation });
+                    }
+                }
+            }
+            ShardNews::Stopped { .. } => {
+                self.stopped += 1;
+                if self.stopped == shards {
+                    self.handle(Event::ShardsDrained);
+                }
+            }
+            ShardNews::Failed { .. } => self.exit = Some(EXIT_FAILED),
+        }
+    }
+
+    fn zygote(&mut self, generation: GenerationId, message: FromZygote) {
+        let event = match message {
+            FromZygote::Imported { python, app, django } => {
+                let version = django.as_ref().map(|facts| facts.version.clone());
+                tracing::info!(generation = generation.0, app, python, django = version, "application imported");
+                if let Some(found) = self.generations.get_mut(&generation) {
+                    found.django = django;
+                }
+                Event::Imported { generation }
+            }
+            FromZygote::ImportFailed { traceback } => Event::ImportFailed { generation, traceback },
+            FromZygote::Forked { worker, pid } => {
+                let Some(pid) = Pid::from_raw(pid) else { return };
+                if let Ok(pidfd) = process::pidfd(pid) {
+                    self.pidfds.insert(pid, pidfd);
+                }
+                Event::WorkerForked { generation, worker: WorkerId(worker), pid }
+            }
+            FromZygote::ForkFailed { worker, error } => Event::ForkFailed { generation, worker: WorkerId(worker), error },
+        };
+        self.handle(event);
+    }
+
+    fn handle(&mut self, event: Event) {
+        for action in self.machine.handle(event, Monotonic::now()) {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::SpawnZygote { generation, settings } => self.spawn_zygote(generation, settings),
+            Action::ForkWorker { generation, worker, slot } => self.fork_worker(generation, worker, slot),
+            Action::SwitchShards { generation } => self.switch_shards(generation),
+            Action::OpenShards => {
+                if self.setup.config.app.is_none() {
+                    self.send_routes(None);
+                }
+                self.mail(|| ShardMail::Accept);
+            }
+            Action::CloseInbox { generation } => {
+                if let Some(found) = self.generations.get_mut(&generation) {
+                    found.inbox = None;
+                }
+            }
+            Action::CloseControl { generation } => {
+                if let Some(found) = self.generations.get_mut(&generation)
+                    && let Some(control) = found.control.take()
+                {
+                    // The task that reads it holds it too: shut it down rather than wait for that.
+                    let _ = rustix::net::shutdown(control, rustix::net::Shutdown::Both);
+                }
+            }
+            Action::Kill { pid, signal } => self.kill(pid, signal),
+            Action::ReportLost { held, .. } => self.lost.report(&held),
+            Action::GenerationGone { generation } => {
+                self.generations.remove(&generation);
+                self.mail(|| ShardMail::Gone { generation: generation.0 });
+            }
+            Action::DrainShards { deadline } => {
+                let limit = deadline.since(Monotonic::now());
+                self.mail(|| ShardMail::Drain { limit });
+            }
+            Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
+            Action::Report(report) => report::log(&report),
+            Action::Exit { code } => self.exit = Some(code),
+        }
+    }
+
+    fn spawn_zygote(&mut self, id: GenerationId, settings: PoolSettings) {
+        let Some(app) = &self.setup.config.app else { unreachable!("only an application has generations") };
+        match Generation::start(id, settings, app, &self.replies) {
+            Ok(started) => {
+                self.pidfds.insert(started.pid, started.pidfd);
+                output::log_zygote(&self.ring, started.output, id);
+                let control = started.generation.control.clone().expect("just made");
+                self.listen_to_zygote(id, &control);
+                self.generations.insert(id, started.generation);
+                self.handle(Event::ZygoteSpawned { generation: id, pid: started.pid });
+            }
+            Err(error) => self.handle(Event::SpawnFailed { generation: id, error: error.to_string() }),
+        }
+    }
+
+    fn listen_to_zygote(&self, id: GenerationId, control: &Descriptor) {
+        let mut messages = self.ring.recv_messages(control, &self.control);
+        let inbox = self.inbox.clone();
+        glommio::spawn_local(async move {
+            while let Ok(Some(message)) = messages.next().await {
+                match FromZygote::parse(&message.bytes) {
+                    Ok(message) => inbox.push(Happening::Zygote(id, message)),
+                    Err(error) => tracing::error!(generation = id.0, %error, "dropped a malformed message of a zygote"),
+                }
+            }
+        })
+        .detach();
+    }
+
+    fn fork_worker(&mut self, generation: GenerationId, worker: WorkerId, slot: u32) {
+        let Some(found) = self.generations.get(&generation) else { return };
+        match found.fork(worker, slot) {
+            Ok(pipe) => output::log_worker(&self.ring, pipe, worker),
+            Err(error) => self.handle(Event::ForkFailed { generation, worker, error: error.to_string() }),
+        }
+    }
+
+    fn switch_shards(&mut self, id: GenerationId) {
+        let Some(found) = self.generations.get(&id) else { return };
+        let Some(inbox) = found.inbox.clone() else { return };
+        let capacity = found.settings.workers as usize * found.settings.threads as usize * PIPELINE_DEPTH;
+        let shards = self.setup.shards.len();
+        let share = capacity.div_ceil(shards).max(1);
+        let scoreboard = found.scoreboard.clone();
+        let django = found.django.clone();
+        self.send_routes(django.as_ref());
+        self.switching = Some((id, shards));
+        self.mail(|| {
+            let gate = Gate { generation: id.0, inbox: inbox.clone(), scoreboard: scoreboard.clone(), share };
+            ShardMail::Gate(gate)
+        });
+    }
+
+    fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
+        let routes = Arc::new(routes::complete(&self.setup.config, django));
+        self.mail(|| ShardMail::Routes(routes.clone()));
+    }
+
+    fn mail(&self, mut letter: impl FnMut() -> ShardMail) {
+        for (number, shard) in self.setup.shards.iter().enumerate() {
+            // A shard that has stopped reads no mail; one whose mailbox is full has not run for minutes.
+            if let Err(error) = shard.send(letter()) {
+                tracing::debug!(shard = number, %error, "mail to a shard was not delivered");
+            }
+        }
+    }
+
+    fn kill(&self, pid: Pid, signal: process::Signal) {
+        let result = match self.pidfds.get(&pid) {
+            Some(pidfd) => process::signal_pidfd(pidfd, signal),
+            None => process::signal(pid, signal),
+        };
+        if let Err(error) = result {
+            tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "cannot signal a child");
+        }
+    }
+
+    fn readings(&self) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        for (&generation, found) in &self.generations {
+            let threads = found.settings.threads.max(1);
+            for index in 0..found.scoreboard.slots() {
+                let view = found.scoreboard.read(index);
+                if view.state != SlotState::Empty {
+                    readings.push(Reading { generation, slot: index as u32 / threads, view });
+                }
+            }
+        }
+        readings
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        pool: config.app.as_ref().map(pool_settings),
+        graceful_timeout: config.app.as_ref().map_or(Duration::from_secs(30), |app| app.graceful_timeout),
+        fast_timeout: Duration::from_secs(FAST_STOP_SECONDS),
+        reap_timeout: Duration::from_secs(REAP_SECONDS),
+    }
+}
+
+fn pool_settings(app: &AppConfig) -> PoolSettings {
+    PoolSettings {
+        workers: app.workers as u32,
+        threads: app.threads as u32,
+        timeout: app.timeout,
+        abort_grace: Duration::from_millis(ABORT_GRACE_MS),
+        boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
+        graceful_timeout: app.graceful_timeout,
+        backoff: Policy::default(),
+    }
+}
