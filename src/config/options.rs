@@ -326,7 +326,7 @@ pub static WORKERS: Opt<usize> = Opt {
             min: 1,
             max: WORKERS_MAX,
         },
-        Default::Described("usable CPUs + 1"),
+        Default::Described("usable CPUs + 1 (gunicorn: 1)"),
         "Worker processes.",
     )
     .flag("--workers")
