@@ -292,3 +292,51 @@ fn check_reports_the_configuration_like_serve() {
         "{told}"
     );
 }
+
+/// Runs `maitred` as a child of Python code that first takes something away from itself.
+fn maitred_after(code: &str, arguments: &[&str]) -> Output {
+    let code = format!("import os, sys\n{code}\nos.execv(sys.argv[1], sys.argv[1:])");
+    let mut command = Command::new("python3");
+    command
+        .args(["-c", &code, env!("CARGO_BIN_EXE_maitred")])
+        .args(arguments);
+    command.output().expect("python3 runs")
+}
+
+/// A seccomp filter like Docker's: io_uring_setup (425 on every architecture) is answered with EPERM.
+const SECCOMP: &str = "
+import ctypes, struct
+def step(code, jt, jf, k): return struct.pack('HBBI', code, jt, jf, k)
+steps = step(0x20, 0, 0, 0) + step(0x15, 0, 1, 425) + step(0x06, 0, 0, 0x50001) + step(0x06, 0, 0, 0x7fff0000)
+held = ctypes.create_string_buffer(steps)
+program = ctypes.create_string_buffer(struct.pack('HxxxxxxQ', 4, ctypes.addressof(held)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, program, 0, 0) == 0
+";
+
+#[test]
+fn a_host_that_refuses_io_uring_is_told_apart() {
+    let directory = directory();
+    let files = format!("/={}", directory.path().display());
+    let memlock = "import resource; resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))";
+    for (code, expected) in [
+        (SECCOMP, "seccomp"),
+        (memlock, "memlock 64 KiB: at least 512 KiB"),
+    ] {
+        let serve = maitred_after(code, &["serve", "--static", &files, "-b", "127.0.0.1:0"]);
+        assert_eq!(serve.status.code(), Some(2), "{}", stderr(&serve));
+        assert!(
+            stderr(&serve).starts_with("maitred: ") && stderr(&serve).contains(expected),
+            "{}",
+            stderr(&serve)
+        );
+        let check = maitred_after(code, &["check", "--static", &files, "-b", "127.0.0.1:0"]);
+        assert_eq!(check.status.code(), Some(2), "{}", stdout(&check));
+        let failed = stdout(&check)
+            .lines()
+            .filter(|line| line.starts_with("FAIL"))
+            .any(|line| line.contains(expected));
+        assert!(failed, "{}", stdout(&check));
+    }
+}
