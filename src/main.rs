@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use maitred::cli::{Cli, Command, check, configure, log, serve};
+use maitred::cli::{Cli, Command, check, configure, log, serve, tell};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Version => {
-            println!("maitred {}", env!("CARGO_PKG_VERSION"));
+            tell(concat!("maitred ", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
         Command::Check(options) => check::run(&options),

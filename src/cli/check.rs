@@ -79,7 +79,7 @@ pub fn run(options: &Options) -> ExitCode {
     rlimits::raise();
     let mut failed = false;
     let mut tell = |finding: Finding| {
-        println!("{finding}");
+        super::tell(&finding);
         failed |= finding.verdict == Verdict::Fail;
     };
     let config = super::read(options);
@@ -119,7 +119,7 @@ pub fn require(config: &Config) -> Result<(), ExitCode> {
         .collect();
     failed
         .iter()
-        .for_each(|finding| eprintln!("maitred: {}", finding.text));
+        .for_each(|finding| super::complain(format_args!("maitred: {}", finding.text)));
     if failed.is_empty() {
         Ok(())
     } else {

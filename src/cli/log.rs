@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::EXIT_UNUSABLE;
+use super::{EXIT_UNUSABLE, complain};
 use crate::base::bounds::LOG_LINES_MAX;
 
 /// Least serious messages that are logged.
@@ -63,9 +63,9 @@ pub fn start(level: Option<Level>) -> Result<WorkerGuard, ExitCode> {
         (None, None) => Level::Info.name(),
     };
     let filter = EnvFilter::try_new(directives).map_err(|error| {
-        eprintln!(
+        complain(format_args!(
             "environment variable MAITRED_LOG: {error}; set it to error, warn, info, debug or trace"
-        );
+        ));
         ExitCode::from(EXIT_UNUSABLE)
     })?;
     let stderr = std::io::stderr();

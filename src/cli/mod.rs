@@ -10,6 +10,8 @@ mod probe;
 mod rlimits;
 pub mod serve;
 
+use std::fmt::Display;
+use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
 pub use args::{Cli, Command, Options};
@@ -25,7 +27,7 @@ pub const EXIT_UNUSABLE: u8 = 2;
 /// The exit code.
 pub fn configure(options: &Options) -> Result<Config, ExitCode> {
     read(options).map_err(|message| {
-        eprintln!("{message}");
+        complain(message);
         ExitCode::from(EXIT_UNUSABLE)
     })
 }
@@ -36,4 +38,14 @@ fn read(options: &Options) -> Result<Config, String> {
         format!("maitred: the working directory cannot be used: {error}; change to another one")
     })?;
     load(&options.flags(), &around).map_err(|errors: ConfigErrors| errors.to_string())
+}
+
+/// Writes a line to stdout. That nobody may be reading any more is no reason to fail.
+pub fn tell(line: impl Display) {
+    let _ = writeln!(stdout(), "{line}");
+}
+
+/// Writes a line to stderr. That nobody may be reading any more is no reason to fail.
+pub fn complain(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
 }

@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use super::error::Problem;
+use super::merge::FILE_DEFAULT;
 use super::section::{Bases, Reader};
-use super::sources::{FILE_DEFAULT, Surroundings};
+use super::sources::Surroundings;
 use super::types::{AppConfig, AppTarget};
 use super::value::{Place, Table};
 use super::{django, options, python};

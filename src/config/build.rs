@@ -5,10 +5,11 @@
 
 use super::app::{Search, app};
 use super::error::{ConfigErrors, Problem};
+use super::merge::{Merged, merge, variables};
 use super::routes::routes;
 use super::section::Bases;
 use super::server::server;
-use super::sources::{Flags, Merged, Surroundings, merge, variables};
+use super::sources::{Flags, Surroundings};
 use super::types::{Action, Config, HostPattern, RouteConfig};
 use super::value::Place;
 

@@ -8,6 +8,7 @@ mod app;
 mod build;
 mod django;
 mod error;
+mod merge;
 mod options;
 mod python;
 mod read;

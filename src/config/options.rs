@@ -326,7 +326,7 @@ pub static WORKERS: Opt<usize> = Opt {
             min: 1,
             max: WORKERS_MAX,
         },
-        Default::Described("usable CPUs + 1"),
+        Default::Described("usable CPUs + 1 (gunicorn: 1)"),
         "Worker processes.",
     )
     .flag("--workers")
@@ -371,9 +371,8 @@ pub static PRELOAD_APP: Opt<bool> = Opt {
         "preload_app",
         Unit::Bool,
         Default::Toml("true"),
-        "Import the application once and fork the workers from there: they start at once and share memory.",
+        "Import the application once and fork the workers from there: they start at once and share memory. `--no-preload` turns it off.",
     )
-    .flag("--no-preload")
     .elsewhere(&["preload"]),
     read: read::boolean,
 };
@@ -518,7 +517,7 @@ pub mod help {
             pub static $name: &str = super::$name.spec.doc;
         )*};
     }
-    help!(LISTEN SHARDS WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RAW_ENV STATIC);
+    help!(LISTEN SHARDS WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT  RAW_ENV );
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ const INTRODUCTION: &str = "\
 
 <!-- Made from the declarations in src/config/options.rs; `MAITRED_BLESS=1 cargo test --test config` writes it anew. -->
 
-`maitred` reads `maitred.toml` in the working directory, or the file that `--config` names. Every key has a default, and
-the file may be missing altogether. The environment wins over the file, and flags win over both.
+`maitred` reads `maitred.toml` in the working directory, or the file that `--config` names. Only a route's
+`path` and its action must be given: every other key has a default, and the file may be missing altogether. The
+environment wins over the file, and flags win over both.
 
 * Durations are `\"500ms\"`, `\"30s\"`, `\"1m30s\"`, `\"1h\"`, or a number of seconds.
 * Sizes are `\"64K\"`, `\"10M\"`, `\"1G\"` (powers of 1024), or a number of bytes.
@@ -54,7 +55,7 @@ fn render(section: &Section, text: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// What does the same, and what other programs call it.
+/// What sets it too, and what other programs call it.
 fn equivalents(spec: &Spec) -> String {
     let same: Vec<_> = spec
         .flag
@@ -64,7 +65,7 @@ fn equivalents(spec: &Spec) -> String {
         .collect();
     let mut text = String::new();
     if !same.is_empty() {
-        text += &format!(" Same as {}.", same.join(", "));
+        text += &format!(" Also: {}.", same.join(", "));
     }
     if !spec.elsewhere.is_empty() {
         let names: Vec<_> = spec

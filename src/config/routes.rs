@@ -103,7 +103,8 @@ fn route(
             reader.problem(place, key, "has an effect only in a route with \"static\"");
         }
     }
-    let host = reader.optional(&options::HOST).unwrap_or(HostPattern::Any);
+    let names_host = reader.has(&options::HOST);
+    let host = reader.optional(&options::HOST);
     let max_body_bytes = reader
         .optional(&options::ROUTE_MAX_BODY)
         .unwrap_or(max_body_bytes);
@@ -113,6 +114,11 @@ fn route(
     reader.finish();
 
     let mut path = path?;
+    let host = match host {
+        Some(host) => host,
+        None if names_host => return None,
+        None => HostPattern::Any,
+    };
     let action = match (directory, leads_to_app) {
         (Some(directory), None) => {
             let cache_control = cache_control.map(|(value, _)| value);

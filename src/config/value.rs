@@ -239,9 +239,17 @@ mod tests {
                 .collect::<Vec<_>>(),
             [5, 6]
         );
+        let Value::Table(d) = &items[1].value else {
+            panic!("the second item is a table")
+        };
+        assert_eq!(d.entries[0].1.value, Value::Integer(1000));
         let Some(Value::List(e)) = table.take("e").map(|placed| placed.value) else {
             panic!("e is a list")
         };
+        let Value::Table(f) = &e[0].value else {
+            panic!("its items are tables")
+        };
+        assert_eq!(f.entries[0].1.value, Value::Integer(16));
         assert_eq!(
             e.iter().map(|item| line(&item.place)).collect::<Vec<_>>(),
             [8, 10]
