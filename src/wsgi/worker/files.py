@@ -40,10 +40,10 @@ def plain_file(filelike):
     if type(filelike) is tempfile._TemporaryFileWrapper:
         filelike = filelike.file
     reader = getattr(getattr(filelike, "read", None), "__self__", None)
-    raw = reader.raw if type(reader) in _BUFFERED else reader
-    if type(raw) is not io.FileIO:
-        return None
     try:
+        raw = reader.raw if type(reader) in _BUFFERED else reader
+        if type(raw) is not io.FileIO:
+            return None
         reader.flush()
         descriptor = reader.fileno()
         status = os.fstat(descriptor)

@@ -248,7 +248,7 @@ def _content_length(text):
     start = text.find("content-length:")
     if start > 0:
         # Not in the middle of another name or of a value.
-        start = 0 if text.startswith("content-length:") else text.find("\ncontent-length:") + 1 or -1
+        start = text.find("\ncontent-length:") + 1 or -1
     if start < 0:
         return None
     end = text.index("\r", start)

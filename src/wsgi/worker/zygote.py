@@ -11,6 +11,7 @@ import platform
 import signal
 import socket
 import sys
+from functools import partial
 
 from . import application as applications
 from . import worker
@@ -44,10 +45,11 @@ def main(descriptors):
     control = Control(socket.socket(fileno=control_descriptor))
     try:
         settings, _ = control.receive()
-        _Zygote(control, Pool(inbox, scoreboard, replies), settings).run()
+        serve_requests = _Zygote(control, Pool(inbox, scoreboard, replies), settings).run()
     except (EOFError, ConnectionError):
-        # The server is gone, or done with this generation.
-        pass
+        # The server is gone, or done with this generation, or the import failed.
+        return
+    serve_requests()
 
 
 class Control:
@@ -84,23 +86,21 @@ class _Zygote:
         self._application = None
 
     def run(self):
+        """Serves the supervisor. Returns in a forked worker only, with what it is to do."""
         try:
             applications.enter_directory(self._settings.get("chdir"), self._settings.get("pythonpath") or [])
             report = self._import() if self._settings.get("preload", True) else self._report(self._settings["wsgi"], None)
         except BaseException as failure:
-            self._control.send(
-                {
-                    "type": "import_failed",
-                    "traceback": applications.explain(failure),
-                    "kind": applications.kind(failure),
-                }
-            )
-            return
+            explanation = applications.explain(failure)
+            kind = applications.kind(failure)
+            self._control.send({"type": "import_failed", "traceback": explanation, "kind": kind})
+            raise EOFError from None
         self._control.send(report)
         while True:
             message, log = self._control.receive()
-            if message["type"] == "fork":
-                self._fork(message["worker"], message["slot"], log)
+            if message["type"] == "fork" and self._fork(message["worker"]):
+                self._control.close()
+                return partial(worker.run, self._pool, self._settings, message["slot"], log, self._application)
             if log is not None:
                 os.close(log)
 
@@ -116,38 +116,46 @@ class _Zygote:
     def _report(self, name, facts):
         return {"type": "imported", "python": platform.python_version(), "app": name, "django": facts}
 
-    def _fork(self, number, slot, log):
-        """Forks a worker and reports its process id; or reports why not."""
+    def _fork(self, number):
+        """Forks a worker; tells the supervisor its process id, or why there is none. True in the worker."""
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
         try:
             reader, writer = os.pipe2(os.O_CLOEXEC)
-            try:
-                child = os.fork()
-                if child == 0:
-                    self._fork_again(writer, slot, log)
-            finally:
-                os.close(writer)
+        except OSError as failure:
+            self._control.send({"type": "fork_failed", "worker": number, "error": str(failure)})
+            return False
+        try:
+            child = os.fork()
+        except OSError as failure:
+            outcome = {"error": str(failure)}
+            os.close(reader)
+            os.close(writer)
+        else:
+            if child == 0:
+                os.close(reader)
+                _fork_again(writer)
+                return True
+            os.close(writer)
             with os.fdopen(reader, "rb") as pipe:
                 answer = pipe.read()
             os.waitpid(child, 0)
-            outcome = json.loads(answer or b'{"error": "the intermediate process died"}')
-        except OSError as failure:
-            outcome = {"error": str(failure)}
+            outcome = json.loads(answer or b'{"error": "the process between died"}')
         kind = "forked" if "pid" in outcome else "fork_failed"
         self._control.send({"type": kind, "worker": number, **outcome})
+        return False
 
-    def _fork_again(self, writer, slot, log):
-        """In the intermediate process: forks the worker, tells the zygote, exits. Returns never; in the worker, raises."""
-        try:
-            child = os.fork()
-            if child == 0:
-                os.close(writer)
-                self._control.close()
-                worker.run(self._pool, self._settings, slot, log, self._application)
-            outcome = {"pid": child}
-        except OSError as failure:
-            outcome = {"error": str(failure)}
-        os.write(writer, json.dumps(outcome).encode())
-        os._exit(0)
+
+def _fork_again(writer):
+    """In the process between zygote and worker: forks, says what came of it, exits. Returns in the worker only."""
+    try:
+        child = os.fork()
+        if child == 0:
+            os.close(writer)
+            return
+        outcome = {"pid": child}
+    except OSError as failure:
+        outcome = {"error": str(failure)}
+    os.write(writer, json.dumps(outcome).encode())
+    os._exit(0)
