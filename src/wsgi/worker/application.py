@@ -1,0 +1,130 @@
+"""Finds and imports the WSGI application, and tells what the server wants to know of a Django project.
+
+Never imports Django for an application that does not. Called by the zygote, or by each worker without preload.
+"""
+import ast
+import importlib
+import os
+import sys
+import traceback
+
+from .errors import outside
+
+# A traceback has to fit a control message, in which a character can take six bytes.
+EXPLANATION_CHARACTERS_MAX = 8 * 1024
+
+_LOADERS = ("<frozen importlib", importlib.__file__)
+
+
+class AttributeMissing(Exception):
+    """The module was imported but has no such application."""
+
+
+class NotNamed(Exception):
+    """There is no application to be found."""
+
+
+def enter_directory(directory, pythonpath):
+    """Makes the project importable: its directory and `pythonpath`, the first of which wins, come before all else."""
+    if directory is not None:
+        os.chdir(directory)
+    for path in [os.getcwd()] + [os.path.abspath(path) for path in reversed(pythonpath)]:
+        if path in sys.path:
+            sys.path.remove(path)
+        sys.path.insert(0, path)
+
+
+def load(name):
+    """The application that `name` means: `module`, `module:attribute`, `module:factory("literal")`, or None for Django's."""
+    if name is None:
+        return _load_django()
+    module_name, _, expression = name.partition(":")
+    return _evaluate(importlib.import_module(module_name), expression or "application")
+
+
+def full_name(name):
+    """`name` as `module:attribute`."""
+    if name is None:
+        from django.conf import settings
+
+        dotted = settings.WSGI_APPLICATION
+        if dotted is None:
+            return "django.core.wsgi:get_wsgi_application()"
+        return ":".join(dotted.rpartition(".")[::2])
+    return name if ":" in name else name + ":application"
+
+
+def _load_django():
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        raise NotNamed("no application is named, and DJANGO_SETTINGS_MODULE is not set")
+    from django.conf import settings
+
+    if settings.WSGI_APPLICATION is None:
+        from django.core.wsgi import get_wsgi_application
+
+        return get_wsgi_application()
+    module_name, _, attribute = settings.WSGI_APPLICATION.rpartition(".")
+    return _evaluate(importlib.import_module(module_name), attribute)
+
+
+def _evaluate(module, expression):
+    """An attribute of the module, or what its factory returns for literal arguments (as gunicorn has it)."""
+    try:
+        tree = ast.parse(expression, mode="eval").body
+        call = tree if isinstance(tree, ast.Call) else None
+        target = ast.unparse(call.func if call else tree)
+        arguments = [ast.literal_eval(argument) for argument in call.args] if call else []
+        keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords} if call else {}
+    except (SyntaxError, ValueError):
+        raise AttributeMissing("%r is neither an attribute nor a call with literal arguments" % expression) from None
+    found = module
+    for attribute in target.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            raise AttributeMissing("module %r has no attribute %r" % (module.__name__, target)) from None
+    if call:
+        found = found(*arguments, **keywords)
+    if not callable(found):
+        raise AttributeMissing("%r in module %r is not callable" % (expression, module.__name__))
+    return found
+
+
+def explain(failure):
+    """The traceback of a failed import, without the frames that led to it."""
+    if isinstance(failure, (AttributeMissing, NotNamed)):
+        return "%s\n" % failure
+    frames = outside(failure.__traceback__)
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_LOADERS):
+        frames = frames.tb_next
+    text = "".join(traceback.format_exception(type(failure), failure, frames))
+    if len(text) > EXPLANATION_CHARACTERS_MAX:
+        text = "[...]\n" + text[-EXPLANATION_CHARACTERS_MAX:]
+    return text
+
+
+def kind(failure):
+    """Which sort of failure an exception of `load` is, for the control protocol."""
+    return "attribute" if isinstance(failure, AttributeMissing) else "import"
+
+
+def django_facts():
+    """Version and static files of the Django project that has been imported, or None."""
+    django, conf = sys.modules.get("django"), sys.modules.get("django.conf")
+    if django is None or conf is None or not conf.settings.configured:
+        return None
+    settings = conf.settings
+    root = getattr(settings, "STATIC_ROOT", None)
+    url = getattr(settings, "STATIC_URL", None)
+    return {
+        "version": django.get_version(),
+        "static_url": str(url) if url is not None else None,
+        "static_root": os.path.abspath(os.fspath(root)) if root else None,
+    }
+
+
+def close_connections():
+    """Closes the database connections that the import opened: forked workers must not share them."""
+    database = sys.modules.get("django.db")
+    if database is not None:
+        database.connections.close_all()

@@ -1,0 +1,135 @@
+"""The loop of a worker thread: take a message, call the application, answer, again.
+
+Owns the hot path and the order of its notes in the scoreboard. Knows nothing of signals or of other threads: whoever wants
+it to stop makes `receive` raise Leave or return nothing (end of file).
+"""
+import array
+import os
+import socket
+from io import BytesIO
+from marshal import loads
+from time import monotonic_ns
+
+from .errors import errors, report_failure
+from .files import FileWrapper
+from .protocol import ABORT, END, MESSAGE_BYTES_MAX, PROBE_ACK, ServerGone, pack_header
+from .request import spooled_input
+from .response import Response, respond
+from .scoreboard import DONE, PLACE, SHARD_MASK, STARTED_NS, TOKEN
+
+# One descriptor can come with a message.
+ANCILLARY_BYTES = socket.CMSG_SPACE(4)
+
+
+class Leave(BaseException):
+    """Raised out of `receive` when a thread without a request is to stop."""
+
+
+def constants(settings):
+    """The part of the environ that is the same for all requests."""
+    return {
+        "wsgi.version": (1, 0),
+        "wsgi.errors": errors,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.multithread": settings["threads"] > 1,
+        "wsgi.multiprocess": settings["multiprocess"],
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "SERVER_SOFTWARE": settings["server_software"],
+    }
+
+
+def serve(receive, slot, replies, application, shared_environ):
+    """Answers requests until there are no more. Returns the exception that ends the worker, or None.
+
+    `receive` has the signature of `socket.recvmsg_into`; `replies` are the shards' sockets. Between a message's arrival and
+    the slot's clearing of its token, the request is this thread's to answer.
+    """
+    content = bytearray(MESSAGE_BYTES_MAX)
+    # The kernel writes a message's header into the slot (scoreboard.py) and what follows here.
+    buffers = [slot.header, content]
+    words = slot.words
+    cloexec = socket.MSG_CMSG_CLOEXEC
+    done = 0
+    while True:
+        try:
+            received, ancillary, flags, _ = receive(buffers, ANCILLARY_BYTES, cloexec)
+        except Leave:
+            return None
+        if not received:
+            return None
+        words[STARTED_NS] = monotonic_ns()
+        place = words[PLACE]
+        if place <= SHARD_MASK:
+            fatal = _answer(content, words[TOKEN], replies[place], ancillary, application, shared_environ)
+        else:
+            fatal = _acknowledge(words[TOKEN], replies[place & SHARD_MASK])
+        done += 1
+        words[DONE] = done
+        words[STARTED_NS] = 0
+        words[TOKEN] = 0
+        if fatal is not None:
+            return fatal
+
+
+def _answer(content, token, replies, ancillary, application, shared_environ):
+    body, environ = loads(content)
+    environ.update(shared_environ)
+    # An input of its own even without a body: an application may close it.
+    if body is None:
+        body_input = BytesIO()
+    elif type(body) is bytes:
+        body_input = BytesIO(body)
+    else:
+        try:
+            body_input = spooled_input(_descriptor(ancillary), body)
+        except ValueError as failure:
+            return _refuse(token, replies, environ, failure)
+    environ["wsgi.input"] = body_input
+    response = Response(replies, token, environ["REQUEST_METHOD"] == "HEAD")
+    fatal = respond(application, environ, response)
+    response.ended = True
+    if response.credit is not None:
+        response.release()
+    if ancillary:
+        _close(body_input)
+    return fatal
+
+
+def _descriptor(ancillary):
+    """The one descriptor of a message."""
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data)
+    if len(descriptors) != 1:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise ValueError("a spooled body came with %d descriptors" % len(descriptors))
+    return descriptors[0]
+
+
+def _close(body_input):
+    try:
+        body_input.close()
+    except (AttributeError, OSError, ValueError):
+        # The application detached the buffer or closed the descriptor behind our back.
+        pass
+
+
+def _refuse(token, replies, environ, failure):
+    """A message that we cannot use, such as one whose descriptor the kernel dropped because we have too many open."""
+    report_failure(environ, "the request could not be taken")
+    try:
+        replies.send(pack_header(token, ABORT, END, 0, 0))
+    except OSError:
+        return ServerGone()
+    return None
+
+
+def _acknowledge(token, replies):
+    try:
+        replies.send(pack_header(token, PROBE_ACK, END, 0, 0))
+    except OSError:
+        return ServerGone()
+    return None

@@ -1,0 +1,189 @@
+"""A worker process after its fork: signals, threads, end.
+
+Owns everything of the process that is not one request. Called by the zygote in the child.
+"""
+import faulthandler
+import gc
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import threading
+
+from . import application as applications
+from . import scoreboard
+from .errors import errors
+from .serve import Leave, constants, serve
+
+# How a worker ends that could not import the application.
+EXIT_NOT_IMPORTED = 3
+
+
+def run(pool, settings, slot, log, loaded):
+    """Serves until the inbox ends or SIGTERM; then raises SystemExit.
+
+    `pool` has the descriptors; `log` becomes 1 and 2, if there is one; `loaded` is the application, or None if it is to be
+    imported here.
+    """
+    if log is not None:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+    _make_lines_leave_at_once()
+    _reset_signals()
+    faulthandler.enable(file=2, all_threads=True)
+    random.seed()
+    if loaded is None:
+        try:
+            loaded = applications.load(settings["wsgi"])
+        except BaseException as failure:
+            errors.write(applications.explain(failure))
+            sys.exit(EXIT_NOT_IMPORTED)
+        gc.collect()
+        gc.freeze()
+    threads = settings["threads"]
+    slots = scoreboard.slots(pool.scoreboard, slot * threads, threads)
+    os.close(pool.scoreboard)
+    inbox = socket.socket(fileno=pool.inbox)
+    replies = [socket.socket(fileno=descriptor) for descriptor in pool.replies]
+    for one in slots:
+        one.enter(os.getpid())
+    shared_environ = constants(settings)
+    if threads == 1:
+        fatal = _serve_alone(inbox, slots[0], replies, loaded, shared_environ)
+    else:
+        fatal = _Crew(inbox, slots, replies, loaded, shared_environ).run()
+    _exit(fatal)
+
+
+def _exit(fatal):
+    errors.flush()
+    if isinstance(fatal, SystemExit):
+        raise fatal
+    sys.exit(1 if isinstance(fatal, KeyboardInterrupt) else 0)
+
+
+def _serve_alone(inbox, slot, replies, application, shared_environ):
+    """The main thread serves.
+
+    SIGTERM is heard between two bytecodes or in the wait for a message. The slot tells which: with a token in it, a message
+    has been taken, even if `recvmsg_into` has not returned yet, and will be answered first. (A signal that falls exactly
+    between the last bytecode and the system call is heard at the next one: who sends SIGTERM, repeats it.)
+    """
+    leaving = False
+
+    def terminate(_signal, _frame):
+        nonlocal leaving
+        leaving = True
+        slot.leave()
+        if slot.words[scoreboard.TOKEN] == 0:
+            raise Leave
+
+    def receive(buffers, ancillary_bytes, flags):
+        if leaving:
+            raise Leave
+        return inbox.recvmsg_into(buffers, ancillary_bytes, flags)
+
+    fatal = None
+    try:
+        signal.signal(signal.SIGTERM, terminate)
+        fatal = serve(receive, slot, replies, application, shared_environ)
+        slot.leave()
+        signal.signal(signal.SIGTERM, _ignore)
+    except Leave:
+        signal.signal(signal.SIGTERM, _ignore)
+    return fatal
+
+
+class _Crew:
+    """Several threads serve; the main thread waits for signals and for them."""
+
+    def __init__(self, inbox, slots, replies, application, shared_environ):
+        self._inbox = inbox
+        self._slots = slots
+        self._common = (replies, application, shared_environ)
+        self._fatal = None
+        self._leaving = False
+        # What happened: a byte for each signal, written by the interpreter in whatever thread, or 0 for a thread's end.
+        self._news, self._tell = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._tell, False)
+        # Readable for good, once its other end is closed.
+        self._stop, self._stopper = os.pipe2(os.O_CLOEXEC)
+        # Idle threads wait here and not in recvmsg: nothing can wake a thread from that but a message. One message wakes
+        # one worker.
+        self._idle = select.epoll()
+        self._idle.register(inbox, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._idle.register(self._stop, select.EPOLLIN)
+
+    def run(self):
+        signal.signal(signal.SIGTERM, _ignore)
+        signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
+        threads = [
+            threading.Thread(target=self._serve, args=(slot,), name="maitred-%d" % index, daemon=True)
+            for index, slot in enumerate(self._slots)
+        ]
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        while running:
+            for event in os.read(self._news, 64):
+                if event == 0:
+                    running -= 1
+                elif event == signal.SIGTERM:
+                    self._leave()
+        for thread in threads:
+            thread.join()
+        signal.set_wakeup_fd(-1)
+        return self._fatal
+
+    def _leave(self):
+        if not self._leaving:
+            self._leaving = True
+            for slot in self._slots:
+                slot.leave()
+            os.close(self._stopper)
+
+    def _serve(self, slot):
+        try:
+            fatal = serve(self._receive, slot, *self._common)
+            if fatal is not None:
+                self._fatal = fatal
+                # The other threads stop too: said as if by signal, for the main thread alone closes things.
+                os.write(self._tell, bytes((signal.SIGTERM,)))
+        finally:
+            slot.leave()
+            os.write(self._tell, b"\0")
+
+    def _receive(self, buffers, ancillary_bytes, flags):
+        flags |= socket.MSG_DONTWAIT
+        while not self._leaving:
+            try:
+                return self._inbox.recvmsg_into(buffers, ancillary_bytes, flags)
+            except BlockingIOError:
+                self._idle.poll()
+        raise Leave
+
+
+def _ignore(_signal, _frame):
+    """A handler rather than SIG_IGN, which would be passed on to programs that the application starts."""
+
+
+def _reset_signals():
+    """The terminal's signals and an operator's are for the server; SIGTERM has its meaning once there is something to finish."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, _ignore)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _make_lines_leave_at_once():
+    """`print()` in the application reaches the log line by line."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.reconfigure(line_buffering=True)
+        except (AttributeError, ValueError):
+            # The application put something of its own there.
+            pass

@@ -1,0 +1,161 @@
+"""The process that imports the application once and forks workers on request.
+
+Owns the control socket: one JSON object a packet. Single-threaded; leaves no zombies: a worker is forked twice, so that it
+belongs to the server, which is a child subreaper (prctl(2)). Called by bootstrap.
+"""
+import array
+import gc
+import json
+import os
+import platform
+import signal
+import socket
+import sys
+from functools import partial
+
+from . import application as applications
+from . import worker
+from .worker import _ignore
+
+CONTROL_BYTES_MAX = 64 * 1024
+
+
+class Pool:
+    """The descriptors by which workers are tied to the server."""
+
+    def __init__(self, inbox, scoreboard, replies):
+        self.inbox = inbox
+        self.scoreboard = scoreboard
+        self.replies = replies
+
+
+def main(descriptors):
+    """Runs the zygote; in a forked child, the worker. Returns at the end of the control socket."""
+    control_descriptor, code, inbox, scoreboard = (
+        int(descriptors[name]) for name in ("control", "code", "inbox", "scoreboard")
+    )
+    replies = [int(descriptor) for descriptor in descriptors["replies"].split(",")]
+    os.close(code)
+    for descriptor in (control_descriptor, inbox, scoreboard, *replies):
+        # Programs that the application starts must not keep the server's sockets open.
+        os.set_inheritable(descriptor, False)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, _ignore)
+    control = Control(socket.socket(fileno=control_descriptor))
+    try:
+        settings, _ = control.receive()
+        serve_requests = _Zygote(control, Pool(inbox, scoreboard, replies), settings).run()
+    except (EOFError, ConnectionError):
+        # The server is gone, or done with this generation, or the import failed.
+        return
+    serve_requests()
+
+
+class Control:
+    """JSON messages to and from the supervisor."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def receive(self):
+        """(message, descriptor or None). Raises EOFError."""
+        data, ancillary, _, _ = self._connection.recvmsg(
+            CONTROL_BYTES_MAX, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+        )
+        if not data:
+            raise EOFError
+        descriptors = array.array("i")
+        for _, kind, rights in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(rights)
+        return json.loads(data), descriptors[0] if descriptors else None
+
+    def send(self, message):
+        self._connection.send(json.dumps(message).encode())
+
+    def close(self):
+        self._connection.close()
+
+
+class _Zygote:
+    def __init__(self, control, pool, settings):
+        self._control = control
+        self._pool = pool
+        self._settings = settings
+        self._application = None
+
+    def run(self):
+        """Serves the supervisor. Returns in a forked worker only, with what it is to do."""
+        try:
+            applications.enter_directory(self._settings.get("chdir"), self._settings.get("pythonpath") or [])
+            report = self._import() if self._settings.get("preload", True) else self._report(self._settings["wsgi"], None)
+        except BaseException as failure:
+            explanation = applications.explain(failure)
+            kind = applications.kind(failure)
+            self._control.send({"type": "import_failed", "traceback": explanation, "kind": kind})
+            raise EOFError from None
+        self._control.send(report)
+        while True:
+            message, log = self._control.receive()
+            if message["type"] == "fork" and self._fork(message["worker"]):
+                self._control.close()
+                return partial(worker.run, self._pool, self._settings, message["slot"], log, self._application)
+            if log is not None:
+                os.close(log)
+
+    def _import(self):
+        self._application = applications.load(self._settings["wsgi"])
+        report = self._report(applications.full_name(self._settings["wsgi"]), applications.django_facts())
+        applications.close_connections()
+        gc.collect()
+        # What is there now stays: collections in the workers need not touch, and so copy, its pages.
+        gc.freeze()
+        return report
+
+    def _report(self, name, facts):
+        return {"type": "imported", "python": platform.python_version(), "app": name, "django": facts}
+
+    def _fork(self, number):
+        """Forks a worker; tells the supervisor its process id, or why there is none. True in the worker."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        try:
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+        except OSError as failure:
+            self._control.send({"type": "fork_failed", "worker": number, "error": str(failure)})
+            return False
+        try:
+            child = os.fork()
+        except OSError as failure:
+            outcome = {"error": str(failure)}
+            os.close(reader)
+            os.close(writer)
+        else:
+            if child == 0:
+                os.close(reader)
+                _fork_again(writer)
+                return True
+            os.close(writer)
+            with os.fdopen(reader, "rb") as pipe:
+                answer = pipe.read()
+            os.waitpid(child, 0)
+            outcome = json.loads(answer or b'{"error": "the process between died"}')
+        kind = "forked" if "pid" in outcome else "fork_failed"
+        self._control.send({"type": kind, "worker": number, **outcome})
+        return False
+
+
+def _fork_again(writer):
+    """In the process between zygote and worker: forks, says what came of it, exits. Returns in the worker only."""
+    try:
+        child = os.fork()
+        if child == 0:
+            os.close(writer)
+            return
+        outcome = {"pid": child}
+    except OSError as failure:
+        outcome = {"error": str(failure)}
+    os.write(writer, json.dumps(outcome).encode())
+    os._exit(0)

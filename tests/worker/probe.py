@@ -1,0 +1,368 @@
+"""The application under test: what it does is told by the path."""
+import io
+import os
+import subprocess
+import sys
+import threading
+from wsgiref.validate import validator
+
+PLAIN = [("Content-Type", "text/plain")]
+gate = threading.Event()
+barrier = threading.Barrier(2)
+kept = []
+
+
+def application(environ, start_response):
+    return globals()["do_" + environ["PATH_INFO"].strip("/").replace("-", "_")](environ, start_response)
+
+
+class Closing:
+    """An iterable that says in the log when it is closed."""
+
+    def __init__(self, chunks, errors):
+        self.chunks = iter(chunks)
+        self.errors = errors
+
+    def __iter__(self):
+        return self.chunks
+
+    def close(self):
+        self.errors.write("closed\n")
+
+
+def do_(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return [b"hello\n"]
+
+
+def do_environ(environ, start_response):
+    start_response("200 OK", PLAIN)
+    wanted = environ["QUERY_STRING"].split(",")
+    return ["\n".join(repr(environ.get(key)) for key in wanted).encode()]
+
+
+def do_input(environ, start_response):
+    """Evaluates the query: an expression on `f`, the input."""
+    f = environ["wsgi.input"]
+    start_response("200 OK", PLAIN)
+    return [repr(eval(environ["QUERY_STRING"])).encode()]
+
+
+def do_inputs_descriptor(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return [str(environ["wsgi.input"].raw._descriptor).encode()]
+
+
+def do_is_open(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return [str(os.path.exists("/proc/self/fd/" + environ["QUERY_STRING"])).encode()]
+
+
+def do_stream(environ, start_response):
+    start_response("200 OK", PLAIN)
+
+    def chunks():
+        yield b""
+        for name in (b"one", b"two"):
+            yield name
+            # Goes on only when the test has seen the chunk and said so.
+            environ["wsgi.input"].close()
+            os.read(int(environ["QUERY_STRING"]), 1)
+
+    return Closing(chunks(), environ["wsgi.errors"])
+
+
+def do_declared(environ, start_response):
+    start_response("200 OK", [("content-LENGTH", "6")])
+
+    def chunks():
+        yield b"abc"
+        yield b"def"
+        environ["wsgi.errors"].write("after the end\n")
+
+    return Closing(chunks(), environ["wsgi.errors"])
+
+
+def do_endless(environ, start_response):
+    start_response("200 OK", PLAIN + ([("Content-Length", "4")] if environ["QUERY_STRING"] else []))
+
+    def chunks():
+        while True:
+            yield b"abcd"
+
+    return Closing(chunks(), environ["wsgi.errors"])
+
+
+def do_lazy(environ, start_response):
+    start_response("200 OK", PLAIN)
+    yield b"lazy"
+
+
+def do_empty(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return iter(())
+
+
+def do_join(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return (b"a", b"", b"bc")
+
+
+def do_status(environ, start_response):
+    start_response(environ["QUERY_STRING"], PLAIN)
+    return [b"body"]
+
+
+def do_write(environ, start_response):
+    write = start_response("200 OK", PLAIN)
+    write(b"")
+    write(b"written ")
+    write(b"twice ")
+    return [b"and returned"]
+
+
+def do_write_declared(environ, start_response):
+    write = start_response("200 OK", [("Content-Length", "3")])
+    write(b"abc")
+    return []
+
+
+def do_header(environ, start_response):
+    name, _, value = environ["QUERY_STRING"].partition("=")
+    start_response("200 OK", [(name, value)])
+    return [b"x"]
+
+
+def do_bad_header(environ, start_response):
+    start_response("200 OK", eval(environ["QUERY_STRING"]))
+    return [b"x"]
+
+
+def do_twice(environ, start_response):
+    start_response("200 OK", PLAIN)
+    start_response("200 OK", PLAIN)
+    return [b"x"]
+
+
+def do_exc_info(environ, start_response):
+    start_response("200 OK", PLAIN)
+    try:
+        raise LookupError("the first failure")
+    except LookupError:
+        start_response("503 Oops", [("X-Replaced", "yes")], sys.exc_info())
+    return [b"replaced"]
+
+
+def do_exc_info_late(environ, start_response):
+    start_response("200 OK", PLAIN)
+    yield b"begun"
+    try:
+        raise LookupError("the late failure")
+    except LookupError:
+        start_response("500 Oops", PLAIN, sys.exc_info())
+    yield b"never"
+
+
+def do_raise(environ, start_response):
+    raise {"key": KeyError, "exit": SystemExit, "interrupt": KeyboardInterrupt, "generator": GeneratorExit}[
+        environ["QUERY_STRING"]
+    ]("secret")
+
+
+def do_raise_late(environ, start_response):
+    start_response("200 OK", PLAIN)
+
+    def chunks():
+        yield b"begun"
+        raise RuntimeError("late")
+
+    return Closing(chunks(), environ["wsgi.errors"])
+
+
+def do_raise_in_close(environ, start_response):
+    start_response("200 OK", PLAIN)
+
+    class Result(Closing):
+        def close(self):
+            raise RuntimeError("in close")
+
+    return Result([b"x"], None)
+
+
+def do_no_start(environ, start_response):
+    return [b"x"]
+
+
+def do_none(environ, start_response):
+    start_response("200 OK", PLAIN)
+
+
+def do_text(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return eval(environ["QUERY_STRING"])
+
+
+def do_stale(environ, start_response):
+    """Keeps start_response and write, and uses those of the request before."""
+    for old_start, old_write in kept:
+        old_start("500 Stale", [("X-Stale", "1")], (ValueError, ValueError("x"), None)) if False else None
+        old_write(b"stale")
+    kept[:] = [(start_response, start_response("200 OK", PLAIN))]
+    return [b"fresh"]
+
+
+def do_file(environ, start_response):
+    start_response("200 OK", PLAIN)
+    opened = open(environ["QUERY_STRING"], "rb")
+    opened.seek(3)
+
+    def close():
+        environ["wsgi.errors"].write("closed\n")
+        type(opened).close(opened)
+
+    opened.close = close
+    return environ["wsgi.file_wrapper"](opened, 4096)
+
+
+def do_file_declared(environ, start_response):
+    start_response("200 OK", [("Content-Length", "4")])
+    return environ["wsgi.file_wrapper"](open(environ["QUERY_STRING"], "rb"))
+
+
+def do_file_buffered(environ, start_response):
+    """The first line has been read, and more of the file with it."""
+    opened = open(environ["QUERY_STRING"], "rb")
+    opened.readline()
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](opened)
+
+
+def do_file_in_memory(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](io.BytesIO(b"m" * 100000))
+
+
+def do_file_pipe(environ, start_response):
+    reader, writer = os.pipe()
+    os.write(writer, b"through a pipe")
+    os.close(writer)
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](open(reader, "rb"))
+
+
+def do_file_packed(environ, start_response):
+    """Has a fileno(), but of the packed bytes."""
+    import gzip
+
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](gzip.open(environ["QUERY_STRING"]))
+
+
+class DjangoLike(Closing):
+    streaming = False
+
+
+def do_django_like(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return DjangoLike([b"whole", b" page"], environ["wsgi.errors"])
+
+
+def do_big(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return Closing([b"x" * int(environ["QUERY_STRING"])], environ["wsgi.errors"])
+
+
+def do_big_list(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return [b"x" * int(environ["QUERY_STRING"])]
+
+
+def do_long(environ, start_response):
+    """Takes longer than the time after which a response asks for its credit pipe."""
+    import time
+
+    start_response("200 OK", PLAIN)
+
+    def chunks():
+        yield b"first"
+        deadline = time.monotonic() + 1.05
+        while time.monotonic() < deadline:
+            threading.Event().wait(deadline - time.monotonic())
+        while True:
+            yield b"again"
+
+    return Closing(chunks(), environ["wsgi.errors"])
+
+
+def do_write_until_gone(environ, start_response):
+    write = start_response("200 OK", PLAIN)
+    try:
+        while True:
+            write(b"x" * 65536)
+    except OSError as failure:
+        environ["wsgi.errors"].write("write() raised %s\n" % type(failure).__name__)
+        raise
+
+
+def do_wait(environ, start_response):
+    """Says that it runs, then waits for a byte in a pipe that the test holds."""
+    environ["wsgi.errors"].write("waiting\n")
+    while not os.read(int(environ["QUERY_STRING"]), 1):
+        pass
+    start_response("200 OK", PLAIN)
+    return [b"waited"]
+
+
+def do_meet(environ, start_response):
+    """Two of these at once, or never."""
+    barrier.wait(15)
+    start_response("200 OK", PLAIN)
+    return [threading.current_thread().name.encode()]
+
+
+def do_print(environ, start_response):
+    print("printed")
+    print("printed to stderr", file=sys.stderr)
+    environ["wsgi.errors"].write("half ")
+    environ["wsgi.errors"].writelines(["a", " line\n"])
+    start_response("200 OK", PLAIN)
+    return [b"x"]
+
+
+def do_die(environ, start_response):
+    os._exit(9)
+
+
+def do_child(environ, start_response):
+    """What a program that the application starts inherits."""
+    code = "import os, signal; print(sorted(os.listdir('/proc/self/fd'))); print(signal.getsignal(signal.SIGHUP))"
+    start_response("200 OK", PLAIN)
+    return [subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, close_fds=False, check=True).stdout]
+
+
+def do_facts(environ, start_response):
+    import random
+
+    start_response("200 OK", PLAIN)
+    return [repr((sys.argv, sys.path[:2], os.getcwd(), random.random(), "maitred_worker" in sys.modules)).encode()]
+
+
+@validator
+def validated(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    environ["wsgi.errors"].flush()
+    return [environ["wsgi.input"].read(5)]
+
+
+do_validated = validated
+
+
+def factory(word, times=1):
+    def made(environ, start_response):
+        start_response("200 OK", PLAIN)
+        return [word.encode() * times]
+
+    return made
+
+
+not_callable = 3

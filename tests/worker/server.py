@@ -1,0 +1,254 @@
+"""Plays the server to the real worker: sockets, scoreboard, zygote, workers.
+
+The worker's sources and its `-c` text come from the Rust test in MAITRED_CODE (a file) and MAITRED_BOOTSTRAP.
+"""
+import array
+import ctypes
+import json
+import marshal
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE_S = 20
+MESSAGE_BYTES_MAX = 64 * 1024
+HEAD, BODY, FILE, ABORT, PROBE_ACK, CREDIT = 1, 2, 3, 4, 5, 6
+
+_PR_SET_CHILD_SUBREAPER = 36
+if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+    raise OSError("this process cannot become a child subreaper")
+
+
+class Message:
+    """One reply, taken apart."""
+
+    def __init__(self, data, descriptors):
+        self.size = len(data)
+        self.token, self.kind, flags, self.status, length = struct.unpack_from("<QBBHI", data)
+        self.end = flags == 1
+        self.fields, self.body = data[16 : 16 + length], data[16 + length :]
+        self.descriptors = descriptors
+
+    def __repr__(self):
+        return "Message(kind=%d, end=%r, status=%d, %r)" % (self.kind, self.end, self.status, self.body[:80])
+
+
+class Answer:
+    """A complete response."""
+
+    def __init__(self, messages):
+        self.messages = messages
+        self.kinds = [message.kind for message in messages]
+        self.status = messages[0].status
+        self.fields = messages[0].fields
+        self.body = b"".join(message.body for message in messages if message.kind in (HEAD, BODY))
+
+    @property
+    def headers(self):
+        lines = self.fields.decode("latin-1").split("\r\n")
+        assert lines[-2:] == ["", ""], lines
+        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[:-2])}
+
+
+def environ(method="GET", path="/", **more):
+    base = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "RAW_URI": path,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": "40000",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "wsgi.url_scheme": "http",
+        "HTTP_HOST": "127.0.0.1:8000",
+    }
+    base.update(more)
+    return base
+
+
+class Log:
+    """The reading end of a worker's log pipe."""
+
+    def __init__(self):
+        self.reader, self.writer = os.pipe()
+        self.text = ""
+
+    def until(self, wanted):
+        """Reads until `wanted` has been written; returns all so far."""
+        while wanted not in self.text:
+            if not self._read():
+                raise AssertionError("the log ended without %r:\n%s" % (wanted, self.text))
+        return self.text
+
+    def rest(self):
+        """Reads to the end: every process that could write is gone."""
+        while self._read():
+            pass
+        return self.text
+
+    def _read(self):
+        ready, _, _ = select.select([self.reader], [], [], PATIENCE_S)
+        if not ready:
+            raise AssertionError("nothing more in the log:\n" + self.text)
+        data = os.read(self.reader, 65536)
+        self.text += data.decode()
+        return data
+
+    def close(self):
+        os.close(self.reader)
+
+
+class Server:
+    """A zygote with its workers. Use in a `with` statement."""
+
+    def __init__(self, wsgi="probe", threads=1, slots=4, shards=1, environment=None, **settings):
+        self.threads = threads
+        self.inbox, inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.inbox.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(shards)]
+        self.replies = [pair[0] for pair in pairs]
+        for ours in (self.control, *self.replies):
+            ours.settimeout(PATIENCE_S)
+        self.scoreboard = tempfile.TemporaryFile()
+        self.scoreboard.truncate(slots * threads * 64)
+        self.serial = 0
+        self.workers = {}
+        code = open(os.environ["MAITRED_CODE"], "rb")
+        replies = ",".join(str(pair[1].fileno()) for pair in pairs)
+        passed = [control, code, inbox, self.scoreboard] + [pair[1] for pair in pairs]
+        self.zygote_log = Log()
+        self.zygote = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                os.environ["MAITRED_BOOTSTRAP"],
+                "control=%d" % control.fileno(),
+                "code=%d" % code.fileno(),
+                "inbox=%d" % inbox.fileno(),
+                "scoreboard=%d" % self.scoreboard.fileno(),
+                "replies=" + replies,
+            ],
+            pass_fds=[one.fileno() for one in passed],
+            stdin=subprocess.DEVNULL,
+            stdout=self.zygote_log.writer,
+            stderr=self.zygote_log.writer,
+            env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(environment or {})),
+        )
+        for one in (control, code, inbox, *(pair[1] for pair in pairs)):
+            one.close()
+        os.close(self.zygote_log.writer)
+        start = {
+            "type": "start",
+            "wsgi": wsgi,
+            "chdir": HERE,
+            "pythonpath": [],
+            "preload": True,
+            "threads": threads,
+            "multiprocess": True,
+            "server_software": "maitred/test",
+            "generation": 1,
+        }
+        self.tell({**start, **settings})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.inbox.close()
+        self.control.close()
+        for worker in list(self.workers):
+            os.kill(worker, signal.SIGKILL)
+            self.wait(worker)
+        self.zygote.kill()
+        self.zygote.wait()
+        self.zygote_log.close()
+        self.scoreboard.close()
+        for one in self.replies:
+            one.close()
+
+    # The control socket.
+
+    def tell(self, message, descriptor=None):
+        rights = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        self.control.sendmsg([json.dumps(message).encode()], rights)
+
+    def report(self):
+        return json.loads(self.control.recv(65536))
+
+    def boot(self):
+        """Imports the application and forks one worker."""
+        report = self.report()
+        assert report["type"] == "imported", report
+        self.worker, self.log = self.fork(1, 0)
+        return self
+
+    def fork(self, number, slot):
+        log = Log()
+        self.tell({"type": "fork", "worker": number, "slot": slot}, log.writer)
+        os.close(log.writer)
+        report = self.report()
+        assert report["type"] == "forked" and report["worker"] == number, report
+        self.workers[report["pid"]] = log
+        return report["pid"], log
+
+    def wait(self, worker):
+        """The worker's end, as waitpid tells it: exit code, or minus the signal."""
+        _, status = os.waitpid(worker, 0)
+        self.workers.pop(worker).close()
+        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+
+    # Requests and replies.
+
+    def send(self, path="/", method="GET", body=None, descriptor=None, shard=0, kind=0, **more):
+        self.serial += 1
+        token = self.serial << 32 | 7
+        data = marshal.dumps((body, environ(method, path, **more)), 2) if kind == 0 else b""
+        rights = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        self.inbox.sendmsg([struct.pack("<QII", token, shard, kind), data], rights)
+        return token
+
+    def receive(self, shard=0):
+        """The next message for a shard."""
+        data, ancillary, flags, _ = self.replies[shard].recvmsg(MESSAGE_BYTES_MAX, socket.CMSG_SPACE(4))
+        assert data, "the workers closed the reply socket"
+        assert not flags & socket.MSG_TRUNC, "a message is larger than 64 KiB"
+        descriptors = array.array("i")
+        for _, _, rights in ancillary:
+            descriptors.frombytes(rights)
+        return Message(data, list(descriptors))
+
+    def answer(self, token, shard=0):
+        """All messages up to the last; only of one request."""
+        messages = [self.receive(shard)]
+        while not messages[-1].end:
+            messages.append(self.receive(shard))
+        for message in messages:
+            assert message.token == token, (message.token, token)
+        return Answer(messages)
+
+    def ask(self, path="/", method="GET", **more):
+        return self.answer(self.send(path, method, **more))
+
+    def slot(self, index=0):
+        """(token, shard, kind, started_ns, done, pid, state) of a slot."""
+        return struct.unpack_from("<QIIQQII", os.pread(self.scoreboard.fileno(), 64, index * 64))
+
+    def until_slot(self, condition, index=0):
+        """Waits for a state of the scoreboard, which announces nothing."""
+        import time
+
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition(self.slot(index)):
+            assert time.monotonic() < deadline, self.slot(index)
+            os.sched_yield()
+        return self.slot(index)
