@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use maitred::cli::{Cli, Command, check, configure, log, serve, tell};
+use maitred::cli::{Cli, Command, check, complain, configure, log, serve, tell};
+use maitred::sys::signals;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
@@ -13,6 +14,11 @@ fn main() -> ExitCode {
         }
         Command::Check(options) => check::run(&options),
         Command::Serve(options) => {
+            // Before any thread is started: each inherits the mask, and the supervisor alone reads signals.
+            if let Err(error) = signals::block() {
+                complain(format_args!("maitred: cannot block signals: {error}"));
+                return ExitCode::FAILURE;
+            }
             // Lives until the end of `main`: dropping it writes out what is still queued.
             let _log = match log::start(options.log_level()) {
                 Ok(guard) => guard,
@@ -20,7 +26,7 @@ fn main() -> ExitCode {
             };
             configure(&options)
                 .and_then(|config| check::require(&config).map(|()| config))
-                .map_or_else(|code| code, serve::run)
+                .map_or_else(|code| code, |config| serve::run(config, options))
         }
     }
 }

@@ -49,3 +49,8 @@ pub fn tell(line: impl Display) {
 pub fn complain(line: impl Display) {
     let _ = writeln!(stderr(), "{line}");
 }
+
+/// The configuration read anew while the server runs; what is wrong goes to the log.
+pub(crate) fn reconfigure(options: &Options) -> Option<Config> {
+    read(options).inspect_err(|message| tracing::error!("{message}")).ok()
+}

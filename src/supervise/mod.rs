@@ -1,1 +1,15 @@
-//! (to be written)
+//! The supervisor: owns every child process, from its start to its reaping.
+//!
+//! `machine` decides (pure, with the time passed in); `backoff` paces restarts; `generation` starts zygotes; `logs` cuts the output of
+//! children into lines; `run` is the loop that feeds the machine and performs its actions. Called by the command line; reaches
+//! shards only by mail.
+
+pub mod backoff;
+pub mod control;
+mod generation;
+pub mod logs;
+mod lost;
+pub mod machine;
+mod output;
+mod routes;
+pub mod run;

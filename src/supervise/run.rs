@@ -19,7 +19,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
-use super::{lost, output, report, routes};
+use super::{lost, output, routes};
 use crate::base::bounds::{
     ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, PIPELINE_DEPTH,
     REAP_SECONDS,
@@ -347,6 +347,7 @@ impl Supervisor {
                 }
             }
             Action::Kill { pid, signal } => self.kill(pid, signal),
+            Action::Probe { .. } => {}
             Action::ReportLost { held, .. } => self.lost.report(&held),
             Action::GenerationGone { generation } => {
                 self.generations.remove(&generation);
@@ -357,7 +358,7 @@ impl Supervisor {
                 self.mail(|| ShardMail::Drain { limit });
             }
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
-            Action::Report(report) => report::log(&report),
+            Action::Report(report) => report.log(),
             Action::Exit { code } => self.exit = Some(code),
         }
     }
