@@ -1,6 +1,8 @@
 //! One generation of the pool as the machine sees it: its phase, its zygote, its worker slots.
 
-use super::event::{Action, GenerationId, Held, KillReason, PoolSettings, Reading, Report, WorkerId};
+use super::event::{
+    Action, GenerationId, Held, KillReason, PoolSettings, Reading, Report, WorkerId,
+};
 use super::worker::Worker;
 use super::{EXIT_FAILED, EXIT_IMPORT_FAILED};
 use crate::base::bounds::BOOT_DEATHS_MAX;
@@ -55,7 +57,10 @@ pub(super) enum Phase {
 pub(super) enum Zygote {
     /// Asked for, not yet answered.
     Spawning,
-    Alive { pid: Pid, is_killed: bool },
+    Alive {
+        pid: Pid,
+        is_killed: bool,
+    },
     Gone,
 }
 
@@ -70,9 +75,14 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) enum Seat {
     /// To be filled at that time.
-    Vacant { due: Monotonic },
+    Vacant {
+        due: Monotonic,
+    },
     /// The zygote was asked.
-    Forking { worker: WorkerId, since: Monotonic },
+    Forking {
+        worker: WorkerId,
+        since: Monotonic,
+    },
     Live(Worker),
     /// Never to be filled again.
     Done,
@@ -80,7 +90,9 @@ pub(super) enum Seat {
 
 impl Default for Seat {
     fn default() -> Self {
-        Seat::Vacant { due: Monotonic::ZERO }
+        Seat::Vacant {
+            due: Monotonic::ZERO,
+        }
     }
 }
 
@@ -91,7 +103,9 @@ impl Generation {
             settings,
             phase: Phase::Importing { since: now },
             zygote: Zygote::Spawning,
-            slots: (0..settings.workers.max(1)).map(|_| Slot::default()).collect(),
+            slots: (0..settings.workers.max(1))
+                .map(|_| Slot::default())
+                .collect(),
             failure: None,
             boot_deaths: 0,
         }
@@ -113,7 +127,12 @@ impl Generation {
     /// Its processes are reaped and none is on its way.
     pub fn is_gone(&self) -> bool {
         let is_over = matches!(self.phase, Phase::Closing { .. } | Phase::Ending);
-        is_over && self.zygote == Zygote::Gone && !self.slots.iter().any(|slot| matches!(slot.seat, Seat::Live(_)))
+        is_over
+            && self.zygote == Zygote::Gone
+            && !self
+                .slots
+                .iter()
+                .any(|slot| matches!(slot.seat, Seat::Live(_)))
     }
 
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
@@ -124,7 +143,9 @@ impl Generation {
     }
 
     pub fn has_pending_fork(&self) -> bool {
-        self.slots.iter().any(|slot| matches!(slot.seat, Seat::Forking { .. }))
+        self.slots
+            .iter()
+            .any(|slot| matches!(slot.seat, Seat::Forking { .. }))
     }
 
     /// Closes the inbox of a serving generation, or brings the end of a draining one forward.
@@ -132,14 +153,18 @@ impl Generation {
         match &mut self.phase {
             Phase::Switching { .. } | Phase::Serving { .. } => {
                 self.phase = Phase::Draining { deadline };
-                actions.push(Action::CloseInbox { generation: self.id });
+                actions.push(Action::CloseInbox {
+                    generation: self.id,
+                });
                 for slot in &mut self.slots {
                     if matches!(slot.seat, Seat::Vacant { .. }) && self.zygote == Zygote::Gone {
                         slot.seat = Seat::Done;
                     }
                 }
             }
-            Phase::Draining { deadline: own } | Phase::Closing { deadline: own } => *own = (*own).min(deadline),
+            Phase::Draining { deadline: own } | Phase::Closing { deadline: own } => {
+                *own = (*own).min(deadline)
+            }
             Phase::Importing { .. } | Phase::Warming | Phase::Ending => {}
         }
     }
@@ -163,7 +188,10 @@ impl Generation {
     }
 
     pub fn zygote_spawned(&mut self, pid: Pid) {
-        self.zygote = Zygote::Alive { pid, is_killed: false };
+        self.zygote = Zygote::Alive {
+            pid,
+            is_killed: false,
+        };
     }
 
     /// The zygote was reaped. What it had reported was handled before, so a fork without an answer has not happened, or
@@ -179,7 +207,9 @@ impl Generation {
             }
         }
         self.fail(match self.phase {
-            Phase::Importing { .. } => format!("the interpreter ended while it imported the application: {exit}"),
+            Phase::Importing { .. } => {
+                format!("the interpreter ended while it imported the application: {exit}")
+            }
             _ => format!("the interpreter ended before a worker was up: {exit}"),
         });
     }
@@ -201,15 +231,30 @@ impl Generation {
         let settings = self.settings;
         for slot in &mut self.slots {
             if matches!(slot.seat, Seat::Forking { worker, .. } if worker == id) {
-                let wait = slot.backoff.died(&settings.backoff, Duration::ZERO).max(settings.backoff.between_starts);
+                let wait = slot
+                    .backoff
+                    .died(&settings.backoff, Duration::ZERO)
+                    .max(settings.backoff.between_starts);
                 slot.seat = Seat::Vacant { due: now + wait };
             }
         }
     }
 
     /// A worker was reaped. Returns false when `pid` is none of them.
-    pub fn worker_exited(&mut self, pid: Pid, exit: Exit, held: &[Held], served: u64, now: Monotonic, actions: &mut Vec<Action>) -> bool {
-        let Some(index) = self.slots.iter().position(|slot| matches!(&slot.seat, Seat::Live(worker) if worker.pid == pid)) else {
+    pub fn worker_exited(
+        &mut self,
+        pid: Pid,
+        exit: Exit,
+        held: &[Held],
+        served: u64,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(index) = self
+            .slots
+            .iter()
+            .position(|slot| matches!(&slot.seat, Seat::Live(worker) if worker.pid == pid))
+        else {
             return false;
         };
         let Seat::Live(worker) = std::mem::replace(&mut self.slots[index].seat, Seat::Done) else {
@@ -219,9 +264,19 @@ impl Generation {
         let has_worked = served > 0 || !held.is_empty();
         let restart_in = self.reseat(index, &worker, is_clean, has_worked, now);
         let (generation, lost) = (self.id, held.len());
-        actions.push(Action::Report(Report::WorkerExited { worker: worker.id, pid, generation, exit, lost, restart_in }));
+        actions.push(Action::Report(Report::WorkerExited {
+            worker: worker.id,
+            pid,
+            generation,
+            exit,
+            lost,
+            restart_in,
+        }));
         if !held.is_empty() {
-            actions.push(Action::ReportLost { generation, held: held.to_vec() });
+            actions.push(Action::ReportLost {
+                generation,
+                held: held.to_vec(),
+            });
         }
         if self.is_serving() && !is_clean && held.len() < self.settings.threads as usize {
             actions.push(Action::Probe { generation });
@@ -229,17 +284,29 @@ impl Generation {
         if self.phase == Phase::Warming {
             self.boot_deaths += 1;
             if self.boot_deaths >= BOOT_DEATHS_MAX {
-                self.fail(format!("{BOOT_DEATHS_MAX} workers ended before any was up, the last one with {exit}"));
+                self.fail(format!(
+                    "{BOOT_DEATHS_MAX} workers ended before any was up, the last one with {exit}"
+                ));
             }
         }
         true
     }
 
     /// Decides whether and when an emptied slot is filled again, and returns the wait.
-    fn reseat(&mut self, index: usize, worker: &Worker, is_clean: bool, has_worked: bool, now: Monotonic) -> Option<Duration> {
+    fn reseat(
+        &mut self,
+        index: usize,
+        worker: &Worker,
+        is_clean: bool,
+        has_worked: bool,
+        now: Monotonic,
+    ) -> Option<Duration> {
         let policy = self.settings.backoff;
         let is_refilled = match self.phase {
-            Phase::Importing { .. } | Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } => true,
+            Phase::Importing { .. }
+            | Phase::Warming
+            | Phase::Switching { .. }
+            | Phase::Serving { .. } => true,
             // Its death may have left requests in the inbox that nobody else reads.
             Phase::Draining { .. } => has_worked && !is_clean && self.zygote != Zygote::Gone,
             Phase::Closing { .. } | Phase::Ending => false,
@@ -271,21 +338,36 @@ impl Generation {
         match self.phase {
             Phase::Importing { since } => {
                 if now >= since + self.settings.boot_timeout {
-                    self.fail(format!("the application was not imported within {:?}", self.settings.boot_timeout));
+                    self.fail(format!(
+                        "the application was not imported within {:?}",
+                        self.settings.boot_timeout
+                    ));
                 }
             }
             Phase::Warming if self.workers().any(|worker| worker.is_up) => {
                 self.phase = Phase::Switching { since: now };
-                actions.push(Action::Report(Report::TakesOver { generation: self.id }));
-                actions.push(Action::SwitchShards { generation: self.id });
+                actions.push(Action::Report(Report::TakesOver {
+                    generation: self.id,
+                }));
+                actions.push(Action::SwitchShards {
+                    generation: self.id,
+                });
             }
             Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } => {}
             Phase::Draining { deadline } => {
                 if now >= deadline {
                     self.phase = Phase::Ending;
-                } else if self.slots.iter().all(|slot| matches!(slot.seat, Seat::Done) || never_filled(slot)) {
-                    self.phase = Phase::Closing { deadline: deadline.min(now + CLOSING_MAX) };
-                    actions.push(Action::CloseControl { generation: self.id });
+                } else if self
+                    .slots
+                    .iter()
+                    .all(|slot| matches!(slot.seat, Seat::Done) || never_filled(slot))
+                {
+                    self.phase = Phase::Closing {
+                        deadline: deadline.min(now + CLOSING_MAX),
+                    };
+                    actions.push(Action::CloseControl {
+                        generation: self.id,
+                    });
                 }
             }
             Phase::Closing { deadline } => {
@@ -298,14 +380,23 @@ impl Generation {
         match self.phase {
             Phase::Ending => self.kill_all(actions),
             Phase::Importing { .. } | Phase::Closing { .. } => {}
-            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Draining { .. } => {
+            Phase::Warming
+            | Phase::Switching { .. }
+            | Phase::Serving { .. }
+            | Phase::Draining { .. } => {
                 self.fork_due(next_worker, now, actions);
             }
         }
     }
 
     /// Reads the scoreboard.
-    pub fn look(&mut self, readings: &[Reading], next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
+    pub fn look(
+        &mut self,
+        readings: &[Reading],
+        next_worker: &mut u32,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
         if self.zygote == Zygote::Gone {
             self.adopt(readings, next_worker, now, actions);
         }
@@ -317,32 +408,67 @@ impl Generation {
     }
 
     /// A zygote that died between a fork and its report leaves a worker that only the scoreboard tells of.
-    fn adopt(&mut self, readings: &[Reading], next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
-        for reading in readings.iter().filter(|reading| reading.generation == self.id) {
+    fn adopt(
+        &mut self,
+        readings: &[Reading],
+        next_worker: &mut u32,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
+        for reading in readings
+            .iter()
+            .filter(|reading| reading.generation == self.id)
+        {
             let pid = i32::try_from(reading.view.pid).ok().and_then(Pid::from_raw);
-            let (Some(pid), Some(slot)) = (pid, self.slots.get_mut(reading.slot as usize)) else { continue };
+            let (Some(pid), Some(slot)) = (pid, self.slots.get_mut(reading.slot as usize)) else {
+                continue;
+            };
             if matches!(slot.seat, Seat::Live(_)) || reading.view.state == SlotState::Empty {
                 continue;
             }
             let worker = take_id(next_worker);
-            actions.push(Action::Report(Report::WorkerStarted { worker, pid, generation: self.id }));
+            actions.push(Action::Report(Report::WorkerStarted {
+                worker,
+                pid,
+                generation: self.id,
+            }));
             slot.seat = Seat::Live(Worker::new(worker, pid, now, now));
         }
     }
 
     fn fork_due(&mut self, next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
-        let Zygote::Alive { pid, is_killed: false } = self.zygote else { return };
+        let Zygote::Alive {
+            pid,
+            is_killed: false,
+        } = self.zygote
+        else {
+            return;
+        };
         for (index, slot) in self.slots.iter_mut().enumerate() {
             match slot.seat {
-                Seat::Vacant { due } if due <= now && !(never_filled(slot) && matches!(self.phase, Phase::Draining { .. })) => {
+                Seat::Vacant { due }
+                    if due <= now
+                        && !(never_filled(slot)
+                            && matches!(self.phase, Phase::Draining { .. })) =>
+                {
                     let worker = take_id(next_worker);
                     slot.seat = Seat::Forking { worker, since: now };
                     slot.forked_at = Some(now);
-                    actions.push(Action::ForkWorker { generation: self.id, worker, slot: index as u32 });
+                    actions.push(Action::ForkWorker {
+                        generation: self.id,
+                        worker,
+                        slot: index as u32,
+                    });
                 }
                 Seat::Forking { since, .. } if now >= since + self.settings.boot_timeout => {
-                    self.zygote = Zygote::Alive { pid, is_killed: true };
-                    actions.push(Action::Kill { pid, signal: Signal::KILL });
+                    self.zygote = Zygote::Alive {
+                        pid,
+                        is_killed: true,
+                    };
+                    actions.push(Action::Kill {
+                        pid,
+                        signal: Signal::KILL,
+                    });
                     return;
                 }
                 _ => {}
@@ -351,9 +477,19 @@ impl Generation {
     }
 
     fn kill_all(&mut self, actions: &mut Vec<Action>) {
-        if let Zygote::Alive { pid, is_killed: false } = self.zygote {
-            self.zygote = Zygote::Alive { pid, is_killed: true };
-            actions.push(Action::Kill { pid, signal: Signal::KILL });
+        if let Zygote::Alive {
+            pid,
+            is_killed: false,
+        } = self.zygote
+        {
+            self.zygote = Zygote::Alive {
+                pid,
+                is_killed: true,
+            };
+            actions.push(Action::Kill {
+                pid,
+                signal: Signal::KILL,
+            });
         }
         for slot in &mut self.slots {
             if let Seat::Live(worker) = &mut slot.seat {
@@ -367,10 +503,18 @@ impl Generation {
         let phase = match self.phase {
             Phase::Importing { since } => Some(since + self.settings.boot_timeout),
             Phase::Draining { deadline } | Phase::Closing { deadline } => Some(deadline),
-            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Ending => None,
+            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Ending => {
+                None
+            }
         };
         let is_draining = matches!(self.phase, Phase::Draining { .. });
-        let can_fork = matches!(self.zygote, Zygote::Alive { is_killed: false, .. }) && (is_draining || self.phase == Phase::Warming || self.is_serving());
+        let can_fork = matches!(
+            self.zygote,
+            Zygote::Alive {
+                is_killed: false,
+                ..
+            }
+        ) && (is_draining || self.phase == Phase::Warming || self.is_serving());
         let slots = self.slots.iter().filter_map(|slot| match &slot.seat {
             Seat::Vacant { due } if can_fork && !(is_draining && never_filled(slot)) => Some(*due),
             Seat::Forking { since, .. } if can_fork => Some(*since + self.settings.boot_timeout),
