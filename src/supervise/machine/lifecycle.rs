@@ -142,10 +142,8 @@ impl Machine {
     fn settle_stop(&mut self, now: Monotonic, actions: &mut Vec<Action>) {
         let Some(stop) = &mut self.stop else { return };
         stop.settle(now, actions);
-        for generation in &mut self.generations {
-            if now >= stop.deadline {
-                generation.phase = Phase::Ending;
-            } else if stop.shards != Shards::Draining {
+        if stop.shards != Shards::Draining {
+            for generation in &mut self.generations {
                 generation.drain(stop.deadline, actions);
             }
         }

@@ -12,6 +12,7 @@ mod lifecycle;
 mod report;
 #[cfg(test)]
 mod simulation;
+mod slots;
 mod stop;
 #[cfg(test)]
 mod tests;

@@ -566,7 +566,7 @@ impl World {
             Happening::WorkerUp(pid) => {
                 if let Some(process) = self.processes.get_mut(&raw(pid)) {
                     process.is_up = true;
-                    let delay = self.random.delay(2000);
+                    let delay = self.random.delay(200);
                     self.later(delay, Happening::TakesRequest(pid));
                 }
             }
@@ -594,7 +594,16 @@ impl World {
         }
         self.next_token += 1;
         process.request = Some((token, now));
-        if self.random.percent(self.hangs / 4) {
+        let is_deadly = self.random.percent(self.worker_deaths / 4);
+        if is_deadly {
+            // The request itself is deadly.
+            let delay = self.random.delay(20);
+            let exit = Exit::Signal {
+                signal: 11,
+                core_dumped: true,
+            };
+            self.later(delay, Happening::Ends(pid, exit));
+        } else if self.random.percent(self.hangs / 4) {
             process.hangs = self.random.percent(50);
         } else {
             let delay = self.random.delay(5000);

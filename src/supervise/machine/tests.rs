@@ -600,6 +600,22 @@ fn a_worker_whose_zygote_died_before_reporting_it_is_adopted() {
 }
 
 #[test]
+fn a_fork_that_its_zygote_did_not_live_to_make_delays_no_drain() {
+    let mut bench = Bench::serving();
+    bench
+        .pass(SECOND)
+        .exit(101, KILLED, &[], 1)
+        .exit(100, KILLED, &[], 0);
+    bench
+        .pass(SECOND)
+        .expect(&["probe 1", "fork 3 of 1 in 0", "spawn 2"]);
+    bench.boot(2, 200, 4, 2);
+    bench
+        .exit(102, DONE, &[], 1)
+        .expect(&["close control 1", "gone 1"]);
+}
+
+#[test]
 fn a_graceful_stop_drains_shards_then_workers() {
     let mut bench = Bench::serving();
     bench.tell(Event::Terminate).expect(&["drain shards"]);
