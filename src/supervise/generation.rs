@@ -10,17 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::control::{DjangoFacts, ToZygote};
+use super::spawn::ZygoteSpawn;
 use super::machine::{GenerationId, PoolSettings, WorkerId};
 use crate::config::{AppConfig, AppTarget};
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
 use crate::sys::packets;
 use crate::sys::process::Pid;
-use crate::sys::spawn::Spawn;
 use crate::wsgi::source;
-
-/// The first number that a zygote finds a descriptor at.
-const FIRST_DESCRIPTOR: i32 = 3;
 
 /// What a generation holds open.
 pub(super) struct Generation {
@@ -56,23 +53,17 @@ impl Generation {
         let scoreboard = Scoreboard::create(settings.workers as usize * settings.threads as usize)?;
         let code = code()?;
         let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let fixed = [zygotes_control.as_fd(), code.as_fd(), workers_inbox.as_fd(), scoreboard.fd()];
-        let numbered = fixed.into_iter().chain(replies.iter().map(|fd| fd.as_fd())).zip(FIRST_DESCRIPTOR..);
-        let descriptors: Vec<_> = numbered.chain([(childs_output.as_fd(), 1), (childs_output.as_fd(), 2)]).collect();
-        let first_reply = FIRST_DESCRIPTOR + fixed.len() as i32;
-        let numbers: Vec<String> = (first_reply..).take(replies.len()).map(|number| number.to_string()).collect();
-        let args: Vec<OsString> = ["-c", source::BOOTSTRAP, "control=3", "code=4", "inbox=5", "scoreboard=6"]
-            .into_iter()
-            .map(OsString::from)
-            .chain([format!("replies={}", numbers.join(",")).into()])
-            .collect();
-        let child = Spawn {
-            program: app.python.path.as_os_str(),
-            args: &args,
+        let replies: Vec<_> = replies.iter().map(|fd| fd.as_fd()).collect();
+        let child = ZygoteSpawn {
+            python: &app.python.path,
+            bootstrap: source::BOOTSTRAP,
+            control: zygotes_control.as_fd(),
+            code: code.as_fd(),
+            inbox: workers_inbox.as_fd(),
+            scoreboard: scoreboard.fd(),
+            replies: &replies,
+            output: childs_output.as_fd(),
             env: &environment(app),
-            directory: Some(&app.chdir),
-            descriptors: &descriptors,
-            new_session: true,
             cpus: None,
         }
         .start()?;

@@ -1,8 +1,8 @@
 //! The supervisor: owns every child process, from its start to its reaping.
 //!
-//! `machine` decides (pure, with the time passed in); `backoff` paces restarts; `generation` starts zygotes; `logs` cuts the output of
-//! children into lines; `run` is the loop that feeds the machine and performs its actions. Called by the command line; reaches
-//! shards only by mail.
+//! `machine` decides (pure, with the time passed in); `backoff` paces restarts; `generation` and `spawn` start zygotes; `logs` cuts the
+//! output of children into lines; `run` is the loop that feeds the machine and performs its actions. Called by the command
+//! line; reaches shards only by mail.
 
 pub mod backoff;
 pub mod control;
@@ -13,3 +13,4 @@ pub mod machine;
 mod output;
 mod routes;
 pub mod run;
+mod spawn;

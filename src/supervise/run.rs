@@ -90,6 +90,8 @@ pub(super) enum Happening {
     Signal(Signal),
     News(ShardNews),
     Zygote(GenerationId, FromZygote),
+    /// Nothing more comes from the zygote of this generation.
+    ControlEnded(GenerationId),
 }
 
 impl Inbox {
@@ -105,6 +107,13 @@ impl Inbox {
     }
 }
 
+/// A zygote that was not reaped yet, or whose last words are still to be read.
+struct Zygote {
+    generation: GenerationId,
+    control_ended: bool,
+    exit: Option<process::Exit>,
+}
+
 struct Supervisor {
     ring: Ring,
     setup: SupervisorSetup,
@@ -112,6 +121,7 @@ struct Supervisor {
     inbox: Rc<Inbox>,
     generations: HashMap<GenerationId, Generation>,
     pidfds: HashMap<Pid, OwnedFd>,
+    zygotes: HashMap<Pid, Zygote>,
     replies: Vec<Arc<OwnedFd>>,
     lost: Rc<lost::Lost>,
     control: Rc<BufferGroup>,
@@ -133,6 +143,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         inbox: inbox.clone(),
         generations: HashMap::new(),
         pidfds: HashMap::new(),
+        zygotes: HashMap::new(),
         lost: Rc::new(lost::Lost::new(ring.clone(), replies.clone())),
         replies,
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
@@ -206,6 +217,7 @@ impl Supervisor {
             Happening::Signal(signal) => self.signal(signal),
             Happening::News(news) => self.news(news),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
+            Happening::ControlEnded(generation) => self.control_ended(generation),
         }
     }
 
@@ -229,11 +241,27 @@ impl Supervisor {
                     let held = slots.iter().filter(|slot| slot.token != 0);
                     let held = held.map(|slot| Held { shard: slot.shard, token: slot.token }).collect();
                     let served = slots.iter().map(|slot| slot.done).sum();
-                    self.handle(Event::ChildExited { pid, exit, held, served });
+                    match self.zygotes.get_mut(&pid) {
+                        // What it said last comes first.
+                        Some(zygote) if !zygote.control_ended => zygote.exit = Some(exit),
+                        _ => {
+                            self.zygotes.remove(&pid);
+                            self.handle(Event::ChildExited { pid, exit, held, served });
+                        }
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => return tracing::error!(%error, "cannot reap children"),
             }
+        }
+    }
+
+    fn control_ended(&mut self, generation: GenerationId) {
+        let Some((&pid, zygote)) = self.zygotes.iter_mut().find(|(_, zygote)| zygote.generation == generation) else { return };
+        zygote.control_ended = true;
+        if let Some(exit) = zygote.exit {
+            self.zygotes.remove(&pid);
+            self.handle(Event::ChildExited { pid, exit, held: Vec::new(), served: 0 });
         }
     }
 
@@ -316,6 +344,11 @@ impl Supervisor {
         self.handle(event);
     }
 
+    /// An action's outcome, to be handled after the actions that follow it.
+    fn tell(&self, event: Event) {
+        self.inbox.push(Happening::Event(event));
+    }
+
     fn handle(&mut self, event: Event) {
         for action in self.machine.handle(event, Monotonic::now()) {
             self.perform(action);
@@ -372,9 +405,10 @@ impl Supervisor {
                 let control = started.generation.control.clone().expect("just made");
                 self.listen_to_zygote(id, &control);
                 self.generations.insert(id, started.generation);
-                self.handle(Event::ZygoteSpawned { generation: id, pid: started.pid });
+                self.zygotes.insert(started.pid, Zygote { generation: id, control_ended: false, exit: None });
+                self.tell(Event::ZygoteSpawned { generation: id, pid: started.pid });
             }
-            Err(error) => self.handle(Event::SpawnFailed { generation: id, error: error.to_string() }),
+            Err(error) => self.tell(Event::SpawnFailed { generation: id, error: error.to_string() }),
         }
     }
 
@@ -388,6 +422,7 @@ impl Supervisor {
                     Err(error) => tracing::error!(generation = id.0, %error, "dropped a malformed message of a zygote"),
                 }
             }
+            inbox.push(Happening::ControlEnded(id));
         })
         .detach();
     }
@@ -396,7 +431,7 @@ impl Supervisor {
         let Some(found) = self.generations.get(&generation) else { return };
         match found.fork(worker, slot) {
             Ok(pipe) => output::log_worker(&self.ring, pipe, worker),
-            Err(error) => self.handle(Event::ForkFailed { generation, worker, error: error.to_string() }),
+            Err(error) => self.tell(Event::ForkFailed { generation, worker, error: error.to_string() }),
         }
     }
 

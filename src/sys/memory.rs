@@ -177,14 +177,14 @@ impl Scoreboard {
     }
 
     fn u64(&self, slot: usize, offset: usize) -> &AtomicU64 {
-        assert!(slot < self.slots && offset % 8 == 0 && offset + 8 <= SLOT_BYTES);
+        assert!(slot < self.slots && offset.is_multiple_of(8) && offset + 8 <= SLOT_BYTES);
         // SAFETY: in bounds (just checked: the map has slots × SLOT_BYTES bytes), aligned (the map starts on a page, and both
         // SLOT_BYTES and the offset are multiples of 8), alive as long as `self`, and only accessed atomically by this process.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(slot * SLOT_BYTES + offset).cast()) }
     }
 
     fn u32(&self, slot: usize, offset: usize) -> &AtomicU32 {
-        assert!(slot < self.slots && offset % 4 == 0 && offset + 4 <= SLOT_BYTES);
+        assert!(slot < self.slots && offset.is_multiple_of(4) && offset + 4 <= SLOT_BYTES);
         // SAFETY: as in `u64`, with 4 for 8.
         unsafe { AtomicU32::from_ptr(self.map.as_mut_ptr().add(slot * SLOT_BYTES + offset).cast()) }
     }

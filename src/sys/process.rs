@@ -198,6 +198,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::zombie_processes,
+        reason = "reaped by the functions under test"
+    )]
     fn a_signal_through_a_pidfd_ends_the_process() {
         let child = Command::new("sleep").arg("1000").spawn().expect("sleep");
         let pid = Pid::from_child(&child);
@@ -227,6 +231,10 @@ mod tests {
 
     #[test]
     #[ignore = "started by orphans_are_reaped_by_the_subreaper"]
+    #[expect(
+        clippy::zombie_processes,
+        reason = "reaped by the functions under test"
+    )]
     fn reap_in_a_process_of_its_own() {
         become_subreaper().expect("prctl");
         assert_eq!(reap_any().expect("no children"), None);

@@ -328,7 +328,7 @@ mod tests {
                 .apply()
                 .expect("pin");
             let script =
-                "grep -E '^(SigBlk|SigIgn)' /proc/$$/status; nproc; kill -TERM $$; sleep 1000";
+                "grep -E '^(SigBlk|SigIgn)' /proc/self/status; nproc; kill -TERM $$; sleep 1000";
             let (text, exit) = run(script, &[], Some(original));
             let lines: Vec<&str> = text.lines().collect();
             assert_eq!(lines[0], "SigBlk:\t0000000000000000");

@@ -1,0 +1,357 @@
+//! The machine's vocabulary: what it is told, what it asks for, what it reports. Values only.
+
+use crate::base::clock::Monotonic;
+use crate::supervise::backoff;
+use crate::sys::memory::SlotView;
+use crate::sys::process::{Exit, Pid, Signal};
+use std::fmt;
+use std::time::Duration;
+
+/// A generation of the worker pool: one zygote, one inbox, one scoreboard, and the workers forked from them. Counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GenerationId(pub u32);
+
+/// A worker process. Counted from 1, never used again in the life of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u32);
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What holds for the whole program.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The worker pool; None: a server without an application.
+    pub pool: Option<PoolSettings>,
+    /// A graceful stop ends after this long, whatever is still going on.
+    pub graceful_timeout: Duration,
+    /// What a fast stop leaves workers and shards before they are killed.
+    pub fast_timeout: Duration,
+    /// How long killed processes are waited for before the program exits without them.
+    pub reap_timeout: Duration,
+}
+
+/// What holds for a generation, fixed when it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSettings {
+    /// Worker processes, at least one.
+    pub workers: u32,
+    /// Threads of each, at least one.
+    pub threads: u32,
+    /// A request may take this long; None: for ever.
+    pub timeout: Option<Duration>,
+    /// Between SIGABRT (stacks to the log) and SIGKILL.
+    pub abort_grace: Duration,
+    /// For importing the application, for a fork's answer, and for a forked worker to be ready.
+    pub boot_timeout: Duration,
+    /// An old generation may drain this long after a reload.
+    pub graceful_timeout: Duration,
+    /// The pace of restarts of workers and of zygotes.
+    pub backoff: backoff::Policy,
+}
+
+/// What happened. The loop reports each thing once, in the order in which it learned of it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The first event.
+    Start,
+    /// `SpawnZygote` was done.
+    ZygoteSpawned {
+        /// Whose.
+        generation: GenerationId,
+        /// The zygote.
+        pid: Pid,
+    },
+    /// `SpawnZygote` could not be done.
+    SpawnFailed {
+        /// Whose.
+        generation: GenerationId,
+        /// Why, naming the program.
+        error: String,
+    },
+    /// The zygote has imported the application (or is ready without, when nothing is preloaded).
+    Imported {
+        /// Whose.
+        generation: GenerationId,
+    },
+    /// The zygote could not import the application.
+    ImportFailed {
+        /// Whose.
+        generation: GenerationId,
+        /// Python's traceback.
+        traceback: String,
+    },
+    /// The zygote has forked a worker.
+    WorkerForked {
+        /// Whose.
+        generation: GenerationId,
+        /// As asked for by `ForkWorker`.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+    },
+    /// `ForkWorker` could not be done.
+    ForkFailed {
+        /// Whose.
+        generation: GenerationId,
+        /// As asked for by `ForkWorker`.
+        worker: WorkerId,
+        /// Why.
+        error: String,
+    },
+    /// A child of any kind was reaped, also ones that the machine does not know.
+    ChildExited {
+        /// Its process.
+        pid: Pid,
+        /// How.
+        exit: Exit,
+        /// Requests that it held, from its scoreboard slots.
+        held: Vec<Held>,
+        /// Requests that it had finished, from its scoreboard slots.
+        served: u64,
+    },
+    /// `wake_at` has come.
+    Tick {
+        /// Every slot of every generation's scoreboard that is not empty.
+        readings: Vec<Reading>,
+    },
+    /// SIGHUP, once the new configuration was read and found good.
+    Reload(PoolSettings),
+    /// SIGTERM or SIGINT. The second means a fast stop.
+    Terminate,
+    /// SIGQUIT: a fast stop.
+    Quit,
+    /// Every shard now sends new requests to this generation, and none has a request half sent to an older one.
+    ShardsSwitched {
+        /// The new one.
+        generation: GenerationId,
+    },
+    /// Every shard has stopped accepting and has no connection left.
+    ShardsDrained,
+}
+
+/// A request that a worker held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The shard that asked.
+    pub shard: u32,
+    /// The shard's name for the request.
+    pub token: u64,
+}
+
+/// One worker thread's scoreboard slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Whose scoreboard.
+    pub generation: GenerationId,
+    /// The worker's slot (scoreboard index / threads).
+    pub slot: u32,
+    /// What it says.
+    pub view: SlotView,
+}
+
+/// What the loop is to do, in this order.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Make inbox, scoreboard and control socket, and start a zygote. Answered by `ZygoteSpawned` or `SpawnFailed`.
+    SpawnZygote {
+        /// The new one.
+        generation: GenerationId,
+        /// What it is made with (the number of slots is workers × threads).
+        settings: PoolSettings,
+    },
+    /// Ask the zygote for a worker. Answered by `WorkerForked` or `ForkFailed`.
+    ForkWorker {
+        /// Whose.
+        generation: GenerationId,
+        /// The new one.
+        worker: WorkerId,
+        /// Its scoreboard slot.
+        slot: u32,
+    },
+    /// Tell every shard to send new requests to this generation. Answered by `ShardsSwitched`.
+    SwitchShards {
+        /// The new one.
+        generation: GenerationId,
+    },
+    /// Let the shards accept connections. Once.
+    OpenShards,
+    /// Close the inbox's write end: workers finish what is queued and exit.
+    CloseInbox {
+        /// Whose.
+        generation: GenerationId,
+    },
+    /// Close the control socket: the zygote exits.
+    CloseControl {
+        /// Whose.
+        generation: GenerationId,
+    },
+    /// Send a signal to a child that was not reaped yet.
+    Kill {
+        /// To whom.
+        pid: Pid,
+        /// Which.
+        signal: Signal,
+    },
+    /// Tell the shards that these requests died with their worker.
+    ReportLost {
+        /// Whose inbox they went through.
+        generation: GenerationId,
+        /// The requests.
+        held: Vec<Held>,
+    },
+    /// A worker died while a thread of it seemed idle: it may have taken a request and not yet written it down. Let the shards
+    /// send probes through the inbox to find out.
+    Probe {
+        /// Whose inbox.
+        generation: GenerationId,
+    },
+    /// No process of this generation is left: release its descriptors. A request that a shard still counts as sent to it has no answer coming.
+    GenerationGone {
+        /// Which.
+        generation: GenerationId,
+    },
+    /// Stop accepting, answer what is in hand, close. Answered by `ShardsDrained`.
+    DrainShards {
+        /// When `StopShards` will come.
+        deadline: Monotonic,
+    },
+    /// Close every connection now. Answered by `ShardsDrained`, unless that was said already.
+    StopShards,
+    /// For the log and for whoever listens to events.
+    Report(Report),
+    /// Exit with this code. The last action.
+    Exit {
+        /// 0: asked to stop. 3: the application could not be imported. 1: anything else.
+        code: i32,
+    },
+}
+
+/// Why a worker was signalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillReason {
+    /// A request took longer than the timeout.
+    RequestTimeout(Held),
+    /// It was not ready in time after its fork.
+    BootTimeout,
+    /// It outlived SIGABRT.
+    AbortIgnored,
+    /// Its generation has ended: it drained too long, its boot failed, or the program stops.
+    GenerationEnded,
+}
+
+/// What is worth telling a person.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// A zygote is being started.
+    Booting {
+        /// Whose.
+        generation: GenerationId,
+    },
+    /// The new generation has its first worker and takes over.
+    TakesOver {
+        /// Which.
+        generation: GenerationId,
+    },
+    /// The generation never served.
+    BootFailed {
+        /// Which.
+        generation: GenerationId,
+        /// A traceback, or a sentence.
+        reason: String,
+        /// What follows.
+        outcome: BootOutcome,
+    },
+    /// A reload has to wait for an earlier one, or for old generations to drain.
+    ReloadWaits,
+    /// The zygote of a serving generation died; a new generation will be started.
+    ZygoteExited {
+        /// Whose.
+        generation: GenerationId,
+        /// The zygote.
+        pid: Pid,
+        /// How.
+        exit: Exit,
+        /// The wait before the new one.
+        restart_in: Duration,
+    },
+    /// A worker process exists.
+    WorkerStarted {
+        /// Which.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+        /// Whose.
+        generation: GenerationId,
+    },
+    /// A worker is being ended.
+    WorkerSignalled {
+        /// Which.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+        /// SIGABRT or SIGKILL.
+        signal: Signal,
+        /// Why.
+        reason: KillReason,
+    },
+    /// A worker was reaped.
+    WorkerExited {
+        /// Which.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+        /// Whose.
+        generation: GenerationId,
+        /// How.
+        exit: Exit,
+        /// Requests that died with it.
+        lost: usize,
+        /// The wait before its successor; None: it gets none.
+        restart_in: Option<Duration>,
+    },
+    /// The zygote could not fork.
+    ForkFailed {
+        /// Whose.
+        generation: GenerationId,
+        /// Which worker there is not.
+        worker: WorkerId,
+        /// Why.
+        error: String,
+    },
+    /// An old generation is gone.
+    Drained {
+        /// Which.
+        generation: GenerationId,
+    },
+    /// The program stops.
+    Stopping {
+        /// Without waiting for requests.
+        fast: bool,
+    },
+    /// The program exits while these many generations have processes that did not end when killed.
+    LeftBehind {
+        /// How many.
+        generations: usize,
+    },
+}
+
+/// What follows a failed boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootOutcome {
+    /// It was the first: the program ends.
+    Exit,
+    /// The generation before goes on.
+    KeepOld,
+    /// The generation before goes on without a zygote; another boot follows.
+    Retry(Duration),
+}

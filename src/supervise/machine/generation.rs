@@ -1,0 +1,307 @@
+//! One generation of the pool as the machine sees it: its phase, its zygote, its worker slots.
+
+use super::event::{Action, GenerationId, KillReason, PoolSettings, Reading, Report};
+use super::slots::{Seat, Slot, never_filled};
+use super::worker::Worker;
+use super::{EXIT_FAILED, EXIT_IMPORT_FAILED};
+use crate::base::clock::Monotonic;
+use crate::sys::process::{Exit, Pid, Signal};
+use std::time::Duration;
+
+/// Between the close of the control socket and the zygote's end by itself.
+const CLOSING_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Generation {
+    pub id: GenerationId,
+    pub settings: PoolSettings,
+    pub phase: Phase,
+    pub zygote: Zygote,
+    pub slots: Vec<Slot>,
+    /// Set when the boot has failed; taken by the machine.
+    pub failure: Option<Failure>,
+    pub boot_deaths: u32,
+}
+
+/// Why a boot came to nothing.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub reason: String,
+    /// What the program exits with if this was its first boot.
+    pub code: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The zygote imports the application.
+    Importing { since: Monotonic },
+    /// Workers are being forked; none is up.
+    Warming,
+    /// It has a worker; the shards are being told.
+    Switching { since: Monotonic },
+    /// The shards send it requests.
+    Serving { since: Monotonic },
+    /// Its inbox is closed; workers finish what is queued.
+    Draining { deadline: Monotonic },
+    /// No worker is left; the zygote is to exit.
+    Closing { deadline: Monotonic },
+    /// What is left is killed.
+    Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Zygote {
+    /// Asked for, not yet answered.
+    Spawning,
+    Alive {
+        pid: Pid,
+        is_killed: bool,
+    },
+    Gone,
+}
+
+impl Generation {
+    pub fn new(id: GenerationId, settings: PoolSettings, now: Monotonic) -> Generation {
+        Generation {
+            id,
+            settings,
+            phase: Phase::Importing { since: now },
+            zygote: Zygote::Spawning,
+            slots: (0..settings.workers.max(1))
+                .map(|_| Slot::default())
+                .collect(),
+            failure: None,
+            boot_deaths: 0,
+        }
+    }
+
+    pub fn is_booting(&self) -> bool {
+        matches!(self.phase, Phase::Importing { .. } | Phase::Warming)
+    }
+
+    /// It has a worker and an open inbox.
+    pub fn is_serving(&self) -> bool {
+        matches!(self.phase, Phase::Switching { .. } | Phase::Serving { .. })
+    }
+
+    pub fn is_draining(&self) -> bool {
+        matches!(self.phase, Phase::Draining { .. } | Phase::Closing { .. })
+    }
+
+    /// Its processes are reaped and none is on its way.
+    pub fn is_gone(&self) -> bool {
+        let is_over = matches!(self.phase, Phase::Closing { .. } | Phase::Ending);
+        is_over
+            && self.zygote == Zygote::Gone
+            && !self
+                .slots
+                .iter()
+                .any(|slot| matches!(slot.seat, Seat::Live(_)))
+    }
+
+    pub fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.slots.iter().filter_map(|slot| match &slot.seat {
+            Seat::Live(worker) => Some(worker),
+            _ => None,
+        })
+    }
+
+    pub fn has_pending_fork(&self) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| matches!(slot.seat, Seat::Forking { .. }))
+    }
+
+    /// Closes the inbox of a serving generation, or brings the end of a draining one forward.
+    pub fn drain(&mut self, deadline: Monotonic, actions: &mut Vec<Action>) {
+        match &mut self.phase {
+            Phase::Switching { .. } | Phase::Serving { .. } => {
+                self.phase = Phase::Draining { deadline };
+                actions.push(Action::CloseInbox {
+                    generation: self.id,
+                });
+                for slot in &mut self.slots {
+                    if matches!(slot.seat, Seat::Vacant { .. }) && self.zygote == Zygote::Gone {
+                        slot.seat = Seat::Done;
+                    }
+                }
+            }
+            Phase::Draining { deadline: own } | Phase::Closing { deadline: own } => {
+                *own = (*own).min(deadline)
+            }
+            Phase::Importing { .. } | Phase::Warming | Phase::Ending => {}
+        }
+    }
+
+    /// The boot has come to nothing.
+    pub fn fail(&mut self, reason: String) {
+        self.fail_with(EXIT_IMPORT_FAILED, reason);
+    }
+
+    /// There is no zygote.
+    pub fn spawn_failed(&mut self, error: String) {
+        self.zygote = Zygote::Gone;
+        self.fail_with(EXIT_FAILED, error);
+    }
+
+    fn fail_with(&mut self, code: i32, reason: String) {
+        if self.is_booting() {
+            self.failure = Some(Failure { reason, code });
+            self.phase = Phase::Ending;
+        }
+    }
+
+    pub fn zygote_spawned(&mut self, pid: Pid) {
+        self.zygote = Zygote::Alive {
+            pid,
+            is_killed: false,
+        };
+    }
+
+    /// The zygote was reaped. What it had reported was handled before, so a fork without an answer has not happened, or
+    /// shows itself in the scoreboard.
+    pub fn zygote_exited(&mut self, exit: Exit, now: Monotonic) {
+        self.zygote = Zygote::Gone;
+        let refills = self.is_serving() || self.is_booting();
+        for slot in &mut self.slots {
+            match slot.seat {
+                Seat::Forking { .. } if refills => slot.seat = Seat::Vacant { due: now },
+                Seat::Forking { .. } | Seat::Vacant { .. } if !refills => slot.seat = Seat::Done,
+                _ => {}
+            }
+        }
+        self.fail(match self.phase {
+            Phase::Importing { .. } => {
+                format!("the interpreter ended while it imported the application: {exit}")
+            }
+            _ => format!("the interpreter ended before a worker was up: {exit}"),
+        });
+    }
+
+    /// Takes every step whose time has come. `next_worker` counts worker ids.
+    pub fn settle(&mut self, next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
+        for slot in &mut self.slots {
+            if let Seat::Live(worker) = &mut slot.seat {
+                worker.settle(&self.settings, now, actions);
+            }
+        }
+        match self.phase {
+            Phase::Importing { since } => {
+                if now >= since + self.settings.boot_timeout {
+                    self.fail(format!(
+                        "the application was not imported within {:?}",
+                        self.settings.boot_timeout
+                    ));
+                }
+            }
+            Phase::Warming if self.workers().any(|worker| worker.is_up) => {
+                self.phase = Phase::Switching { since: now };
+                actions.push(Action::Report(Report::TakesOver {
+                    generation: self.id,
+                }));
+                actions.push(Action::SwitchShards {
+                    generation: self.id,
+                });
+            }
+            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } => {}
+            Phase::Draining { deadline } => {
+                if now >= deadline {
+                    self.phase = Phase::Ending;
+                } else if self
+                    .slots
+                    .iter()
+                    .all(|slot| matches!(slot.seat, Seat::Done) || never_filled(slot))
+                {
+                    self.phase = Phase::Closing {
+                        deadline: deadline.min(now + CLOSING_MAX),
+                    };
+                    actions.push(Action::CloseControl {
+                        generation: self.id,
+                    });
+                }
+            }
+            Phase::Closing { deadline } => {
+                if now >= deadline {
+                    self.phase = Phase::Ending;
+                }
+            }
+            Phase::Ending => {}
+        }
+        match self.phase {
+            Phase::Ending => self.kill_all(actions),
+            Phase::Importing { .. } | Phase::Closing { .. } => {}
+            Phase::Warming
+            | Phase::Switching { .. }
+            | Phase::Serving { .. }
+            | Phase::Draining { .. } => {
+                self.fork_due(next_worker, now, actions);
+            }
+        }
+    }
+
+    /// Reads the scoreboard.
+    pub fn look(
+        &mut self,
+        readings: &[Reading],
+        next_worker: &mut u32,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.zygote == Zygote::Gone {
+            self.adopt(readings, next_worker, now, actions);
+        }
+        for slot in &mut self.slots {
+            if let Seat::Live(worker) = &mut slot.seat {
+                worker.look(readings, self.id, &self.settings, now, actions);
+            }
+        }
+    }
+
+    fn kill_all(&mut self, actions: &mut Vec<Action>) {
+        if let Zygote::Alive {
+            pid,
+            is_killed: false,
+        } = self.zygote
+        {
+            self.zygote = Zygote::Alive {
+                pid,
+                is_killed: true,
+            };
+            actions.push(Action::Kill {
+                pid,
+                signal: Signal::KILL,
+            });
+        }
+        for slot in &mut self.slots {
+            if let Seat::Live(worker) = &mut slot.seat {
+                worker.kill(KillReason::GenerationEnded, actions);
+            }
+        }
+    }
+
+    /// When a tick is due for this generation's sake.
+    pub fn wake_at(&self) -> Option<Monotonic> {
+        let phase = match self.phase {
+            Phase::Importing { since } => Some(since + self.settings.boot_timeout),
+            Phase::Draining { deadline } | Phase::Closing { deadline } => Some(deadline),
+            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Ending => {
+                None
+            }
+        };
+        let is_draining = matches!(self.phase, Phase::Draining { .. });
+        let can_fork = matches!(
+            self.zygote,
+            Zygote::Alive {
+                is_killed: false,
+                ..
+            }
+        ) && (is_draining || self.phase == Phase::Warming || self.is_serving());
+        let slots = self.slots.iter().filter_map(|slot| match &slot.seat {
+            Seat::Vacant { due } if can_fork && !(is_draining && never_filled(slot)) => Some(*due),
+            Seat::Forking { since, .. } if can_fork => Some(*since + self.settings.boot_timeout),
+            Seat::Live(worker) => worker.wake_at(&self.settings),
+            _ => None,
+        });
+        slots.chain(phase).min()
+    }
+}

@@ -1,0 +1,98 @@
+//! Reports as lines of the diagnostic log.
+
+use super::{BootOutcome, KillReason, Report};
+use crate::sys::process::signal_name;
+use tracing::{error, info, warn};
+
+impl Report {
+    /// Writes the report to the diagnostic log. A failed boot's reason (a traceback) is logged with its line breaks.
+    pub fn log(&self) {
+        match self {
+            Report::Booting { generation } => info!(%generation, "generation starting"),
+            Report::TakesOver { generation } => info!(%generation, "generation serving"),
+            Report::BootFailed {
+                generation,
+                reason,
+                outcome,
+            } => match outcome {
+                BootOutcome::Exit => {
+                    error!(%generation, "the application could not be started:\n{reason}")
+                }
+                BootOutcome::KeepOld => {
+                    error!(%generation, "reload failed, the running generation goes on:\n{reason}")
+                }
+                BootOutcome::Retry(wait) => {
+                    error!(%generation, retry_in = ?wait, "the application could not be started again:\n{reason}")
+                }
+            },
+            Report::ReloadWaits => info!("reload waits for the one before"),
+            Report::ZygoteExited {
+                generation,
+                pid,
+                exit,
+                restart_in,
+            } => {
+                warn!(%generation, pid = pid.as_raw_nonzero(), ?restart_in, "zygote exited with {exit}");
+            }
+            Report::WorkerStarted {
+                worker,
+                pid,
+                generation,
+            } => {
+                info!(%worker, pid = pid.as_raw_nonzero(), %generation, "worker started");
+            }
+            Report::WorkerSignalled {
+                worker,
+                pid,
+                signal,
+                reason,
+            } => {
+                let (pid, signal) = (
+                    pid.as_raw_nonzero(),
+                    signal_name(signal.as_raw()).unwrap_or("a signal"),
+                );
+                match reason {
+                    KillReason::RequestTimeout(held) => {
+                        error!(%worker, pid, shard = held.shard, "request timed out, sending {signal}");
+                    }
+                    KillReason::BootTimeout => {
+                        error!(%worker, pid, "worker did not become ready in time, sending {signal}")
+                    }
+                    KillReason::AbortIgnored => {
+                        error!(%worker, pid, "worker outlived SIGABRT, sending {signal}")
+                    }
+                    KillReason::GenerationEnded => {
+                        warn!(%worker, pid, "worker outlived its generation, sending {signal}")
+                    }
+                }
+            }
+            Report::WorkerExited {
+                worker,
+                pid,
+                generation,
+                exit,
+                lost,
+                restart_in,
+            } => {
+                let pid = pid.as_raw_nonzero();
+                if exit.is_success() && *lost == 0 {
+                    info!(%worker, pid, %generation, "worker exited");
+                } else {
+                    warn!(%worker, pid, %generation, lost, ?restart_in, "worker exited with {exit}");
+                }
+            }
+            Report::ForkFailed {
+                generation,
+                worker,
+                error,
+            } => error!(%generation, %worker, "could not fork a worker: {error}"),
+            Report::Drained { generation } => info!(%generation, "generation drained"),
+            Report::Stopping { fast: false } => info!("stopping"),
+            Report::Stopping { fast: true } => warn!("stopping at once"),
+            Report::LeftBehind { generations } => error!(
+                generations,
+                "exiting although killed processes have not ended"
+            ),
+        }
+    }
+}

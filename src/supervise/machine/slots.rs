@@ -1,0 +1,243 @@
+//! The worker slots of a generation: filled by forks, emptied by deaths, filled again at the pace of the backoff.
+
+use super::event::{Action, Held, Reading, Report, WorkerId};
+use super::generation::{Generation, Phase, Zygote};
+use super::worker::Worker;
+use crate::base::bounds::BOOT_DEATHS_MAX;
+use crate::base::clock::Monotonic;
+use crate::supervise::backoff::Backoff;
+use crate::sys::memory::SlotState;
+use crate::sys::process::{Exit, Pid, Signal};
+use std::time::Duration;
+
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    pub seat: Seat,
+    backoff: Backoff,
+    /// When a fork was last asked for.
+    forked_at: Option<Monotonic>,
+}
+
+#[derive(Debug)]
+pub(super) enum Seat {
+    /// To be filled at that time.
+    Vacant {
+        due: Monotonic,
+    },
+    /// The zygote was asked.
+    Forking {
+        worker: WorkerId,
+        since: Monotonic,
+    },
+    Live(Worker),
+    /// Never to be filled again.
+    Done,
+}
+
+impl Default for Seat {
+    fn default() -> Self {
+        Seat::Vacant {
+            due: Monotonic::ZERO,
+        }
+    }
+}
+
+impl Generation {
+    /// The zygote has answered. Returns whether the worker was awaited.
+    pub fn worker_forked(&mut self, id: WorkerId, pid: Pid, now: Monotonic) -> bool {
+        for slot in &mut self.slots {
+            if let Seat::Forking { worker, since } = slot.seat
+                && worker == id
+            {
+                slot.seat = Seat::Live(Worker::new(id, pid, since, now));
+                return true;
+            }
+        }
+        false
+    }
+
+    pub fn fork_failed(&mut self, id: WorkerId, now: Monotonic) {
+        let settings = self.settings;
+        for slot in &mut self.slots {
+            if matches!(slot.seat, Seat::Forking { worker, .. } if worker == id) {
+                let wait = slot
+                    .backoff
+                    .died(&settings.backoff, Duration::ZERO)
+                    .max(settings.backoff.between_starts);
+                slot.seat = Seat::Vacant { due: now + wait };
+            }
+        }
+    }
+
+    /// A worker was reaped. Returns false when `pid` is none of them.
+    pub fn worker_exited(
+        &mut self,
+        pid: Pid,
+        exit: Exit,
+        held: &[Held],
+        served: u64,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(index) = self
+            .slots
+            .iter()
+            .position(|slot| matches!(&slot.seat, Seat::Live(worker) if worker.pid == pid))
+        else {
+            return false;
+        };
+        let Seat::Live(worker) = std::mem::replace(&mut self.slots[index].seat, Seat::Done) else {
+            unreachable!("the seat was just seen to be live");
+        };
+        let is_clean = exit.is_success() && held.is_empty();
+        let has_worked = served > 0 || !held.is_empty();
+        let restart_in = self.reseat(index, &worker, is_clean, has_worked, now);
+        let (generation, lost) = (self.id, held.len());
+        actions.push(Action::Report(Report::WorkerExited {
+            worker: worker.id,
+            pid,
+            generation,
+            exit,
+            lost,
+            restart_in,
+        }));
+        if !held.is_empty() {
+            actions.push(Action::ReportLost {
+                generation,
+                held: held.to_vec(),
+            });
+        }
+        if self.is_serving() && !is_clean && held.len() < self.settings.threads as usize {
+            actions.push(Action::Probe { generation });
+        }
+        if self.phase == Phase::Warming {
+            self.boot_deaths += 1;
+            if self.boot_deaths >= BOOT_DEATHS_MAX {
+                self.fail(format!(
+                    "{BOOT_DEATHS_MAX} workers ended before any was up, the last one with {exit}"
+                ));
+            }
+        }
+        true
+    }
+
+    /// Decides whether and when an emptied slot is filled again, and returns the wait.
+    fn reseat(
+        &mut self,
+        index: usize,
+        worker: &Worker,
+        is_clean: bool,
+        has_worked: bool,
+        now: Monotonic,
+    ) -> Option<Duration> {
+        let policy = self.settings.backoff;
+        let is_refilled = match self.phase {
+            Phase::Importing { .. }
+            | Phase::Warming
+            | Phase::Switching { .. }
+            | Phase::Serving { .. } => true,
+            // Its death may have left requests in the inbox that nobody else reads.
+            Phase::Draining { .. } => has_worked && !is_clean && self.zygote != Zygote::Gone,
+            Phase::Closing { .. } | Phase::Ending => false,
+        };
+        if !is_refilled {
+            return None;
+        }
+        let slot = &mut self.slots[index];
+        // Only a worker that never did any work counts as a failed start; one that a request killed must not
+        // let whoever sends such requests put the slot out of service for long.
+        let wait = if has_worked {
+            slot.backoff.reset();
+            Duration::ZERO
+        } else {
+            slot.backoff.died(&policy, now.since(worker.since))
+        };
+        let due = (now + wait).max(worker.since + policy.between_starts);
+        slot.seat = Seat::Vacant { due };
+        Some(due.since(now))
+    }
+
+    /// A zygote that died between a fork and its report leaves a worker that only the scoreboard tells of.
+    pub(super) fn adopt(
+        &mut self,
+        readings: &[Reading],
+        next_worker: &mut u32,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
+        for reading in readings
+            .iter()
+            .filter(|reading| reading.generation == self.id)
+        {
+            let pid = i32::try_from(reading.view.pid).ok().and_then(Pid::from_raw);
+            let (Some(pid), Some(slot)) = (pid, self.slots.get_mut(reading.slot as usize)) else {
+                continue;
+            };
+            if matches!(slot.seat, Seat::Live(_)) || reading.view.state == SlotState::Empty {
+                continue;
+            }
+            let worker = take_id(next_worker);
+            actions.push(Action::Report(Report::WorkerStarted {
+                worker,
+                pid,
+                generation: self.id,
+            }));
+            slot.seat = Seat::Live(Worker::new(worker, pid, now, now));
+        }
+    }
+
+    pub(super) fn fork_due(
+        &mut self,
+        next_worker: &mut u32,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
+        let Zygote::Alive {
+            pid,
+            is_killed: false,
+        } = self.zygote
+        else {
+            return;
+        };
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            match slot.seat {
+                Seat::Vacant { due }
+                    if due <= now
+                        && !(never_filled(slot)
+                            && matches!(self.phase, Phase::Draining { .. })) =>
+                {
+                    let worker = take_id(next_worker);
+                    slot.seat = Seat::Forking { worker, since: now };
+                    slot.forked_at = Some(now);
+                    actions.push(Action::ForkWorker {
+                        generation: self.id,
+                        worker,
+                        slot: index as u32,
+                    });
+                }
+                Seat::Forking { since, .. } if now >= since + self.settings.boot_timeout => {
+                    self.zygote = Zygote::Alive {
+                        pid,
+                        is_killed: true,
+                    };
+                    actions.push(Action::Kill {
+                        pid,
+                        signal: Signal::KILL,
+                    });
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A slot that had no worker yet has left nothing undone.
+pub(super) fn never_filled(slot: &Slot) -> bool {
+    matches!(slot.seat, Seat::Vacant { .. }) && slot.forked_at.is_none()
+}
+
+fn take_id(next_worker: &mut u32) -> WorkerId {
+    *next_worker += 1;
+    WorkerId(*next_worker)
+}

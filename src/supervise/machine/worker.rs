@@ -1,0 +1,161 @@
+//! One worker process as the machine sees it: from the report of its fork to its reaping.
+
+use super::event::{
+    Action, GenerationId, Held, KillReason, PoolSettings, Reading, Report, WorkerId,
+};
+use crate::base::clock::Monotonic;
+use crate::sys::memory::SlotState;
+use crate::sys::process::{Pid, Signal};
+use std::time::Duration;
+
+/// A request over its time is looked at again after this long before its worker is signalled: one reading may be torn.
+const CONFIRM_AFTER: Duration = Duration::from_millis(20);
+/// A worker that is starting is looked at after a quarter of its age, between these bounds.
+const BOOT_LOOK_MIN: Duration = Duration::from_millis(2);
+const BOOT_LOOK_MAX: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Debug)]
+pub(super) struct Worker {
+    pub id: WorkerId,
+    pub pid: Pid,
+    /// When its fork was asked for.
+    pub since: Monotonic,
+    /// Whether its scoreboard slot was seen in use.
+    pub is_up: bool,
+    ending: Ending,
+    /// A request that was over its time at the last look.
+    suspect: Option<(Held, Monotonic)>,
+    /// When to read its scoreboard slots next.
+    look_at: Monotonic,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    No,
+    Aborted { kill_at: Monotonic },
+    Killed,
+}
+
+impl Worker {
+    pub fn new(id: WorkerId, pid: Pid, since: Monotonic, now: Monotonic) -> Worker {
+        Worker {
+            id,
+            pid,
+            since,
+            is_up: false,
+            ending: Ending::No,
+            suspect: None,
+            look_at: now + BOOT_LOOK_MIN,
+        }
+    }
+
+    /// Looks at its slots: is it up, is a request over its time?
+    pub fn look(
+        &mut self,
+        readings: &[Reading],
+        generation: GenerationId,
+        settings: &PoolSettings,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
+        let number = self.pid.as_raw_nonzero().get() as u32;
+        let own = || {
+            readings
+                .iter()
+                .filter(|reading| reading.generation == generation && reading.view.pid == number)
+        };
+        self.is_up |= own().any(|reading| reading.view.state != SlotState::Empty);
+        if !self.is_up {
+            self.look_at = now + (now.since(self.since) / 4).clamp(BOOT_LOOK_MIN, BOOT_LOOK_MAX);
+            return;
+        }
+        let Some(timeout) = settings.timeout else {
+            return;
+        };
+        self.look_at = now + timeout;
+        let mut overdue = Vec::new();
+        for view in own()
+            .map(|reading| reading.view)
+            .filter(|view| view.state == SlotState::Busy)
+        {
+            let deadline = view.started + timeout;
+            if deadline > now {
+                self.look_at = self.look_at.min(deadline);
+            } else {
+                overdue.push((
+                    Held {
+                        shard: view.shard,
+                        token: view.token,
+                    },
+                    view.started,
+                ));
+            }
+        }
+        let confirmed = self.suspect.filter(|suspect| overdue.contains(suspect));
+        self.suspect = confirmed.or(overdue.first().copied());
+        match confirmed {
+            Some((held, _)) => self.abort(KillReason::RequestTimeout(held), settings, now, actions),
+            None if self.suspect.is_some() => self.look_at = now + CONFIRM_AFTER,
+            None => {}
+        }
+    }
+
+    /// Takes the steps whose time has come.
+    pub fn settle(&mut self, settings: &PoolSettings, now: Monotonic, actions: &mut Vec<Action>) {
+        match self.ending {
+            Ending::No if !self.is_up && now >= self.since + settings.boot_timeout => {
+                self.abort(KillReason::BootTimeout, settings, now, actions);
+            }
+            Ending::Aborted { kill_at } if now >= kill_at => {
+                self.kill(KillReason::AbortIgnored, actions)
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends it at once, unless that was done before.
+    pub fn kill(&mut self, reason: KillReason, actions: &mut Vec<Action>) {
+        if !matches!(self.ending, Ending::Killed) {
+            self.ending = Ending::Killed;
+            self.signal(Signal::KILL, reason, actions);
+        }
+    }
+
+    /// When a tick is due for this worker's sake.
+    pub fn wake_at(&self, settings: &PoolSettings) -> Option<Monotonic> {
+        match self.ending {
+            Ending::No if !self.is_up => Some(self.look_at.min(self.since + settings.boot_timeout)),
+            Ending::No => settings.timeout.map(|_| self.look_at),
+            Ending::Aborted { kill_at } => Some(kill_at),
+            Ending::Killed => None,
+        }
+    }
+
+    fn abort(
+        &mut self,
+        reason: KillReason,
+        settings: &PoolSettings,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
+        if matches!(self.ending, Ending::No) {
+            self.ending = Ending::Aborted {
+                kill_at: now + settings.abort_grace,
+            };
+            self.signal(Signal::ABORT, reason, actions);
+        }
+    }
+
+    fn signal(&self, signal: Signal, reason: KillReason, actions: &mut Vec<Action>) {
+        actions.push(Action::Report(Report::WorkerSignalled {
+            worker: self.id,
+            pid: self.pid,
+            signal,
+            reason,
+        }));
+        actions.push(Action::Kill {
+            pid: self.pid,
+            signal,
+        });
+    }
+}

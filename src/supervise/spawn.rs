@@ -1,0 +1,140 @@
+//! Starts the zygote of a generation: the command line and the descriptor numbers that the Python side expects.
+//!
+//! Makes no decision and keeps nothing: the loop owns the descriptors and the child.
+
+use crate::sys::affinity::CpuMask;
+use crate::sys::spawn::{Child, Spawn};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::path::Path;
+
+const CONTROL: RawFd = 3;
+const CODE: RawFd = 4;
+const INBOX: RawFd = 5;
+const SCOREBOARD: RawFd = 6;
+const FIRST_REPLIES: RawFd = 7;
+
+/// What a zygote is started with. Every descriptor is its end, not the server's.
+#[derive(Debug)]
+pub struct ZygoteSpawn<'a> {
+    /// The interpreter: a path, or a name on `PATH`.
+    pub python: &'a Path,
+    /// Python source for `-c`, which loads the worker from `code`.
+    pub bootstrap: &'a str,
+    /// SOCK_SEQPACKET: control messages.
+    pub control: BorrowedFd<'a>,
+    /// memfd: the worker's Python sources.
+    pub code: BorrowedFd<'a>,
+    /// SOCK_SEQPACKET: requests.
+    pub inbox: BorrowedFd<'a>,
+    /// memfd: one line per worker thread.
+    pub scoreboard: BorrowedFd<'a>,
+    /// SOCK_SEQPACKET, one per shard in their order: replies.
+    pub replies: &'a [BorrowedFd<'a>],
+    /// Pipe: its standard output and standard error.
+    pub output: BorrowedFd<'a>,
+    /// Its whole environment.
+    pub env: &'a [(OsString, OsString)],
+    /// The CPUs it may use: those of the program before any thread was pinned.
+    pub cpus: Option<CpuMask>,
+}
+
+impl ZygoteSpawn<'_> {
+    /// Starts it in a session of its own. The error names the interpreter.
+    pub fn start(&self) -> io::Result<Child> {
+        let mut descriptors = vec![
+            (self.output, 1),
+            (self.output, 2),
+            (self.control, CONTROL),
+            (self.code, CODE),
+            (self.inbox, INBOX),
+            (self.scoreboard, SCOREBOARD),
+        ];
+        descriptors.extend(self.replies.iter().copied().zip(FIRST_REPLIES..));
+        let spawn = Spawn {
+            program: self.python.as_os_str(),
+            args: &self.arguments(),
+            env: self.env,
+            directory: None,
+            descriptors: &descriptors,
+            new_session: true,
+            cpus: self.cpus,
+        };
+        spawn.start()
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let replies: Vec<String> = (FIRST_REPLIES..)
+            .take(self.replies.len())
+            .map(|number| number.to_string())
+            .collect();
+        vec![
+            "-c".into(),
+            self.bootstrap.into(),
+            format!("control={CONTROL}").into(),
+            format!("code={CODE}").into(),
+            format!("inbox={INBOX}").into(),
+            format!("scoreboard={SCOREBOARD}").into(),
+            format!("replies={}", replies.join(",")).into(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::packets::{Packet, pair, recv};
+    use crate::sys::process::{Exit, wait_for};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn an_interpreter_finds_its_descriptors_by_its_arguments() {
+        let (control, control_in_child) = pair().expect("pair");
+        let (replies, replies_in_child) = pair().expect("pair");
+        let null = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .expect("null");
+        let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        let bootstrap = "import socket, sys\n\
+            numbers = dict(a.split('=') for a in sys.argv[1:])\n\
+            socket.socket(fileno=int(numbers['control'])).send(' '.join(sys.argv[1:]).encode())\n\
+            [socket.socket(fileno=int(n)).send(n.encode()) for n in numbers['replies'].split(',')]\n";
+        let spawn = ZygoteSpawn {
+            python: Path::new("python3"),
+            bootstrap,
+            control: control_in_child.as_fd(),
+            code: null.as_fd(),
+            inbox: null.as_fd(),
+            scoreboard: null.as_fd(),
+            replies: &[replies_in_child.as_fd(), replies_in_child.as_fd()],
+            output: null.as_fd(),
+            env: &env,
+            cpus: None,
+        };
+        let child = spawn.start().expect("python3");
+        drop((control_in_child, replies_in_child));
+        let mut received = Vec::new();
+        for socket in [&control, &replies, &replies, &control] {
+            let mut buffer = [0; 256];
+            match recv(socket, &mut buffer, &mut Vec::new()).expect("recv") {
+                Packet::Message(length) => {
+                    received.push(String::from_utf8_lossy(&buffer[..length]).into_owned())
+                }
+                Packet::End => received.push("end".to_string()),
+            }
+        }
+        assert_eq!(
+            received,
+            [
+                "control=3 code=4 inbox=5 scoreboard=6 replies=7,8",
+                "7",
+                "8",
+                "end"
+            ]
+        );
+        assert_eq!(wait_for(child.pid).expect("wait"), Exit::Code(0));
+    }
+}
