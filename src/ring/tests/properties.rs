@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,11 +129,13 @@ impl<'a> Executor<'a> {
         assert_eq!(left, 0, "tasks wait for ever");
     }
 
-    /// Closes the ring, and drains it.
+    /// Drops all tasks, which is enough to end their operations, or closes the ring, which is also enough; and drains it.
     fn finish(&mut self, ring: &Ring) {
         const ROUNDS_MAX: usize = 10_000;
+        if self.world.borrow_mut().random.chance(50) {
+            ring.close();
+        }
         self.tasks.clear();
-        ring.close();
         for _ in 0..ROUNDS_MAX {
             if ring.in_flight() == 0 {
                 break;
@@ -278,7 +280,8 @@ fn run_echoes(seed: u64, resets: bool, dropping: bool, seen: &mut Seen) {
         executor.run(
             |world| {
                 for (fd, bytes, at) in &mut unsent {
-                    let count = world.random.below(2_000).min(bytes.len() - *at);
+                    let most = if bytes.len() > 10_000 { 40_000 } else { 2_000 };
+                    let count = world.random.below(most).min(bytes.len() - *at);
                     let socket = world.sockets.get_mut(fd).expect("known");
                     if !socket.reset {
                         socket.incoming.extend(&bytes[*at..*at + count]);
@@ -353,8 +356,7 @@ fn run_descriptors(seed: u64) {
     };
     let listener = Rc::new(track(&mut trackers));
     let messages = Rc::new(track(&mut trackers));
-    let (mut connections_left, mut messages_left, mut files_left) =
-        (random.below(400), random.below(60), random.below(20));
+    let (mut connections_left, mut messages_left, files) = (random.below(1_000), random.below(60), random.below(20));
     let (accepted, received, expected) = (Cell::new(0), Cell::new(0), messages_left);
     let dropping = random.chance(70);
     let connections_expected = connections_left;
@@ -363,6 +365,7 @@ fn run_descriptors(seed: u64) {
         let mut world = world.borrow_mut();
         world.sockets.insert(listener.as_raw_fd(), Default::default());
         world.sockets.insert(messages.as_raw_fd(), Default::default());
+        world.files.extend((0..files).map(|_| track(&mut trackers)));
     }
     {
         let mut executor = Executor::new(&ring, &world);
@@ -393,11 +396,22 @@ fn run_descriptors(seed: u64) {
             assert_eq!(received.get(), expected);
         });
         let directory: Descriptor = listener.clone();
-        for _ in 0..files_left {
+        for _ in 0..files {
             let (ring, directory) = (&ring, directory.clone());
+            let mut patience = random.below(6);
             executor.spawn(async move {
-                let opened = ring.open_beneath(&directory, c"x".into(), OpenFlags::READ_BENEATH).await;
-                assert!(opened.is_ok() || opened.is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT)));
+                let mut open = pin!(ring.open_beneath(&directory, c"x".into(), OpenFlags::READ_BENEATH));
+                poll_fn(|cx| match open.as_mut().poll(cx) {
+                    Poll::Ready(Err(error)) => panic!("there is a file for each: {error}"),
+                    Poll::Ready(Ok(_file)) => Poll::Ready(()),
+                    Poll::Pending if patience == 0 => Poll::Ready(()), // and drops it
+                    Poll::Pending => {
+                        patience -= 1;
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                })
+                .await;
             });
         }
         let mut dice = Random(random.next());
@@ -410,11 +424,6 @@ fn run_descriptors(seed: u64) {
                         world.sockets.get_mut(&listener.as_raw_fd()).expect("known").connections.push_back(fd);
                     }
                 }
-                if files_left > 0 {
-                    files_left -= 1;
-                    let fd = track(&mut trackers);
-                    world.files.push_back(fd);
-                }
                 let socket = world.sockets.get_mut(&messages.as_raw_fd()).expect("known");
                 if messages_left > 0 {
                     let count = expected - messages_left;
@@ -423,7 +432,7 @@ fn run_descriptors(seed: u64) {
                     socket.messages.push_back((vec![count as u8; 1 + count % 100], descriptors));
                 }
                 socket.eof = messages_left == 0;
-                connections_left + messages_left + files_left > 0
+                connections_left + messages_left > 0
             },
             || dropping && dice.chance(1),
         );
@@ -476,4 +485,18 @@ fn a_ring_dropped_in_mid_flight_waits_for_the_kernel() {
         assert!(tracker.is_closed(), "and let go of it");
         // The world checks, when it goes, that nothing runs any more.
     });
+}
+
+#[test]
+fn what_starts_after_the_ring_was_closed_is_cancelled_too() {
+    let world = World::new(1, Faults::default(), 4, 8);
+    let ring = Ring::with_engine(Box::new(Simulated(world)));
+    let socket = Rc::new(tracked().0);
+    ring.close();
+    ring.core.turn();
+    let mut op = pin!(ring.poll(&socket, libc::POLLIN as u32));
+    ring.core.turn();
+    ring.core.turn();
+    let Poll::Ready(result) = op.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!("it is over") };
+    assert_eq!(result.expect_err("cancelled").raw_os_error(), Some(libc::ECANCELED));
 }
