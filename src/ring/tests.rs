@@ -1,9 +1,10 @@
 //! The ring against the real kernel, and against a simulated one (`properties.rs`).
 
+mod pressure;
 mod properties;
 
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,20 +18,52 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
+    on_ring_with(RingConfig::default(), body)
+}
+
+fn on_ring_with<F, T>(config: RingConfig, body: impl FnOnce(Ring) -> F + Send + 'static) -> T
+where
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    on_executor(move || async move {
+        let (ring, driver) = Ring::new(config).expect("io_uring is permitted here");
+        let driver = glommio::spawn_local(driver.run());
+        let output = body(ring.clone()).await;
+        ring.close();
+        driver.await;
+        assert_eq!(ring.in_flight(), 0);
+        output
+    })
+}
+
+fn on_executor<F, T>(body: impl FnOnce() -> F + Send + 'static) -> T
+where
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
     LocalExecutorBuilder::new(Placement::Unbound)
         .preempt_timer(Duration::from_millis(2))
-        .spawn(|| async move {
-            let (ring, driver) = Ring::new(RingConfig::default()).expect("io_uring is permitted here");
-            let driver = glommio::spawn_local(driver.run());
-            let output = body(ring.clone()).await;
-            ring.close();
-            driver.await;
-            assert_eq!(ring.in_flight(), 0);
-            output
-        })
+        .spawn(body)
         .expect("an executor")
         .join()
         .expect("no panic on the executor")
+}
+
+/// Lets the other tasks run until `condition` holds.
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        glommio::executor().yield_task_queue_now().await;
+    }
+}
+
+fn descriptor(socket: impl Into<OwnedFd>) -> Descriptor {
+    Rc::new(socket.into())
+}
+
+fn seqpacket() -> (OwnedFd, OwnedFd) {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("a pair")
 }
 
 #[test]

@@ -507,3 +507,34 @@ fn what_starts_after_the_ring_was_closed_is_cancelled_too() {
     let Poll::Ready(result) = op.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!("it is over") };
     assert_eq!(result.expect_err("cancelled").raw_os_error(), Some(libc::ECANCELED));
 }
+
+#[test]
+fn a_reader_that_waits_while_its_pause_is_on_the_way_is_woken() {
+    use crate::base::bounds::BACKLOG_BYTES_MAX;
+    let world = World::new(1, Faults::default(), 64, 256);
+    let ring = Ring::with_engine(Box::new(Simulated(world.clone())));
+    let group = ring.buffer_group(16 * 1024, 4).expect("a group");
+    let socket = Rc::new(tracked().0);
+    world.borrow_mut().sockets.insert(socket.as_raw_fd(), Default::default());
+    let woken = Arc::new(Flag::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut stream = ring.recv(&socket, &group);
+    assert!(stream.poll_next(&mut cx).is_pending());
+    stream.set_aside();
+    let feed = |len| world.borrow_mut().sockets.get_mut(&socket.as_raw_fd()).expect("known").incoming.extend(vec![7; len]);
+    feed(BACKLOG_BYTES_MAX);
+    while ring.core.turn() || world.borrow().is_ready() {}
+    let Poll::Ready(Ok(Some(chunk))) = stream.poll_next(&mut cx) else { panic!("the backlog is there") };
+    assert_eq!(chunk.len(), BACKLOG_BYTES_MAX);
+    // The cancellation is in the queue; the reader waits again before it takes effect.
+    assert!(stream.poll_next(&mut cx).is_pending());
+    while !woken.0.load(Ordering::Relaxed) {
+        assert!(ring.in_flight() > 0, "paused, and nobody was told");
+        ring.core.turn();
+    }
+    feed(1);
+    assert!(stream.poll_next(&mut cx).is_pending());
+    while !ring.core.turn() {}
+    assert!(matches!(stream.poll_next(&mut cx), Poll::Ready(Ok(Some(chunk))) if chunk[..] == [7]));
+}
