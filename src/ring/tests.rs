@@ -1,7 +1,11 @@
 //! The ring against the real kernel, and against a simulated one (`properties.rs`).
 
+mod driver;
+mod files;
+mod messages;
 mod pressure;
 mod properties;
+mod sockets;
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
