@@ -10,6 +10,7 @@ mod sockets;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
@@ -47,18 +48,23 @@ where
     T: Send + 'static,
 {
     LocalExecutorBuilder::new(Placement::Unbound)
-        .preempt_timer(Duration::from_millis(2))
+        .preempt_timer(PREEMPT_TIMER)
         .spawn(body)
         .expect("an executor")
         .join()
         .expect("no panic on the executor")
 }
 
-/// Lets the other tasks run until `condition` holds.
+/// Lets the other tasks run, and glommio's reactor, until `condition` holds.
 async fn until(condition: impl Fn() -> bool) {
     while !condition() {
-        glommio::executor().yield_task_queue_now().await;
+        glommio::timer::sleep(Duration::from_micros(50)).await;
     }
+}
+
+/// Polls once and says what came of it.
+async fn once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    std::future::poll_fn(|cx| Poll::Ready(poll(cx))).await
 }
 
 fn descriptor(socket: impl Into<OwnedFd>) -> Descriptor {

@@ -94,6 +94,30 @@ fn deadlines_pass_in_order_after_having_been_moved() {
 }
 
 #[test]
+fn a_busy_ring_does_not_keep_glommio_from_its_timers() {
+    on_ring(|ring| async move {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let (ours, theirs) = (descriptor(ours), descriptor(theirs));
+        let group = ring.buffer_group(64, 4).expect("a group");
+        let stop = Rc::new(std::cell::Cell::new(false));
+        let busy = {
+            let (ring, stop) = (ring.clone(), stop.clone());
+            glommio::spawn_local(async move {
+                let mut recv = ring.recv(&theirs, &group);
+                while !stop.get() {
+                    ring.send(&ours, Payload::Static(b"x")).await.sent.expect("sent");
+                    recv.next().await.expect("no error").expect("bytes");
+                }
+            })
+        };
+        // Without a visit to the reactor this would never come back.
+        timer::sleep(Duration::from_millis(20)).await;
+        stop.set(true);
+        busy.await;
+    });
+}
+
+#[test]
 fn an_idle_ring_sleeps() {
     on_ring(|ring| async move {
         let (ours, _theirs) = UnixStream::pair().expect("a pair");
@@ -168,7 +192,7 @@ fn a_ring_dropped_with_operations_in_flight_ends_them() {
         let socket = descriptor(ours);
         let group = ring.buffer_group(64, 4).expect("a group");
         let mut recv = ring.recv(&socket, &group);
-        std::future::poll_fn(|cx| std::task::Poll::Ready(assert!(recv.poll_next(cx).is_pending()))).await;
+        assert!(once(|cx| recv.poll_next(cx)).await.is_pending());
         let send = ring.send(&socket, Payload::from(vec![0; 8 << 20]));
         let poll = ring.poll(&socket, libc::POLLIN as u32);
         ring.core.turn();

@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::task::Poll;
 
 use super::*;
 
@@ -132,7 +131,7 @@ fn a_receive_dropped_while_data_arrives_gives_its_buffers_and_its_socket_back() 
         for round in 0..ROUNDS {
             let (ours, mut theirs) = UnixStream::pair().expect("a pair");
             let mut recv = ring.recv(&descriptor(ours), &group);
-            std::future::poll_fn(|cx| Poll::Ready(assert!(recv.poll_next(cx).is_pending()))).await;
+            assert!(once(|cx| recv.poll_next(cx)).await.is_pending());
             theirs.write_all(&pattern(round * 5)).expect("fits");
             if round % 3 > 0 {
                 glommio::executor().yield_task_queue_now().await;
