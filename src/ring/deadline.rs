@@ -241,3 +241,178 @@ pub async fn within<F: Future>(deadline: &Deadline, future: F) -> Result<F::Outp
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// A moment that is not a multiple of the tick.
+    const START_MS: u64 = 1_234_567;
+    const HORIZON_MS: u64 = TICKS * TICK_MS;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    struct Waiter {
+        entry: Rc<Entry>,
+        count: Arc<Count>,
+    }
+
+    impl Waiter {
+        fn new() -> Waiter {
+            let count = Arc::new(Count::default());
+            let entry = Rc::new(Entry {
+                due_ms: Cell::new(NEVER),
+                tick: Cell::new(NEVER),
+                index: Cell::new(0),
+                waker: RefCell::new(Some(Waker::from(count.clone()))),
+            });
+            Waiter { entry, count }
+        }
+
+        fn set(&self, wheel: &Wheel, due_ms: u64) -> bool {
+            self.entry.due_ms.set(due_ms);
+            wheel.queue(&self.entry)
+        }
+
+        fn has_woken(&self) -> bool {
+            self.count.0.load(Ordering::Relaxed) > 0
+        }
+    }
+
+    /// Goes to sleep as a driver does, until each kernel timer in turn. Returns when `waiter` was woken, and how many timers
+    /// that took.
+    fn run(wheel: &Wheel, waiter: &Waiter) -> (u64, usize) {
+        let (mut timers, mut fired) = (Vec::new(), 0);
+        while !waiter.has_woken() {
+            timers.extend(wheel.timer_due());
+            timers.sort_by(|a, b| b.cmp(a));
+            let next = timers.pop().expect("a deadline has a timer");
+            assert!(next > wheel.now_ms(), "a timer lies ahead");
+            fired += 1;
+            wheel.advance(next);
+        }
+        (wheel.now_ms(), fired)
+    }
+
+    #[test]
+    fn a_deadline_passes_within_a_tick_and_never_early() {
+        for after_ms in [0, 1, 33, 99, 100, 101, 5_000, HORIZON_MS - 1, HORIZON_MS, HORIZON_MS + 1, 10 * HORIZON_MS] {
+            let wheel = Wheel::new(START_MS);
+            let waiter = Waiter::new();
+            assert!(waiter.set(&wheel, START_MS + after_ms));
+            let (woken_ms, fired) = run(&wheel, &waiter);
+            // One that is due at once is seen to with the next tick.
+            let late_ms = woken_ms - (START_MS + after_ms);
+            assert!(late_ms <= TICK_MS, "{after_ms} ms: {late_ms} ms late");
+            assert_eq!(fired as u64, 1 + after_ms.saturating_sub(1) / (HORIZON_MS - TICK_MS), "{after_ms} ms");
+        }
+    }
+
+    #[test]
+    fn moved_deadlines_pass_when_they_were_moved_to() {
+        for (first_ms, then_ms) in [(500, 5_000), (5_000, 500), (500, 3 * HORIZON_MS), (3 * HORIZON_MS, 500)] {
+            let wheel = Wheel::new(START_MS);
+            let waiter = Waiter::new();
+            waiter.set(&wheel, START_MS + first_ms);
+            assert!(wheel.timer_due().is_some(), "the timer of its first place is in flight");
+            waiter.set(&wheel, START_MS + then_ms);
+            for now_ms in (START_MS..=START_MS + then_ms + TICK_MS).step_by(50) {
+                wheel.advance(now_ms);
+                assert!(!waiter.has_woken() || now_ms >= START_MS + then_ms, "early");
+            }
+            assert!(waiter.has_woken(), "{first_ms} then {then_ms}");
+        }
+    }
+
+    #[test]
+    fn moving_a_deadline_later_costs_no_place_and_no_timer() {
+        let wheel = Wheel::new(START_MS);
+        let waiter = Waiter::new();
+        assert!(waiter.set(&wheel, START_MS + 1_000));
+        assert!(wheel.timer_due().is_some());
+        for step in 0..1_000 {
+            assert!(!waiter.set(&wheel, START_MS + 1_000 + step * 10));
+            assert_eq!(wheel.timer_due(), None);
+        }
+        assert_eq!(wheel.entries.get(), 1);
+    }
+
+    #[test]
+    fn overtaken_timers_are_not_armed_again() {
+        let wheel = Wheel::new(START_MS);
+        let far = Waiter::new();
+        far.set(&wheel, START_MS + 60_000);
+        let mut timers = usize::from(wheel.timer_due().is_some());
+        for round in 1..=100 {
+            let near = Waiter::new();
+            near.set(&wheel, START_MS + round * 200);
+            timers += usize::from(wheel.timer_due().is_some());
+            wheel.advance(START_MS + round * 200 + TICK_MS);
+            assert!(near.has_woken());
+            assert_eq!(wheel.timer_due(), None, "the far one's is still in flight");
+        }
+        assert_eq!(timers, 101);
+        assert_eq!(wheel.timers_ms.borrow().len(), 1);
+    }
+
+    #[test]
+    fn what_is_taken_off_leaves_nothing_and_needs_no_timer() {
+        let wheel = Wheel::new(START_MS);
+        // Many in one place, taken off in an order that moves the others about.
+        let waiters: Vec<_> = (0..50).map(|_| Waiter::new()).collect();
+        waiters.iter().for_each(|waiter| assert!(waiter.set(&wheel, START_MS + 1_000)));
+        for index in (0..50).step_by(2).chain([1, 49]) {
+            wheel.unqueue(&waiters[index].entry);
+        }
+        assert_eq!(wheel.entries.get(), 23);
+        wheel.advance(START_MS + 1_000 + TICK_MS);
+        for (index, waiter) in waiters.iter().enumerate() {
+            assert_eq!(waiter.has_woken(), index % 2 == 1 && index != 1 && index != 49, "{index}");
+        }
+        assert_eq!((wheel.entries.get(), wheel.timer_due()), (0, None));
+        assert!(waiters.iter().all(|waiter| Rc::strong_count(&waiter.entry) == 1));
+    }
+
+    #[test]
+    fn a_long_stop_passes_everything_that_is_due_once() {
+        let wheel = Wheel::new(START_MS);
+        let waiters: Vec<_> = (0..2_000).map(|_| Waiter::new()).collect();
+        for (index, waiter) in waiters.iter().enumerate() {
+            waiter.set(&wheel, START_MS + index as u64 * 100);
+        }
+        let now_ms = START_MS + 150_000;
+        wheel.advance(now_ms);
+        for (index, waiter) in waiters.iter().enumerate() {
+            // Those beyond the horizon have been given a place anew, which comes up one tick later at the latest.
+            let due_ms = START_MS + index as u64 * 100;
+            assert!(!waiter.has_woken() || due_ms <= now_ms);
+            assert!(waiter.has_woken() || due_ms + TICK_MS > now_ms, "{index}");
+        }
+        wheel.advance(START_MS + 200_000);
+        assert!(waiters.iter().all(Waiter::has_woken));
+        assert_eq!(wheel.entries.get(), 0);
+    }
+
+    #[test]
+    fn noting_the_time_lets_nothing_pass() {
+        let wheel = Wheel::new(START_MS);
+        let waiter = Waiter::new();
+        waiter.set(&wheel, START_MS + 1_000);
+        wheel.note(START_MS + 5_000);
+        assert!(!waiter.has_woken());
+        assert_eq!(wheel.now_ms(), START_MS + 5_000);
+        wheel.advance(START_MS + 5_000);
+        assert!(waiter.has_woken());
+    }
+}

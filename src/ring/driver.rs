@@ -4,16 +4,26 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use glommio::io::BufferedFile;
 
 use super::core::Core;
 
 type Nap = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What the preempt timer of an executor with a ring must be set to: out of reach. glommio 0.9 goes to sleep on runnable tasks
+/// when that timer fires before it has begun to run them (`run_task_queues` then says that there was nothing to run), which
+/// happens within minutes on a busy machine with a timer of a few milliseconds. The driver sees to it that glommio's own
+/// reactor gets its turn; a task that yields in a loop without waiting for anything keeps it from that.
+pub const PREEMPT_TIMER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a busy driver keeps glommio from its own reactor: its timers, channels and files.
+const VISIT_MS: u64 = 2;
 
 /// Turns a ring until it is closed and drained.
 pub struct Driver {
@@ -32,16 +42,22 @@ impl Driver {
 
     /// Runs until [`super::Ring::close`] was called and the last completion is in.
     pub async fn run(self) {
+        let mut visited_ms = self.core.now_ms();
         loop {
             let progress = self.core.turn();
             if self.core.closing.get() && self.core.in_flight.get() == 0 {
                 return;
             }
-            if progress {
-                yield_now().await;
-            } else {
+            let now_ms = self.core.now_ms();
+            if !progress {
                 self.park().await;
+            } else if now_ms - visited_ms < VISIT_MS {
+                yield_now().await;
+                continue;
+            } else {
+                self.visit().await;
             }
+            visited_ms = now_ms;
         }
     }
 
@@ -54,25 +70,39 @@ impl Driver {
                 if self.core.poll_kicked(cx.waker()) {
                     return Poll::Ready(());
                 }
-                let mut nap = self.nap.borrow_mut();
-                let reading = nap.get_or_insert_with(|| {
-                    let eventfd = self.eventfd.clone();
-                    Box::pin(async move {
-                        // An error would mean that the descriptor is gone, which only this driver could have done.
-                        let _ = eventfd.read_at(0, 8).await;
-                    })
-                });
-                match reading.as_mut().poll(cx) {
-                    Poll::Ready(()) => {
-                        *nap = None;
-                        Poll::Ready(())
-                    }
-                    Poll::Pending => Poll::Pending,
-                }
+                self.poll_nap(cx)
             })
             .await;
         }
         self.core.disarm_wakeup();
+    }
+
+    /// Waits for something that only glommio's reactor can bring, and that is there already: with no task runnable, the
+    /// executor goes to look.
+    async fn visit(&self) {
+        // SAFETY: the file is open as long as the driver.
+        let eventfd = unsafe { BorrowedFd::borrow_raw(self.eventfd.as_raw_fd()) };
+        rustix::io::write(eventfd, &1u64.to_ne_bytes()).expect("an eventfd has room for more than all signals at once");
+        poll_fn(|cx| self.poll_nap(cx)).await;
+    }
+
+    /// Reads the eventfd.
+    fn poll_nap(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut nap = self.nap.borrow_mut();
+        let reading = nap.get_or_insert_with(|| {
+            let eventfd = self.eventfd.clone();
+            Box::pin(async move {
+                // An error would mean that the descriptor is gone, which only this driver could have done.
+                let _ = eventfd.read_at(0, 8).await;
+            })
+        });
+        match reading.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                *nap = None;
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 

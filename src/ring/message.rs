@@ -78,7 +78,7 @@ fn descriptors(mut control: &[u8]) -> Option<OwnedFd> {
     while control.len() >= HEADER {
         // SAFETY: there are enough bytes for a cmsghdr, read unaligned; it is plain data.
         let header = unsafe { control.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
-        let len = (header.cmsg_len as usize).clamp(HEADER, control.len());
+        let len = header.cmsg_len.clamp(HEADER, control.len());
         if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS {
             for fd in control[HEADER..len].chunks_exact(size_of::<i32>()) {
                 let fd = i32::from_ne_bytes(fd.try_into().expect("chunks of four bytes"));

@@ -1,10 +1,16 @@
 //! The ring against the real kernel, and against a simulated one (`properties.rs`).
 
+mod driver;
+mod files;
+mod messages;
+mod pressure;
 mod properties;
+mod sockets;
 
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
@@ -17,20 +23,57 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
+    on_ring_with(RingConfig::default(), body)
+}
+
+fn on_ring_with<F, T>(config: RingConfig, body: impl FnOnce(Ring) -> F + Send + 'static) -> T
+where
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    on_executor(move || async move {
+        let (ring, driver) = Ring::new(config).expect("io_uring is permitted here");
+        let driver = glommio::spawn_local(driver.run());
+        let output = body(ring.clone()).await;
+        ring.close();
+        driver.await;
+        assert_eq!(ring.in_flight(), 0);
+        output
+    })
+}
+
+fn on_executor<F, T>(body: impl FnOnce() -> F + Send + 'static) -> T
+where
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
     LocalExecutorBuilder::new(Placement::Unbound)
-        .preempt_timer(Duration::from_millis(2))
-        .spawn(|| async move {
-            let (ring, driver) = Ring::new(RingConfig::default()).expect("io_uring is permitted here");
-            let driver = glommio::spawn_local(driver.run());
-            let output = body(ring.clone()).await;
-            ring.close();
-            driver.await;
-            assert_eq!(ring.in_flight(), 0);
-            output
-        })
+        .preempt_timer(PREEMPT_TIMER)
+        .spawn(body)
         .expect("an executor")
         .join()
         .expect("no panic on the executor")
+}
+
+/// Lets the other tasks run, and glommio's reactor, until `condition` holds.
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        glommio::timer::sleep(Duration::from_micros(50)).await;
+    }
+}
+
+/// Polls once and says what came of it.
+async fn once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    std::future::poll_fn(|cx| Poll::Ready(poll(cx))).await
+}
+
+fn descriptor(socket: impl Into<OwnedFd>) -> Descriptor {
+    Rc::new(socket.into())
+}
+
+fn seqpacket() -> (OwnedFd, OwnedFd) {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("a pair")
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,11 +129,13 @@ impl<'a> Executor<'a> {
         assert_eq!(left, 0, "tasks wait for ever");
     }
 
-    /// Closes the ring, and drains it.
+    /// Drops all tasks, which is enough to end their operations, or closes the ring, which is also enough; and drains it.
     fn finish(&mut self, ring: &Ring) {
         const ROUNDS_MAX: usize = 10_000;
+        if self.world.borrow_mut().random.chance(50) {
+            ring.close();
+        }
         self.tasks.clear();
-        ring.close();
         for _ in 0..ROUNDS_MAX {
             if ring.in_flight() == 0 {
                 break;
@@ -161,12 +163,13 @@ async fn pause(rounds: usize) {
 struct Connection {
     socket: Descriptor,
     sent: Vec<u8>,
+    echoes: bool,
     received: RefCell<Vec<u8>>,
     /// The task came to the end of the stream.
     complete: Cell<bool>,
 }
 
-/// Receives in one of the ways a connection may, and echoes all of it.
+/// Receives in one of the ways a connection may, and echoes all of it or just takes it.
 async fn echo(ring: &Ring, group: &Rc<BufferGroup>, connection: &Connection, seed: u64) {
     let mut random = Random(seed);
     let mut stream = ring.recv(&connection.socket, group);
@@ -192,7 +195,9 @@ async fn echo(ring: &Ring, group: &Rc<BufferGroup>, connection: &Connection, see
                 if random.chance(20) {
                     pause(random.below(20)).await;
                 }
-                send(ring, &connection.socket, Payload::Received(chunk), &mut random).await;
+                if connection.echoes {
+                    send(ring, &connection.socket, Payload::Received(chunk), &mut random).await;
+                }
             }
             Ok(None) => {
                 assert!(!stream.is_broken());
@@ -266,7 +271,7 @@ fn run_echoes(seed: u64, resets: bool, dropping: bool, seen: &mut Seen) {
         world.borrow_mut().sockets.insert(fd.as_raw_fd(), Default::default());
         unsent.push((fd.as_raw_fd(), sent.clone(), 0));
         let (received, complete) = (RefCell::default(), Cell::new(false));
-        connections.push(Connection { socket: Rc::new(fd), sent, received, complete });
+        connections.push(Connection { socket: Rc::new(fd), sent, echoes: random.chance(70), received, complete });
         trackers.push(tracker);
     }
     {
@@ -278,7 +283,8 @@ fn run_echoes(seed: u64, resets: bool, dropping: bool, seen: &mut Seen) {
         executor.run(
             |world| {
                 for (fd, bytes, at) in &mut unsent {
-                    let count = world.random.below(2_000).min(bytes.len() - *at);
+                    let most = if bytes.len() > 10_000 { 40_000 } else { 2_000 };
+                    let count = world.random.below(most).min(bytes.len() - *at);
                     let socket = world.sockets.get_mut(fd).expect("known");
                     if !socket.reset {
                         socket.incoming.extend(&bytes[*at..*at + count]);
@@ -299,7 +305,8 @@ fn run_echoes(seed: u64, resets: bool, dropping: bool, seen: &mut Seen) {
         let broken = world.borrow().sockets[&connection.socket.as_raw_fd()].reset;
         if connection.complete.get() && !broken {
             assert_eq!(received.len(), connection.sent.len(), "nothing is lost");
-            assert!(world.borrow().sockets[&connection.socket.as_raw_fd()].outgoing == *received, "the echo is the same");
+            let echo = if connection.echoes { &received[..] } else { &[] };
+            assert!(world.borrow().sockets[&connection.socket.as_raw_fd()].outgoing == echo, "the echo is the same");
         } else {
             assert!(dropping || broken, "a connection that nobody disturbs comes to its end");
         }
@@ -353,8 +360,7 @@ fn run_descriptors(seed: u64) {
     };
     let listener = Rc::new(track(&mut trackers));
     let messages = Rc::new(track(&mut trackers));
-    let (mut connections_left, mut messages_left, mut files_left) =
-        (random.below(400), random.below(60), random.below(20));
+    let (mut connections_left, mut messages_left, files) = (random.below(1_000), random.below(60), random.below(20));
     let (accepted, received, expected) = (Cell::new(0), Cell::new(0), messages_left);
     let dropping = random.chance(70);
     let connections_expected = connections_left;
@@ -363,6 +369,7 @@ fn run_descriptors(seed: u64) {
         let mut world = world.borrow_mut();
         world.sockets.insert(listener.as_raw_fd(), Default::default());
         world.sockets.insert(messages.as_raw_fd(), Default::default());
+        world.files.extend((0..files).map(|_| track(&mut trackers)));
     }
     {
         let mut executor = Executor::new(&ring, &world);
@@ -393,11 +400,22 @@ fn run_descriptors(seed: u64) {
             assert_eq!(received.get(), expected);
         });
         let directory: Descriptor = listener.clone();
-        for _ in 0..files_left {
+        for _ in 0..files {
             let (ring, directory) = (&ring, directory.clone());
+            let mut patience = random.below(6);
             executor.spawn(async move {
-                let opened = ring.open_beneath(&directory, c"x".into(), OpenFlags::READ_BENEATH).await;
-                assert!(opened.is_ok() || opened.is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT)));
+                let mut open = pin!(ring.open_beneath(&directory, c"x".into(), OpenFlags::READ_BENEATH));
+                poll_fn(|cx| match open.as_mut().poll(cx) {
+                    Poll::Ready(Err(error)) => panic!("there is a file for each: {error}"),
+                    Poll::Ready(Ok(_file)) => Poll::Ready(()),
+                    Poll::Pending if patience == 0 => Poll::Ready(()), // and drops it
+                    Poll::Pending => {
+                        patience -= 1;
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                })
+                .await;
             });
         }
         let mut dice = Random(random.next());
@@ -410,11 +428,6 @@ fn run_descriptors(seed: u64) {
                         world.sockets.get_mut(&listener.as_raw_fd()).expect("known").connections.push_back(fd);
                     }
                 }
-                if files_left > 0 {
-                    files_left -= 1;
-                    let fd = track(&mut trackers);
-                    world.files.push_back(fd);
-                }
                 let socket = world.sockets.get_mut(&messages.as_raw_fd()).expect("known");
                 if messages_left > 0 {
                     let count = expected - messages_left;
@@ -423,7 +436,7 @@ fn run_descriptors(seed: u64) {
                     socket.messages.push_back((vec![count as u8; 1 + count % 100], descriptors));
                 }
                 socket.eof = messages_left == 0;
-                connections_left + messages_left + files_left > 0
+                connections_left + messages_left > 0
             },
             || dropping && dice.chance(1),
         );
@@ -476,4 +489,52 @@ fn a_ring_dropped_in_mid_flight_waits_for_the_kernel() {
         assert!(tracker.is_closed(), "and let go of it");
         // The world checks, when it goes, that nothing runs any more.
     });
+}
+
+#[test]
+fn what_starts_after_the_ring_was_closed_is_cancelled_too() {
+    let world = World::new(1, Faults::default(), 4, 8);
+    let ring = Ring::with_engine(Box::new(Simulated(world)));
+    let socket = Rc::new(tracked().0);
+    let early = ring.poll(&socket, libc::POLLIN as u32);
+    ring.core.turn();
+    ring.close();
+    ring.core.turn();
+    assert!(early.is_done());
+    let mut op = pin!(ring.poll(&socket, libc::POLLIN as u32));
+    ring.core.turn();
+    ring.core.turn();
+    let Poll::Ready(result) = op.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!("it is over") };
+    assert_eq!(result.expect_err("cancelled").raw_os_error(), Some(libc::ECANCELED));
+}
+
+#[test]
+fn a_reader_that_waits_while_its_pause_is_on_the_way_is_woken() {
+    use crate::base::bounds::BACKLOG_BYTES_MAX;
+    let world = World::new(1, Faults::default(), 64, 256);
+    let ring = Ring::with_engine(Box::new(Simulated(world.clone())));
+    let group = ring.buffer_group(16 * 1024, 4).expect("a group");
+    let socket = Rc::new(tracked().0);
+    world.borrow_mut().sockets.insert(socket.as_raw_fd(), Default::default());
+    let woken = Arc::new(Flag::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut stream = ring.recv(&socket, &group);
+    assert!(stream.poll_next(&mut cx).is_pending());
+    stream.set_aside();
+    let feed = |len| world.borrow_mut().sockets.get_mut(&socket.as_raw_fd()).expect("known").incoming.extend(vec![7; len]);
+    feed(BACKLOG_BYTES_MAX);
+    while ring.core.turn() || world.borrow().is_ready() {}
+    let Poll::Ready(Ok(Some(chunk))) = stream.poll_next(&mut cx) else { panic!("the backlog is there") };
+    assert_eq!(chunk.len(), BACKLOG_BYTES_MAX);
+    // The cancellation is in the queue; the reader waits again before it takes effect.
+    assert!(stream.poll_next(&mut cx).is_pending());
+    while !woken.0.load(Ordering::Relaxed) {
+        assert!(ring.in_flight() > 0, "paused, and nobody was told");
+        ring.core.turn();
+    }
+    feed(1);
+    assert!(stream.poll_next(&mut cx).is_pending());
+    while !ring.core.turn() {}
+    assert!(matches!(stream.poll_next(&mut cx), Poll::Ready(Ok(Some(chunk))) if chunk[..] == [7]));
 }
