@@ -97,6 +97,11 @@ pub fn copy_without(mut fields: Fields<'_>, out: &mut Vec<u8>, left_out: impl Fn
     }
 }
 
+/// Whether an application may end a request with this status: three digits, and not interim (RFC 9110 §15, §15.2).
+pub const fn is_final_status(status: u16) -> bool {
+    200 <= status && status <= 999
+}
+
 /// Whether a field concerns one connection only (RFC 9110 §7.6.1, PEP 3333). `name` may be in any case.
 pub fn is_hop_by_hop(name: &[u8]) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
@@ -184,6 +189,12 @@ mod tests {
             scan(many(RESPONSE_FIELDS_MAX + 1).as_bytes()),
             Err(AppFault::TooMany)
         );
+    }
+
+    #[test]
+    fn statuses() {
+        assert!(is_final_status(200) && is_final_status(999));
+        assert!(!is_final_status(0) && !is_final_status(101) && !is_final_status(1000));
     }
 
     #[test]

@@ -148,6 +148,12 @@ pub fn may_complete(buf: &[u8], seen: usize) -> bool {
         || memchr(b'\n', buf).is_none()
 }
 
+/// Whether nothing of a request has arrived in `buf`, at most the empty line that some clients send behind a body (RFC 9112 §2.2): the
+/// connection is idle then, not slow.
+pub fn is_idle(buf: &[u8]) -> bool {
+    matches!(buf, [] | [b'\r'] | [b'\r', b'\n'])
+}
+
 impl Method {
     fn of(name: &str) -> Self {
         match name {

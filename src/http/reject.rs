@@ -198,3 +198,71 @@ impl fmt::Display for Reject {
 }
 
 impl std::error::Error for Reject {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::response::reason_phrase;
+
+    #[test]
+    fn reasons_can_be_shown_and_statuses_exist() {
+        use Reject::*;
+        for reject in [
+            TlsOnPlainPort,
+            LeadingEmptyLines,
+            RequestLine,
+            MethodTooLong,
+            BareLineFeed,
+            TargetMalformed,
+            TargetFragment,
+            TargetTooLong,
+            PercentMalformed,
+            PathNul,
+            PathAboveRoot,
+            VersionUnsupported,
+            FieldName,
+            FieldValue,
+            FieldsTooMany,
+            FieldTooLong,
+            HeadTooLong,
+            HostMissing,
+            HostRepeated,
+            HostMalformed,
+            LengthMalformed,
+            LengthRepeated,
+            LengthWithCoding,
+            CodingMalformed,
+            CodingUnknown,
+            CodingNotLast,
+            CodingInHttp10,
+            ExpectationUnknown,
+            ChunkSize,
+            ChunkExtension,
+            ChunkLineTooLong,
+            ChunkEnd,
+            TrailerMalformed,
+            TrailerTooLong,
+            BodyTooLarge,
+            LengthRequired,
+            MethodNotAllowed,
+            MethodUnknown,
+            HeadTimeout,
+            BodyTimeout,
+            QueueFull,
+            QueueTimeout,
+            Stopping,
+        ] {
+            assert!(
+                !reject.reason().is_empty()
+                    && !reject.reason().contains(['<', '>', '&', '"', '\'']),
+                "{reject:?}"
+            );
+            assert!(!reason_phrase(reject.status()).is_empty(), "{reject:?}");
+            assert_eq!(
+                reject.fault() == Fault::Server,
+                reject.status() == 503,
+                "{reject:?}"
+            );
+        }
+    }
+}

@@ -29,7 +29,8 @@ pub enum BodyLength {
 }
 
 impl BodyLength {
-    /// How a response that may have a body is delimited, given its length if that is known.
+    /// How a response that may have a body is delimited, given its length if that is known. `UntilClose` means that the connection
+    /// can't be kept, whatever the client wants.
     pub fn choose(version: Version, status: u16, length: Option<u64>) -> Self {
         match (length, version) {
             // RFC 9110 §8.6: never a Content-Length with 1xx and 204.

@@ -63,8 +63,16 @@ fn one_empty_line_is_skipped() {
     );
     assert_eq!(reject(b"\nGET / HTTP/1.0\r\n\r\n"), Reject::BareLineFeed);
     assert_eq!(reject(b"\rGET / HTTP/1.0\r\n\r\n"), Reject::RequestLine);
-    for partial in [&b""[..], b"\r", b"\r\n", b"\r\nG"] {
-        assert_eq!(parse(partial), Ok(Parse::Partial));
+    for (partial, idle) in [
+        (&b""[..], true),
+        (b"\r", true),
+        (b"\r\n", true),
+        (b"\r\nG", false),
+    ] {
+        assert_eq!(
+            (parse(partial), is_idle(partial)),
+            (Ok(Parse::Partial), idle)
+        );
     }
 }
 
