@@ -111,8 +111,6 @@ pub const COPIED_RESPONSE_BYTES_MAX: usize = 4 * 1024;
 pub const SENDFILE_SLICE_BYTES: usize = 256 * 1024;
 /// Distance of the samples by which a slice is judged to be in the page cache.
 pub const PAGE_CACHE_STRIDE_BYTES: usize = 64 * 1024;
-/// A busy shard looks at its timers and files this often, milliseconds.
-pub const PREEMPT_MS: u64 = 2;
 
 /// A static file up to here is kept whole in the shard's cache, bytes; a larger one is sent from its descriptor.
 pub const STATIC_FILE_BYTES_MAX: usize = 64 * 1024;

@@ -1,11 +1,14 @@
-//! Bounded mail between threads: a crossbeam channel, and an eventfd that the receiving thread's ring can wait for.
+//! Bounded mail between threads: a crossbeam channel, and a pipe that the receiving thread's ring can wait for.
+//!
+//! A pipe and not an eventfd: a ring tells its thread of finished work through an eventfd of its own, and Linux does not signal one
+//! eventfd from within another. It puts that off, and 6.18 was seen to do so only the first time: the thread then slept on its mail.
 //!
 //! Sending never blocks and never allocates after creation. Wake-ups are coalesced: while one is under way,
 //! further messages cost no system call. It never decides what a full mailbox means: the sender gets its message back.
 //! Used by shards and the supervisor to reach each other.
 
 use crossbeam::channel;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -14,10 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Makes a mailbox that holds at most `capacity` messages (at least one).
 pub fn mailbox<T>(capacity: usize) -> io::Result<(Sender<T>, Receiver<T>)> {
     let (into, from) = channel::bounded(capacity.max(1));
-    let bell = Arc::new(Bell {
-        rung: AtomicBool::new(false),
-        event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-    });
+    let (hear, pull) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let bell = Arc::new(Bell { rung: AtomicBool::new(false), hear, pull });
     Ok((
         Sender {
             into,
@@ -65,7 +66,8 @@ impl<T: std::fmt::Debug> std::error::Error for SendError<T> {}
 struct Bell {
     /// True from the first message after a drain until the next drain begins.
     rung: AtomicBool,
-    event: OwnedFd,
+    hear: OwnedFd,
+    pull: OwnedFd,
 }
 
 impl<T> Sender<T> {
@@ -90,9 +92,9 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The eventfd (non-blocking) that becomes readable when mail has come. Wait for it by polling; `drain` reads it.
+    /// The end of a pipe (non-blocking) that becomes readable when mail has come. Wait for it by polling; `drain` reads it.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.bell.event.as_fd()
+        self.bell.hear.as_fd()
     }
 
     /// Takes back the wake-up, then yields what is in the mailbox, oldest first: at most `capacity` messages, so that
@@ -113,15 +115,15 @@ impl Bell {
     /// lower it, and that drain finds the message (its swap synchronises with this one).
     fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
-            // Can't fail: the counter would have to stand at 2^64 - 2 (eventfd(2)).
-            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+            // Can't fail: the flag sees to it that there are never more than a few bytes in the pipe.
+            let _ = rustix::io::write(&self.pull, &[1]);
         }
     }
 
     fn take_back(&self) {
-        let mut count = [0u8; 8];
-        // EAGAIN (nothing to take back) is as good as a count.
-        let _ = rustix::io::read(&self.event, &mut count);
+        let mut rings = [0u8; 8];
+        // EAGAIN (nothing to take back) is as good as a ring.
+        let _ = rustix::io::read(&self.hear, &mut rings);
         self.rung.swap(false, Ordering::AcqRel);
     }
 }
@@ -142,15 +144,15 @@ mod tests {
 
     #[test]
     fn mail_arrives_in_order_and_wakes_once() {
-        let (sender, receiver) = mailbox(8).expect("eventfd");
+        let (sender, receiver) = mailbox(8).expect("a pipe");
         assert!(!readable(&receiver, 0));
         for n in 0..3 {
             sender.send(n).expect("room");
         }
         assert!(readable(&receiver, 0));
-        let mut count = [0u8; 8];
-        rustix::io::read(receiver.fd(), &mut count).expect("rung");
-        assert_eq!(u64::from_ne_bytes(count), 1, "three messages, one wake-up");
+        let mut rings = [0u8; 8];
+        let count = rustix::io::read(receiver.fd(), &mut rings).expect("rung");
+        assert_eq!(count, 1, "three messages, one wake-up");
         assert_eq!(receiver.drain().collect::<Vec<_>>(), [0, 1, 2]);
         assert!(!readable(&receiver, 0));
         sender.send(3).expect("room");
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_full_or_abandoned_mailbox_hands_the_message_back() {
-        let (sender, receiver) = mailbox(1).expect("eventfd");
+        let (sender, receiver) = mailbox(1).expect("a pipe");
         sender.send("a").expect("room");
         assert_eq!(sender.send("b"), Err(SendError::Full("b")));
         drop(receiver);
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn no_wake_up_is_lost_between_threads() {
         const EACH: u32 = 20_000;
-        let (sender, receiver) = mailbox(16).expect("eventfd");
+        let (sender, receiver) = mailbox(16).expect("a pipe");
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let sender = sender.clone();

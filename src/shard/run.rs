@@ -15,11 +15,11 @@ use super::accept::accept;
 use super::mail::{ShardMail, ShardNews};
 use super::site::Site;
 use super::state::{Parts, Phase, Shard, Timeouts};
-use crate::base::bounds::{MESSAGE_BYTES_MAX, PREEMPT_MS, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
+use crate::base::bounds::{MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
 use crate::base::mail::{Receiver, Sender};
 use crate::config::ServerConfig;
 use crate::observe::ShardMetrics;
-use crate::ring::{Descriptor, Ring, RingConfig};
+use crate::ring::{Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::static_files::{CacheBounds, StaticFiles};
 use crate::wsgi::pool::Pool;
 
@@ -55,7 +55,7 @@ pub fn spawn(setup: ShardSetup) -> io::Result<JoinHandle<()>> {
         let (number, news) = (setup.number, setup.news.clone());
         let placement = setup.cpu.map_or(Placement::Unbound, Placement::Fixed);
         let executor = LocalExecutorBuilder::new(placement)
-            .preempt_timer(Duration::from_millis(PREEMPT_MS))
+            .preempt_timer(PREEMPT_TIMER)
             .io_memory(64 * 1024)
             .make();
         let failure = match executor {

@@ -27,7 +27,7 @@ use crate::base::bounds::{
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::{AppConfig, Config};
-use crate::ring::{BufferGroup, Descriptor, Ring, RingConfig};
+use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::shard::{ShardMail, ShardNews};
 use crate::supervise::backoff::Policy;
 use crate::sys::memory::SlotState;
@@ -64,6 +64,7 @@ pub struct SupervisorSetup {
 pub fn run(setup: SupervisorSetup) -> io::Result<i32> {
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .name("supervisor")
+        .preempt_timer(PREEMPT_TIMER)
         .io_memory(64 * 1024)
         .make()
         .map_err(|error| io::Error::other(error.to_string()))?;
