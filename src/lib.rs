@@ -18,6 +18,8 @@ pub mod route;
 // L3: handlers
 pub mod static_files;
 pub mod wsgi;
+// what the next layer's two halves tell each other
+pub mod mail;
 // L4: where handlers meet
 pub mod shard;
 pub mod supervise;

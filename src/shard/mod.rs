@@ -1,7 +1,7 @@
 //! A shard: one executor on one CPU with its own ring, listeners, connections, caches and share of the worker pool.
 //!
 //! Owns all that is written while a request is served; shares nothing of it with other shards. Never blocks and never starts
-//! a process. Started by `cli`, told what to do by `supervise` through [`ShardMail`].
+//! a process. Started by `cli`, told what to do by `supervise` through [`crate::mail::ShardMail`].
 
 mod accept;
 mod answer;
@@ -10,7 +10,6 @@ mod body;
 mod connection;
 mod file;
 mod input;
-mod mail;
 mod output;
 mod panic;
 mod peer;
@@ -19,5 +18,4 @@ mod run;
 mod site;
 mod state;
 
-pub use mail::{ShardMail, ShardNews};
 pub use run::{ShardSetup, spawn};

@@ -12,12 +12,12 @@ use glommio::{LocalExecutorBuilder, Placement};
 use rustix::net::Shutdown;
 
 use super::accept::accept;
-use super::mail::{ShardMail, ShardNews};
 use super::site::Site;
 use super::state::{Parts, Phase, Shard, Timeouts};
 use crate::base::bounds::{MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
 use crate::base::mail::{Receiver, Sender};
 use crate::config::ServerConfig;
+use crate::mail::{ShardMail, ShardNews};
 use crate::observe::ShardMetrics;
 use crate::ring::{Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::static_files::{CacheBounds, StaticFiles};

@@ -9,22 +9,26 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::base::bounds::MESSAGE_BYTES_MAX;
 use super::control::{DjangoFacts, ToZygote};
 use super::spawn::ZygoteSpawn;
 use super::machine::{GenerationId, PoolSettings, WorkerId};
 use crate::config::{AppConfig, AppTarget};
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
-use crate::sys::packets;
+use crate::sys::packets::{self, Packet};
 use crate::sys::process::Pid;
-use crate::wsgi::source;
+use crate::wsgi::messages::request_header;
+use crate::wsgi::{Token, source};
 
 /// What a generation holds open.
 pub(super) struct Generation {
     pub settings: PoolSettings,
     /// The end into which shards write; `None` once closed.
     pub inbox: Option<Arc<OwnedFd>>,
-    pub scoreboard: Arc<Scoreboard>,
+    /// The workers' end of the inbox, to take back what they did not take.
+    workers_inbox: OwnedFd,
+    pub scoreboard: Scoreboard,
     /// The supervisor's end of the control socket; `None` once closed.
     pub control: Option<Descriptor>,
     /// What the application said of itself.
@@ -70,7 +74,8 @@ impl Generation {
         let generation = Generation {
             settings,
             inbox: Some(Arc::new(inbox)),
-            scoreboard: Arc::new(scoreboard),
+            workers_inbox,
+            scoreboard,
             control: Some(Rc::new(control)),
             django: None,
         };
@@ -83,6 +88,19 @@ impl Generation {
         let (output, workers_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         self.tell(&ToZygote::Fork { worker: worker.0, slot }, Some(workers_output))?;
         Ok(output)
+    }
+
+    /// Takes requests out of the inbox that no worker has taken: their tokens and shards, in order. The messages themselves are
+    /// dropped, as the shards still have them.
+    pub fn take_back(&self) -> Vec<(Token, u32)> {
+        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+        let mut descriptors = Vec::new();
+        let mut taken = Vec::new();
+        while let Ok(Packet::Message(len)) = packets::try_recv(&self.workers_inbox, &mut buffer, &mut descriptors) {
+            descriptors.clear();
+            taken.extend(request_header(&buffer[..len]));
+        }
+        taken
     }
 
     fn tell(&self, message: &ToZygote, descriptor: Option<OwnedFd>) -> io::Result<()> {

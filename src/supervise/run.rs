@@ -19,7 +19,8 @@ use glommio::{LocalExecutorBuilder, Placement};
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
-use super::{lost, output, routes};
+use super::notices::{Notice, Notices};
+use super::{output, routes};
 use crate::base::bounds::{
     ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, PIPELINE_DEPTH,
     REAP_SECONDS,
@@ -28,7 +29,7 @@ use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::{AppConfig, Config};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
-use crate::shard::{ShardMail, ShardNews};
+use crate::mail::{ShardMail, ShardNews};
 use crate::supervise::backoff::Policy;
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
@@ -124,7 +125,7 @@ struct Supervisor {
     pidfds: HashMap<Pid, OwnedFd>,
     zygotes: HashMap<Pid, Zygote>,
     replies: Vec<Arc<OwnedFd>>,
-    lost: Rc<lost::Lost>,
+    notices: Rc<Notices>,
     control: Rc<BufferGroup>,
     /// The generation to which shards are being switched, and how many have not done so yet.
     switching: Option<(GenerationId, usize)>,
@@ -145,7 +146,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
-        lost: Rc::new(lost::Lost::new(ring.clone(), replies.clone())),
+        notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
@@ -308,6 +309,10 @@ impl Supervisor {
                     if *left == 0 {
                         let generation = *id;
                         self.switching = None;
+                        let older: Vec<_> = self.generations.keys().copied().filter(|&id| id < generation).collect();
+                        for id in older {
+                            self.requeue(id);
+                        }
                         self.handle(Event::ShardsSwitched { generation });
                     }
                 }
@@ -381,9 +386,9 @@ impl Supervisor {
                 }
             }
             Action::Kill { pid, signal } => self.kill(pid, signal),
-            Action::Probe { .. } => {}
-            Action::ReportLost { held, .. } => self.lost.report(&held),
+            Action::ReportLost { held, .. } => self.notices.give(held.into_iter().map(Notice::Lost)),
             Action::GenerationGone { generation } => {
+                self.requeue(generation);
                 self.generations.remove(&generation);
                 self.mail(|| ShardMail::Gone { generation: generation.0 });
             }
@@ -442,14 +447,19 @@ impl Supervisor {
         let capacity = found.settings.workers as usize * found.settings.threads as usize * PIPELINE_DEPTH;
         let shards = self.setup.shards.len();
         let share = capacity.div_ceil(shards).max(1);
-        let scoreboard = found.scoreboard.clone();
         let django = found.django.clone();
         self.send_routes(django.as_ref());
         self.switching = Some((id, shards));
         self.mail(|| {
-            let gate = Gate { generation: id.0, inbox: inbox.clone(), scoreboard: scoreboard.clone(), share };
-            ShardMail::Gate(gate)
+            ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share })
         });
+    }
+
+    /// Takes back what waits in a generation's inbox: its workers may be busy for long, and others are there.
+    fn requeue(&self, id: GenerationId) {
+        let Some(found) = self.generations.get(&id) else { return };
+        let waiting = found.take_back().into_iter();
+        self.notices.give(waiting.map(|(token, shard)| Notice::Requeue(Held { shard, token: token.to_bits() })));
     }
 
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {

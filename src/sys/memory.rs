@@ -27,8 +27,6 @@ const DONE: usize = 24;
 const PID: usize = 32;
 /// u32: 0 nobody has used the slot, 1 the thread takes requests, 2 it takes no more.
 const STATE: usize = 36;
-/// u64: written by shards: the request whose client has gone.
-const CANCELLED: usize = 40;
 
 /// Makes an anonymous file of `bytes` bytes that can't change its size (memfd_create(2)), close-on-exec. `name` is for /proc only.
 pub fn memfd(name: &str, bytes: u64) -> io::Result<OwnedFd> {
@@ -36,6 +34,11 @@ pub fn memfd(name: &str, bytes: u64) -> io::Result<OwnedFd> {
     ftruncate(&file, bytes)?;
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok(file)
+}
+
+/// Makes an empty anonymous file that grows as it is written, close-on-exec.
+pub fn growing_memfd(name: &str) -> io::Result<OwnedFd> {
+    Ok(memfd_create(name, MemfdFlags::CLOEXEC)?)
 }
 
 /// What a worker thread is doing.
@@ -147,17 +150,6 @@ impl Scoreboard {
             .collect()
     }
 
-    /// Tells the worker that holds `token` for `shard` that the client has gone: it stops at its next look. Without effect when
-    /// no worker holds it.
-    pub fn cancel(&self, token: u64, shard: u32) {
-        let holds = |slot: &usize| {
-            self.u64(*slot, TOKEN).load(Ordering::Acquire) == token && self.u32(*slot, SHARD).load(Ordering::Acquire) == shard
-        };
-        if let Some(slot) = (0..self.slots).find(holds) {
-            self.u64(slot, CANCELLED).store(token, Ordering::Release);
-        }
-    }
-
     fn read_once(&self, slot: usize) -> SlotView {
         let token = self.u64(slot, TOKEN).load(Ordering::Acquire);
         let state = match self.u32(slot, STATE).load(Ordering::Acquire) {
@@ -200,9 +192,10 @@ mod tests {
         let mut bytes = Vec::new();
         bytes.extend(token.to_le_bytes());
         bytes.extend(shard.to_le_bytes());
-        bytes.extend(pid.to_le_bytes());
+        bytes.extend(0u32.to_le_bytes());
         bytes.extend(started.to_le_bytes());
         bytes.extend(done.to_le_bytes());
+        bytes.extend(pid.to_le_bytes());
         bytes.extend(state.to_le_bytes());
         bytes
     }
@@ -212,7 +205,7 @@ mod tests {
         let board = Scoreboard::create(3).expect("memfd");
         let worker = std::fs::File::from(board.fd().try_clone_to_owned().expect("dup"));
         worker
-            .write_all_at(&line(0x1122_3344_5566_7788, 2, 4711, 99, 5, 2), 64)
+            .write_all_at(&line(0x1122_3344_5566_7788, 2, 4711, 99, 5, 1), 64)
             .expect("write");
         worker
             .write_all_at(&line(0, 0, 4711, 0, 6, 1), 128)

@@ -61,7 +61,7 @@ impl Spawn<'_> {
     fn start_unnamed(&self) -> io::Result<Child> {
         let plan = Plan::new(self)?;
         let (report, low) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let report_in_child = above_targets(&low)?;
+        let report_in_child = dup_above(&low, above_targets(self))?;
         // No writer may be left in this process, or a successful exec would never be seen as end-of-file.
         drop(low);
         // SAFETY: the child makes only async-signal-safe calls on memory prepared before the fork (`Plan::exec`), and
@@ -113,6 +113,7 @@ struct Plan {
 
 impl Plan {
     fn new(spawn: &Spawn<'_>) -> io::Result<Plan> {
+        let above = above_targets(spawn);
         let mut moves = Vec::with_capacity(spawn.descriptors.len() + 1);
         for (source, target) in spawn.descriptors {
             let taken = moves.iter().any(|(_, other)| other == target);
@@ -122,10 +123,10 @@ impl Plan {
                     format!("descriptor number {target}"),
                 ));
             }
-            moves.push((above_targets(source)?, *target));
+            moves.push((dup_above(source, above)?, *target));
         }
         if !moves.iter().any(|(_, target)| *target == 0) {
-            moves.push((above_targets(std::fs::File::open("/dev/null")?)?, 0));
+            moves.push((dup_above(std::fs::File::open("/dev/null")?, above)?, 0));
         }
         let mut strings = vec![c_string(spawn.program)?];
         for argument in spawn.args {
@@ -227,8 +228,13 @@ fn candidates(spawn: &Spawn<'_>) -> io::Result<Vec<CString>> {
         .collect()
 }
 
-fn above_targets(fd: impl AsFd) -> io::Result<OwnedFd> {
-    Ok(fcntl_dupfd_cloexec(fd, CHILD_DESCRIPTOR_MAX)?)
+/// The first number that no descriptor of the child is put at.
+fn above_targets(spawn: &Spawn<'_>) -> RawFd {
+    spawn.descriptors.iter().map(|(_, target)| target + 1).max().unwrap_or(0).max(3)
+}
+
+fn dup_above(fd: impl AsFd, first: RawFd) -> io::Result<OwnedFd> {
+    Ok(fcntl_dupfd_cloexec(fd, first)?)
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {

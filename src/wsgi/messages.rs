@@ -71,11 +71,6 @@ pub enum BodyRef<'a> {
     Spooled(u64),
 }
 
-/// Code of a request in a request header.
-pub const KIND_REQUEST: u32 = 0;
-/// Code of a probe in a request header.
-pub const KIND_PROBE: u32 = 1;
-
 /// The request does not fit one message: spool an inline body, or refuse the head with 431.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageTooLarge;
@@ -103,7 +98,9 @@ pub fn encode_request(
     environ: &Environ<'_>,
 ) -> Result<(), MessageTooLarge> {
     let start = out.len();
-    encode_header(out, shard, token, KIND_REQUEST);
+    debug_assert!(token.serial != 0, "a token of zeroes means none");
+    out.extend_from_slice(&token.to_bytes());
+    out.extend_from_slice(&u64::from(shard).to_le_bytes());
     marshal::tuple(out, 2);
     match body {
         BodyRef::None => marshal::none(out),
@@ -116,18 +113,6 @@ pub fn encode_request(
         return Err(MessageTooLarge);
     }
     Ok(())
-}
-
-/// Appends a probe to `out`: the worker that takes it acknowledges it without calling the application.
-pub fn encode_probe(out: &mut Vec<u8>, shard: u32, token: Token) {
-    encode_header(out, shard, token, KIND_PROBE);
-}
-
-fn encode_header(out: &mut Vec<u8>, shard: u32, token: Token, kind: u32) {
-    debug_assert!(token.serial != 0, "a token of zeroes means none");
-    out.extend_from_slice(&token.to_bytes());
-    out.extend_from_slice(&shard.to_le_bytes());
-    out.extend_from_slice(&kind.to_le_bytes());
 }
 
 /// A reply's header, read and checked. The ranges index the message that was parsed, which stays with the caller.
@@ -164,12 +149,12 @@ pub enum ReplyKind {
     },
     /// The application failed after the head had been sent, or gave up because the client is gone.
     Abort,
-    /// Answer to a probe.
-    ProbeAck,
     /// The write end of the response's credit pipe came along.
     Credit,
     /// From the supervisor: the worker that held this request died.
     Lost,
+    /// From the supervisor: no worker had taken this request, and none of its generation will.
+    Requeue,
 }
 
 mod code {
@@ -177,9 +162,9 @@ mod code {
     pub(super) const BODY: u8 = 2;
     pub(super) const FILE: u8 = 3;
     pub(super) const ABORT: u8 = 4;
-    pub(super) const PROBE_ACK: u8 = 5;
     pub(super) const CREDIT: u8 = 6;
     pub(super) const LOST: u8 = 7;
+    pub(super) const REQUEUE: u8 = 8;
     pub(super) const FLAG_END: u8 = 1;
 }
 
@@ -260,9 +245,9 @@ impl Reply {
             code::BODY => ReplyKind::Body(HEADER_BYTES..message.len()),
             code::FILE => parse_file(content)?,
             code::ABORT => empty(content, ReplyKind::Abort)?,
-            code::PROBE_ACK => empty(content, ReplyKind::ProbeAck)?,
             code::CREDIT => empty(content, ReplyKind::Credit)?,
             code::LOST => empty(content, ReplyKind::Lost)?,
+            code::REQUEUE => empty(content, ReplyKind::Requeue)?,
             unknown => return Err(ProtocolError::Kind(unknown)),
         };
         Ok(Self {
@@ -321,6 +306,23 @@ pub fn encode_lost(token: Token) -> [u8; HEADER_BYTES] {
     message[8] = code::LOST;
     message[9] = code::FLAG_END;
     message
+}
+
+/// The message by which the supervisor gives `token` back to its shard: it was in the inbox of a generation that takes no more.
+#[must_use]
+pub fn encode_requeue(token: Token) -> [u8; HEADER_BYTES] {
+    let mut message = [0; HEADER_BYTES];
+    message[..8].copy_from_slice(&token.to_bytes());
+    message[8] = code::REQUEUE;
+    message
+}
+
+/// Token and shard of a request's message.
+#[must_use]
+pub fn request_header(message: &[u8]) -> Option<(Token, u32)> {
+    let (token, rest) = message.split_first_chunk::<8>()?;
+    let (shard, _) = rest.split_first_chunk::<4>()?;
+    Some((Token::from_bytes(*token), u32::from_le_bytes(*shard)))
 }
 
 #[cfg(test)]

@@ -110,15 +110,14 @@ fn with_base<'a>(more: &[(&'a str, &'a [u8])]) -> Vec<(&'a str, &'a [u8])> {
 }
 
 #[test]
-fn a_header_names_token_shard_and_kind() {
+fn a_header_names_token_and_shard() {
     let message = request(BodyRef::None, &environ(&[]));
     assert_eq!(
         message[..16],
         [4, 3, 2, 1, 8, 7, 6, 5, 2, 0, 0, 0, 0, 0, 0, 0]
     );
-    let mut probe = Vec::new();
-    encode_probe(&mut probe, 1, TOKEN);
-    assert_eq!(probe, [4, 3, 2, 1, 8, 7, 6, 5, 1, 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(request_header(&message), Some((TOKEN, 2)));
+    assert_eq!(request_header(&message[..11]), None);
 }
 
 #[test]
@@ -256,9 +255,9 @@ fn replies_parse() {
             },
         ),
         (reply(4, 1, 0, 0, b""), true, ReplyKind::Abort),
-        (reply(5, 1, 0, 0, b""), true, ReplyKind::ProbeAck),
         (reply(6, 0, 0, 0, b""), false, ReplyKind::Credit),
         (encode_lost(TOKEN).to_vec(), true, ReplyKind::Lost),
+        (encode_requeue(TOKEN).to_vec(), false, ReplyKind::Requeue),
     ];
     for (message, end, kind) in cases {
         assert_eq!(

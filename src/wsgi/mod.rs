@@ -7,7 +7,6 @@ pub mod environ;
 mod marshal;
 pub mod messages;
 pub mod pool;
-pub mod scoreboard_layout;
 pub mod source;
 pub mod spool;
 

@@ -21,7 +21,6 @@ use slab::Slab;
 use super::credit::Credit;
 use super::messages::{self, Reply, ReplyKind, Token};
 use crate::ring::{Chunk, Descriptor, Message, Ring};
-use crate::sys::memory::Scoreboard;
 use crate::sys::packets;
 
 /// How long the answers of workers that have exited may take through the reply socket.
@@ -34,8 +33,6 @@ pub struct Gate {
     pub generation: u32,
     /// The shards' end of the inbox. When the last holder lets go of it, the workers drain and exit.
     pub inbox: Arc<OwnedFd>,
-    /// What the workers of the generation are doing.
-    pub scoreboard: Arc<Scoreboard>,
     /// This shard's share: requests that it may have in the inbox and in workers' hands at once. At least 1.
     pub share: usize,
 }
@@ -91,8 +88,8 @@ enum Phase {
     Building,
     /// Waits in the shard's queue.
     Queued { message: Vec<u8>, descriptor: Option<OwnedFd> },
-    /// In the inbox or in a worker's hands.
-    Sent { generation: u32 },
+    /// In the inbox or in a worker's hands. Kept whole, to be sent again if no worker takes it.
+    Sent { generation: u32, message: Vec<u8>, descriptor: Option<OwnedFd> },
     /// The last part is in.
     Ended,
 }
@@ -197,7 +194,10 @@ impl Pool {
             let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
             match packets::try_send(&*gate.inbox, &[IoSlice::new(message)], &riding) {
                 Ok(()) => {
-                    call.phase = Phase::Sent { generation: gate.generation };
+                    let Phase::Queued { message, descriptor } = std::mem::replace(&mut call.phase, Phase::Ended) else {
+                        unreachable!("matched above")
+                    };
+                    call.phase = Phase::Sent { generation: gate.generation, message, descriptor };
                     self.0.queue.borrow_mut().pop_front();
                     self.0.taken.set(self.0.taken.get() + 1);
                 }
@@ -252,6 +252,11 @@ impl Pool {
         if !matches!(call.phase, Phase::Sent { .. }) {
             return;
         }
+        if reply.kind == ReplyKind::Requeue {
+            self.requeue(&mut calls, slot);
+            drop(calls);
+            return self.dispatch();
+        }
         let end = reply.end || matches!(reply.kind, ReplyKind::Abort | ReplyKind::Lost);
         if let ReplyKind::Credit = reply.kind {
             if let (Some(pipe), false) = (descriptor, call.abandoned) {
@@ -277,13 +282,32 @@ impl Pool {
         }
     }
 
+    /// A call that no worker took is the first to be sent again.
+    fn requeue(&self, calls: &mut Slab<CallState>, slot: usize) {
+        let Phase::Sent { generation, message, descriptor } = std::mem::replace(&mut calls[slot].phase, Phase::Ended) else {
+            unreachable!("the caller looked")
+        };
+        self.give_back(generation);
+        if calls[slot].abandoned {
+            calls.remove(slot);
+        } else {
+            calls[slot].phase = Phase::Queued { message, descriptor };
+            self.0.queue.borrow_mut().push_front(slot);
+        }
+    }
+
+    /// A place in the share is free again, if it was of the present generation's.
+    fn give_back(&self, generation: u32) {
+        if self.0.gate.borrow().as_ref().is_some_and(|gate| gate.generation == generation) {
+            self.0.taken.set(self.0.taken.get().saturating_sub(1));
+        }
+    }
+
     /// The last part of a call is in: its place in the share is free, and its slot too if nobody waits.
     fn end(&self, calls: &mut Slab<CallState>, slot: usize) {
         let call = &mut calls[slot];
-        if let Phase::Sent { generation } = call.phase
-            && self.0.gate.borrow().as_ref().is_some_and(|gate| gate.generation == generation)
-        {
-            self.0.taken.set(self.0.taken.get().saturating_sub(1));
+        if let Phase::Sent { generation, .. } = call.phase {
+            self.give_back(generation);
         }
         call.phase = Phase::Ended;
         if call.abandoned {
@@ -296,7 +320,7 @@ impl Pool {
     pub async fn lose_generation(&self, generation: u32) {
         self.0.ring.sleep(LAST_WORDS_PAUSE).await;
         let lost: Vec<Token> = self.0.calls.borrow().iter()
-            .filter(|(_, call)| matches!(call.phase, Phase::Sent { generation: of } if of == generation))
+            .filter(|(_, call)| matches!(call.phase, Phase::Sent { generation: of, .. } if of == generation))
             .map(|(slot, call)| Token { slot: slot as u32, serial: call.serial })
             .collect();
         for token in lost {
@@ -325,7 +349,7 @@ fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<OwnedFd>, end: b
         },
         ReplyKind::Abort => Part::Abort,
         ReplyKind::Lost => Part::Lost,
-        ReplyKind::ProbeAck | ReplyKind::Credit => return None,
+        ReplyKind::Requeue | ReplyKind::Credit => return None,
     })
 }
 
@@ -388,16 +412,14 @@ impl Drop for Call {
                 drop(calls.remove(self.slot));
                 inner.queue.borrow_mut().retain(|&slot| slot != self.slot);
             }
-            Phase::Sent { generation } => {
+            Phase::Sent { .. } => {
+                // Its worker hears of it through the end of the credit pipe.
                 call.abandoned = true;
                 call.waker = None;
                 call.credit = Credit::default();
                 let parts = std::mem::take(&mut call.parts);
                 drop(calls);
                 drop(parts);
-                if let Some(gate) = inner.gate.borrow().as_ref().filter(|gate| gate.generation == generation) {
-                    gate.scoreboard.cancel(self.token().to_bits(), inner.shard);
-                }
             }
         }
     }

@@ -100,7 +100,7 @@ impl Spool {
 }
 
 fn memfd() -> io::Result<Descriptor> {
-    memory::memfd("maitred-body", 0).map(Rc::new)
+    memory::growing_memfd("maitred-body").map(Rc::new)
 }
 
 /// A file without a name, so that nothing is left of it whatever happens.

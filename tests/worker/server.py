@@ -18,7 +18,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 20
 MESSAGE_BYTES_MAX = 64 * 1024
-HEAD, BODY, FILE, ABORT, PROBE_ACK, CREDIT = 1, 2, 3, 4, 5, 6
+HEAD, BODY, FILE, ABORT, CREDIT = 1, 2, 3, 4, 6
 
 _PR_SET_CHILD_SUBREAPER = 36
 if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -209,12 +209,12 @@ class Server:
 
     # Requests and replies.
 
-    def send(self, path="/", method="GET", body=None, descriptor=None, shard=0, kind=0, **more):
+    def send(self, path="/", method="GET", body=None, descriptor=None, shard=0, **more):
         self.serial += 1
         token = self.serial << 32 | 7
-        data = marshal.dumps((body, environ(method, path, **more)), 2) if kind == 0 else b""
+        data = marshal.dumps((body, environ(method, path, **more)), 2)
         rights = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        self.inbox.sendmsg([struct.pack("<QII", token, shard, kind), data], rights)
+        self.inbox.sendmsg([struct.pack("<QQ", token, shard), data], rights)
         return token
 
     def receive(self, shard=0):

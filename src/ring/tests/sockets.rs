@@ -33,7 +33,6 @@ fn a_peer_that_sends_to_a_busy_connection_is_held_back_and_loses_nothing() {
             received.extend_from_slice(&chunk);
         }
         assert!(received == pattern(BYTES), "all bytes, in order");
-        assert!(recv.has_ended());
     });
     peer.join().expect("no panic");
 }

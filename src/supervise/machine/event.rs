@@ -209,12 +209,6 @@ pub enum Action {
         /// The requests.
         held: Vec<Held>,
     },
-    /// A worker died while a thread of it seemed idle: it may have taken a request and not yet written it down. Let the shards
-    /// send probes through the inbox to find out.
-    Probe {
-        /// Whose inbox.
-        generation: GenerationId,
-    },
     /// No process of this generation is left: release its descriptors. A request that a shard still counts as sent to it has no answer coming.
     GenerationGone {
         /// Which.

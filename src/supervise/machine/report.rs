@@ -66,19 +66,12 @@ impl Report {
                     }
                 }
             }
-            Report::WorkerExited {
-                worker,
-                pid,
-                generation,
-                exit,
-                lost,
-                restart_in,
-            } => {
+            Report::WorkerExited { worker, pid, generation, exit, lost, restart_in } => {
                 let pid = pid.as_raw_nonzero();
                 if exit.is_success() && *lost == 0 {
                     info!(%worker, pid, %generation, "worker exited");
                 } else {
-                    warn!(%worker, pid, %generation, lost, ?restart_in, "worker exited with {exit}");
+                    warn!(%worker, pid, %generation, %exit, lost, ?restart_in, "worker exited");
                 }
             }
             Report::ForkFailed {

@@ -357,10 +357,6 @@ impl World {
                 }
             }
             Action::ReportLost { held, .. } => self.lost.extend(held.iter().map(|held| held.token)),
-            Action::Probe { generation } => assert!(
-                !self.pools[&generation].inbox_closed,
-                "probes need an inbox"
-            ),
             Action::GenerationGone { generation } => {
                 let left =
                     |process: &&Process| process.generation == generation && !process.is_unreported;

@@ -107,9 +107,6 @@ impl Generation {
                 held: held.to_vec(),
             });
         }
-        if self.is_serving() && !is_clean && held.len() < self.settings.threads as usize {
-            actions.push(Action::Probe { generation });
-        }
         if self.phase == Phase::Warming {
             self.boot_deaths += 1;
             if self.boot_deaths >= BOOT_DEATHS_MAX {

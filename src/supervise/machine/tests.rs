@@ -175,7 +175,6 @@ fn short(action: &Action) -> Option<String> {
             "lost {:?} of {generation}",
             held.iter().map(|held| held.token).collect::<Vec<_>>()
         ),
-        Action::Probe { generation } => format!("probe {generation}"),
         Action::GenerationGone { generation } => format!("gone {generation}"),
         Action::DrainShards { .. } => "drain shards".into(),
         Action::StopShards => "stop shards".into(),
@@ -341,7 +340,6 @@ fn a_worker_s_death_loses_what_it_held_and_starts_another() {
     // One thread seemed idle: it may have just taken a request.
     bench.exit(102, KILLED, &held[..1], 5).expect(&[
         "lost [7] of 1",
-        "probe 1",
         "fork 4 of 1 in 1",
     ]);
     // The same worker killed by its first request: at once, but never more often than every 100 ms.
@@ -361,7 +359,7 @@ fn a_worker_s_death_loses_what_it_held_and_starts_another() {
 }
 
 #[test]
-fn a_worker_that_retires_is_replaced_without_a_probe() {
+fn a_worker_that_retires_is_replaced() {
     let mut bench = Bench::serving();
     bench
         .pass(SECOND)
@@ -375,7 +373,7 @@ fn a_worker_that_dies_before_its_fork_is_reported_is_still_a_worker() {
     bench
         .pass(SECOND)
         .exit(101, KILLED, &[], 5)
-        .expect(&["probe 1", "fork 3 of 1 in 0"]);
+        .expect(&["fork 3 of 1 in 0"]);
     bench.exit(4711, DONE, &[], 0).expect(&[]);
     bench
         .exit(103, KILLED, &[Held { shard: 0, token: 9 }], 0)
@@ -386,7 +384,7 @@ fn a_worker_that_dies_before_its_fork_is_reported_is_still_a_worker() {
         pid: pid(103),
     });
     bench
-        .expect(&["lost [9] of 1", "probe 1"])
+        .expect(&["lost [9] of 1"])
         .pass(SECOND)
         .expect(&["fork 4 of 1 in 0"]);
 }
@@ -416,7 +414,7 @@ fn a_request_over_its_time_costs_its_worker_an_abort_and_then_its_life() {
             }],
             0,
         )
-        .expect(&["lost [77] of 1", "probe 1", "fork 3 of 1 in 0"]);
+        .expect(&["lost [77] of 1", "fork 3 of 1 in 0"]);
 }
 
 #[test]
@@ -575,7 +573,7 @@ fn a_dead_zygote_is_followed_by_a_new_generation_while_workers_go_on() {
         .expect(&[])
         .pass(MS)
         .expect(&["spawn 3"]);
-    bench.exit(101, KILLED, &[], 1).expect(&["probe 1"]);
+    bench.exit(101, KILLED, &[], 1).expect(&[]);
     bench.boot(3, 300, 3, 2);
     bench
         .exit(102, DONE, &[], 1)
@@ -588,7 +586,7 @@ fn a_worker_whose_zygote_died_before_reporting_it_is_adopted() {
     bench
         .pass(SECOND)
         .exit(101, KILLED, &[], 1)
-        .expect(&["probe 1", "fork 3 of 1 in 0"]);
+        .expect(&["fork 3 of 1 in 0"]);
     bench
         .exit(100, KILLED, &[], 0)
         .show(1, 0, 103, SlotState::Idle, 0, Monotonic::ZERO);
@@ -596,7 +594,7 @@ fn a_worker_whose_zygote_died_before_reporting_it_is_adopted() {
     bench.pass(40 * SECOND);
     bench
         .exit(103, KILLED, &[Held { shard: 0, token: 6 }], 0)
-        .expect(&["lost [6] of 1", "probe 1"]);
+        .expect(&["lost [6] of 1"]);
 }
 
 #[test]
@@ -608,7 +606,7 @@ fn a_fork_that_its_zygote_did_not_live_to_make_delays_no_drain() {
         .exit(100, KILLED, &[], 0);
     bench
         .pass(SECOND)
-        .expect(&["probe 1", "fork 3 of 1 in 0", "spawn 2"]);
+        .expect(&["fork 3 of 1 in 0", "spawn 2"]);
     bench.boot(2, 200, 4, 2);
     bench
         .exit(102, DONE, &[], 1)
@@ -623,7 +621,7 @@ fn a_graceful_stop_drains_shards_then_workers() {
     bench
         .pass(SECOND)
         .exit(101, KILLED, &[], 1)
-        .expect(&["probe 1", "fork 3 of 1 in 0"]);
+        .expect(&["fork 3 of 1 in 0"]);
     bench.tell(Event::WorkerForked {
         generation: GenerationId(1),
         worker: WorkerId(3),

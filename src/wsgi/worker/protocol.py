@@ -15,7 +15,6 @@ HEAD = 1
 BODY = 2
 FILE = 3
 ABORT = 4
-PROBE_ACK = 5
 CREDIT = 6
 # Flag of a reply: the last one of its token.
 END = 1

@@ -1,4 +1,4 @@
-"""A thread's slot in the scoreboard; the supervisor's side is src/wsgi/scoreboard_layout.rs.
+"""A thread's slot in the scoreboard; the supervisor's side is src/sys/memory.rs.
 
 Owns the map of the shared memory. The head of a slot is written by the kernel: `serve` receives each message's header into
 it, so that a request is on record the moment it is taken. A token of 0 means idle.
@@ -9,7 +9,7 @@ import os
 SLOT_BYTES = 64
 # Words of 64 bits within a slot.
 TOKEN = 0
-PLACE = 1  # shard in the low half, kind of request in the high one
+SHARD = 1
 STARTED_NS = 2
 DONE = 3
 # Words of 32 bits within a slot.
@@ -18,8 +18,6 @@ STATE = 9
 
 SERVING = 1
 LEAVING = 2
-
-SHARD_MASK = 0xFFFFFFFF
 
 
 class Slot:

@@ -12,10 +12,10 @@ from time import monotonic_ns
 
 from .errors import errors, report_failure
 from .files import FileWrapper
-from .protocol import ABORT, END, MESSAGE_BYTES_MAX, PROBE_ACK, ServerGone, pack_header
+from .protocol import ABORT, END, MESSAGE_BYTES_MAX, ServerGone, pack_header
 from .request import spooled_input
 from .response import Response, respond
-from .scoreboard import DONE, PLACE, SHARD_MASK, STARTED_NS, TOKEN
+from .scoreboard import DONE, SHARD, STARTED_NS, TOKEN
 
 # One descriptor can come with a message.
 ANCILLARY_BYTES = socket.CMSG_SPACE(4)
@@ -59,11 +59,7 @@ def serve(receive, slot, replies, application, shared_environ):
         if not received:
             return None
         words[STARTED_NS] = monotonic_ns()
-        place = words[PLACE]
-        if place <= SHARD_MASK:
-            fatal = _answer(content, words[TOKEN], replies[place], ancillary, application, shared_environ)
-        else:
-            fatal = _acknowledge(words[TOKEN], replies[place & SHARD_MASK])
+        fatal = _answer(content, words[TOKEN], replies[words[SHARD]], ancillary, application, shared_environ)
         done += 1
         words[DONE] = done
         words[STARTED_NS] = 0
@@ -122,14 +118,6 @@ def _refuse(token, replies, environ, failure):
     report_failure(environ, "the request could not be taken")
     try:
         replies.send(pack_header(token, ABORT, END, 0, 0))
-    except OSError:
-        return ServerGone()
-    return None
-
-
-def _acknowledge(token, replies):
-    try:
-        replies.send(pack_header(token, PROBE_ACK, END, 0, 0))
     except OSError:
         return ServerGone()
     return None

@@ -1,4 +1,6 @@
-//! What the supervisor and a shard tell each other.
+//! What the supervisor and the shards tell each other: the letters that go through `base::mail`.
+//!
+//! Owns their vocabulary only. Stands below `shard` and `supervise`, neither of which knows the other.
 
 use std::sync::Arc;
 use std::time::Duration;
