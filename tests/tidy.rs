@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["base"],
     &["sys"],
     &["config", "http", "ring", "limits", "observe", "control"],
-    &["tls", "route"],
+    &["tls", "route", "response"],
     &["static_files", "wsgi", "cache", "proxy"],
     &["shard", "supervise"],
     &["cli"],
@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
 const UNSAFE_ALLOWED: &[&str] = &["src/ring/", "src/sys/"];
 
 /// Longest source file, lines.
-const LINES_MAX: usize = 600;
+const LINES_MAX: usize = 650;
 
 /// Words that a finished change does not leave behind; in two parts so that this file holds none of them.
 const LEFTOVERS: &[&str] = &[
