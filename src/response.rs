@@ -55,8 +55,16 @@ impl Response {
     pub fn error(status: u16, detail: &str) -> Response {
         let mut page = Vec::new();
         let date = date::format(0);
-        ErrorResponse { status, detail, date: &date, version: Version::Http11, keep_alive: true, head_only: false, fields: &[] }
-            .write(&mut page);
+        ErrorResponse {
+            status,
+            detail,
+            date: &date,
+            version: Version::Http11,
+            keep_alive: true,
+            head_only: false,
+            fields: &[],
+        }
+        .write(&mut page);
         // The head is the writer's.
         let head = memmem::find(&page, b"\r\n\r\n").expect("a head ends in an empty line") + 4;
         let all = page.len();
@@ -104,7 +112,10 @@ mod tests {
         assert_eq!(response.fields, b"Content-Type: text/html; charset=utf-8\r\n");
         let Body::Bytes(page) = &response.body else { panic!("a page") };
         let page = std::str::from_utf8(page).unwrap();
-        assert!(page.starts_with("<!doctype html>") && page.contains("404 Not Found") && page.contains("no such file"), "{page}");
+        assert!(
+            page.starts_with("<!doctype html>") && page.contains("404 Not Found") && page.contains("no such file"),
+            "{page}"
+        );
         let length = page.len() as u64;
         assert!(matches!(response.without_body().body, Body::Empty { length: Some(said) } if said == length));
     }

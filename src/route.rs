@@ -45,9 +45,7 @@ impl Table {
     pub fn new(routes: &[RouteConfig]) -> Table {
         let mut table = Table::default();
         for (index, route) in routes.iter().enumerate() {
-            let id = RouteId(
-                u32::try_from(index).expect("the configuration bounds the number of routes"),
-            );
+            let id = RouteId(u32::try_from(index).expect("the configuration bounds the number of routes"));
             let prefixes = match &route.host {
                 HostPattern::Any => &mut table.any,
                 HostPattern::Exact(host) => table.exact.entry(lower(host)).or_default(),
@@ -74,11 +72,7 @@ impl Table {
     }
 
     fn lookup_host(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
-        if let Some(id) = self
-            .exact
-            .get(host)
-            .and_then(|prefixes| prefixes.longest(path))
-        {
+        if let Some(id) = self.exact.get(host).and_then(|prefixes| prefixes.longest(path)) {
             return Some(id);
         }
         // A wildcard stands for at least one byte, so a leading dot opens no suffix.
@@ -124,25 +118,16 @@ struct Entry {
 
 impl Prefixes {
     fn add(&mut self, path: &[u8], id: RouteId) {
-        self.entries.push(Entry {
-            path: path.into(),
-            id,
-            parent: None,
-        });
+        self.entries.push(Entry { path: path.into(), id, parent: None });
     }
 
     fn link(&mut self) {
         // The sort is stable, so of two equal paths the first one stays.
         self.entries.sort_by(|a, b| a.path.cmp(&b.path));
-        self.entries
-            .dedup_by(|later, earlier| later.path == earlier.path);
+        self.entries.dedup_by(|later, earlier| later.path == earlier.path);
         let mut open: Vec<usize> = Vec::new();
         for index in 0..self.entries.len() {
-            while open.last().is_some_and(|&top| {
-                !self.entries[index]
-                    .path
-                    .starts_with(&self.entries[top].path)
-            }) {
+            while open.last().is_some_and(|&top| !self.entries[index].path.starts_with(&self.entries[top].path)) {
                 open.pop();
             }
             self.entries[index].parent = open.last().copied();
@@ -172,12 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn route(host: HostPattern, path: &str) -> RouteConfig {
-        RouteConfig {
-            host,
-            path: path.to_owned(),
-            action: Action::App,
-            max_body_bytes: 0,
-        }
+        RouteConfig { host, path: path.to_owned(), action: Action::App, max_body_bytes: 0 }
     }
 
     fn exact(host: &str) -> HostPattern {
@@ -236,20 +216,12 @@ mod tests {
         let rank = |route: &RouteConfig| match (&route.host, host) {
             (HostPattern::Any, _) => Some(0),
             (HostPattern::Exact(name), Some(host)) if name == host => Some(usize::MAX),
-            (HostPattern::Suffix(end), Some(host))
-                if host.len() > end.len() && host.ends_with(end) =>
-            {
-                Some(end.len())
-            }
+            (HostPattern::Suffix(end), Some(host)) if host.len() > end.len() && host.ends_with(end) => Some(end.len()),
             _ => None,
         };
-        let matches = routes
-            .iter()
-            .enumerate()
-            .filter(|(_, route)| path.starts_with(&route.path));
-        let ranked = matches.filter_map(|(index, route)| {
-            Some((rank(route)?, route.path.len(), std::cmp::Reverse(index)))
-        });
+        let matches = routes.iter().enumerate().filter(|(_, route)| path.starts_with(&route.path));
+        let ranked =
+            matches.filter_map(|(index, route)| Some((rank(route)?, route.path.len(), std::cmp::Reverse(index))));
         ranked.max().map(|(_, _, std::cmp::Reverse(index))| index)
     }
 

@@ -8,11 +8,7 @@ use std::process::{Command, Output};
 /// Runs `maitred` in `directory` with an environment of `PATH` and `variables` alone.
 fn maitred(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maitred"));
-    command
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .envs(variables.iter().copied());
+    command.args(arguments).current_dir(directory).env_clear().envs(variables.iter().copied());
     command.env("PATH", std::env::var_os("PATH").expect("PATH is set"));
     command.output().expect("the binary runs")
 }
@@ -31,11 +27,7 @@ fn stderr(output: &Output) -> String {
 
 /// `check` of `arguments`, with a port of the kernel's choice and few connections: the host's limits are not the subject.
 fn check(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = maitred(
-        directory,
-        &[&["check", "-b", "127.0.0.1:0"], arguments].concat(),
-        &[],
-    );
+    let output = maitred(directory, &[&["check", "-b", "127.0.0.1:0"], arguments].concat(), &[]);
     assert_eq!(stderr(&output), "");
     (output.status.code(), stdout(&output))
 }
@@ -46,25 +38,15 @@ fn the_version_is_told_in_both_ways() {
     for argument in ["version", "--version", "-V"] {
         let output = maitred(directory.path(), &[argument], &[]);
         assert_eq!(output.status.code(), Some(0));
-        assert_eq!(
-            stdout(&output),
-            concat!("maitred ", env!("CARGO_PKG_VERSION"), "\n")
-        );
+        assert_eq!(stdout(&output), concat!("maitred ", env!("CARGO_PKG_VERSION"), "\n"));
     }
 }
 
 #[test]
 fn output_that_nobody_takes_is_no_failure() {
-    let full = fs::File::options()
-        .write(true)
-        .open("/dev/full")
-        .expect("every Linux has it");
+    let full = fs::File::options().write(true).open("/dev/full").expect("every Linux has it");
     let mut command = Command::new(env!("CARGO_BIN_EXE_maitred"));
-    let status = command
-        .arg("version")
-        .stdout(full)
-        .status()
-        .expect("the binary runs");
+    let status = command.arg("version").stdout(full).status().expect("the binary runs");
     assert_eq!(status.code(), Some(0));
 }
 
@@ -74,19 +56,10 @@ fn help_has_an_example_and_misuse_is_2() {
     let output = maitred(directory.path(), &["serve", "--help"], &[]);
     assert_eq!(output.status.code(), Some(0));
     assert!(stdout(&output).contains("maitred serve mysite.wsgi"));
-    for arguments in [
-        &[][..],
-        &["serv"],
-        &["serve", "--wrokers", "2"],
-        &["serve", "-w", "two"],
-        &["serve", "a", "b"],
-    ] {
+    for arguments in [&[][..], &["serv"], &["serve", "--wrokers", "2"], &["serve", "-w", "two"], &["serve", "a", "b"]] {
         let output = maitred(directory.path(), arguments, &[]);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(
-            !output.stderr.is_empty() && output.stdout.is_empty(),
-            "{arguments:?}"
-        );
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
     }
 }
 
@@ -96,13 +69,7 @@ fn serve_without_anything_says_what_it_looked_for() {
     let output = maitred(directory.path(), &["serve"], &[]);
     assert_eq!(output.status.code(), Some(2));
     let message = stderr(&output);
-    for part in [
-        "APP",
-        "./maitred.toml",
-        "DJANGO_SETTINGS_MODULE",
-        "/manage.py",
-        "maitred serve mysite.wsgi",
-    ] {
+    for part in ["APP", "./maitred.toml", "DJANGO_SETTINGS_MODULE", "/manage.py", "maitred serve mysite.wsgi"] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
     assert_eq!(message.lines().count(), 1);
@@ -113,11 +80,7 @@ fn serve_reports_every_mistake_at_once() {
     let directory = directory();
     let text = "[app]\nwsgi = \"mysite.wsgi\"\nworkerz = 4\ntimeout = \"soon\"\n";
     fs::write(directory.path().join("maitred.toml"), text).expect("write");
-    let output = maitred(
-        directory.path(),
-        &["serve", "--bind", "nowhere:1"],
-        &[("WEB_CONCURRENCY", "0")],
-    );
+    let output = maitred(directory.path(), &["serve", "--bind", "nowhere:1"], &[("WEB_CONCURRENCY", "0")]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(stdout(&output), "");
     assert_eq!(
@@ -134,22 +97,10 @@ fn serve_reports_every_mistake_at_once() {
 #[test]
 fn a_log_level_that_is_none_is_refused() {
     let directory = directory();
-    let output = maitred(
-        directory.path(),
-        &["serve", "app"],
-        &[("MAITRED_LOG", "maitred=loud")],
-    );
+    let output = maitred(directory.path(), &["serve", "app"], &[("MAITRED_LOG", "maitred=loud")]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).starts_with("environment variable MAITRED_LOG: "),
-        "{}",
-        stderr(&output)
-    );
-    let output = maitred(
-        directory.path(),
-        &["serve", "app", "--log-level", "loud"],
-        &[],
-    );
+    assert!(stderr(&output).starts_with("environment variable MAITRED_LOG: "), "{}", stderr(&output));
+    let output = maitred(directory.path(), &["serve", "app", "--log-level", "loud"], &[]);
     assert_eq!(output.status.code(), Some(2));
 }
 
@@ -158,26 +109,16 @@ fn check_is_content_with_a_good_site() {
     let directory = directory();
     fs::create_dir(directory.path().join("files")).expect("create directory");
     fs::write(directory.path().join("site.py"), "").expect("write");
-    fs::write(
-        directory.path().join("good.py"),
-        "print('noise')\ndef application(environ, start): pass\n",
-    )
-    .expect("write");
+    fs::write(directory.path().join("good.py"), "print('noise')\ndef application(environ, start): pass\n")
+        .expect("write");
     let (code, told) = check(directory.path(), &["good", "--static", "/static/=files"]);
     assert_eq!(code, Some(0), "{told}");
-    for part in [
-        "ok   kernel ",
-        "ok   memlock",
-        "ok   listen http://127.0.0.1:0",
-        "ok   static /static/",
-        "ok   interpreter ",
-    ] {
+    for part in
+        ["ok   kernel ", "ok   memlock", "ok   listen http://127.0.0.1:0", "ok   static /static/", "ok   interpreter "]
+    {
         assert!(told.contains(part), "{part} is not in {told}");
     }
-    assert!(
-        told.ends_with("ok   application good:application: importable\n"),
-        "{told}"
-    );
+    assert!(told.ends_with("ok   application good:application: importable\n"), "{told}");
     // Nothing is left behind in the project.
     assert!(!directory.path().join("__pycache__").exists());
 }
@@ -185,46 +126,18 @@ fn check_is_content_with_a_good_site() {
 #[test]
 fn check_says_why_an_application_cannot_be_imported() {
     let directory = directory();
-    fs::write(
-        directory.path().join("broken.py"),
-        "raise ValueError('out of order')",
-    )
-    .expect("write");
+    fs::write(directory.path().join("broken.py"), "raise ValueError('out of order')").expect("write");
     fs::write(directory.path().join("number.py"), "application = 7").expect("write");
-    fs::write(
-        directory.path().join("manage.py"),
-        "setdefault('DJANGO_SETTINGS_MODULE', 'absent.settings')",
-    )
-    .expect("write");
+    fs::write(directory.path().join("manage.py"), "setdefault('DJANGO_SETTINGS_MODULE', 'absent.settings')")
+        .expect("write");
     for (arguments, expected) in [
-        (
-            &["absent"][..],
-            "FAIL application absent:application: ModuleNotFoundError: No module named 'absent'",
-        ),
-        (
-            &["broken:app"],
-            "FAIL application broken:app: ValueError: out of order",
-        ),
-        (
-            &["number"],
-            "FAIL application number:application: TypeError: 'application' is not callable",
-        ),
-        (
-            &["number:app"],
-            "FAIL application number:app: AttributeError: module 'number' has no attribute 'app'",
-        ),
-        (
-            &[],
-            "FAIL application of Django settings absent.settings: ModuleNotFoundError: No module named ",
-        ),
-        (
-            &["number", "--python", "/bin/true"],
-            "FAIL interpreter /bin/true (configured): does not tell its version",
-        ),
-        (
-            &["number", "--python", "/absent"],
-            "FAIL --python: /absent is not an executable file",
-        ),
+        (&["absent"][..], "FAIL application absent:application: ModuleNotFoundError: No module named 'absent'"),
+        (&["broken:app"], "FAIL application broken:app: ValueError: out of order"),
+        (&["number"], "FAIL application number:application: TypeError: 'application' is not callable"),
+        (&["number:app"], "FAIL application number:app: AttributeError: module 'number' has no attribute 'app'"),
+        (&[], "FAIL application of Django settings absent.settings: ModuleNotFoundError: No module named "),
+        (&["number", "--python", "/bin/true"], "FAIL interpreter /bin/true (configured): does not tell its version"),
+        (&["number", "--python", "/absent"], "FAIL --python: /absent is not an executable file"),
     ] {
         let (code, told) = check(directory.path(), arguments);
         assert_eq!(code, Some(2), "{told}");
@@ -236,14 +149,10 @@ fn check_says_why_an_application_cannot_be_imported() {
 fn check_imports_as_the_workers_do() {
     let directory = directory();
     fs::create_dir_all(directory.path().join("lib")).expect("create directory");
-    let text =
-        "import os, helper\nassert os.environ['COLOUR'] == 'blue = sky'\napplication = helper.f\n";
+    let text = "import os, helper\nassert os.environ['COLOUR'] == 'blue = sky'\napplication = helper.f\n";
     fs::write(directory.path().join("site_app.py"), text).expect("write");
     fs::write(directory.path().join("lib/helper.py"), "def f(): pass").expect("write");
-    let (code, told) = check(
-        directory.path(),
-        &["site_app", "--pythonpath", "lib", "-e", "COLOUR=blue = sky"],
-    );
+    let (code, told) = check(directory.path(), &["site_app", "--pythonpath", "lib", "-e", "COLOUR=blue = sky"]);
     assert_eq!(code, Some(0), "{told}");
     let (code, told) = check(directory.path(), &["site_app", "-e", "COLOUR=blue = sky"]);
     assert_eq!(code, Some(2), "{told}");
@@ -256,16 +165,7 @@ fn check_names_addresses_and_directories_that_cannot_be_used() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
     fs::write(directory.path().join("plain"), "").expect("write");
-    let arguments = [
-        "-b",
-        &address,
-        "-b",
-        "unix:absent/s",
-        "--static",
-        "/a/=absent",
-        "--static",
-        "/b/=plain",
-    ];
+    let arguments = ["-b", &address, "-b", "unix:absent/s", "--static", "/a/=absent", "--static", "/b/=plain"];
     let (code, told) = check(directory.path(), &arguments);
     assert_eq!(code, Some(2), "{told}");
     let here = directory.path().display();
@@ -286,9 +186,7 @@ fn check_reports_the_configuration_like_serve() {
     let (code, told) = check(directory.path(), &["-c", "bad.toml", "app"]);
     assert_eq!(code, Some(2));
     assert!(
-        told.starts_with(
-            "FAIL bad.toml:2: server.shard: unknown key; did you mean \"shards\"?\nok   kernel"
-        ),
+        told.starts_with("FAIL bad.toml:2: server.shard: unknown key; did you mean \"shards\"?\nok   kernel"),
         "{told}"
     );
 }
@@ -297,9 +195,7 @@ fn check_reports_the_configuration_like_serve() {
 fn maitred_after(code: &str, arguments: &[&str]) -> Output {
     let code = format!("import os, sys\n{code}\nos.execv(sys.argv[1], sys.argv[1:])");
     let mut command = Command::new("python3");
-    command
-        .args(["-c", &code, env!("CARGO_BIN_EXE_maitred")])
-        .args(arguments);
+    command.args(["-c", &code, env!("CARGO_BIN_EXE_maitred")]).args(arguments);
     command.output().expect("python3 runs")
 }
 
@@ -320,23 +216,13 @@ fn a_host_that_refuses_io_uring_is_told_apart() {
     let directory = directory();
     let files = format!("/={}", directory.path().display());
     let memlock = "import resource; resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))";
-    for (code, expected) in [
-        (SECCOMP, "seccomp"),
-        (memlock, "memlock 64 KiB: at least 512 KiB"),
-    ] {
+    for (code, expected) in [(SECCOMP, "seccomp"), (memlock, "memlock 64 KiB: at least 512 KiB")] {
         let serve = maitred_after(code, &["serve", "--static", &files, "-b", "127.0.0.1:0"]);
         assert_eq!(serve.status.code(), Some(2), "{}", stderr(&serve));
-        assert!(
-            stderr(&serve).starts_with("maitred: ") && stderr(&serve).contains(expected),
-            "{}",
-            stderr(&serve)
-        );
+        assert!(stderr(&serve).starts_with("maitred: ") && stderr(&serve).contains(expected), "{}", stderr(&serve));
         let check = maitred_after(code, &["check", "--static", &files, "-b", "127.0.0.1:0"]);
         assert_eq!(check.status.code(), Some(2), "{}", stdout(&check));
-        let failed = stdout(&check)
-            .lines()
-            .filter(|line| line.starts_with("FAIL"))
-            .any(|line| line.contains(expected));
+        let failed = stdout(&check).lines().filter(|line| line.starts_with("FAIL")).any(|line| line.contains(expected));
         assert!(failed, "{}", stdout(&check));
     }
 }

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maitred::config::{
-    Action, AppTarget, Config, Flags, HostPattern, InterpreterSource, Listen, Surroundings, load,
-    reference,
+    Action, AppTarget, Config, Flags, HostPattern, InterpreterSource, Listen, Surroundings, load, reference,
 };
 use proptest::prelude::*;
 
@@ -22,10 +21,7 @@ impl Project {
     fn new() -> Project {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = std::env::var_os("PATH").expect("PATH is set");
-        Project {
-            directory,
-            variables: HashMap::from([("PATH".to_owned(), path)]),
-        }
+        Project { directory, variables: HashMap::from([("PATH".to_owned(), path)]) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -46,11 +42,7 @@ impl Project {
 
     fn load(&self, flags: &Flags) -> Result<Config, String> {
         let directory = self.directory.path().to_owned();
-        let around = Surroundings {
-            directory,
-            variables: self.variables.clone(),
-            cpus: 3,
-        };
+        let around = Surroundings { directory, variables: self.variables.clone(), cpus: 3 };
         load(flags, &around).map_err(|errors| errors.to_string())
     }
 
@@ -64,10 +56,7 @@ fn named(target: &str) -> AppTarget {
 }
 
 fn app_flag(target: &str) -> Flags {
-    Flags {
-        app: Some(target.to_owned()),
-        ..Flags::default()
-    }
+    Flags { app: Some(target.to_owned()), ..Flags::default() }
 }
 
 fn listens(config: &Config) -> Vec<String> {
@@ -87,22 +76,15 @@ fn bad_files_are_refused_with_their_message() {
             continue;
         }
         count += 1;
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .expect("UTF-8");
+        let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8");
         let project = Project::new();
         project.file(name, &fs::read_to_string(&path).expect("readable"));
         let here = project.directory.path().to_str().expect("UTF-8");
-        let found = match project.load(&Flags {
-            config: Some(name.into()),
-            ..Flags::default()
-        }) {
+        let found = match project.load(&Flags { config: Some(name.into()), ..Flags::default() }) {
             Ok(_) => "taken".to_owned(),
             Err(message) => message.replace(here, "DIRECTORY"),
         };
-        let expected =
-            fs::read_to_string(path.with_extension("expect")).expect("an expectation is beside it");
+        let expected = fs::read_to_string(path.with_extension("expect")).expect("an expectation is beside it");
         if found != expected.trim_end() {
             wrong.push(format!("{name}:\n  found\n{found}\n  expected\n{expected}"));
         }
@@ -116,32 +98,17 @@ fn without_a_file_defaults_hold() {
     let project = Project::new();
     let config = project.good(&app_flag("mysite.wsgi"));
     assert_eq!(listens(&config), ["http://127.0.0.1:8000"]);
-    assert_eq!(
-        (config.server.shards, config.server.max_connections),
-        (3, 16384)
-    );
+    assert_eq!((config.server.shards, config.server.max_connections), (3, 16384));
     assert_eq!(config.server.keepalive_timeout, Duration::from_secs(75));
     assert_eq!(config.server.max_body_bytes, 100 << 20);
     assert_eq!(config.routes.len(), 1);
-    assert_eq!(
-        (&config.routes[0].host, config.routes[0].path.as_str()),
-        (&HostPattern::Any, "/")
-    );
-    assert_eq!(
-        (&config.routes[0].action, config.routes[0].max_body_bytes),
-        (&Action::App, 100 << 20)
-    );
+    assert_eq!((&config.routes[0].host, config.routes[0].path.as_str()), (&HostPattern::Any, "/"));
+    assert_eq!((&config.routes[0].action, config.routes[0].max_body_bytes), (&Action::App, 100 << 20));
     assert!(config.static_from_django);
     let app = config.app.expect("an app was named");
     assert_eq!(app.wsgi, named("mysite.wsgi:application"));
-    assert_eq!(
-        (app.workers, app.threads, app.queue, app.preload_app),
-        (4, 1, 1024, true)
-    );
-    assert_eq!(
-        (app.timeout, app.graceful_timeout),
-        (Some(Duration::from_secs(30)), Duration::from_secs(30))
-    );
+    assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (4, 1, 1024, true));
+    assert_eq!((app.timeout, app.graceful_timeout), (Some(Duration::from_secs(30)), Duration::from_secs(30)));
     assert_eq!(app.chdir, project.directory.path());
     assert_eq!(app.spool_dir, Path::new("/tmp"));
 }
@@ -193,47 +160,17 @@ fn everything_in_a_file_is_read() {
     );
     let config = project.good(&Flags::default());
     let socket = project.path("run/site.sock");
-    assert_eq!(
-        listens(&config),
-        [
-            "http://[::1]:81".to_owned(),
-            format!("unix:{}", socket.display())
-        ]
-    );
+    assert_eq!(listens(&config), ["http://[::1]:81".to_owned(), format!("unix:{}", socket.display())]);
     let server = &config.server;
-    assert_eq!(
-        (server.shards, server.max_connections, server.backlog),
-        (2, 100, 10)
-    );
-    assert_eq!(
-        (server.keepalive_timeout, server.head_timeout),
-        (Duration::from_secs(90), Duration::from_secs(5))
-    );
-    assert_eq!(
-        (server.body_timeout, server.send_timeout),
-        (Duration::from_millis(500), Duration::from_secs(3600))
-    );
-    assert_eq!(
-        (server.max_body_bytes, &server.pidfile),
-        (1 << 20, &Some(project.path("run/pid")))
-    );
+    assert_eq!((server.shards, server.max_connections, server.backlog), (2, 100, 10));
+    assert_eq!((server.keepalive_timeout, server.head_timeout), (Duration::from_secs(90), Duration::from_secs(5)));
+    assert_eq!((server.body_timeout, server.send_timeout), (Duration::from_millis(500), Duration::from_secs(3600)));
+    assert_eq!((server.max_body_bytes, &server.pidfile), (1 << 20, &Some(project.path("run/pid"))));
     let app = config.app.as_ref().expect("[app] is there");
-    assert_eq!(
-        (&app.wsgi, &app.chdir),
-        (&named("mysite:app"), &project.path("site"))
-    );
-    assert_eq!(
-        app.pythonpath,
-        [project.path("lib"), PathBuf::from("/opt/lib")]
-    );
-    assert_eq!(
-        (app.workers, app.threads, app.queue, app.preload_app),
-        (7, 8, 9, false)
-    );
-    assert_eq!(
-        (app.timeout, app.graceful_timeout),
-        (None, Duration::from_secs(2))
-    );
+    assert_eq!((&app.wsgi, &app.chdir), (&named("mysite:app"), &project.path("site")));
+    assert_eq!(app.pythonpath, [project.path("lib"), PathBuf::from("/opt/lib")]);
+    assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (7, 8, 9, false));
+    assert_eq!((app.timeout, app.graceful_timeout), (None, Duration::from_secs(2)));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(app.raw_env, [pair("A", "1"), pair("B", "x=y")]);
     assert_eq!(app.spool_dir, project.path("spool"));
@@ -241,47 +178,26 @@ fn everything_in_a_file_is_read() {
     // The application has a route, so none is added.
     assert_eq!(config.routes.len(), 2);
     let route = &config.routes[0];
-    assert_eq!(
-        (&route.host, route.path.as_str()),
-        (&HostPattern::Suffix(".example.com".to_owned()), "/static/")
-    );
-    let Action::Static(files) = &route.action else {
-        panic!("the first route serves files")
-    };
+    assert_eq!((&route.host, route.path.as_str()), (&HostPattern::Suffix(".example.com".to_owned()), "/static/"));
+    let Action::Static(files) = &route.action else { panic!("the first route serves files") };
     assert_eq!(files.directory, project.path("files"));
     assert_eq!(files.cache_control.as_deref(), Some("public, max-age=60"));
     assert_eq!(files.index, ["a.html", "b.html"]);
-    assert_eq!(
-        config
-            .routes
-            .iter()
-            .map(|route| route.max_body_bytes)
-            .collect::<Vec<_>>(),
-        [1 << 20, 1 << 30]
-    );
+    assert_eq!(config.routes.iter().map(|route| route.max_body_bytes).collect::<Vec<_>>(), [1 << 20, 1 << 30]);
     assert!(!config.static_from_django);
 }
 
 #[test]
 fn flags_win_over_environment_and_environment_over_file() {
     let mut project = Project::new();
-    project.file(
-        "maitred.toml",
-        "[server]\nlisten = ':1'\nshards = 2\n[app]\nwsgi = 'a'\nworkers = 5\nthreads = 6\n",
-    );
-    let workers =
-        |project: &Project, flags: &Flags| project.good(flags).app.expect("an app").workers;
+    project.file("maitred.toml", "[server]\nlisten = ':1'\nshards = 2\n[app]\nwsgi = 'a'\nworkers = 5\nthreads = 6\n");
+    let workers = |project: &Project, flags: &Flags| project.good(flags).app.expect("an app").workers;
     assert_eq!(workers(&project, &Flags::default()), 5);
     project.variable("WEB_CONCURRENCY", "");
     assert_eq!(workers(&project, &Flags::default()), 5);
     project.variable("WEB_CONCURRENCY", "8");
     assert_eq!(workers(&project, &Flags::default()), 8);
-    let flags = Flags {
-        workers: Some(9),
-        no_preload: true,
-        shards: Some("auto".to_owned()),
-        ..app_flag("b:c")
-    };
+    let flags = Flags { workers: Some(9), no_preload: true, shards: Some("auto".to_owned()), ..app_flag("b:c") };
     let config = project.good(&flags);
     assert_eq!(config.server.shards, 3);
     let app = config.app.expect("an app");
@@ -289,139 +205,71 @@ fn flags_win_over_environment_and_environment_over_file() {
     assert_eq!(app.wsgi, named("b:c"));
     project.variable("WEB_CONCURRENCY", "many");
     let message = project.load(&Flags::default()).expect_err("not a number");
-    assert_eq!(
-        message,
-        "environment variable WEB_CONCURRENCY: must be a number from 1 to 1024, not \"many\""
-    );
+    assert_eq!(message, "environment variable WEB_CONCURRENCY: must be a number from 1 to 1024, not \"many\"");
 }
 
 #[test]
 fn port_counts_when_nobody_says_where_to_listen() {
     let mut project = Project::new();
     project.variable("PORT", "5000");
-    assert_eq!(
-        listens(&project.good(&app_flag("a"))),
-        ["http://0.0.0.0:5000"]
-    );
-    let bind = Flags {
-        bind: vec!["[::1]:1".to_owned(), "2".to_owned()],
-        ..app_flag("a")
-    };
-    assert_eq!(
-        listens(&project.good(&bind)),
-        ["http://[::1]:1", "http://0.0.0.0:2"]
-    );
+    assert_eq!(listens(&project.good(&app_flag("a"))), ["http://0.0.0.0:5000"]);
+    let bind = Flags { bind: vec!["[::1]:1".to_owned(), "2".to_owned()], ..app_flag("a") };
+    assert_eq!(listens(&project.good(&bind)), ["http://[::1]:1", "http://0.0.0.0:2"]);
     project.file("maitred.toml", "[server]\nlisten = ':3'\n");
     assert_eq!(listens(&project.good(&app_flag("a"))), ["http://0.0.0.0:3"]);
-    assert_eq!(
-        listens(&project.good(&bind)),
-        ["http://[::1]:1", "http://0.0.0.0:2"]
-    );
+    assert_eq!(listens(&project.good(&bind)), ["http://[::1]:1", "http://0.0.0.0:2"]);
     fs::remove_file(project.path("maitred.toml")).expect("remove");
     project.variable("PORT", "http");
     let message = project.load(&app_flag("a")).expect_err("not a port");
-    assert_eq!(
-        message,
-        "environment variable PORT: \"http\" is not a port number (0 to 65535)"
-    );
+    assert_eq!(message, "environment variable PORT: \"http\" is not a port number (0 to 65535)");
 }
 
 #[test]
 fn a_django_project_is_found() {
     let mut project = Project::new();
-    project.file(
-        "site/manage.py",
-        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')",
-    );
-    let chdir = Flags {
-        chdir: Some("site".to_owned()),
-        ..Flags::default()
-    };
-    let django = |settings: &str| AppTarget::Django {
-        settings: settings.to_owned(),
-    };
+    project.file("site/manage.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')");
+    let chdir = Flags { chdir: Some("site".to_owned()), ..Flags::default() };
+    let django = |settings: &str| AppTarget::Django { settings: settings.to_owned() };
     let app = |project: &Project, flags: &Flags| project.good(flags).app.expect("an app");
     assert_eq!(app(&project, &chdir).wsgi, django("mysite.settings"));
     assert_eq!(app(&project, &chdir).chdir, project.path("site"));
-    let message = project
-        .load(&Flags::default())
-        .expect_err("no project in the working directory");
-    assert!(
-        message.contains("looked for") && message.contains("./maitred.toml"),
-        "{message}"
-    );
+    let message = project.load(&Flags::default()).expect_err("no project in the working directory");
+    assert!(message.contains("looked for") && message.contains("./maitred.toml"), "{message}");
 
     // In the working directory, beside a file that names no routes, and beside --static.
-    project.file(
-        "manage.py",
-        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'outer.settings')",
-    );
-    assert_eq!(
-        app(&project, &Flags::default()).wsgi,
-        django("outer.settings")
-    );
-    let statics = Flags {
-        statics: vec!["/media/=media".to_owned()],
-        ..Flags::default()
-    };
+    project.file("manage.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'outer.settings')");
+    assert_eq!(app(&project, &Flags::default()).wsgi, django("outer.settings"));
+    let statics = Flags { statics: vec!["/media/=media".to_owned()], ..Flags::default() };
     let config = project.good(&statics);
-    assert_eq!(
-        config
-            .routes
-            .iter()
-            .map(|route| route.path.as_str())
-            .collect::<Vec<_>>(),
-        ["/media/", "/"]
-    );
+    assert_eq!(config.routes.iter().map(|route| route.path.as_str()).collect::<Vec<_>>(), ["/media/", "/"]);
     project.file("maitred.toml", "[server]\nshards = 1\n");
     project.variable("WEB_CONCURRENCY", "8");
-    assert_eq!(
-        (
-            app(&project, &Flags::default()).workers,
-            project.good(&Flags::default()).server.shards
-        ),
-        (8, 1)
-    );
+    assert_eq!((app(&project, &Flags::default()).workers, project.good(&Flags::default()).server.shards), (8, 1));
 
     // The variable wins, and the one for the workers alone wins over it.
     project.variable("DJANGO_SETTINGS_MODULE", "by.variable");
     assert_eq!(app(&project, &Flags::default()).wsgi, django("by.variable"));
-    let env = Flags {
-        env: vec!["DJANGO_SETTINGS_MODULE=by.flag".to_owned()],
-        ..Flags::default()
-    };
+    let env = Flags { env: vec!["DJANGO_SETTINGS_MODULE=by.flag".to_owned()], ..Flags::default() };
     assert_eq!(app(&project, &env).wsgi, django("by.flag"));
     // A named application wins over all of them.
-    assert_eq!(
-        app(&project, &app_flag("own.wsgi:app")).wsgi,
-        named("own.wsgi:app")
-    );
+    assert_eq!(app(&project, &app_flag("own.wsgi:app")).wsgi, named("own.wsgi:app"));
 }
 
 #[test]
 fn files_alone_are_a_server() {
     let project = Project::new();
-    let statics = |urls: &[&str]| Flags {
-        statics: urls.iter().map(|&url| url.to_owned()).collect(),
-        ..Flags::default()
-    };
+    let statics =
+        |urls: &[&str]| Flags { statics: urls.iter().map(|&url| url.to_owned()).collect(), ..Flags::default() };
     let config = project.good(&statics(&["/=public"]));
     assert!(config.app.is_none() && !config.static_from_django);
     // A file with routes says all that is served, also beside a manage.py.
     project.file("manage.py", "setdefault('DJANGO_SETTINGS_MODULE', 'a')");
-    project.file(
-        "maitred.toml",
-        "[[route]]\npath = '/files/'\nstatic = 'files'\n",
-    );
+    project.file("maitred.toml", "[[route]]\npath = '/files/'\nstatic = 'files'\n");
     assert!(project.good(&Flags::default()).app.is_none());
     // A flag replaces the route of the file.
     let config = project.good(&statics(&["/files/=other"]));
-    let [route] = config.routes.as_slice() else {
-        panic!("one route")
-    };
-    assert!(
-        matches!(&route.action, Action::Static(files) if files.directory == project.path("other"))
-    );
+    let [route] = config.routes.as_slice() else { panic!("one route") };
+    assert!(matches!(&route.action, Action::Static(files) if files.directory == project.path("other")));
     // Files at "/" leave nothing to a project that nobody asked for.
     fs::remove_file(project.path("maitred.toml")).expect("remove");
     assert!(project.good(&statics(&["/=public"])).app.is_none());
@@ -434,34 +282,17 @@ fn files_alone_are_a_server() {
 #[test]
 fn paths_start_where_they_were_written() {
     let project = Project::new();
-    project.file(
-        "etc/site.toml",
-        "[app]\nwsgi = 'a'\npythonpath = 'lib,/opt'\n",
-    );
-    let flags = Flags {
-        config: Some("etc/site.toml".into()),
-        statics: vec!["/s/=files".to_owned()],
-        ..Flags::default()
-    };
+    project.file("etc/site.toml", "[app]\nwsgi = 'a'\npythonpath = 'lib,/opt'\n");
+    let flags =
+        Flags { config: Some("etc/site.toml".into()), statics: vec!["/s/=files".to_owned()], ..Flags::default() };
     let config = project.good(&flags);
     let app = config.app.expect("an app");
     assert_eq!(app.chdir, project.path("etc"));
-    assert_eq!(
-        app.pythonpath,
-        [project.path("etc/lib"), PathBuf::from("/opt")]
-    );
-    assert!(
-        matches!(&config.routes[0].action, Action::Static(files) if files.directory == project.path("files"))
-    );
+    assert_eq!(app.pythonpath, [project.path("etc/lib"), PathBuf::from("/opt")]);
+    assert!(matches!(&config.routes[0].action, Action::Static(files) if files.directory == project.path("files")));
     // The flag's directory, not the file's.
-    let flags = Flags {
-        chdir: Some(".".to_owned()),
-        ..flags
-    };
-    assert_eq!(
-        project.good(&flags).app.expect("an app").chdir,
-        project.directory.path()
-    );
+    let flags = Flags { chdir: Some(".".to_owned()), ..flags };
+    assert_eq!(project.good(&flags).app.expect("an app").chdir, project.directory.path());
 }
 
 #[test]
@@ -469,52 +300,21 @@ fn the_interpreter_beside_the_app_is_taken() {
     let project = Project::new();
     fs::create_dir_all(project.path("site/.venv/bin")).expect("create directory");
     std::os::unix::fs::symlink("/bin/true", project.path("site/.venv/bin/python")).expect("link");
-    let python = project
-        .good(&Flags {
-            chdir: Some("site".to_owned()),
-            ..app_flag("a")
-        })
-        .app
-        .expect("an app")
-        .python;
-    assert_eq!(
-        (python.path, python.source),
-        (
-            project.path("site/.venv/bin/python"),
-            InterpreterSource::BesideApp
-        )
-    );
+    let python = project.good(&Flags { chdir: Some("site".to_owned()), ..app_flag("a") }).app.expect("an app").python;
+    assert_eq!((python.path, python.source), (project.path("site/.venv/bin/python"), InterpreterSource::BesideApp));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let project = Project::new();
-    let load = |name: &str| {
-        project.load(&Flags {
-            config: Some(name.into()),
-            ..app_flag("a")
-        })
-    };
+    let load = |name: &str| project.load(&Flags { config: Some(name.into()), ..app_flag("a") });
     let message = load("absent.toml").expect_err("there is no such file");
-    assert!(
-        message.starts_with("absent.toml: cannot be read: No such file"),
-        "{message}"
-    );
+    assert!(message.starts_with("absent.toml: cannot be read: No such file"), "{message}");
     fs::write(project.path("latin.toml"), b"# caf\xe9\n").expect("write");
-    assert_eq!(
-        load("latin.toml").expect_err("not UTF-8"),
-        "latin.toml: is not UTF-8 (at byte 5)"
-    );
+    assert_eq!(load("latin.toml").expect_err("not UTF-8"), "latin.toml: is not UTF-8 (at byte 5)");
     project.file("large.toml", &"#\n".repeat(600 * 1024));
-    assert_eq!(
-        load("large.toml").expect_err("too large"),
-        "large.toml: is larger than 1048576 bytes"
-    );
-    assert!(
-        load(".")
-            .expect_err("a directory")
-            .starts_with(".: cannot be read")
-    );
+    assert_eq!(load("large.toml").expect_err("too large"), "large.toml: is larger than 1048576 bytes");
+    assert!(load(".").expect_err("a directory").starts_with(".: cannot be read"));
 }
 
 /// `docs/configuration.md` is what the declarations say; with `MAITRED_BLESS` set it is written anew.
@@ -525,10 +325,7 @@ fn the_reference_is_current() {
         fs::write(&path, reference()).expect("write the reference");
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        written == reference(),
-        "stale; run MAITRED_BLESS=1 cargo test --test config"
-    );
+    assert!(written == reference(), "stale; run MAITRED_BLESS=1 cargo test --test config");
 }
 
 /// Text that looks enough like a config file to get past the first check.
@@ -570,22 +367,12 @@ fn toml_like() -> impl Strategy<Value = String> {
     ];
     let value = leaf.prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..4)
-                .prop_map(|items| format!("[{}]", items.join(", "))),
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(", "))),
             inner.prop_map(|value| format!("{{ address = {value} }}")),
         ]
     });
-    let header = proptest::sample::select(vec![
-        "",
-        "[server]",
-        "[app]",
-        "[[route]]",
-        "[route]",
-        "[x.y]",
-        "[[app]]",
-    ]);
-    let line = (header, key, value)
-        .prop_map(|(header, key, value)| format!("{header}\n{key} = {value}\n"));
+    let header = proptest::sample::select(vec!["", "[server]", "[app]", "[[route]]", "[route]", "[x.y]", "[[app]]"]);
+    let line = (header, key, value).prop_map(|(header, key, value)| format!("{header}\n{key} = {value}\n"));
     proptest::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
 }
 

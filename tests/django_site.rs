@@ -41,10 +41,7 @@ struct Browser {
 
 impl Browser {
     fn new(server: &Server) -> Browser {
-        Browser {
-            client: server.connect(),
-            cookies: BTreeMap::new(),
-        }
+        Browser { client: server.connect(), cookies: BTreeMap::new() }
     }
 
     fn cookie_line(&self) -> String {
@@ -72,7 +69,13 @@ impl Browser {
     }
 
     /// Posts a form of text fields and files (name, file name, bytes) with the CSRF token that `page` carries.
-    fn submit(&mut self, target: &str, page: &Response, fields: &[(&str, &str)], files: &[(&str, &str, &[u8])]) -> Response {
+    fn submit(
+        &mut self,
+        target: &str,
+        page: &Response,
+        fields: &[(&str, &str)],
+        files: &[(&str, &str, &[u8])],
+    ) -> Response {
         let token = between(page.text(), "name=\"csrfmiddlewaretoken\" value=\"", "\"");
         let mut body = Vec::new();
         for (name, value) in fields.iter().chain(&[("csrfmiddlewaretoken", token)]) {
@@ -202,10 +205,8 @@ fn attachments_come_back_byte_for_byte() {
     let list = browser.get("/notes/new/");
     let colour = between(list.text(), "type=\"radio\" name=\"colour\" value=\"", "\"").to_owned();
     // Inline, in a memfd, in a file.
-    let files: Vec<(String, Vec<u8>)> = [100, 300_000, 900_000]
-        .into_iter()
-        .map(|size| (format!("f{size}.bin"), pattern(size)))
-        .collect();
+    let files: Vec<(String, Vec<u8>)> =
+        [100, 300_000, 900_000].into_iter().map(|size| (format!("f{size}.bin"), pattern(size))).collect();
     for (name, bytes) in &files {
         let form = browser.get("/notes/new/");
         let fields = [("title", name.as_str()), ("body", "with a file"), ("colour", &colour)];

@@ -87,7 +87,8 @@ fn mutated_requests() {
     let seed = u64::from(std::process::id()) | 1 << 41;
     eprintln!("seed {seed}");
     let mut garbage = Garbage(seed);
-    let valid = b"POST /echo?a=b HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n\
+    let valid =
+        b"POST /echo?a=b HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n\
                   5\r\nhello\r\n0\r\n\r\n";
     for round in 0..300 {
         let mut bytes = valid.to_vec();
@@ -201,9 +202,7 @@ fn nothing_of_left_connections_stays_open() {
             reset(client);
         }
     }
-    wait_until("their descriptors are closed", support::DEADLINE, || {
-        process::sockets(server.pid()) <= before
-    });
+    wait_until("their descriptors are closed", support::DEADLINE, || process::sockets(server.pid()) <= before);
 }
 
 /// Pipelining without ever reading: the server must stop reading, not collect responses.
@@ -231,13 +230,10 @@ fn a_pipelining_client_that_never_reads_is_held_back() {
 /// Accepting fails with EMFILE while 200 clients hold what 128 descriptors allow; afterwards all is as before.
 #[test]
 fn running_out_of_descriptors() {
-    let server = Builder::app("kitchen:application")
-        .shards(1)
-        .prefix(&["sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"])
-        .start();
-    let crowd: Vec<TcpStream> = (0..200)
-        .map(|_| TcpStream::connect(server.address).expect("the accept queue takes them"))
-        .collect();
+    let server =
+        Builder::app("kitchen:application").shards(1).prefix(&["sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"]).start();
+    let crowd: Vec<TcpStream> =
+        (0..200).map(|_| TcpStream::connect(server.address).expect("the accept queue takes them")).collect();
     // Whoever was accepted is still served.
     let mut first = Client::over(crowd[0].try_clone().expect("a descriptor of our own"));
     assert_eq!(first.get("/hello").status, 200);

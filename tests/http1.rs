@@ -27,9 +27,7 @@ fn keep_alive_serves_many_requests_on_one_connection() {
 fn pipelined_requests_are_answered_in_order() {
     let server = Builder::app("kitchen:anything").workers(2).start();
     let mut client = server.connect();
-    let requests: String = (0..40)
-        .map(|n| format!("GET /number/{n} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-        .collect();
+    let requests: String = (0..40).map(|n| format!("GET /number/{n} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
     client.send(requests);
     for n in 0..40 {
         assert_eq!(client.response("GET").text(), format!("GET /number/{n} 0\n"));
@@ -53,10 +51,7 @@ fn pipelined_requests_with_bodies_keep_their_bodies_apart() {
 /// A slow first answer must not be overtaken by quick ones from another handler.
 #[test]
 fn pipelined_static_file_waits_for_the_app_response_before_it() {
-    let server = Builder::app("kitchen:application")
-        .static_route("/apps/", &apps(), "")
-        .app_route("")
-        .start();
+    let server = Builder::app("kitchen:application").static_route("/apps/", &apps(), "").app_route("").start();
     let gate = server.gate("slow");
     let mut client = server.connect();
     client.request("GET", &format!("/hold?{}", gate.query()), "");
@@ -222,9 +217,7 @@ fn expect_100_continue_works_with_chunks_and_any_case() {
 fn expect_100_continue_is_not_sent_when_the_body_is_there_already() {
     let server = kitchen();
     let mut client = server.connect();
-    client.send(
-        "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
-    );
+    client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello");
     let response = client.response("POST");
     assert_eq!((response.status, response.text()), (200, "hello"));
 }
@@ -254,10 +247,7 @@ fn expect_100_continue_is_not_sent_to_http_1_0() {
 
 #[test]
 fn date_is_present_once_and_now() {
-    let server = Builder::app("kitchen:application")
-        .static_route("/apps/", &apps(), "")
-        .app_route("")
-        .start();
+    let server = Builder::app("kitchen:application").static_route("/apps/", &apps(), "").app_route("").start();
     for target in ["/hello", "/apps/kitchen.py", "/apps/missing"] {
         let response = server.get(target);
         let date = response.field("date").expect("a Date field (RFC 9110 section 6.6.1)");

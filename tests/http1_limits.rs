@@ -10,9 +10,7 @@ use support::{Builder, Client, ReadError, Server, assert_same_bytes, pattern, pr
 const TIMEOUT: Duration = Duration::from_millis(400);
 
 fn with_timeout(key: &str) -> Server {
-    Builder::app("kitchen:application")
-        .server_key(&format!("{key} = \"400ms\""))
-        .start()
+    Builder::app("kitchen:application").server_key(&format!("{key} = \"400ms\"")).start()
 }
 
 #[track_caller]
@@ -56,9 +54,8 @@ fn too_many_fields_are_431() {
 #[test]
 fn long_field_line_is_431() {
     let server = Builder::app("kitchen:anything").start();
-    let request = |length: usize| {
-        format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "v".repeat(length))
-    };
+    let request =
+        |length: usize| format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "v".repeat(length));
     let mut client = server.connect();
     client.send(request(15 * 1024));
     assert_eq!(client.response("GET").status, 200);
@@ -219,10 +216,7 @@ fn keepalive_timeout_ends_an_idle_connection_without_a_word() {
 
 #[test]
 fn keepalive_timeout_does_not_cut_a_request_that_takes_longer() {
-    let server = Builder::app("kitchen:application")
-        .workers(2)
-        .server_key("keepalive_timeout = \"400ms\"")
-        .start();
+    let server = Builder::app("kitchen:application").workers(2).server_key("keepalive_timeout = \"400ms\"").start();
     let gate = server.gate("longer");
     let mut client = server.connect();
     client.request("GET", &format!("/hold?{}", gate.query()), "");
@@ -248,9 +242,7 @@ fn send_timeout_ends_a_download_that_nobody_reads() {
     client.request("GET", "/files/large.bin", "");
     let head = client.head("GET");
     assert_eq!(head.field("content-length"), Some(large.to_string().as_str()));
-    wait_until("the server closes the connection", support::DEADLINE, || {
-        process::sockets(server.pid()) <= before
-    });
+    wait_until("the server closes the connection", support::DEADLINE, || process::sockets(server.pid()) <= before);
     let cut = loop {
         match client.try_piece() {
             Ok(Some(_)) => {}

@@ -64,12 +64,7 @@ impl Session {
             BodyFraming::Chunked => Rest::Chunked(Decoder::new()),
         };
         let keep_alive = head.keep_alive;
-        self.body = Some(Body {
-            facts: facts(&head),
-            data: Vec::new(),
-            rest,
-            keep_alive,
-        });
+        self.body = Some(Body { facts: facts(&head), data: Vec::new(), rest, keep_alive });
         self.buf.drain(..len);
         Ok(true)
     }
@@ -79,10 +74,7 @@ impl Session {
         let body = self.body.as_mut().expect("called within a body");
         let ended = match &mut body.rest {
             Rest::Length(left) => {
-                let taken = self
-                    .buf
-                    .len()
-                    .min(usize::try_from(*left).unwrap_or(usize::MAX));
+                let taken = self.buf.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 body.data.extend(self.buf.drain(..taken));
                 *left -= taken as u64;
                 *left == 0
@@ -102,8 +94,7 @@ impl Session {
         };
         if ended {
             let body = self.body.take().expect("called within a body");
-            self.transcript
-                .push_str(&body.facts.replace("BODY\n", &line_of_body(&body.data)));
+            self.transcript.push_str(&body.facts.replace("BODY\n", &line_of_body(&body.data)));
             self.over = !body.keep_alive;
         }
         Ok(ended)
@@ -131,11 +122,7 @@ fn facts(head: &Head<'_>) -> String {
         head.version.as_str(),
         head.authority.map_or("-", |authority| authority.raw),
         if head.keep_alive { "yes" } else { "no" },
-        if head.expect_continue {
-            "expect-continue yes\n"
-        } else {
-            ""
-        },
+        if head.expect_continue { "expect-continue yes\n" } else { "" },
     )
 }
 
@@ -148,20 +135,15 @@ fn line_of_body(data: &[u8]) -> String {
 
 /// Every request file in a directory of `tests/requests`, with its expectation.
 fn cases(kind: &str) -> Vec<(PathBuf, Vec<u8>, String)> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/requests")
-        .join(kind);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requests").join(kind);
     let mut cases = Vec::new();
     for entry in fs::read_dir(dir).expect("the directory of request files") {
         let path = entry.expect("an entry of it").path();
         let expectation = path.with_extension("expect");
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "http")
-        {
+        if path.extension().is_some_and(|extension| extension == "http") {
             let raw = fs::read(&path).expect("a request file");
-            let expected = fs::read_to_string(&expectation)
-                .unwrap_or_else(|error| panic!("{}: {error}", expectation.display()));
+            let expected =
+                fs::read_to_string(&expectation).unwrap_or_else(|error| panic!("{}: {error}", expectation.display()));
             cases.push((path, raw, expected));
         }
     }
@@ -180,12 +162,7 @@ fn check(kind: &str, at_least: usize) {
             raw.chunks(piece).for_each(|piece| session.feed(piece));
             let found = session.finish();
             if found != *expected {
-                writeln!(
-                    failures,
-                    "{} ({how})\nexpected:\n{expected}found:\n{found}",
-                    path.display()
-                )
-                .unwrap();
+                writeln!(failures, "{} ({how})\nexpected:\n{expected}found:\n{found}", path.display()).unwrap();
             }
         }
         assert_eq!(

@@ -202,9 +202,7 @@ fn missing_files_and_paths_through_files_are_404() {
     }
     // A name that was missing can appear.
     put(_folder.path(), "missing", "now");
-    wait_until("the new file", Duration::from_millis(1500), || {
-        client.get("/files/missing").status == 200
-    });
+    wait_until("the new file", Duration::from_millis(1500), || client.get("/files/missing").status == 200);
 }
 
 #[test]
@@ -352,9 +350,7 @@ fn a_change_in_place_of_the_same_length_shows_too() {
     let mut client = server.connect();
     assert_eq!(client.get("/files/a.txt").text(), "one");
     fs::write(&path, "two").expect("our own file");
-    wait_until("the new content", Duration::from_millis(1500), || {
-        client.get("/files/a.txt").text() == "two"
-    });
+    wait_until("the new content", Duration::from_millis(1500), || client.get("/files/a.txt").text() == "two");
 }
 
 #[test]

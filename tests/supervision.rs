@@ -68,11 +68,8 @@ fn a_worker_killed_while_idle_costs_nothing() {
 /// What no worker had taken is not lost with the worker that would have been next.
 #[test]
 fn queued_requests_survive_the_death_of_the_only_worker() {
-    let server = Builder::app("kitchen:application")
-        .shards(1)
-        .static_route("/apps/", &apps(), "")
-        .app_route("")
-        .start();
+    let server =
+        Builder::app("kitchen:application").shards(1).static_route("/apps/", &apps(), "").app_route("").start();
     let doomed = server.gate("doomed");
     let lost = server.get_in_thread(&format!("/hold?{}", doomed.query()));
     let pid = doomed.wait_started();
@@ -197,9 +194,7 @@ fn stops_gracefully(signal: Signal) {
     gate.wait_started();
     server.signal(signal);
     idle.expect_end();
-    wait_until("no new connections", DEADLINE, || {
-        std::net::TcpStream::connect(server.address).is_err()
-    });
+    wait_until("no new connections", DEADLINE, || std::net::TcpStream::connect(server.address).is_err());
     gate.open();
     let response = held.response("GET");
     assert_eq!(response.status, 200);
@@ -222,10 +217,7 @@ fn sigint_lets_requests_in_hand_finish() {
 
 #[test]
 fn sigterm_ends_within_graceful_timeout_whatever_a_request_does() {
-    let mut server = Builder::app("kitchen:application")
-        .workers(2)
-        .app_key("graceful_timeout = \"1s\"")
-        .start();
+    let mut server = Builder::app("kitchen:application").workers(2).app_key("graceful_timeout = \"1s\"").start();
     let gate = server.gate("stuck");
     let mut client = server.connect();
     client.request("GET", &format!("/stuck?{}", gate.query()), "");

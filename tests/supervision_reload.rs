@@ -124,9 +124,7 @@ fn a_replacement_runs_the_code_of_its_generation() {
     edit(folder.path(), "NAME = 'not yet'\n");
     let pid = server.workers()[0].pid;
     process::signal(pid, Signal::KILL);
-    wait_until("the worker is replaced", DEADLINE, || {
-        server.workers().first().is_some_and(|worker| worker.pid != pid)
-    });
+    wait_until("the worker is replaced", DEADLINE, || server.workers().first().is_some_and(|worker| worker.pid != pid));
     assert_eq!(edition(&server), "one");
 }
 

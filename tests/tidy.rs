@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "http", "ring", "limits", "observe", "control"],
     &["tls", "route", "response"],
     &["static_files", "wsgi", "cache", "proxy"],
+    &["mail"],
     &["shard", "supervise"],
     &["cli"],
 ];
@@ -36,24 +37,11 @@ const LEFTOVERS: &[&str] = &[
 ];
 
 /// Beginnings of paths that exist on one machine only; in two parts for the same reason.
-const MACHINE_PATHS: &[&str] = &[
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
-    concat!(".py", "env"),
-];
+const MACHINE_PATHS: &[&str] =
+    &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!(".py", "env")];
 
 /// Folders of the tree that are made, not written.
-const MADE: &[&str] = &[
-    "target",
-    ".git",
-    ".venv",
-    ".venv-peers",
-    "var",
-    "__pycache__",
-    "corpus",
-    "artifacts",
-];
+const MADE: &[&str] = &["target", ".git", ".venv", ".venv-peers", "var", "__pycache__", "corpus", "artifacts"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -61,10 +49,7 @@ fn root() -> &'static Path {
 
 /// The path as the rules and messages name it: relative to the package, with `/`.
 fn name(path: &Path) -> String {
-    path.strip_prefix(root())
-        .expect("walked from the root")
-        .to_string_lossy()
-        .into_owned()
+    path.strip_prefix(root()).expect("walked from the root").to_string_lossy().into_owned()
 }
 
 /// Every written file below `folder` whose name ends in one of `endings`, with its text.
@@ -76,11 +61,7 @@ fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
             continue;
         };
         for path in entries.map(|entry| entry.expect("readable folder").path()) {
-            let last = path
-                .file_name()
-                .expect("an entry has a name")
-                .to_string_lossy()
-                .into_owned();
+            let last = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
             if path.is_dir() {
                 if !MADE.contains(&last.as_str()) {
                     folders.push(path);
@@ -115,9 +96,7 @@ fn code_only(source: &str) -> String {
     while at < bytes.len() {
         let rest = &bytes[at..];
         let skipped = if rest.starts_with(b"//") {
-            rest.iter()
-                .position(|byte| *byte == b'\n')
-                .unwrap_or(rest.len())
+            rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())
         } else if rest.starts_with(b"/*") {
             block_comment(rest)
         } else if rest[0] == b'"' {
@@ -175,26 +154,18 @@ fn raw_string(rest: &[u8]) -> usize {
     }
     let end = [b"\"".as_slice(), &b"#".repeat(hashes)].concat();
     let inside = &rest[2 + hashes..];
-    let length = inside
-        .windows(end.len())
-        .position(|window| window == end)
-        .unwrap_or(inside.len());
+    let length = inside.windows(end.len()).position(|window| window == end).unwrap_or(inside.len());
     (2 + hashes + length + end.len()).min(rest.len())
 }
 
 /// Length of the character literal that `rest` begins with, 0 for a lifetime.
 fn char_literal(rest: &[u8]) -> usize {
     if rest.get(1) == Some(&b'\\') {
-        return rest[3..]
-            .iter()
-            .position(|byte| *byte == b'\'')
-            .map_or(rest.len(), |end| end + 4);
+        return rest[3..].iter().position(|byte| *byte == b'\'').map_or(rest.len(), |end| end + 4);
     }
     let width = (2..=5).find(|at| rest.get(*at) == Some(&b'\''));
     width
-        .filter(|end| {
-            std::str::from_utf8(&rest[1..*end]).is_ok_and(|text| text.chars().count() == 1)
-        })
+        .filter(|end| std::str::from_utf8(&rest[1..*end]).is_ok_and(|text| text.chars().count() == 1))
         .map_or(0, |end| end + 1)
 }
 
@@ -229,10 +200,7 @@ fn imports(code: &str) -> BTreeSet<String> {
 }
 
 fn first_word(text: &str) -> String {
-    text.bytes()
-        .take_while(|byte| is_word(*byte))
-        .map(char::from)
-        .collect()
+    text.bytes().take_while(|byte| is_word(*byte)).map(char::from).collect()
 }
 
 fn layer(module: &str) -> Option<usize> {
@@ -242,11 +210,7 @@ fn layer(module: &str) -> Option<usize> {
 /// `src/http/head.rs` and `src/http.rs` belong to `http`.
 fn module_of(file: &str) -> &str {
     let inside = file.strip_prefix("src/").expect("a file under src");
-    inside
-        .split('/')
-        .next()
-        .expect("a name")
-        .trim_end_matches(".rs")
+    inside.split('/').next().expect("a name").trim_end_matches(".rs")
 }
 
 #[test]
@@ -258,9 +222,7 @@ fn modules_import_from_lower_layers_only() {
             continue;
         }
         let Some(own) = layer(module) else {
-            findings.push(format!(
-                "{file}: module `{module}` is in no layer of tests/tidy.rs"
-            ));
+            findings.push(format!("{file}: module `{module}` is in no layer of tests/tidy.rs"));
             continue;
         };
         let code = code_only(&text);
@@ -269,17 +231,11 @@ fn modules_import_from_lower_layers_only() {
                 findings.push(format!("{file}: `{module}` must not import `{other}`"));
             }
         }
-        for other in LAYERS
-            .iter()
-            .flat_map(|modules| modules.iter())
-            .filter(|other| **other != module)
-        {
+        for other in LAYERS.iter().flat_map(|modules| modules.iter()).filter(|other| **other != module) {
             if code.contains(&format!("super::super::{other}::"))
                 && !root().join("src").join(module).join(other).exists()
             {
-                findings.push(format!(
-                    "{file}: name `{other}` through `crate::`, not `super::`"
-                ));
+                findings.push(format!("{file}: name `{other}` through `crate::`, not `super::`"));
             }
         }
     }
@@ -292,14 +248,9 @@ fn every_module_has_its_place_in_lib_rs() {
     let declared: Vec<usize> = lib
         .lines()
         .filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';'))
-        .map(|module| {
-            layer(module).unwrap_or_else(|| panic!("`{module}` is in no layer of tests/tidy.rs"))
-        })
+        .map(|module| layer(module).unwrap_or_else(|| panic!("`{module}` is in no layer of tests/tidy.rs")))
         .collect();
-    assert!(
-        declared.is_sorted(),
-        "src/lib.rs lists its modules in layer order"
-    );
+    assert!(declared.is_sorted(), "src/lib.rs lists its modules in layer order");
 }
 
 #[test]
@@ -323,19 +274,15 @@ fn unsafe_is_confined() {
 
 #[test]
 fn files_begin_by_saying_what_they_are() {
-    let rust = ["src", "tests", "fuzz", "benches", "loadtest", "examples"]
-        .iter()
-        .flat_map(|folder| files(folder, &[".rs"]));
+    let rust =
+        ["src", "tests", "fuzz", "benches", "loadtest", "examples"].iter().flat_map(|folder| files(folder, &[".rs"]));
     let mut findings: Vec<String> = rust
         .filter(|(_, text)| !text.starts_with("//! "))
         .map(|(file, _)| format!("{file}: no `//!` header"))
         .collect();
     for (file, text) in files("", &[".py"]) {
-        let after_shebang = if text.starts_with("#!") {
-            text.split_once('\n').map_or("", |(_, rest)| rest)
-        } else {
-            &text
-        };
+        let after_shebang =
+            if text.starts_with("#!") { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
         if !after_shebang.starts_with("\"\"\"") {
             findings.push(format!("{file}: no docstring"));
         }
@@ -345,28 +292,22 @@ fn files_begin_by_saying_what_they_are() {
 
 #[test]
 fn files_are_short() {
-    let long = files("", &[".rs", ".py"])
-        .into_iter()
-        .filter_map(|(file, text)| {
-            let lines = text.lines().count();
-            (lines > LINES_MAX).then(|| format!("{file}: {lines} lines"))
-        });
+    let long = files("", &[".rs", ".py"]).into_iter().filter_map(|(file, text)| {
+        let lines = text.lines().count();
+        (lines > LINES_MAX).then(|| format!("{file}: {lines} lines"))
+    });
     assert_none("files that want to be two", long.collect());
 }
 
 #[test]
 fn nothing_is_left_over() {
     let mut findings = Vec::new();
-    let endings = [
-        ".rs", ".py", ".md", ".toml", ".html", ".css", ".js", ".txt", ".conf", ".service",
-        "Makefile", "run",
-    ];
+    let endings =
+        [".rs", ".py", ".md", ".toml", ".html", ".css", ".js", ".txt", ".conf", ".service", "Makefile", "run"];
     for (file, text) in files("", &endings) {
         for (number, line) in text.lines().enumerate() {
             for word in LEFTOVERS.iter().chain(MACHINE_PATHS) {
-                let alone = |at: usize| {
-                    at == 0 || !is_word(line.as_bytes()[at - 1]) || !is_word(word.as_bytes()[0])
-                };
+                let alone = |at: usize| at == 0 || !is_word(line.as_bytes()[at - 1]) || !is_word(word.as_bytes()[0]);
                 if line.match_indices(word).any(|(at, _)| alone(at)) {
                     findings.push(format!("{file}:{}: {word}", number + 1));
                 }
@@ -378,19 +319,12 @@ fn nothing_is_left_over() {
 
 #[test]
 fn claimed_proofs_exist() {
-    let sources: Vec<(String, String)> = ["src", "tests", "examples", "loadtest"]
-        .iter()
-        .flat_map(|folder| files(folder, &[".rs", ".py"]))
-        .collect();
+    let sources: Vec<(String, String)> =
+        ["src", "tests", "examples", "loadtest"].iter().flat_map(|folder| files(folder, &[".rs", ".py"])).collect();
     let mut findings = Vec::new();
     let mut rows = 0;
     for (number, line) in read(&root().join("docs/features.md")).lines().enumerate() {
-        let cells: Vec<&str> = line
-            .trim()
-            .trim_matches('|')
-            .split(" | ")
-            .map(str::trim)
-            .collect();
+        let cells: Vec<&str> = line.trim().trim_matches('|').split(" | ").map(str::trim).collect();
         if !line.starts_with('|') || line.starts_with("| ---") || line.starts_with("| Feature") {
             continue;
         }
@@ -401,22 +335,15 @@ fn claimed_proofs_exist() {
         };
         let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
         if names.is_empty() && proof != "not yet" {
-            findings.push(format!(
-                "line {}: neither a test's name nor 'not yet'",
-                number + 1
-            ));
+            findings.push(format!("line {}: neither a test's name nor 'not yet'", number + 1));
         }
         for name in names {
             let exists = if name.contains('/') {
-                root()
-                    .join(name.split(' ').next().expect("a word"))
-                    .exists()
+                root().join(name.split(' ').next().expect("a word")).exists()
             } else {
                 let test = name.rsplit("::").next().expect("a word");
                 let (rust, python) = (format!("fn {test}("), format!("def {test}("));
-                sources
-                    .iter()
-                    .any(|(_, text)| text.contains(&rust) || text.contains(&python))
+                sources.iter().any(|(_, text)| text.contains(&rust) || text.contains(&python))
             };
             if !exists {
                 findings.push(format!("line {}: no test or file `{name}`", number + 1));

@@ -38,10 +38,6 @@ fn the_worker_keeps_its_side_of_the_protocol() {
             .env("MAITRED_BOOTSTRAP", maitred::wsgi::source::BOOTSTRAP)
             .output()
             .expect("it started a moment ago");
-        assert!(
-            output.status.success(),
-            "{interpreter}:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{interpreter}:\n{}", String::from_utf8_lossy(&output.stderr));
     }
 }

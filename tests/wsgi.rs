@@ -100,10 +100,7 @@ fn environ_of_one_request_does_not_leak_into_the_next() {
 #[test]
 fn names_with_underscores_are_dropped() {
     let server = kitchen();
-    let seen = environ_of(
-        &server,
-        "GET /environ HTTP/1.1\r\nHost: a\r\nX_Real: forged\r\nX-Other: kept\r\n\r\n",
-    );
+    let seen = environ_of(&server, "GET /environ HTTP/1.1\r\nHost: a\r\nX_Real: forged\r\nX-Other: kept\r\n\r\n");
     assert_eq!(seen.get("HTTP_X_REAL"), None);
     assert_eq!(seen["HTTP_X_OTHER"], "kept");
 }
@@ -253,10 +250,7 @@ fn workers_serve_at_the_same_time() {
     let server = Builder::app("kitchen:application").workers(3).start();
     server.wait_workers(3);
     let gates: Vec<_> = (0..3).map(|n| server.gate(&n.to_string())).collect();
-    let held: Vec<_> = gates
-        .iter()
-        .map(|gate| server.get_in_thread(&format!("/hold?{}", gate.query())))
-        .collect();
+    let held: Vec<_> = gates.iter().map(|gate| server.get_in_thread(&format!("/hold?{}", gate.query()))).collect();
     let mut pids: Vec<_> = gates.iter().map(|gate| gate.wait_started()).collect();
     pids.sort_unstable();
     pids.dedup();
@@ -332,8 +326,20 @@ fn wsgiref_validate_finds_nothing() {
     let server = Builder::app("app:validated").chdir(&probe).start();
     let mut client = server.connect();
     for target in [
-        "/hello", "/environ", "/stream?n=3&size=10", "/bytes?n=100000", "/file", "/write", "/headers", "/pid", "/errors",
-        "/exc-info", "/close", "/closed", "/environ?a=b&c=%20", "/hello%20there",
+        "/hello",
+        "/environ",
+        "/stream?n=3&size=10",
+        "/bytes?n=100000",
+        "/file",
+        "/write",
+        "/headers",
+        "/pid",
+        "/errors",
+        "/exc-info",
+        "/close",
+        "/closed",
+        "/environ?a=b&c=%20",
+        "/hello%20there",
     ] {
         for method in ["GET", "HEAD"] {
             client.request(method, target, "");

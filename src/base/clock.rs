@@ -104,14 +104,8 @@ mod tests {
     fn arithmetic_saturates() {
         let end = Monotonic::from_nanos(u64::MAX);
         assert_eq!(end + Duration::MAX, end);
-        assert_eq!(
-            Monotonic::from_nanos(5).minus(Duration::from_secs(1)),
-            Monotonic::ZERO
-        );
-        assert_eq!(
-            Monotonic::from_nanos(5) + Duration::from_nanos(7),
-            Monotonic::from_nanos(12)
-        );
+        assert_eq!(Monotonic::from_nanos(5).minus(Duration::from_secs(1)), Monotonic::ZERO);
+        assert_eq!(Monotonic::from_nanos(5) + Duration::from_nanos(7), Monotonic::from_nanos(12));
     }
 
     #[test]

@@ -19,13 +19,7 @@ pub fn mailbox<T>(capacity: usize) -> io::Result<(Sender<T>, Receiver<T>)> {
     let (into, from) = channel::bounded(capacity.max(1));
     let (hear, pull) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let bell = Arc::new(Bell { rung: AtomicBool::new(false), hear, pull });
-    Ok((
-        Sender {
-            into,
-            bell: Arc::clone(&bell),
-        },
-        Receiver { from, bell },
-    ))
+    Ok((Sender { into, bell: Arc::clone(&bell) }, Receiver { from, bell }))
 }
 
 /// Any number of threads may send.
@@ -84,10 +78,7 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Sender {
-            into: self.into.clone(),
-            bell: Arc::clone(&self.bell),
-        }
+        Sender { into: self.into.clone(), bell: Arc::clone(&self.bell) }
     }
 }
 
@@ -102,11 +93,7 @@ impl<T> Receiver<T> {
     /// iterator stays in the mailbox, without a wake-up of its own. A wake-up may turn out to be empty.
     pub fn drain(&self) -> impl Iterator<Item = T> + '_ {
         self.bell.take_back();
-        self.from.try_iter().take(
-            self.from
-                .capacity()
-                .expect("a mailbox is a bounded channel"),
-        )
+        self.from.try_iter().take(self.from.capacity().expect("a mailbox is a bounded channel"))
     }
 }
 
@@ -135,10 +122,7 @@ mod tests {
 
     fn readable<T>(receiver: &Receiver<T>, timeout_ms: i64) -> bool {
         let fd = receiver.fd();
-        let timeout = Timespec {
-            tv_sec: timeout_ms / 1000,
-            tv_nsec: (timeout_ms % 1000) * 1_000_000,
-        };
+        let timeout = Timespec { tv_sec: timeout_ms / 1000, tv_nsec: (timeout_ms % 1000) * 1_000_000 };
         poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)).expect("poll") == 1
     }
 
@@ -187,10 +171,7 @@ mod tests {
             .collect();
         let mut received = 0;
         while received < 2 * EACH {
-            assert!(
-                readable(&receiver, 10_000),
-                "a message without a wake-up after {received}"
-            );
+            assert!(readable(&receiver, 10_000), "a message without a wake-up after {received}");
             received += receiver.drain().count() as u32;
         }
         for thread in threads {

@@ -124,16 +124,12 @@ mod tests {
     #[test]
     fn every_flag_of_the_reference_is_there() {
         let command = Cli::command();
-        let serve = command
-            .find_subcommand("serve")
-            .expect("serve is a command");
+        let serve = command.find_subcommand("serve").expect("serve is a command");
         for flag in crate::config::flags() {
-            let found = serve
-                .get_arguments()
-                .any(|argument| match flag.strip_prefix("--") {
-                    Some(long) => argument.get_long() == Some(long),
-                    None => argument.is_positional(),
-                });
+            let found = serve.get_arguments().any(|argument| match flag.strip_prefix("--") {
+                Some(long) => argument.get_long() == Some(long),
+                None => argument.is_positional(),
+            });
             assert!(found, "{flag}");
         }
     }

@@ -40,24 +40,15 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn ok(text: impl Into<String>) -> Finding {
-        Finding {
-            verdict: Verdict::Ok,
-            text: text.into(),
-        }
+        Finding { verdict: Verdict::Ok, text: text.into() }
     }
 
     pub(super) fn hint(text: impl Into<String>) -> Finding {
-        Finding {
-            verdict: Verdict::Hint,
-            text: text.into(),
-        }
+        Finding { verdict: Verdict::Hint, text: text.into() }
     }
 
     pub(super) fn fail(text: impl Into<String>) -> Finding {
-        Finding {
-            verdict: Verdict::Fail,
-            text: text.into(),
-        }
+        Finding { verdict: Verdict::Fail, text: text.into() }
     }
 }
 
@@ -90,21 +81,13 @@ pub fn run(options: &Options) -> ExitCode {
     if let Ok(config) = config {
         tell(Finding::ok(summary(&config)));
         tell(descriptors(&config.server));
-        config
-            .server
-            .listen
-            .iter()
-            .for_each(|listen| tell(bindable(listen, &config.server)));
+        config.server.listen.iter().for_each(|listen| tell(bindable(listen, &config.server)));
         directories(&config).into_iter().for_each(&mut tell);
         if let Some(app) = &config.app {
             probe::app(app, &mut tell);
         }
     }
-    if failed {
-        ExitCode::from(EXIT_UNUSABLE)
-    } else {
-        ExitCode::SUCCESS
-    }
+    if failed { ExitCode::from(EXIT_UNUSABLE) } else { ExitCode::SUCCESS }
 }
 
 /// The quick checks of the environment, for `serve`: what failed goes to stderr.
@@ -113,35 +96,17 @@ pub fn run(options: &Options) -> ExitCode {
 /// The exit code, if something failed.
 pub fn require(config: &Config) -> Result<(), ExitCode> {
     let findings = environment(config);
-    let failed: Vec<_> = findings
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::Fail)
-        .collect();
-    failed
-        .iter()
-        .for_each(|finding| super::complain(format_args!("maitred: {}", finding.text)));
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(ExitCode::from(EXIT_UNUSABLE))
-    }
+    let failed: Vec<_> = findings.iter().filter(|finding| finding.verdict == Verdict::Fail).collect();
+    failed.iter().for_each(|finding| super::complain(format_args!("maitred: {}", finding.text)));
+    if failed.is_empty() { Ok(()) } else { Err(ExitCode::from(EXIT_UNUSABLE)) }
 }
 
 fn summary(config: &Config) -> String {
-    let count = |number: usize, thing: &str| {
-        format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-    };
-    let mut text = format!(
-        "configuration: {}, {}",
-        count(config.server.shards, "shard"),
-        count(config.routes.len(), "route")
-    );
+    let count = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
+    let mut text =
+        format!("configuration: {}, {}", count(config.server.shards, "shard"), count(config.routes.len(), "route"));
     if let Some(app) = &config.app {
-        text += &format!(
-            ", {} of {}",
-            count(app.workers, "worker"),
-            count(app.threads, "thread")
-        );
+        text += &format!(", {} of {}", count(app.workers, "worker"), count(app.threads, "thread"));
     }
     text
 }
@@ -178,14 +143,7 @@ fn bindable_unix(path: &Path) -> std::io::Result<()> {
     access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
     match UnixStream::connect(path) {
         Ok(_) => Err(ErrorKind::AddrInUse.into()),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused
-            ) =>
-        {
-            Ok(())
-        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -202,11 +160,7 @@ fn directories(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for route in &config.routes {
         if let Action::Static(files) = &route.action {
-            findings.push(directory(
-                &format!("static {}", route.path),
-                &files.directory,
-                Access::READ_OK,
-            ));
+            findings.push(directory(&format!("static {}", route.path), &files.directory, Access::READ_OK));
         }
     }
     if let Some(parent) = config.server.pidfile.as_deref().and_then(Path::parent) {
@@ -220,24 +174,18 @@ fn directories(config: &Config) -> Vec<Finding> {
 
 fn directory(what: &str, path: &Path, wanted: Access) -> Finding {
     let shown = path.display();
-    let (able, unable) = if wanted == Access::READ_OK {
-        ("readable", "read")
-    } else {
-        ("writable", "written to")
-    };
+    let (able, unable) = if wanted == Access::READ_OK { ("readable", "read") } else { ("writable", "written to") };
     match path.metadata() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Finding::fail(format!(
-            "{what}: {shown} does not exist; create it or correct the path"
-        )),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Finding::fail(format!("{what}: {shown} does not exist; create it or correct the path"))
+        }
         Err(error) => Finding::fail(format!("{what}: {shown}: {error}")),
-        Ok(meta) if !meta.is_dir() => Finding::fail(format!(
-            "{what}: {shown} is not a directory; name the one that it is in"
-        )),
+        Ok(meta) if !meta.is_dir() => {
+            Finding::fail(format!("{what}: {shown} is not a directory; name the one that it is in"))
+        }
         Ok(_) => match access(path, wanted | Access::EXEC_OK) {
             Ok(()) => Finding::ok(format!("{what}: {shown} is {able}")),
-            Err(_) => Finding::fail(format!(
-                "{what}: {shown} cannot be {unable} by this user; change its permissions"
-            )),
+            Err(_) => Finding::fail(format!("{what}: {shown} cannot be {unable} by this user; change its permissions")),
         },
     }
 }

@@ -33,18 +33,14 @@ pub fn basics() -> Vec<Finding> {
 
 /// Descriptors for as many connections as are configured.
 pub fn descriptors(server: &ServerConfig) -> Finding {
-    let needed = (server.max_connections as u64)
-        .saturating_mul(server.shards as u64)
-        .saturating_add(OTHER_DESCRIPTORS);
+    let needed = (server.max_connections as u64).saturating_mul(server.shards as u64).saturating_add(OTHER_DESCRIPTORS);
     match rlimits::descriptors() {
         Some(limit) if limit < needed => Finding::hint(format!(
             "file descriptors: the limit of {limit} is below the {needed} that max_connections ({}) × shards ({}) may \
              need; raise it (ulimit -Hn, or LimitNOFILE= of the systemd unit) or lower server.max_connections",
             server.max_connections, server.shards
         )),
-        Some(limit) => Finding::ok(format!(
-            "file descriptors: {limit}, of which {needed} may be needed"
-        )),
+        Some(limit) => Finding::ok(format!("file descriptors: {limit}, of which {needed} may be needed")),
         None => Finding::ok("file descriptors: no limit"),
     }
 }
@@ -69,30 +65,19 @@ fn kernel() -> Finding {
         }
     };
     let name = format!("kernel {}.{}", found.0, found.1);
-    match IoUring::<io_uring::squeue::Entry>::builder()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .build(8)
-    {
+    match IoUring::<io_uring::squeue::Entry>::builder().setup_single_issuer().setup_defer_taskrun().build(8) {
         Ok(_) => Finding::ok(format!("{name}: io_uring available")),
         Err(error) => {
-            let disabled =
-                fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
+            let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
             let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-            Finding::fail(format!(
-                "{name}: io_uring {}",
-                explain(&error, disabled.trim(), filtered(&status))
-            ))
+            Finding::fail(format!("{name}: io_uring {}", explain(&error, disabled.trim(), filtered(&status))))
         }
     }
 }
 
 /// Whether `/proc/self/status` tells of a seccomp filter (proc_pid_status(5)).
 fn filtered(status: &str) -> bool {
-    status.lines().any(|line| {
-        line.strip_prefix("Seccomp:")
-            .is_some_and(|mode| mode.trim() == "2")
-    })
+    status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
 }
 
 /// Why a ring was refused, and what to do. `disabled` is the sysctl `kernel.io_uring_disabled`, empty if there is none.
@@ -117,12 +102,10 @@ fn explain(error: &io::Error, disabled: &str, filtered: bool) -> String {
             KERNEL_MIN.0, KERNEL_MIN.1
         ),
         Some(Errno::NOMEM) => {
-            "not enough locked memory; raise it (ulimit -l, or LimitMEMLOCK= of the systemd unit)"
-                .to_owned()
+            "not enough locked memory; raise it (ulimit -l, or LimitMEMLOCK= of the systemd unit)".to_owned()
         }
         Some(Errno::PERM | Errno::ACCESS) => {
-            "refused by a security module (SELinux, AppArmor); allow io_uring for this program"
-                .to_owned()
+            "refused by a security module (SELinux, AppArmor); allow io_uring for this program".to_owned()
         }
         _ => format!("refused: {error}"),
     }
@@ -157,11 +140,7 @@ mod tests {
             ("5.15.0-91-generic", false),
             ("strange", false),
         ] {
-            assert_eq!(
-                version(release).is_some_and(|found| found >= KERNEL_MIN),
-                enough,
-                "{release}"
-            );
+            assert_eq!(version(release).is_some_and(|found| found >= KERNEL_MIN), enough, "{release}");
         }
     }
 
@@ -178,15 +157,8 @@ mod tests {
             (Errno::PERM, "0", false, "SELinux"),
             (Errno::MFILE, "0", false, "Too many open files"),
         ] {
-            let text = explain(
-                &io::Error::from_raw_os_error(errno.raw_os_error()),
-                disabled,
-                filtered,
-            );
-            assert!(
-                text.contains(expected),
-                "{errno:?} {disabled:?} {filtered}: {text}"
-            );
+            let text = explain(&io::Error::from_raw_os_error(errno.raw_os_error()), disabled, filtered);
+            assert!(text.contains(expected), "{errno:?} {disabled:?} {filtered}: {text}");
         }
     }
 
@@ -195,16 +167,12 @@ mod tests {
         let told = |limit| locked_memory(limit).to_string();
         assert_eq!(told(None), "ok   memlock: no limit");
         assert_eq!(told(Some(LOCKED_BYTES_MIN)), "ok   memlock 512 KiB");
-        assert!(
-            told(Some(LOCKED_BYTES_MIN - 1)).starts_with("FAIL memlock 511 KiB: at least 512 KiB")
-        );
+        assert!(told(Some(LOCKED_BYTES_MIN - 1)).starts_with("FAIL memlock 511 KiB: at least 512 KiB"));
     }
 
     #[test]
     fn a_filter_is_told_by_the_status_file() {
-        assert!(filtered(
-            "NoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n"
-        ));
+        assert!(filtered("NoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
         assert!(!filtered("Seccomp:\t0\nSeccomp_filters:\t2\n"));
     }
 }

@@ -54,9 +54,7 @@ impl Level {
 /// # Errors
 /// The exit code, after a message: `MAITRED_LOG` cannot be understood.
 pub fn start(level: Option<Level>) -> Result<WorkerGuard, ExitCode> {
-    let variable = std::env::var("MAITRED_LOG")
-        .ok()
-        .filter(|value| !value.is_empty());
+    let variable = std::env::var("MAITRED_LOG").ok().filter(|value| !value.is_empty());
     let directives = match (level, &variable) {
         (Some(level), _) => level.name(),
         (None, Some(value)) => value,
@@ -69,18 +67,9 @@ pub fn start(level: Option<Level>) -> Result<WorkerGuard, ExitCode> {
         ExitCode::from(EXIT_UNUSABLE)
     })?;
     let stderr = std::io::stderr();
-    let colours =
-        stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(LOG_LINES_MAX)
-        .finish(stderr);
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(writer)
-        .event_format(Line)
-        .init();
+    let colours = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES_MAX).finish(stderr);
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer).event_format(Line).init();
     Ok(guard)
 }
 
@@ -92,26 +81,14 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
-        let now_ms = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis());
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         timestamp(u64::try_from(now_ms).unwrap_or(u64::MAX), &mut writer)?;
         if writer.has_ansi_escapes() {
-            write!(
-                writer,
-                " \x1b[{}m{:<5}\x1b[0m ",
-                colour(level),
-                level.as_str()
-            )?;
+            write!(writer, " \x1b[{}m{:<5}\x1b[0m ", colour(level), level.as_str())?;
         } else {
             write!(writer, " {:<5} ", level.as_str())?;
         }
@@ -135,23 +112,15 @@ fn timestamp(unix_ms: u64, out: &mut impl fmt::Write) -> fmt::Result {
     // Years start in March here, so that the leap day is the last of its year.
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute) = (day_ms / 3_600_000, day_ms / 60_000 % 60);
     let (second, ms) = (day_ms / 1000 % 60, day_ms % 1000);
-    write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
-    )
+    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 /// The message and, behind it, ` key=value` for each other field.
@@ -175,10 +144,7 @@ impl Fields {
     fn add(&mut self, name: &str, value: &str) {
         if name == "message" {
             visible(value, &mut self.message);
-        } else if value.is_empty()
-            || value.contains([' ', '"', '='])
-            || value.chars().any(char::is_control)
-        {
+        } else if value.is_empty() || value.contains([' ', '"', '=']) || value.chars().any(char::is_control) {
             write!(self.rest, " {name}={value:?}").expect("a String takes everything");
         } else {
             write!(self.rest, " {name}={value}").expect("a String takes everything");
@@ -221,12 +187,7 @@ mod tests {
     #[test]
     fn values_are_quoted_where_they_must_be() {
         let mut fields = Fields::default();
-        for (name, value) in [
-            ("message", "two\nlines\x1b[2J\n"),
-            ("plain", "a/b"),
-            ("blank", "a b"),
-            ("empty", ""),
-        ] {
+        for (name, value) in [("message", "two\nlines\x1b[2J\n"), ("plain", "a/b"), ("blank", "a b"), ("empty", "")] {
             fields.add(name, value);
         }
         assert_eq!(fields.message, "two\n    lines\\u{1b}[2J");

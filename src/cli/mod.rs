@@ -34,9 +34,8 @@ pub fn configure(options: &Options) -> Result<Config, ExitCode> {
 
 /// The checked configuration, or one line for each thing that is wrong.
 fn read(options: &Options) -> Result<Config, String> {
-    let around = Surroundings::of_process().map_err(|error| {
-        format!("maitred: the working directory cannot be used: {error}; change to another one")
-    })?;
+    let around = Surroundings::of_process()
+        .map_err(|error| format!("maitred: the working directory cannot be used: {error}; change to another one"))?;
     load(&options.flags(), &around).map_err(|errors: ConfigErrors| errors.to_string())
 }
 

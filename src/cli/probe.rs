@@ -46,29 +46,16 @@ fn interpreter(python: &Interpreter) -> Result<String, String> {
     command.args(["-S", "-c", VERSION_SCRIPT]);
     let outcome = run(&mut command, VERSION_TIMEOUT).map_err(|error| format!("{name}: {error}"))?;
     let mut words = outcome.stdout.split_whitespace();
-    let (implementation, numbers): (_, Vec<u32>) = (
-        words.next().unwrap_or_default(),
-        words.map_while(|word| word.parse().ok()).collect(),
-    );
+    let (implementation, numbers): (_, Vec<u32>) =
+        (words.next().unwrap_or_default(), words.map_while(|word| word.parse().ok()).collect());
     let &[major, minor, patch] = numbers.as_slice() else {
-        return Err(format!(
-            "{name}: does not tell its version ({}); is it Python?",
-            outcome.last_line()
-        ));
+        return Err(format!("{name}: does not tell its version ({}); is it Python?", outcome.last_line()));
     };
-    let wanted = format!(
-        "CPython 3.{} to 3.{} is needed; set app.python",
-        MINORS.start(),
-        MINORS.end()
-    );
+    let wanted = format!("CPython 3.{} to 3.{} is needed; set app.python", MINORS.start(), MINORS.end());
     match implementation {
-        "cpython" if major == 3 && MINORS.contains(&minor) => {
-            Ok(format!("{name}: Python {major}.{minor}.{patch}"))
-        }
+        "cpython" if major == 3 && MINORS.contains(&minor) => Ok(format!("{name}: Python {major}.{minor}.{patch}")),
         "cpython" => Err(format!("{name}: Python {major}.{minor}.{patch}; {wanted}")),
-        _ => Err(format!(
-            "{name}: {implementation} {major}.{minor}.{patch}; {wanted}"
-        )),
+        _ => Err(format!("{name}: {implementation} {major}.{minor}.{patch}; {wanted}")),
     }
 }
 
@@ -79,27 +66,16 @@ fn importable(app: &AppConfig) -> Finding {
             (format!("application {target}"), module, attribute)
         }
         // Without an attribute the module is that of Django's settings.
-        AppTarget::Django { settings } => (
-            format!("application of Django settings {settings}"),
-            settings.as_str(),
-            "",
-        ),
+        AppTarget::Django { settings } => (format!("application of Django settings {settings}"), settings.as_str(), ""),
     };
     let mut command = Command::new(&app.python.path);
-    command
-        .args(["-c", IMPORT_SCRIPT, module, attribute])
-        .args(&app.pythonpath)
-        .current_dir(&app.chdir);
-    command
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .envs(app.raw_env.iter().map(|(name, value)| (name, value)));
+    command.args(["-c", IMPORT_SCRIPT, module, attribute]).args(&app.pythonpath).current_dir(&app.chdir);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").envs(app.raw_env.iter().map(|(name, value)| (name, value)));
     match run(&mut command, IMPORT_TIMEOUT) {
         Ok(outcome) if outcome.status.success() => Finding::ok(format!("{name}: importable")),
-        Ok(outcome) => Finding::fail(format!(
-            "{name}: {} (imported from {})",
-            outcome.last_line(),
-            app.chdir.display()
-        )),
+        Ok(outcome) => {
+            Finding::fail(format!("{name}: {} (imported from {})", outcome.last_line(), app.chdir.display()))
+        }
         Err(error) => Finding::fail(format!("{name}: {error}")),
     }
 }
@@ -114,46 +90,25 @@ struct Outcome {
 impl Outcome {
     /// The last line of stderr, where Python puts the exception; else the exit status.
     fn last_line(&self) -> String {
-        let line = self
-            .stderr
-            .lines()
-            .map(str::trim)
-            .rfind(|line| !line.is_empty());
+        let line = self.stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
         line.map_or_else(
             || self.status.to_string(),
-            |line| {
-                line.escape_debug()
-                    .to_string()
-                    .replace("\\'", "'")
-                    .replace("\\\"", "\"")
-            },
+            |line| line.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\""),
         )
     }
 }
 
 fn run(command: &mut Command, timeout: Duration) -> Result<Outcome, String> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    let mut child = command
-        .spawn()
-        .map_err(|error| format!("cannot be run: {error}"))?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
     let ended = ends_within(&child, timeout);
     // Before it is waited for, so that its id still stands for it; what it left behind goes with it.
     stop(&child);
-    let status = child
-        .wait()
-        .map_err(|error| format!("cannot be waited for: {error}"))?;
+    let status = child.wait().map_err(|error| format!("cannot be waited for: {error}"))?;
     match ended {
-        Ok(true) => Ok(Outcome {
-            status,
-            stdout: received(stdout),
-            stderr: received(stderr),
-        }),
+        Ok(true) => Ok(Outcome { status, stdout: received(stdout), stderr: received(stderr) }),
         Ok(false) => Err(format!("did not end within {} s", timeout.as_secs())),
         Err(error) => Err(format!("cannot be waited for: {error}")),
     }
@@ -196,9 +151,7 @@ fn collect(mut source: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 }
 
 fn received(output: Option<Receiver<Vec<u8>>>) -> String {
-    let bytes = output
-        .and_then(|receiver| receiver.recv_timeout(OUTPUT_TIMEOUT).ok())
-        .unwrap_or_default();
+    let bytes = output.and_then(|receiver| receiver.recv_timeout(OUTPUT_TIMEOUT).ok()).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -208,8 +161,7 @@ mod tests {
 
     #[test]
     fn a_process_that_hangs_is_killed() {
-        let error = run(Command::new("sleep").arg("600"), Duration::from_millis(50))
-            .map(|outcome| outcome.status);
+        let error = run(Command::new("sleep").arg("600"), Duration::from_millis(50)).map(|outcome| outcome.status);
         assert!(error.is_err_and(|error| error.contains("did not end")));
     }
 
@@ -226,10 +178,7 @@ mod tests {
     #[test]
     fn a_flood_of_output_keeps_its_end() {
         let mut command = Command::new("python3");
-        command.args([
-            "-c",
-            "import sys; sys.stderr.write('x' * 1000000 + '\\nValueError: end\\n'); sys.exit(1)",
-        ]);
+        command.args(["-c", "import sys; sys.stderr.write('x' * 1000000 + '\\nValueError: end\\n'); sys.exit(1)"]);
         let outcome = run(&mut command, Duration::from_secs(20)).expect("python3 runs");
         assert_eq!(outcome.last_line(), "ValueError: end");
         assert!(outcome.stderr.len() <= OUTPUT_BYTES_MAX);

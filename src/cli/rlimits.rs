@@ -8,13 +8,7 @@ pub fn raise() {
     for resource in [Resource::Nofile, Resource::Memlock] {
         let limit = getrlimit(resource);
         if limit.current != limit.maximum {
-            let _ = setrlimit(
-                resource,
-                Rlimit {
-                    current: limit.maximum,
-                    ..limit
-                },
-            );
+            let _ = setrlimit(resource, Rlimit { current: limit.maximum, ..limit });
         }
     }
 }

@@ -36,15 +36,12 @@ impl Listen {
         let ip = match host {
             "" | "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            _ => host.parse().map_err(|_| {
-                format!("\"{host}\" is not an IP address; write for example \"127.0.0.1:8000\"")
-            })?,
+            _ => host
+                .parse()
+                .map_err(|_| format!("\"{host}\" is not an IP address; write for example \"127.0.0.1:8000\""))?,
         };
         if port == 443 {
-            return Err(
-                "port 443 is for TLS, which this version does not speak; choose another port"
-                    .to_owned(),
-            );
+            return Err("port 443 is for TLS, which this version does not speak; choose another port".to_owned());
         }
         Ok(Listen::Tcp(SocketAddr::new(ip, port)))
     }
@@ -59,21 +56,17 @@ fn split(text: &str) -> Result<(&str, u16), String> {
         return Ok(("", port(text)?));
     }
     if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest
-            .split_once(']')
-            .ok_or_else(|| format!("\"{text}\" lacks the closing \"]\""))?;
+        let (host, rest) = rest.split_once(']').ok_or_else(|| format!("\"{text}\" lacks the closing \"]\""))?;
         return match rest.strip_prefix(':') {
             Some(digits) => Ok((host, port(digits)?)),
             None if rest.is_empty() => Ok((host, PORT_DEFAULT)),
-            None => Err(format!(
-                "\"{text}\" has something other than \":PORT\" after \"]\""
-            )),
+            None => Err(format!("\"{text}\" has something other than \":PORT\" after \"]\"")),
         };
     }
     match text.split_once(':') {
-        Some((_, rest)) if rest.contains(':') => Err(format!(
-            "\"{text}\" must have its IPv6 address in brackets, as in \"[::1]:8000\""
-        )),
+        Some((_, rest)) if rest.contains(':') => {
+            Err(format!("\"{text}\" must have its IPv6 address in brackets, as in \"[::1]:8000\""))
+        }
         Some((host, digits)) => Ok((host, port(digits)?)),
         None => Ok((text, PORT_DEFAULT)),
     }
@@ -81,11 +74,7 @@ fn split(text: &str) -> Result<(&str, u16), String> {
 
 fn port(digits: &str) -> Result<u16, String> {
     let wrong = || format!("\"{digits}\" is not a port number (0 to 65535)");
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        digits.parse().map_err(|_| wrong())
-    } else {
-        Err(wrong())
-    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
 /// `unix:PATH` and `unix://PATH`, both of which gunicorn takes.
@@ -96,10 +85,7 @@ fn unix(path: &str, base: &Path) -> Result<Listen, String> {
     }
     let path = base.join(path);
     if path.as_os_str().len() > UNIX_PATH_BYTES_MAX {
-        return Err(format!(
-            "{} is longer than the {UNIX_PATH_BYTES_MAX} bytes of a socket's path",
-            path.display()
-        ));
+        return Err(format!("{} is longer than the {UNIX_PATH_BYTES_MAX} bytes of a socket's path", path.display()));
     }
     Ok(Listen::Unix(path))
 }

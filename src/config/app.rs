@@ -37,11 +37,7 @@ pub fn app(
     let raw_env = reader.value(&options::RAW_ENV);
     let chdir = match reader.placed(&options::CHDIR) {
         Some((chdir, place)) if !chdir.is_dir() => {
-            reader.problem(
-                place,
-                options::CHDIR.spec.name,
-                format!("{} is not a directory", chdir.display()),
-            );
+            reader.problem(place, options::CHDIR.spec.name, format!("{} is not a directory", chdir.display()));
             chdir
         }
         Some((chdir, _)) => chdir,
@@ -60,15 +56,11 @@ pub fn app(
     let config = AppConfig {
         // Both stand-ins go with a problem, after which nobody uses the configuration.
         wsgi: target.unwrap_or_else(|| AppTarget::Named(String::new())),
-        python: python.unwrap_or_else(|| python::Interpreter {
-            path: PathBuf::new(),
-            source: python::InterpreterSource::Path,
-        }),
+        python: python
+            .unwrap_or_else(|| python::Interpreter { path: PathBuf::new(), source: python::InterpreterSource::Path }),
         chdir,
         pythonpath: reader.value(&options::PYTHONPATH),
-        workers: reader
-            .optional(&options::WORKERS)
-            .unwrap_or(around.cpus + 1),
+        workers: reader.optional(&options::WORKERS).unwrap_or(around.cpus + 1),
         threads: reader.value(&options::THREADS),
         timeout: reader.value(&options::TIMEOUT),
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
@@ -92,13 +84,8 @@ fn find_target(
     search: &Search<'_>,
     around: &Surroundings,
 ) -> Option<AppTarget> {
-    let own = raw_env
-        .iter()
-        .rev()
-        .find(|(name, _)| name == django::VARIABLE);
-    let variable = own
-        .map(|(_, value)| value.as_str())
-        .or_else(|| around.text(django::VARIABLE));
+    let own = raw_env.iter().rev().find(|(name, _)| name == django::VARIABLE);
+    let variable = own.map(|(_, value)| value.as_str()).or_else(|| around.text(django::VARIABLE));
     match django::settings(chdir, variable) {
         Ok(Some(settings)) => return Some(AppTarget::Django { settings }),
         Ok(None) if !search.necessary => {}
@@ -121,11 +108,7 @@ fn find_target(
     None
 }
 
-fn find_python(
-    reader: &mut Reader<'_>,
-    chdir: &Path,
-    around: &Surroundings,
-) -> Option<python::Interpreter> {
+fn find_python(reader: &mut Reader<'_>, chdir: &Path, around: &Surroundings) -> Option<python::Interpreter> {
     let names_python = reader.has(&options::PYTHON);
     let configured = reader.placed(&options::PYTHON);
     if names_python && configured.is_none() {
@@ -135,9 +118,7 @@ fn find_python(
         Some((named, place)) => (Some(named), place),
         None => (None, Place::Nowhere),
     };
-    let named = configured
-        .as_ref()
-        .map(|(name, base)| (name.as_str(), base.as_path()));
+    let named = configured.as_ref().map(|(name, base)| (name.as_str(), base.as_path()));
     let path_variable = around.path("PATH").map(Path::as_os_str);
     match python::find(named, around.path("VIRTUAL_ENV"), chdir, path_variable) {
         Ok(python) => Some(python),

@@ -29,10 +29,7 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 
 /// A configuration that is good if no problem was added.
 fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
-    let bases = Bases {
-        file: &merged.file_base,
-        working: &around.directory,
-    };
+    let bases = Bases { file: &merged.file_base, working: &around.directory };
     let server = server(merged.server, bases, around, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
@@ -45,24 +42,14 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
         variables(&mut table, around);
     }
     let search = Search {
-        directory: if merged.file_has_app {
-            bases.file
-        } else {
-            bases.working
-        },
+        directory: if merged.file_has_app { bases.file } else { bases.working },
         necessary: wanted || routes.is_empty(),
         file: merged.file.as_deref(),
     };
-    let mut app = if tried {
-        app(table, &search, bases, around, problems)
-    } else {
-        None
-    };
+    let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
 
     if app.is_some() && !leads_to_app {
-        let everything = |(_, route): &&(Place, RouteConfig)| {
-            route.host == HostPattern::Any && route.path == "/"
-        };
+        let everything = |(_, route): &&(Place, RouteConfig)| route.host == HostPattern::Any && route.path == "/";
         match routes.iter().find(everything) {
             None => {
                 let max_body_bytes = server.max_body_bytes;
@@ -72,22 +59,16 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
             Some((place, _)) if wanted => problems.push(Problem {
                 place: place.clone(),
                 key: "route".to_owned(),
-                message: "the files at \"/\" leave nothing to the application; give it a route with app = true, or the \
+                message:
+                    "the files at \"/\" leave nothing to the application; give it a route with app = true, or the \
                           files a longer path"
-                    .to_owned(),
+                        .to_owned(),
             }),
             Some(_) => app = None,
         }
     }
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
-    let has_static = routes
-        .iter()
-        .any(|route| matches!(route.action, Action::Static(_)));
+    let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config {
-        server,
-        app,
-        routes,
-        static_from_django,
-    }
+    Config { server, app, routes, static_from_django }
 }

@@ -21,10 +21,7 @@ pub fn settings(directory: &Path, variable: Option<&str>) -> Result<Option<Strin
     if let Some(name) = variable.filter(|name| !name.is_empty()) {
         return match is_module(name) {
             true => Ok(Some(name.to_owned())),
-            false => Err(format!(
-                "{VARIABLE} is \"{}\", which is not the name of a module",
-                name.escape_debug()
-            )),
+            false => Err(format!("{VARIABLE} is \"{}\", which is not the name of a module", name.escape_debug())),
         };
     }
     let file = directory.join("manage.py");
@@ -32,8 +29,7 @@ pub fn settings(directory: &Path, variable: Option<&str>) -> Result<Option<Strin
         Ok(meta) if meta.is_file() && meta.len() <= MANAGE_PY_BYTES_MAX => {}
         _ => return Ok(None),
     }
-    let bytes =
-        fs::read(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    let bytes = fs::read(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     match in_text(&String::from_utf8_lossy(&bytes)) {
         Some(name) => Ok(Some(name)),
         None => Err(format!(
@@ -47,15 +43,10 @@ pub fn settings(directory: &Path, variable: Option<&str>) -> Result<Option<Strin
 /// The settings module that `manage.py` sets: `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")`, over
 /// any number of lines, or an assignment to `os.environ["DJANGO_SETTINGS_MODULE"]`.
 fn in_text(text: &str) -> Option<String> {
-    let code: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .collect();
+    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
     let code = code.join("\n");
     code.match_indices(VARIABLE).find_map(|(at, name)| {
-        let rest = code[at + name.len()..]
-            .strip_prefix(['"', '\''])?
-            .trim_start();
+        let rest = code[at + name.len()..].strip_prefix(['"', '\''])?.trim_start();
         let rest = match rest.strip_prefix(',') {
             Some(rest) => rest,
             None => rest.strip_prefix(']')?.trim_start().strip_prefix('=')?,
@@ -74,23 +65,11 @@ mod tests {
     #[test]
     fn the_settings_module_is_read_from_the_text() {
         for (text, expected) in [
-            (
-                "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')",
-                Some("mysite.settings"),
-            ),
-            (
-                "os.environ.setdefault(\"DJANGO_SETTINGS_MODULE\",\"a.b.c\")",
-                Some("a.b.c"),
-            ),
-            (
-                "os.environ.setdefault(\n    \"DJANGO_SETTINGS_MODULE\",\n    \"a\",\n)",
-                Some("a"),
-            ),
+            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')", Some("mysite.settings")),
+            ("os.environ.setdefault(\"DJANGO_SETTINGS_MODULE\",\"a.b.c\")", Some("a.b.c")),
+            ("os.environ.setdefault(\n    \"DJANGO_SETTINGS_MODULE\",\n    \"a\",\n)", Some("a")),
             ("os.environ['DJANGO_SETTINGS_MODULE'] = 'a.b'", Some("a.b")),
-            (
-                "# 'DJANGO_SETTINGS_MODULE', 'old'\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'new')",
-                Some("new"),
-            ),
+            ("# 'DJANGO_SETTINGS_MODULE', 'old'\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'new')", Some("new")),
             ("setdefault('DJANGO_SETTINGS_MODULE', name)", None),
             ("'''sets DJANGO_SETTINGS_MODULE, 'x' '''", None),
             ("os.environ['DJANGO_SETTINGS_MODULE'] == 'a.b'", None),
@@ -106,21 +85,11 @@ mod tests {
     fn the_variable_wins_over_the_file() {
         let dir = tempfile::tempdir().expect("temporary directory");
         assert_eq!(settings(dir.path(), None), Ok(None));
-        assert_eq!(
-            settings(dir.path(), Some("a.b")),
-            Ok(Some("a.b".to_owned()))
-        );
-        fs::write(
-            dir.path().join("manage.py"),
-            "setdefault('DJANGO_SETTINGS_MODULE', 'c.d')",
-        )
-        .expect("write");
+        assert_eq!(settings(dir.path(), Some("a.b")), Ok(Some("a.b".to_owned())));
+        fs::write(dir.path().join("manage.py"), "setdefault('DJANGO_SETTINGS_MODULE', 'c.d')").expect("write");
         assert_eq!(settings(dir.path(), None), Ok(Some("c.d".to_owned())));
         assert_eq!(settings(dir.path(), Some("")), Ok(Some("c.d".to_owned())));
-        assert_eq!(
-            settings(dir.path(), Some("a.b")),
-            Ok(Some("a.b".to_owned()))
-        );
+        assert_eq!(settings(dir.path(), Some("a.b")), Ok(Some("a.b".to_owned())));
         assert!(settings(dir.path(), Some("a b")).is_err());
         fs::write(dir.path().join("manage.py"), "print()").expect("write");
         let message = settings(dir.path(), None).expect_err("the file names none");

@@ -36,11 +36,7 @@ impl ConfigErrors {
     /// `problems`, put in order; `None` if there are none.
     pub(super) fn of(mut problems: Vec<Problem>) -> Option<ConfigErrors> {
         problems.sort_by(|a, b| a.place.cmp(&b.place));
-        if problems.is_empty() {
-            None
-        } else {
-            Some(ConfigErrors { problems })
-        }
+        if problems.is_empty() { None } else { Some(ConfigErrors { problems }) }
     }
 
     /// What is wrong, one line each.

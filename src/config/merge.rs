@@ -36,30 +36,18 @@ pub struct Merged {
 /// Reads the config file, if there is one, and puts environment and flags over it.
 pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) -> Merged {
     let named = flags.config.clone();
-    let file = named.or_else(|| {
-        Some(PathBuf::from(FILE_DEFAULT)).filter(|name| around.directory.join(name).exists())
-    });
+    let file = named.or_else(|| Some(PathBuf::from(FILE_DEFAULT)).filter(|name| around.directory.join(name).exists()));
     let (mut top, file_base) = match &file {
         Some(name) => {
             let path = around.directory.join(name);
-            let base = path
-                .parent()
-                .unwrap_or(&around.directory)
-                .components()
-                .collect();
+            let base = path.parent().unwrap_or(&around.directory).components().collect();
             (read_file(name, &path, problems), base)
         }
         None => (Table::default(), around.directory.clone()),
     };
-    let server = top
-        .take("server")
-        .and_then(|placed| table(placed, "server", options::SERVER.header, problems));
-    let app = top
-        .take("app")
-        .and_then(|placed| table(placed, "app", options::APP.header, problems));
-    let mut routes = top
-        .take("route")
-        .map_or(Vec::new(), |placed| tables(placed, problems));
+    let server = top.take("server").and_then(|placed| table(placed, "server", options::SERVER.header, problems));
+    let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
+    let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, problems));
     for (key, Placed { place, .. }) in top.into_entries() {
         problems.push(unknown(key, place));
     }
@@ -68,21 +56,12 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     routes.extend(static_routes(&flags.statics, problems));
     server_flags(&mut server, flags, around);
     let app = app_flags(app, flags, around);
-    Merged {
-        server,
-        app,
-        routes,
-        file_has_routes,
-        file_has_app,
-        file_base,
-        file,
-    }
+    Merged { server, app, routes, file_has_routes, file_has_app, file_base, file }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {
     let mut bytes = Vec::new();
-    let read = File::open(path)
-        .and_then(|file| file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     let message = match read {
         Err(error) => format!("cannot be read: {error}"),
         Ok(_) if bytes.len() as u64 > CONFIG_FILE_BYTES_MAX => {
@@ -93,27 +72,13 @@ fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {
                 let before = problems.len();
                 let table = parse(name, &text, problems);
                 // After a slip of syntax what follows would only be confusion.
-                return if problems.len() == before {
-                    table
-                } else {
-                    Table::default()
-                };
+                return if problems.len() == before { table } else { Table::default() };
             }
-            Err(error) => format!(
-                "is not UTF-8 (at byte {})",
-                error.utf8_error().valid_up_to()
-            ),
+            Err(error) => format!("is not UTF-8 (at byte {})", error.utf8_error().valid_up_to()),
         },
     };
-    let place = Place::File {
-        name: name.display().to_string().into(),
-        line: 0,
-    };
-    problems.push(Problem {
-        place,
-        key: String::new(),
-        message,
-    });
+    let place = Place::File { name: name.display().to_string().into(), line: 0 };
+    problems.push(Problem { place, key: String::new(), message });
     Table::default()
 }
 
@@ -121,20 +86,12 @@ fn tables(placed: Placed, problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
     let written = options::ROUTE.header;
     match placed.value {
         Value::List(items) => {
-            let item =
-                |item: Placed| Some((item.place.clone(), table(item, "route", written, problems)?));
+            let item = |item: Placed| Some((item.place.clone(), table(item, "route", written, problems)?));
             items.into_iter().filter_map(item).collect()
         }
         other => {
-            let message = format!(
-                "must be a list of tables, each written {written}, not {}",
-                other.kind()
-            );
-            problems.push(Problem {
-                place: placed.place,
-                key: "route".to_owned(),
-                message,
-            });
+            let message = format!("must be a list of tables, each written {written}, not {}", other.kind());
+            problems.push(Problem { place: placed.place, key: "route".to_owned(), message });
             Vec::new()
         }
     }
@@ -143,45 +100,28 @@ fn tables(placed: Placed, problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
 /// A key at the top of the file that is no section.
 fn unknown(key: String, place: Place) -> Problem {
     let section = nearest(&key, options::SECTIONS.iter().map(|section| section.name));
-    let header = section.and_then(|name| {
-        options::SECTIONS
-            .iter()
-            .find(|section| section.name == name)
-    });
+    let header = section.and_then(|name| options::SECTIONS.iter().find(|section| section.name == name));
     let owner = options::SECTIONS.iter().find_map(|section| {
-        let named =
-            |spec: &&&options::Spec| spec.name == key || spec.elsewhere.contains(&key.as_str());
+        let named = |spec: &&&options::Spec| spec.name == key || spec.elsewhere.contains(&key.as_str());
         Some((section, section.options.iter().find(named)?))
     });
     let hint = match (owner, header) {
         (Some((section, spec)), _) => format!("; \"{}\" belongs in {}", spec.name, section.header),
         (None, Some(section)) => format!("; did you mean {}?", section.header),
         (None, None) => {
-            let headers: Vec<_> = options::SECTIONS
-                .iter()
-                .map(|section| section.header)
-                .collect();
+            let headers: Vec<_> = options::SECTIONS.iter().map(|section| section.header).collect();
             format!("; there are {}", headers.join(", "))
         }
     };
-    Problem {
-        place,
-        key: key.escape_debug().to_string(),
-        message: format!("unknown key{hint}"),
-    }
+    Problem { place, key: key.escape_debug().to_string(), message: format!("unknown key{hint}") }
 }
 
 fn argument(name: &'static str, value: Value) -> Placed {
-    Placed {
-        place: Place::Argument(name),
-        value,
-    }
+    Placed { place: Place::Argument(name), value }
 }
 
 fn texts(name: &'static str, items: &[String]) -> Placed {
-    let items = items
-        .iter()
-        .map(|item| argument(name, Value::Text(item.clone())));
+    let items = items.iter().map(|item| argument(name, Value::Text(item.clone())));
     argument(name, Value::List(items.collect()))
 }
 
@@ -189,68 +129,32 @@ fn server_flags(server: &mut Table, flags: &Flags, around: &Surroundings) {
     let listen = options::LISTEN.spec.name;
     if let Some(port) = around.text("PORT").filter(|_| !server.holds(listen)) {
         let value = Value::Text(format!("0.0.0.0:{port}"));
-        server.set(
-            listen,
-            Placed {
-                place: Place::Variable("PORT"),
-                value,
-            },
-        );
+        server.set(listen, Placed { place: Place::Variable("PORT"), value });
     }
     if !flags.bind.is_empty() {
         server.set(listen, texts("--bind", &flags.bind));
     }
     if let Some(shards) = &flags.shards {
-        server.set(
-            options::SHARDS.spec.name,
-            argument("--shards", number_or_text(shards)),
-        );
+        server.set(options::SHARDS.spec.name, argument("--shards", number_or_text(shards)));
     }
 }
 
 /// `app` with the environment and the flags over it; flags that only an application can obey make one wanted.
 fn app_flags(app: Option<Table>, flags: &Flags, around: &Surroundings) -> Option<Table> {
     let text = |text: &Option<String>| text.clone().map(Value::Text);
-    let list =
-        |name: &'static str, items: &[String]| (!items.is_empty()).then(|| texts(name, items));
+    let list = |name: &'static str, items: &[String]| (!items.is_empty()).then(|| texts(name, items));
     let given = [
         (&options::WSGI.spec, "APP", text(&flags.app)),
         (&options::CHDIR.spec, "--chdir", text(&flags.chdir)),
-        (
-            &options::PYTHONPATH.spec,
-            "--pythonpath",
-            text(&flags.pythonpath),
-        ),
+        (&options::PYTHONPATH.spec, "--pythonpath", text(&flags.pythonpath)),
         (&options::PYTHON.spec, "--python", text(&flags.python)),
-        (
-            &options::WORKERS.spec,
-            "--workers",
-            flags.workers.map(Value::Integer),
-        ),
-        (
-            &options::THREADS.spec,
-            "--threads",
-            flags.threads.map(Value::Integer),
-        ),
-        (
-            &options::TIMEOUT.spec,
-            "--timeout",
-            flags.timeout.clone().map(Value::Text),
-        ),
-        (
-            &options::GRACEFUL_TIMEOUT.spec,
-            "--graceful-timeout",
-            flags.graceful_timeout.clone().map(Value::Text),
-        ),
-        (
-            &options::PRELOAD_APP.spec,
-            "--no-preload",
-            flags.no_preload.then_some(Value::Bool(false)),
-        ),
+        (&options::WORKERS.spec, "--workers", flags.workers.map(Value::Integer)),
+        (&options::THREADS.spec, "--threads", flags.threads.map(Value::Integer)),
+        (&options::TIMEOUT.spec, "--timeout", flags.timeout.clone().map(Value::Text)),
+        (&options::GRACEFUL_TIMEOUT.spec, "--graceful-timeout", flags.graceful_timeout.clone().map(Value::Text)),
+        (&options::PRELOAD_APP.spec, "--no-preload", flags.no_preload.then_some(Value::Bool(false))),
     ];
-    let given = given
-        .into_iter()
-        .filter_map(|(spec, flag, value)| Some((spec.name, argument(flag, value?))));
+    let given = given.into_iter().filter_map(|(spec, flag, value)| Some((spec.name, argument(flag, value?))));
     let env = list("--env", &flags.env).map(|placed| (options::RAW_ENV.spec.name, placed));
     let given: Vec<_> = given.chain(env).collect();
     if app.is_none() && given.is_empty() {
@@ -258,9 +162,7 @@ fn app_flags(app: Option<Table>, flags: &Flags, around: &Surroundings) -> Option
     }
     let mut app = app.unwrap_or_default();
     variables(&mut app, around);
-    given
-        .into_iter()
-        .for_each(|(name, placed)| app.set(name, placed));
+    given.into_iter().for_each(|(name, placed)| app.set(name, placed));
     Some(app)
 }
 
@@ -268,45 +170,25 @@ fn app_flags(app: Option<Table>, flags: &Flags, around: &Surroundings) -> Option
 pub fn variables(app: &mut Table, around: &Surroundings) {
     if let Some(workers) = around.text("WEB_CONCURRENCY") {
         let place = Place::Variable("WEB_CONCURRENCY");
-        app.set(
-            options::WORKERS.spec.name,
-            Placed {
-                place,
-                value: number_or_text(workers),
-            },
-        );
+        app.set(options::WORKERS.spec.name, Placed { place, value: number_or_text(workers) });
     }
 }
 
 fn number_or_text(text: &str) -> Value {
-    text.trim()
-        .parse()
-        .map_or_else(|_| Value::Text(text.to_owned()), Value::Integer)
+    text.trim().parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer)
 }
 
 fn static_routes(statics: &[String], problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
     let route = |text: &String| {
         let place = Place::Argument("--static");
         let Some((url, directory)) = text.split_once('=') else {
-            let message = format!(
-                "\"{text}\" is not of the form URL=DIRECTORY, as in /static/=./staticfiles"
-            );
-            problems.push(Problem {
-                place,
-                key: String::new(),
-                message,
-            });
+            let message = format!("\"{text}\" is not of the form URL=DIRECTORY, as in /static/=./staticfiles");
+            problems.push(Problem { place, key: String::new(), message });
             return None;
         };
         let mut table = Table::default();
-        table.set(
-            options::PATH.spec.name,
-            argument("--static", Value::Text(url.to_owned())),
-        );
-        table.set(
-            options::STATIC.spec.name,
-            argument("--static", Value::Text(directory.to_owned())),
-        );
+        table.set(options::PATH.spec.name, argument("--static", Value::Text(url.to_owned())));
+        table.set(options::STATIC.spec.name, argument("--static", Value::Text(directory.to_owned())));
         Some((place, table))
     };
     statics.iter().filter_map(route).collect()

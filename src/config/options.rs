@@ -7,8 +7,7 @@ use super::read;
 use super::types::{AppTarget, HostPattern};
 use super::value::Value;
 use crate::base::bounds::{
-    BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, QUEUE_MAX, SHARDS_MAX, WORKER_THREADS_MAX,
-    WORKERS_MAX,
+    BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, QUEUE_MAX, SHARDS_MAX, WORKER_THREADS_MAX, WORKERS_MAX,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,29 +64,15 @@ pub struct Spec {
 
 impl Spec {
     const fn new(name: &'static str, unit: Unit, default: Default, doc: &'static str) -> Spec {
-        Spec {
-            name,
-            unit,
-            default,
-            doc,
-            flag: None,
-            variable: None,
-            elsewhere: &[],
-        }
+        Spec { name, unit, default, doc, flag: None, variable: None, elsewhere: &[] }
     }
 
     const fn flag(self, flag: &'static str) -> Spec {
-        Spec {
-            flag: Some(flag),
-            ..self
-        }
+        Spec { flag: Some(flag), ..self }
     }
 
     const fn variable(self, variable: &'static str) -> Spec {
-        Spec {
-            variable: Some(variable),
-            ..self
-        }
+        Spec { variable: Some(variable), ..self }
     }
 
     const fn elsewhere(self, elsewhere: &'static [&'static str]) -> Spec {
@@ -146,12 +131,7 @@ pub static LISTEN: Opt<Value> = Opt {
 };
 /// Of a `listen` entry in the form of a table.
 pub static LISTEN_ADDRESS: Opt<String> = Opt {
-    spec: Spec::new(
-        "address",
-        Unit::Text("an address"),
-        Default::Required,
-        "Address to listen on.",
-    ),
+    spec: Spec::new("address", Unit::Text("an address"), Default::Required, "Address to listen on."),
     read: read::text,
 };
 pub static SHARDS: Opt<Option<usize>> = Opt {
@@ -207,10 +187,7 @@ pub static SEND_TIMEOUT: Opt<Duration> = Opt {
 pub static MAX_CONNECTIONS: Opt<usize> = Opt {
     spec: Spec::new(
         "max_connections",
-        Unit::Count {
-            min: 1,
-            max: CONNECTIONS_MAX,
-        },
+        Unit::Count { min: 1, max: CONNECTIONS_MAX },
         Default::Toml("16384"),
         "Connections that one shard keeps open at the same time.",
     )
@@ -220,9 +197,7 @@ pub static MAX_CONNECTIONS: Opt<usize> = Opt {
 pub static MAX_BODY: Opt<u64> = Opt {
     spec: Spec::new(
         "max_body",
-        Unit::Size {
-            max: BODY_BYTES_MAX,
-        },
+        Unit::Size { max: BODY_BYTES_MAX },
         Default::Toml("\"100M\""),
         "Largest request body; a larger one is answered with 413.",
     )
@@ -232,23 +207,15 @@ pub static MAX_BODY: Opt<u64> = Opt {
 pub static BACKLOG: Opt<u32> = Opt {
     spec: Spec::new(
         "backlog",
-        Unit::Count {
-            min: 1,
-            max: LISTEN_BACKLOG_MAX,
-        },
+        Unit::Count { min: 1, max: LISTEN_BACKLOG_MAX },
         Default::Toml("2048"),
         "Connections that wait to be accepted, per listener and shard; the kernel's net.core.somaxconn bounds it too.",
     ),
     read: read::count_u32,
 };
 pub static PIDFILE: Opt<PathBuf> = Opt {
-    spec: Spec::new(
-        "pidfile",
-        Unit::Path,
-        Default::Described("none"),
-        "File to write the process id to.",
-    )
-    .elsewhere(&["pid"]),
+    spec: Spec::new("pidfile", Unit::Path, Default::Described("none"), "File to write the process id to.")
+        .elsewhere(&["pid"]),
     read: read::path,
 };
 
@@ -276,9 +243,7 @@ pub static WSGI: Opt<AppTarget> = Opt {
     spec: Spec::new(
         "wsgi",
         Unit::Text("`module:attribute`; without attribute, `application`"),
-        Default::Described(
-            "Django's `WSGI_APPLICATION`, by `DJANGO_SETTINGS_MODULE` or `manage.py` in `chdir`",
-        ),
+        Default::Described("Django's `WSGI_APPLICATION`, by `DJANGO_SETTINGS_MODULE` or `manage.py` in `chdir`"),
         "The WSGI callable: \"mysite.wsgi:application\".",
     )
     .flag("APP")
@@ -289,9 +254,7 @@ pub static CHDIR: Opt<PathBuf> = Opt {
     spec: Spec::new(
         "chdir",
         Unit::Path,
-        Default::Described(
-            "the directory of the config file that has `[app]`, else the working directory",
-        ),
+        Default::Described("the directory of the config file that has `[app]`, else the working directory"),
         "Working directory of the workers, from which the application is imported.",
     )
     .flag("--chdir"),
@@ -311,9 +274,7 @@ pub static PYTHON: Opt<(String, PathBuf)> = Opt {
     spec: Spec::new(
         "python",
         Unit::Text("a path, or a name on PATH"),
-        Default::Described(
-            "`$VIRTUAL_ENV/bin/python`, `.venv` or `venv` in `chdir`, then `python3` on PATH",
-        ),
+        Default::Described("`$VIRTUAL_ENV/bin/python`, `.venv` or `venv` in `chdir`, then `python3` on PATH"),
         "Python interpreter (CPython 3.9 to 3.14) that runs the application.",
     )
     .flag("--python"),
@@ -322,10 +283,7 @@ pub static PYTHON: Opt<(String, PathBuf)> = Opt {
 pub static WORKERS: Opt<usize> = Opt {
     spec: Spec::new(
         "workers",
-        Unit::Count {
-            min: 1,
-            max: WORKERS_MAX,
-        },
+        Unit::Count { min: 1, max: WORKERS_MAX },
         Default::Described("usable CPUs + 1 (gunicorn: 1)"),
         "Worker processes.",
     )
@@ -336,10 +294,7 @@ pub static WORKERS: Opt<usize> = Opt {
 pub static THREADS: Opt<usize> = Opt {
     spec: Spec::new(
         "threads",
-        Unit::Count {
-            min: 1,
-            max: WORKER_THREADS_MAX,
-        },
+        Unit::Count { min: 1, max: WORKER_THREADS_MAX },
         Default::Toml("1"),
         "Threads of each worker process, each of which serves one request at a time.",
     )
@@ -379,10 +334,7 @@ pub static PRELOAD_APP: Opt<bool> = Opt {
 pub static QUEUE: Opt<usize> = Opt {
     spec: Spec::new(
         "queue",
-        Unit::Count {
-            min: 1,
-            max: QUEUE_MAX,
-        },
+        Unit::Count { min: 1, max: QUEUE_MAX },
         Default::Toml("1024"),
         "Requests that may wait for a worker, per shard; one more is answered with 503.",
     ),
@@ -460,13 +412,8 @@ pub static STATIC: Opt<PathBuf> = Opt {
     read: read::path,
 };
 pub static ROUTE_APP: Opt<bool> = Opt {
-    spec: Spec::new(
-        "app",
-        Unit::Bool,
-        Default::Described("none"),
-        "`true` hands the request to the application.",
-    )
-    .elsewhere(&["proxy_pass"]),
+    spec: Spec::new("app", Unit::Bool, Default::Described("none"), "`true` hands the request to the application.")
+        .elsewhere(&["proxy_pass"]),
     read: read::only_true,
 };
 pub static CACHE_CONTROL: Opt<String> = Opt {
@@ -491,9 +438,7 @@ pub static INDEX: Opt<Vec<String>> = Opt {
 pub static ROUTE_MAX_BODY: Opt<u64> = Opt {
     spec: Spec::new(
         "max_body",
-        Unit::Size {
-            max: BODY_BYTES_MAX,
-        },
+        Unit::Size { max: BODY_BYTES_MAX },
         Default::Described("`max_body` of `[server]`"),
         "Largest request body on this route.",
     )
@@ -503,10 +448,7 @@ pub static ROUTE_MAX_BODY: Opt<u64> = Opt {
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
-    SECTIONS
-        .iter()
-        .flat_map(|section| section.options)
-        .filter_map(|spec| spec.flag)
+    SECTIONS.iter().flat_map(|section| section.options).filter_map(|spec| spec.flag)
 }
 
 /// The lines of `--help` for the flags that do the same as an option.
@@ -527,10 +469,7 @@ mod tests {
     #[test]
     fn no_name_stands_for_two_options_of_a_section() {
         for section in SECTIONS {
-            let names = section
-                .options
-                .iter()
-                .flat_map(|spec| spec.elsewhere.iter().chain([&spec.name]));
+            let names = section.options.iter().flat_map(|spec| spec.elsewhere.iter().chain([&spec.name]));
             let mut names: Vec<_> = names.collect();
             let count = names.len();
             names.sort_unstable();

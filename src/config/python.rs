@@ -64,44 +64,24 @@ pub fn find(
             on_path(name, path_var)
         };
         return match path {
-            Some(path) => Ok(Interpreter {
-                path,
-                source: InterpreterSource::Configured,
-            }),
-            None if name.contains('/') => Err(format!(
-                "{} is not an executable file",
-                base.join(name).display()
-            )),
+            Some(path) => Ok(Interpreter { path, source: InterpreterSource::Configured }),
+            None if name.contains('/') => Err(format!("{} is not an executable file", base.join(name).display())),
             None => Err(format!("no \"{name}\" on PATH")),
         };
     }
     if let Some(venv) = virtual_env {
         return match in_venv(venv) {
-            Some(path) => Ok(Interpreter {
-                path,
-                source: InterpreterSource::VirtualEnv,
-            }),
-            None => Err(format!(
-                "VIRTUAL_ENV is {}, but there is no {}",
-                venv.display(),
-                venv.join(BIN_NAMES[0]).display()
-            )),
+            Some(path) => Ok(Interpreter { path, source: InterpreterSource::VirtualEnv }),
+            None => {
+                Err(format!("VIRTUAL_ENV is {}, but there is no {}", venv.display(), venv.join(BIN_NAMES[0]).display()))
+            }
         };
     }
-    if let Some(path) = VENV_NAMES
-        .iter()
-        .find_map(|name| in_venv(&chdir.join(name)))
-    {
-        return Ok(Interpreter {
-            path,
-            source: InterpreterSource::BesideApp,
-        });
+    if let Some(path) = VENV_NAMES.iter().find_map(|name| in_venv(&chdir.join(name))) {
+        return Ok(Interpreter { path, source: InterpreterSource::BesideApp });
     }
     match on_path("python3", path_var) {
-        Some(path) => Ok(Interpreter {
-            path,
-            source: InterpreterSource::Path,
-        }),
+        Some(path) => Ok(Interpreter { path, source: InterpreterSource::Path }),
         None => Err(format!(
             "no Python interpreter: looked for VIRTUAL_ENV, {0}/.venv, {0}/venv and python3 on PATH; \
              install python3 or set app.python",
@@ -111,10 +91,7 @@ pub fn find(
 }
 
 fn in_venv(venv: &Path) -> Option<PathBuf> {
-    BIN_NAMES
-        .iter()
-        .map(|name| venv.join(name))
-        .find(|path| is_executable(path))
+    BIN_NAMES.iter().map(|name| venv.join(name)).find(|path| is_executable(path))
 }
 
 fn on_path(name: &str, path_var: Option<&OsStr>) -> Option<PathBuf> {
@@ -125,8 +102,7 @@ fn on_path(name: &str, path_var: Option<&OsStr>) -> Option<PathBuf> {
 }
 
 fn is_executable(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
@@ -144,51 +120,23 @@ mod tests {
     #[test]
     fn the_search_goes_from_explicit_to_general() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let (app, bin, venv) = (
-            dir.path().join("app"),
-            dir.path().join("bin"),
-            dir.path().join("env"),
-        );
+        let (app, bin, venv) = (dir.path().join("app"), dir.path().join("bin"), dir.path().join("env"));
         let search = |configured, venv| find(configured, venv, &app, Some(bin.as_os_str()));
         fs::create_dir(&app).expect("create directory");
 
         let message = search(None, None).expect_err("nothing is there yet");
         assert!(message.contains("/app/.venv"), "{message}");
         let from_path = executable(bin.join("python3"));
-        assert_eq!(
-            search(None, None),
-            Ok(Interpreter {
-                path: from_path,
-                source: InterpreterSource::Path
-            })
-        );
+        assert_eq!(search(None, None), Ok(Interpreter { path: from_path, source: InterpreterSource::Path }));
         let beside = executable(app.join(".venv/bin/python"));
-        assert_eq!(
-            search(None, None),
-            Ok(Interpreter {
-                path: beside,
-                source: InterpreterSource::BesideApp
-            })
-        );
+        assert_eq!(search(None, None), Ok(Interpreter { path: beside, source: InterpreterSource::BesideApp }));
         let message = search(None, Some(&venv)).expect_err("VIRTUAL_ENV is stale");
         assert!(message.contains("/env/bin/python"), "{message}");
         let active = executable(venv.join("bin/python3"));
-        assert_eq!(
-            search(None, Some(&venv)),
-            Ok(Interpreter {
-                path: active,
-                source: InterpreterSource::VirtualEnv
-            })
-        );
+        assert_eq!(search(None, Some(&venv)), Ok(Interpreter { path: active, source: InterpreterSource::VirtualEnv }));
         let named = executable(bin.join("python3.13"));
         let found = search(Some(("python3.13", dir.path())), Some(&venv));
-        assert_eq!(
-            found,
-            Ok(Interpreter {
-                path: named,
-                source: InterpreterSource::Configured
-            })
-        );
+        assert_eq!(found, Ok(Interpreter { path: named, source: InterpreterSource::Configured }));
     }
 
     #[test]
@@ -196,13 +144,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         fs::write(dir.path().join("plain"), "").expect("create file");
         for name in ["./absent", "./plain", "./", "absent"] {
-            let message = find(
-                Some((name, dir.path())),
-                None,
-                dir.path(),
-                Some(dir.path().as_os_str()),
-            )
-            .expect_err("there is no such interpreter");
+            let message = find(Some((name, dir.path())), None, dir.path(), Some(dir.path().as_os_str()))
+                .expect_err("there is no such interpreter");
             assert!(message.contains(name.trim_start_matches("./")), "{message}");
         }
     }

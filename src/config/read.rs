@@ -15,10 +15,7 @@ use crate::base::bounds::{TIMEOUT_MAX_MS, TIMEOUT_MIN_MS};
 impl fmt::Display for Unit {
     /// What the option takes, for messages and the reference.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (low, high) = (
-            units::show_duration(TIMEOUT_MIN_MS),
-            units::show_duration(TIMEOUT_MAX_MS),
-        );
+        let (low, high) = (units::show_duration(TIMEOUT_MIN_MS), units::show_duration(TIMEOUT_MAX_MS));
         match self {
             Unit::Bool => f.write_str("true or false"),
             Unit::Count { min, max } => write!(f, "a number from {min} to {max}"),
@@ -78,23 +75,15 @@ fn bounded(value: &Value, unit: Unit) -> Result<u64, String> {
     let Value::Integer(number) = value else {
         return Err(not(unit, value));
     };
-    u64::try_from(*number)
-        .ok()
-        .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| not(unit, value))
+    u64::try_from(*number).ok().filter(|number| (min..=max).contains(number)).ok_or_else(|| not(unit, value))
 }
 
 pub fn duration(value: &Value, unit: Unit, _: &Path) -> Result<Duration, String> {
     let ms = milliseconds(value).filter(|ms| (TIMEOUT_MIN_MS..=TIMEOUT_MAX_MS).contains(ms));
-    ms.map(Duration::from_millis)
-        .ok_or_else(|| not(unit, value))
+    ms.map(Duration::from_millis).ok_or_else(|| not(unit, value))
 }
 
-pub fn duration_or_never(
-    value: &Value,
-    unit: Unit,
-    base: &Path,
-) -> Result<Option<Duration>, String> {
+pub fn duration_or_never(value: &Value, unit: Unit, base: &Path) -> Result<Option<Duration>, String> {
     match milliseconds(value) {
         Some(0) => Ok(None),
         _ => duration(value, unit, base).map(Some),
@@ -120,15 +109,10 @@ pub fn size(value: &Value, unit: Unit, _: &Path) -> Result<u64, String> {
         Value::Integer(bytes) => u64::try_from(*bytes).ok(),
         _ => None,
     };
-    bytes
-        .filter(|bytes| *bytes <= max)
-        .ok_or_else(|| match bytes {
-            None => format!(
-                "{}, such as \"64K\", \"10M\" or a number of bytes",
-                not(unit, value)
-            ),
-            Some(_) => not(unit, value),
-        })
+    bytes.filter(|bytes| *bytes <= max).ok_or_else(|| match bytes {
+        None => format!("{}, such as \"64K\", \"10M\" or a number of bytes", not(unit, value)),
+        Some(_) => not(unit, value),
+    })
 }
 
 pub fn path(value: &Value, unit: Unit, base: &Path) -> Result<PathBuf, String> {
@@ -156,10 +140,7 @@ pub fn search_path(value: &Value, unit: Unit, base: &Path) -> Result<Vec<PathBuf
             .filter(|part| !part.is_empty())
             .map(|part| absolute(part, base))
             .collect(),
-        _ => strings(value, unit)?
-            .into_iter()
-            .map(|part| absolute(part, base))
-            .collect(),
+        _ => strings(value, unit)?.into_iter().map(|part| absolute(part, base)).collect(),
     }
 }
 
@@ -175,13 +156,8 @@ pub fn wsgi(value: &Value, unit: Unit, _: &Path) -> Result<AppTarget, String> {
     let text = string(value, unit)?;
     let (module, attribute) = text.split_once(':').unwrap_or((text, "application"));
     if module.ends_with(".py") || module.contains('/') {
-        let name = module
-            .trim_start_matches("./")
-            .trim_end_matches(".py")
-            .replace('/', ".");
-        return Err(format!(
-            "\"{module}\" is a file name; name the module instead, as in \"{name}\""
-        ));
+        let name = module.trim_start_matches("./").trim_end_matches(".py").replace('/', ".");
+        return Err(format!("\"{module}\" is a file name; name the module instead, as in \"{name}\""));
     }
     if !is_module(module) {
         return Err(format!("\"{module}\" is not the name of a Python module"));
@@ -199,26 +175,18 @@ pub fn wsgi(value: &Value, unit: Unit, _: &Path) -> Result<AppTarget, String> {
 
 /// Whether `text` can be given to Python's `importlib.import_module`.
 pub fn is_module(text: &str) -> bool {
-    text.split('.')
-        .all(|part| is_identifier(&part.replace('-', "_")))
+    text.split('.').all(|part| is_identifier(&part.replace('-', "_")))
 }
 
 fn is_identifier(text: &str) -> bool {
-    text.chars()
-        .next()
-        .is_some_and(|first| first == '_' || first.is_alphabetic())
+    text.chars().next().is_some_and(|first| first == '_' || first.is_alphabetic())
         && text.chars().all(|c| c == '_' || c.is_alphanumeric())
 }
 
 pub fn variables(value: &Value, unit: Unit, _: &Path) -> Result<Vec<(String, String)>, String> {
     let variable = |text: &str| match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
-            Ok((name.to_owned(), value.to_owned()))
-        }
-        _ => Err(format!(
-            "\"{}\" is not of the form NAME=VALUE",
-            text.escape_debug()
-        )),
+        Some((name, value)) if !name.is_empty() && !text.contains('\0') => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("\"{}\" is not of the form NAME=VALUE", text.escape_debug())),
     };
     strings(value, unit)?.into_iter().map(variable).collect()
 }
@@ -228,21 +196,13 @@ pub fn route_path(value: &Value, unit: Unit, _: &Path) -> Result<String, String>
     if !text.starts_with('/') {
         return Err(format!("must start with \"/\", as in \"/{text}\""));
     }
-    if let Some(c) = text
-        .chars()
-        .find(|c| matches!(c, '?' | '#' | '*' | '%') || c.is_control())
-    {
-        return Err(format!(
-            "is a plain prefix, without \"{}\"",
-            c.escape_debug()
-        ));
+    if let Some(c) = text.chars().find(|c| matches!(c, '?' | '#' | '*' | '%') || c.is_control()) {
+        return Err(format!("is a plain prefix, without \"{}\"", c.escape_debug()));
     }
-    if text.contains("//")
-        || text
-            .split('/')
-            .any(|segment| segment == "." || segment == "..")
-    {
-        return Err("must not contain \"//\", \"/./\" or \"/../\": no request's path does once it is normalised".to_owned());
+    if text.contains("//") || text.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err(
+            "must not contain \"//\", \"/./\" or \"/../\": no request's path does once it is normalised".to_owned()
+        );
     }
     Ok(text.to_owned())
 }
@@ -254,15 +214,10 @@ pub fn host(value: &Value, unit: Unit, _: &Path) -> Result<HostPattern, String> 
         return Err("is a name alone, without scheme and port".to_owned());
     }
     let name = text.strip_prefix("*.").unwrap_or(&text);
-    let allowed = |c: char| {
-        c.is_ascii_alphanumeric()
-            || matches!(c, '-' | '_' | '.')
-            || (bracketed && "[]:".contains(c))
-    };
+    let allowed =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') || (bracketed && "[]:".contains(c));
     if name.is_empty() || !name.chars().all(allowed) || name.split('.').any(str::is_empty) {
-        return Err(format!(
-            "\"{text}\" is neither a host name (in ASCII) nor \"*.\" and a host name"
-        ));
+        return Err(format!("\"{text}\" is neither a host name (in ASCII) nor \"*.\" and a host name"));
     }
     Ok(match text.strip_prefix('*') {
         Some(suffix) => HostPattern::Suffix(suffix.to_owned()),
@@ -283,9 +238,7 @@ pub fn field_value(value: &Value, unit: Unit, _: &Path) -> Result<String, String
 pub fn file_names(value: &Value, unit: Unit, _: &Path) -> Result<Vec<String>, String> {
     let name = |text: &str| match text {
         "" | "." | ".." => Err(format!("\"{text}\" is not a file name")),
-        _ if text.contains(['/', '\0']) => {
-            Err(format!("\"{}\" is not a file name", text.escape_debug()))
-        }
+        _ if text.contains(['/', '\0']) => Err(format!("\"{}\" is not a file name", text.escape_debug())),
         _ => Ok(text.to_owned()),
     };
     strings(value, unit)?.into_iter().map(name).collect()

@@ -33,46 +33,27 @@ pub fn reference() -> String {
 
 fn render(section: &Section, text: &mut String) -> std::fmt::Result {
     write!(text, "\n## `{}`\n\n{}\n\n", section.header, section.doc)?;
-    writeln!(
-        text,
-        "| key | takes | default | meaning |\n| --- | --- | --- | --- |"
-    )?;
+    writeln!(text, "| key | takes | default | meaning |\n| --- | --- | --- | --- |")?;
     for spec in section.options {
         let default = match spec.default {
             Default::Toml(value) => format!("`{value}`"),
             Default::Described(words) => words.to_owned(),
             Default::Required => "must be given".to_owned(),
         };
-        writeln!(
-            text,
-            "| `{}` | {} | {default} | {}{} |",
-            spec.name,
-            spec.unit,
-            spec.doc,
-            equivalents(spec)
-        )?;
+        writeln!(text, "| `{}` | {} | {default} | {}{} |", spec.name, spec.unit, spec.doc, equivalents(spec))?;
     }
     Ok(())
 }
 
 /// What sets it too, and what other programs call it.
 fn equivalents(spec: &Spec) -> String {
-    let same: Vec<_> = spec
-        .flag
-        .iter()
-        .chain(&spec.variable)
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let same: Vec<_> = spec.flag.iter().chain(&spec.variable).map(|name| format!("`{name}`")).collect();
     let mut text = String::new();
     if !same.is_empty() {
         text += &format!(" Also: {}.", same.join(", "));
     }
     if !spec.elsewhere.is_empty() {
-        let names: Vec<_> = spec
-            .elsewhere
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect();
+        let names: Vec<_> = spec.elsewhere.iter().map(|name| format!("`{name}`")).collect();
         text += &format!(" Known elsewhere as {}.", names.join(", "));
     }
     text

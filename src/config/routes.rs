@@ -22,11 +22,7 @@ pub fn routes(
     let mut seen: HashMap<(HostPattern, String), usize> = HashMap::new();
     if let Some((place, _)) = tables.get(ROUTES_MAX) {
         let message = format!("there are more than {ROUTES_MAX} routes");
-        problems.push(Problem {
-            place: place.clone(),
-            key: "route".to_owned(),
-            message,
-        });
+        problems.push(Problem { place: place.clone(), key: "route".to_owned(), message });
     }
     for (place, table) in tables.into_iter().take(ROUTES_MAX) {
         let Some(route) = route(table, &place, bases, max_body_bytes, problems) else {
@@ -34,24 +30,12 @@ pub fn routes(
         };
         match seen.get(&(route.host.clone(), route.path.clone())) {
             // A flag replaces what the file says, as it does for every other option.
-            Some(&index)
-                if matches!(
-                    (&place, &routes[index].0),
-                    (Place::Argument(_), Place::File { .. })
-                ) =>
-            {
+            Some(&index) if matches!((&place, &routes[index].0), (Place::Argument(_), Place::File { .. })) => {
                 routes[index] = (place, route);
             }
             Some(&index) => {
-                let message = format!(
-                    "the same host and path were given before ({})",
-                    routes[index].0.short()
-                );
-                problems.push(Problem {
-                    place,
-                    key: "route.path".to_owned(),
-                    message,
-                });
+                let message = format!("the same host and path were given before ({})", routes[index].0.short());
+                problems.push(Problem { place, key: "route.path".to_owned(), message });
             }
             None => {
                 seen.insert((route.host.clone(), route.path.clone()), routes.len());
@@ -74,17 +58,10 @@ fn route(
     if !has_path {
         reader.problem(place.clone(), "", "must have a \"path\"");
     }
-    let actions = (
-        reader.has(&options::STATIC),
-        reader.has(&options::ROUTE_APP),
-    );
+    let actions = (reader.has(&options::STATIC), reader.has(&options::ROUTE_APP));
     if actions.0 == actions.1 {
         let which = if actions.0 { "not both" } else { "one of them" };
-        reader.problem(
-            place.clone(),
-            "",
-            format!("must have static = \"DIRECTORY\" or app = true, {which}"),
-        );
+        reader.problem(place.clone(), "", format!("must have static = \"DIRECTORY\" or app = true, {which}"));
     }
     let path = reader.optional(&options::PATH);
     let directory = reader.optional(&options::STATIC);
@@ -92,10 +69,8 @@ fn route(
     let cache_control = reader.placed(&options::CACHE_CONTROL);
     let index = reader.placed(&options::INDEX);
     if actions == (false, true) {
-        let idle = [
-            ("cache_control", cache_control.as_ref().map(|it| &it.1)),
-            ("index", index.as_ref().map(|it| &it.1)),
-        ];
+        let idle =
+            [("cache_control", cache_control.as_ref().map(|it| &it.1)), ("index", index.as_ref().map(|it| &it.1))];
         for (key, place) in idle {
             let Some(place) = place.cloned() else {
                 continue;
@@ -105,12 +80,8 @@ fn route(
     }
     let names_host = reader.has(&options::HOST);
     let host = reader.optional(&options::HOST);
-    let max_body_bytes = reader
-        .optional(&options::ROUTE_MAX_BODY)
-        .unwrap_or(max_body_bytes);
-    let index = index
-        .map(|(names, _)| names)
-        .unwrap_or_else(|| reader.value(&options::INDEX));
+    let max_body_bytes = reader.optional(&options::ROUTE_MAX_BODY).unwrap_or(max_body_bytes);
+    let index = index.map(|(names, _)| names).unwrap_or_else(|| reader.value(&options::INDEX));
     reader.finish();
 
     let mut path = path?;
@@ -126,19 +97,10 @@ fn route(
             if !path.ends_with('/') {
                 path.push('/');
             }
-            Action::Static(StaticConfig {
-                directory,
-                cache_control,
-                index,
-            })
+            Action::Static(StaticConfig { directory, cache_control, index })
         }
         (None, Some(_)) => Action::App,
         _ => return None,
     };
-    Some(RouteConfig {
-        host,
-        path,
-        action,
-        max_body_bytes,
-    })
+    Some(RouteConfig { host, path, action, max_body_bytes })
 }

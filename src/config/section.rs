@@ -35,21 +35,13 @@ impl<'a> Reader<'a> {
         bases: Bases<'a>,
         problems: &'a mut Vec<Problem>,
     ) -> Reader<'a> {
-        Reader {
-            table,
-            name: name.to_owned(),
-            known,
-            bases,
-            problems,
-        }
+        Reader { table, name: name.to_owned(), known, bases, problems }
     }
 
     /// The option's value, else its default. After a problem it is the default as well: the configuration will not be
     /// used then.
     pub fn value<T>(&mut self, option: &Opt<T>) -> T {
-        self.optional(option).unwrap_or_else(|| {
-            default(option).expect("the option has a default that it takes itself")
-        })
+        self.optional(option).unwrap_or_else(|| default(option).expect("the option has a default that it takes itself"))
     }
 
     /// The option's value, if it is given and right.
@@ -60,11 +52,7 @@ impl<'a> Reader<'a> {
     /// The option's value and its place, if it is given and right.
     pub fn placed<T>(&mut self, option: &Opt<T>) -> Option<(T, Place)> {
         let Placed { place, value } = self.table.take(option.spec.name)?;
-        let base = if matches!(place, Place::File { .. }) {
-            self.bases.file
-        } else {
-            self.bases.working
-        };
+        let base = if matches!(place, Place::File { .. }) { self.bases.file } else { self.bases.working };
         match (option.read)(&value, option.spec.unit, base) {
             Ok(value) => Some((value, place)),
             Err(message) => {
@@ -82,11 +70,7 @@ impl<'a> Reader<'a> {
     /// Reports a problem with `key` (empty: with the table as a whole).
     pub fn problem(&mut self, place: Place, key: &str, message: impl Into<String>) {
         let dot = if key.is_empty() { "" } else { "." };
-        self.problems.push(Problem {
-            place,
-            key: format!("{}{dot}{key}", self.name),
-            message: message.into(),
-        });
+        self.problems.push(Problem { place, key: format!("{}{dot}{key}", self.name), message: message.into() });
     }
 
     /// Reports every key that no option was read from.
@@ -103,30 +87,14 @@ fn default<T>(option: &Opt<T>) -> Option<T> {
     let Default::Toml(text) = option.spec.default else {
         return None;
     };
-    let mut table = parse(
-        Path::new("default"),
-        &format!("default = {text}"),
-        &mut Vec::new(),
-    );
-    (option.read)(
-        &table.take("default")?.value,
-        option.spec.unit,
-        Path::new("/"),
-    )
-    .ok()
+    let mut table = parse(Path::new("default"), &format!("default = {text}"), &mut Vec::new());
+    (option.read)(&table.take("default")?.value, option.spec.unit, Path::new("/")).ok()
 }
 
 /// A key as it would have to be written in TOML.
 fn shown(key: &str) -> String {
-    let bare = !key.is_empty()
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if bare {
-        key.to_owned()
-    } else {
-        format!("\"{}\"", key.escape_debug())
-    }
+    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if bare { key.to_owned() } else { format!("\"{}\"", key.escape_debug()) }
 }
 
 /// What can be said about an unknown key of the table `name`: its name here, the table that it belongs in, or the nearest
@@ -136,27 +104,16 @@ fn hint(key: &str, name: &str, known: &[&'static Spec]) -> String {
     if let Some(spec) = known.iter().find(|spec| spec.elsewhere.contains(&key)) {
         return format!("; it is called \"{}\" here", spec.name);
     }
-    if let Some(section) = SECTIONS
-        .iter()
-        .filter(elsewhere)
-        .find(|section| owns(section, key))
-    {
+    if let Some(section) = SECTIONS.iter().filter(elsewhere).find(|section| owns(section, key)) {
         return format!("; \"{key}\" belongs in {}", section.header);
     }
     let renamed = |section: &&'static Section| {
-        Some((
-            *section,
-            section
-                .options
-                .iter()
-                .find(|spec| spec.elsewhere.contains(&key))?,
-        ))
+        Some((*section, section.options.iter().find(|spec| spec.elsewhere.contains(&key))?))
     };
     if let Some((section, spec)) = SECTIONS.iter().filter(elsewhere).find_map(renamed) {
         return format!("; it is called \"{}\" in {}", spec.name, section.header);
     }
-    nearest(key, known.iter().map(|spec| spec.name))
-        .map_or(String::new(), |name| format!("; did you mean \"{name}\"?"))
+    nearest(key, known.iter().map(|spec| spec.name)).map_or(String::new(), |name| format!("; did you mean \"{name}\"?"))
 }
 
 fn owns(section: &Section, key: &str) -> bool {
@@ -169,29 +126,17 @@ const NEAR: f64 = 0.82;
 /// The known name that `key` was most likely meant to be.
 pub fn nearest<'n>(key: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let key = key.to_lowercase().replace('-', "_");
-    let near = known
-        .map(|name| (strsim::jaro_winkler(&key, name), name))
-        .filter(|(score, _)| *score >= NEAR);
-    near.max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    let near = known.map(|name| (strsim::jaro_winkler(&key, name), name)).filter(|(score, _)| *score >= NEAR);
+    near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
 /// The table that is `value`, or a problem.
-pub fn table(
-    placed: Placed,
-    key: &str,
-    written: &str,
-    problems: &mut Vec<Problem>,
-) -> Option<Table> {
+pub fn table(placed: Placed, key: &str, written: &str, problems: &mut Vec<Problem>) -> Option<Table> {
     match placed.value {
         Value::Table(table) => Some(table),
         other => {
             let message = format!("must be a table, written {written}, not {}", other.kind());
-            problems.push(Problem {
-                place: placed.place,
-                key: key.to_owned(),
-                message,
-            });
+            problems.push(Problem { place: placed.place, key: key.to_owned(), message });
             None
         }
     }
@@ -206,10 +151,7 @@ mod tests {
     fn a_slip_is_met_with_the_name_that_was_meant() {
         let app = |key| hint(key, "app", options::APP.options);
         assert_eq!(app("workerz"), "; did you mean \"workers\"?");
-        assert_eq!(
-            app("graceful-timeout"),
-            "; did you mean \"graceful_timeout\"?"
-        );
+        assert_eq!(app("graceful-timeout"), "; did you mean \"graceful_timeout\"?");
         assert_eq!(app("wsgi_app"), "; it is called \"wsgi\" here");
         assert_eq!(app("bind"), "; it is called \"listen\" in [server]");
         assert_eq!(app("shards"), "; \"shards\" belongs in [server]");

@@ -10,12 +10,7 @@ use super::value::{Place, Placed, Table, Value};
 use crate::base::bounds::LISTENERS_MAX;
 
 /// Reads `[server]`.
-pub fn server(
-    table: Table,
-    bases: Bases<'_>,
-    around: &Surroundings,
-    problems: &mut Vec<Problem>,
-) -> ServerConfig {
+pub fn server(table: Table, bases: Bases<'_>, around: &Surroundings, problems: &mut Vec<Problem>) -> ServerConfig {
     let mut reader = Reader::new(table, "server", options::SERVER.options, bases, problems);
     let (addresses, place) = match reader.placed(&options::LISTEN) {
         Some((value, place)) => (value, place),
@@ -34,17 +29,7 @@ pub fn server(
         pidfile: reader.optional(&options::PIDFILE),
     };
     reader.finish();
-    ServerConfig {
-        listen: listen(
-            Placed {
-                place,
-                value: addresses,
-            },
-            bases,
-            problems,
-        ),
-        ..config
-    }
+    ServerConfig { listen: listen(Placed { place, value: addresses }, bases, problems), ..config }
 }
 
 /// One address or a list of them, each a string or a table.
@@ -57,11 +42,7 @@ fn listen(placed: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Vec<
     };
     if items.is_empty() || items.len() as u64 > LISTENERS_MAX {
         let message = format!("must have from 1 to {LISTENERS_MAX} addresses");
-        problems.push(Problem {
-            place,
-            key: KEY.to_owned(),
-            message,
-        });
+        problems.push(Problem { place, key: KEY.to_owned(), message });
         return Vec::new();
     }
     let mut found = Vec::new();
@@ -69,35 +50,19 @@ fn listen(placed: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Vec<
         let Some(Placed { place, value }) = address_of(item, bases, problems) else {
             continue;
         };
-        let base = if matches!(place, Place::File { .. }) {
-            bases.file
-        } else {
-            bases.working
-        };
+        let base = if matches!(place, Place::File { .. }) { bases.file } else { bases.working };
         let address = match &value {
             Value::Text(text) => Listen::parse(text, base),
-            other => Err(format!(
-                "must be {}, not {}",
-                options::LISTEN.spec.unit,
-                other.kind()
-            )),
+            other => Err(format!("must be {}, not {}", options::LISTEN.spec.unit, other.kind())),
         };
         let unique = address.and_then(|address| {
             let chosen_by_kernel = matches!(&address, Listen::Tcp(tcp) if tcp.port() == 0);
             let twice = found.contains(&address) && !chosen_by_kernel;
-            if twice {
-                Err(format!("{address} is listed twice"))
-            } else {
-                Ok(address)
-            }
+            if twice { Err(format!("{address} is listed twice")) } else { Ok(address) }
         });
         match unique {
             Ok(address) => found.push(address),
-            Err(message) => problems.push(Problem {
-                place,
-                key: KEY.to_owned(),
-                message,
-            }),
+            Err(message) => problems.push(Problem { place, key: KEY.to_owned(), message }),
         }
     }
     found
@@ -118,8 +83,5 @@ fn address_of(item: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Op
         reader.problem(item.place, "", "must have an \"address\"");
     }
     reader.finish();
-    address.map(|(text, place)| Placed {
-        place,
-        value: Value::Text(text),
-    })
+    address.map(|(text, place)| Placed { place, value: Value::Text(text) })
 }

@@ -56,37 +56,24 @@ impl Surroundings {
     /// # Errors
     /// The working directory no longer exists or cannot be read.
     pub fn of_process() -> std::io::Result<Surroundings> {
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        Ok(Surroundings {
-            directory: std::env::current_dir()?,
-            variables: variables.collect(),
-            cpus: usable_cpus(),
-        })
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Ok(Surroundings { directory: std::env::current_dir()?, variables: variables.collect(), cpus: usable_cpus() })
     }
 
     /// A variable that is set, not empty and UTF-8.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.variables
-            .get(name)?
-            .to_str()
-            .filter(|value| !value.is_empty())
+        self.variables.get(name)?.to_str().filter(|value| !value.is_empty())
     }
 
     /// A variable that is set and not empty.
     pub(super) fn path(&self, name: &str) -> Option<&Path> {
-        self.variables
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .map(Path::new)
+        self.variables.get(name).filter(|value| !value.is_empty()).map(Path::new)
     }
 }
 
 /// CPUs of the process's affinity mask, or fewer where a cgroup grants fewer.
 fn usable_cpus() -> usize {
-    let mask = core_affinity::get_core_ids()
-        .map(|ids| ids.len())
-        .filter(|count| *count > 0);
+    let mask = core_affinity::get_core_ids().map(|ids| ids.len()).filter(|count| *count > 0);
     let quota = std::thread::available_parallelism().ok().map(usize::from);
     mask.into_iter().chain(quota).min().unwrap_or(1)
 }

@@ -2,19 +2,8 @@
 
 use std::fmt::Write as _;
 
-const DURATION_UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
-const SIZE_UNITS: [(&str, u64); 4] = [
-    ("T", 1 << 40),
-    ("G", 1 << 30),
-    ("M", 1 << 20),
-    ("K", 1 << 10),
-];
+const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const SIZE_UNITS: [(&str, u64); 4] = [("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
 
 /// Milliseconds of `500ms`, `30s`, `1.5h`, `1m30s` or a plain number of seconds. `None` if it is none of these or more
 /// than 2⁶⁴ ms.
@@ -27,9 +16,7 @@ pub fn duration_ms(text: &str) -> Option<u64> {
     let mut units = DURATION_UNITS.iter();
     while !rest.is_empty() || total_ms == 0 {
         let digits = rest.find(|c: char| c != '.' && !c.is_ascii_digit())?;
-        let letters = rest[digits..]
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(rest.len() - digits);
+        let letters = rest[digits..].find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len() - digits);
         let unit = &rest[digits..digits + letters];
         // Larger units come first and none comes twice, so "30s1m" is refused as the slip that it is.
         let (_, unit_ms) = units.by_ref().find(|(name, _)| *name == unit)?;
@@ -46,14 +33,9 @@ pub fn duration_ms(text: &str) -> Option<u64> {
 /// is none of these or more than 2⁶⁴ bytes.
 pub fn size_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
-    let digits = text
-        .find(|c: char| c != '.' && !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = text[digits..].trim_start().to_ascii_uppercase();
-    let unit = unit
-        .strip_suffix("IB")
-        .or_else(|| unit.strip_suffix('B'))
-        .unwrap_or(&unit);
+    let unit = unit.strip_suffix("IB").or_else(|| unit.strip_suffix('B')).unwrap_or(&unit);
     let factor = match unit {
         "" if text.contains('.') => return None,
         "" => 1,
@@ -69,13 +51,8 @@ fn decimal(text: &str, factor: u64) -> Option<u64> {
     if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
         return None;
     }
-    let parts = u128::from(fraction.parse::<u64>().ok()?) * u128::from(factor)
-        / 10_u128.pow(fraction.len() as u32);
-    let total = whole
-        .parse::<u128>()
-        .ok()?
-        .checked_mul(u128::from(factor))?
-        .checked_add(parts)?;
+    let parts = u128::from(fraction.parse::<u64>().ok()?) * u128::from(factor) / 10_u128.pow(fraction.len() as u32);
+    let total = whole.parse::<u128>().ok()?.checked_mul(u128::from(factor))?.checked_add(parts)?;
     u64::try_from(total).ok()
 }
 
@@ -97,10 +74,7 @@ pub fn show_duration(ms: u64) -> String {
 
 /// `bytes` in the largest unit that needs no fraction: `100M`.
 pub fn show_size(bytes: u64) -> String {
-    match SIZE_UNITS
-        .iter()
-        .find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit))
-    {
+    match SIZE_UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", bytes / unit),
         None => bytes.to_string(),
     }

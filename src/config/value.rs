@@ -121,10 +121,7 @@ impl Table {
 /// Reads `text` as TOML. Mistakes of syntax are put into `problems`; what could be read is returned all the same, but is
 /// not worth complaining about further.
 pub fn parse(file: &Path, text: &str, problems: &mut Vec<Problem>) -> Table {
-    let source = Source {
-        name: file.display().to_string().into(),
-        line_starts: line_starts(text),
-    };
+    let source = Source { name: file.display().to_string().into(), line_starts: line_starts(text) };
     let (table, errors) = DeTable::parse_recoverable(text);
     problems.extend(errors.iter().map(|error| Problem {
         place: source.place(error.span().map_or(text.len(), |span| span.start)),
@@ -142,18 +139,13 @@ struct Source {
 
 fn line_starts(text: &str) -> Vec<usize> {
     let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-    std::iter::once(0)
-        .chain(breaks.map(|(at, _)| at + 1))
-        .collect()
+    std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect()
 }
 
 impl Source {
     fn place(&self, offset: usize) -> Place {
         let line = self.line_starts.partition_point(|start| *start <= offset);
-        Place::File {
-            name: Arc::clone(&self.name),
-            line,
-        }
+        Place::File { name: Arc::clone(&self.name), line }
     }
 
     /// A key's value is reported at the line of the key, where the eye looks for it.
@@ -161,28 +153,18 @@ impl Source {
         let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'_>>)| {
             let place = self.place(key.span().start);
             let key: std::borrow::Cow<'_, str> = key.into_inner();
-            (
-                key.into_owned(),
-                Placed {
-                    place,
-                    value: self.value(value.into_inner()),
-                },
-            )
+            (key.into_owned(), Placed { place, value: self.value(value.into_inner()) })
         };
-        Table {
-            entries: table.into_iter().map(entry).collect(),
-        }
+        Table { entries: table.into_iter().map(entry).collect() }
     }
 
     fn value(&self, value: DeValue<'_>) -> Value {
         match value {
             DeValue::String(text) => Value::Text(text.into_owned()),
-            DeValue::Integer(number) => {
-                match i64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(number) => Value::Integer(number),
-                    Err(_) => Value::Other("an integer out of range"),
-                }
-            }
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Value::Integer(number),
+                Err(_) => Value::Other("an integer out of range"),
+            },
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
                 Ok(number) if number.is_finite() => Value::Float(number),
                 _ => Value::Other("a float out of range"),
@@ -192,10 +174,7 @@ impl Source {
             DeValue::Array(list) => {
                 let item = |item: Spanned<DeValue<'_>>| {
                     let place = self.place(item.span().start);
-                    Placed {
-                        place,
-                        value: self.value(item.into_inner()),
-                    }
+                    Placed { place, value: self.value(item.into_inner()) }
                 };
                 Value::List(list.into_iter().map(item).collect())
             }
@@ -217,55 +196,29 @@ mod tests {
 
     #[test]
     fn every_value_knows_its_line() {
-        let text =
-            "a = 1\n\n[b]\nc = [\n  'x',\n  { d = 1_000 },\n]\n[[e]]\nf = 0x10\n[[e]]\nf = 1.5\n";
+        let text = "a = 1\n\n[b]\nc = [\n  'x',\n  { d = 1_000 },\n]\n[[e]]\nf = 0x10\n[[e]]\nf = 1.5\n";
         let mut problems = Vec::new();
         let mut table = parse(Path::new("f.toml"), text, &mut problems);
         assert!(problems.is_empty());
         let a = table.take("a").expect("a is there");
         assert_eq!((line(&a.place), a.value), (1, Value::Integer(1)));
-        let Some(Value::Table(mut b)) = table.take("b").map(|placed| placed.value) else {
-            panic!("b is a table")
-        };
+        let Some(Value::Table(mut b)) = table.take("b").map(|placed| placed.value) else { panic!("b is a table") };
         let c = b.take("c").expect("c is there");
         assert_eq!(line(&c.place), 4);
-        let Value::List(items) = c.value else {
-            panic!("c is a list")
-        };
-        assert_eq!(
-            items
-                .iter()
-                .map(|item| line(&item.place))
-                .collect::<Vec<_>>(),
-            [5, 6]
-        );
-        let Value::Table(d) = &items[1].value else {
-            panic!("the second item is a table")
-        };
+        let Value::List(items) = c.value else { panic!("c is a list") };
+        assert_eq!(items.iter().map(|item| line(&item.place)).collect::<Vec<_>>(), [5, 6]);
+        let Value::Table(d) = &items[1].value else { panic!("the second item is a table") };
         assert_eq!(d.entries[0].1.value, Value::Integer(1000));
-        let Some(Value::List(e)) = table.take("e").map(|placed| placed.value) else {
-            panic!("e is a list")
-        };
-        let Value::Table(f) = &e[0].value else {
-            panic!("its items are tables")
-        };
+        let Some(Value::List(e)) = table.take("e").map(|placed| placed.value) else { panic!("e is a list") };
+        let Value::Table(f) = &e[0].value else { panic!("its items are tables") };
         assert_eq!(f.entries[0].1.value, Value::Integer(16));
-        assert_eq!(
-            e.iter().map(|item| line(&item.place)).collect::<Vec<_>>(),
-            [8, 10]
-        );
+        assert_eq!(e.iter().map(|item| line(&item.place)).collect::<Vec<_>>(), [8, 10]);
     }
 
     #[test]
     fn a_slip_of_syntax_is_reported_with_its_line() {
         let mut problems = Vec::new();
         parse(Path::new("f.toml"), "a = 1\nb = \nc = 'x\n", &mut problems);
-        assert_eq!(
-            problems
-                .iter()
-                .map(|problem| line(&problem.place))
-                .collect::<Vec<_>>(),
-            [2, 3]
-        );
+        assert_eq!(problems.iter().map(|problem| line(&problem.place)).collect::<Vec<_>>(), [2, 3]);
     }
 }

@@ -137,10 +137,7 @@ mod tests {
         let found = scan(b"Content-Type: text/html\r\nContent-Length: 12\r\nX-A:\r\n\r\n").unwrap();
         assert_eq!(found.content_length, Some(12));
         assert!(!found.has_date && !found.has_server && !found.has_hop_by_hop);
-        assert_eq!(
-            found.fields.as_bytes(),
-            b"Content-Type: text/html\r\nContent-Length: 12\r\nX-A:\r\n"
-        );
+        assert_eq!(found.fields.as_bytes(), b"Content-Type: text/html\r\nContent-Length: 12\r\nX-A:\r\n");
 
         let found = scan(b"date: x\r\nSERVER: y\r\n\r\n").unwrap();
         assert!(found.has_date && found.has_server && found.content_length.is_none());
@@ -165,30 +162,13 @@ mod tests {
             (b"A\r\n\r\n", AppFault::Malformed),
             (b"Content-Length: x\r\n\r\n", AppFault::Length),
             (b"Content-Length: -1\r\n\r\n", AppFault::Length),
-            (
-                b"Content-Length: 1\r\ncontent-length: 1\r\n\r\n",
-                AppFault::Length,
-            ),
+            (b"Content-Length: 1\r\ncontent-length: 1\r\n\r\n", AppFault::Length),
         ] {
-            assert_eq!(
-                scan(block),
-                Err(expected),
-                "{:?}",
-                String::from_utf8_lossy(block)
-            );
+            assert_eq!(scan(block), Err(expected), "{:?}", String::from_utf8_lossy(block));
         }
         let many = |count: usize| "Set-Cookie: a\r\n".repeat(count) + "\r\n";
-        assert_eq!(
-            scan(many(RESPONSE_FIELDS_MAX).as_bytes())
-                .unwrap()
-                .fields
-                .count(),
-            RESPONSE_FIELDS_MAX
-        );
-        assert_eq!(
-            scan(many(RESPONSE_FIELDS_MAX + 1).as_bytes()),
-            Err(AppFault::TooMany)
-        );
+        assert_eq!(scan(many(RESPONSE_FIELDS_MAX).as_bytes()).unwrap().fields.count(), RESPONSE_FIELDS_MAX);
+        assert_eq!(scan(many(RESPONSE_FIELDS_MAX + 1).as_bytes()), Err(AppFault::TooMany));
     }
 
     #[test]
@@ -217,15 +197,7 @@ mod tests {
             copy_end_to_end(found.fields, &mut out);
             assert_eq!(out, b"A: 1\r\nB: 2\r\n", "{name}");
         }
-        for name in [
-            "Content-Type",
-            "X-Connection",
-            "Date",
-            "Proxy",
-            "Via",
-            "ETag",
-            "Location",
-        ] {
+        for name in ["Content-Type", "X-Connection", "Date", "Proxy", "Via", "ETag", "Location"] {
             assert!(!is_hop_by_hop(name.as_bytes()), "{name}");
         }
     }

@@ -33,9 +33,7 @@ impl<'b> Authority<'b> {
             None if rest.is_empty() => None,
             None => return None,
             Some("") => None,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                Some(digits.parse().ok()?)
-            }
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
             Some(_) => return None,
         };
         Some(Self { raw, host, port })
@@ -95,11 +93,7 @@ mod tests {
             ("my_app.internal", "my_app.internal", None),
             ("%41.example", "%41.example", None),
         ] {
-            assert_eq!(
-                Authority::parse(raw.as_bytes()),
-                Some(Authority { raw, host, port }),
-                "{raw}"
-            );
+            assert_eq!(Authority::parse(raw.as_bytes()), Some(Authority { raw, host, port }), "{raw}");
         }
     }
 

@@ -75,12 +75,7 @@ enum State {
 impl Decoder {
     /// At the start of a body.
     pub const fn new() -> Self {
-        Self {
-            state: State::Size { digits: 0 },
-            left: 0,
-            line_bytes: 0,
-            extension_bytes: 0,
-        }
+        Self { state: State::Size { digits: 0 }, left: 0, line_bytes: 0, extension_bytes: 0 }
     }
 
     /// Reads `input` up to the end of the next piece of data, of the body, or of `input`, whichever comes first.
@@ -88,10 +83,7 @@ impl Decoder {
         let mut at = 0;
         while self.state != State::Done {
             let Some(&byte) = input.get(at) else {
-                return Ok(Step {
-                    consumed: at,
-                    event: Event::NeedMore,
-                });
+                return Ok(Step { consumed: at, event: Event::NeedMore });
             };
             if self.state == State::Data {
                 let available = (input.len() - at) as u64;
@@ -101,18 +93,12 @@ impl Decoder {
                     self.state = State::DataCr;
                 }
                 let end = at + taken as usize;
-                return Ok(Step {
-                    consumed: end,
-                    event: Event::Data(at..end),
-                });
+                return Ok(Step { consumed: end, event: Event::Data(at..end) });
             }
             self.state = self.next(byte)?;
             at += 1;
         }
-        Ok(Step {
-            consumed: at,
-            event: Event::End,
-        })
+        Ok(Step { consumed: at, event: Event::End })
     }
 
     /// Whether the body has ended.
@@ -147,11 +133,7 @@ impl Decoder {
                 if self.left == 0 { TrailerStart } else { Data }
             }
             (LineLf, _) => return Err(Reject::ChunkSize),
-            (
-                ExtensionStart | ExtensionName | ValueStart | ValueToken | ValueQuoted
-                | ValueEscape | ValueEnd,
-                _,
-            ) => {
+            (ExtensionStart | ExtensionName | ValueStart | ValueToken | ValueQuoted | ValueEscape | ValueEnd, _) => {
                 return Err(Reject::ChunkExtension);
             }
             (DataCr, b'\r') => DataLf,
@@ -179,11 +161,7 @@ impl Decoder {
                 self.line_bytes += 1;
                 self.extension_bytes += usize::from(byte == b';');
             }
-            State::TrailerStart
-            | State::TrailerName
-            | State::TrailerValue
-            | State::TrailerLf
-            | State::EndLf => {
+            State::TrailerStart | State::TrailerName | State::TrailerValue | State::TrailerLf | State::EndLf => {
                 self.line_bytes += 1;
                 return match self.line_bytes > TRAILER_BYTES_MAX {
                     true => Err(Reject::TrailerTooLong),
@@ -195,9 +173,7 @@ impl Decoder {
                 self.extension_bytes += usize::from(byte != b'\r');
             }
         }
-        match self.line_bytes > CHUNK_LINE_BYTES_MAX
-            || self.extension_bytes > CHUNK_EXTENSIONS_BYTES_MAX
-        {
+        match self.line_bytes > CHUNK_LINE_BYTES_MAX || self.extension_bytes > CHUNK_EXTENSIONS_BYTES_MAX {
             true => Err(Reject::ChunkLineTooLong),
             false => Ok(()),
         }
@@ -234,10 +210,7 @@ pub fn chunk_header(len: usize) -> ChunkHeader {
         bytes[start] = b"0123456789abcdef"[rest & 0xf];
         rest >>= 4;
     }
-    ChunkHeader {
-        bytes,
-        start: start as u8,
-    }
+    ChunkHeader { bytes, start: start as u8 }
 }
 
 impl ChunkHeader {
@@ -285,11 +258,7 @@ mod tests {
             ("1\r\nx\r\n0\r\nA: b\r\nEmpty:\r\n\r\n", "x"),
         ] {
             let input = [body.as_bytes(), b"GET"].concat();
-            assert_eq!(
-                run(&input, &[]),
-                Ok((data.into(), Some(body.len()))),
-                "{body:?}"
-            );
+            assert_eq!(run(&input, &[]), Ok((data.into(), Some(body.len()))), "{body:?}");
         }
     }
 
@@ -327,12 +296,7 @@ mod tests {
             (b"0\r\n\n", Reject::TrailerMalformed),
             (b"0\r\n\rX", Reject::TrailerMalformed),
         ] {
-            assert_eq!(
-                run(body, &[]),
-                Err(expected),
-                "{:?}",
-                String::from_utf8_lossy(body)
-            );
+            assert_eq!(run(body, &[]), Err(expected), "{:?}", String::from_utf8_lossy(body));
         }
     }
 
@@ -340,38 +304,22 @@ mod tests {
     fn bounds() {
         let line = |len: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(len - 4));
         assert!(run(line(CHUNK_LINE_BYTES_MAX).as_bytes(), &[]).is_ok());
-        assert_eq!(
-            run(line(CHUNK_LINE_BYTES_MAX + 1).as_bytes(), &[]),
-            Err(Reject::ChunkLineTooLong)
-        );
+        assert_eq!(run(line(CHUNK_LINE_BYTES_MAX + 1).as_bytes(), &[]), Err(Reject::ChunkLineTooLong));
 
-        let extensions =
-            |len: usize| format!("1;{}\r\nx\r\n", "a".repeat(511)).repeat(len / 512) + "0\r\n\r\n";
+        let extensions = |len: usize| format!("1;{}\r\nx\r\n", "a".repeat(511)).repeat(len / 512) + "0\r\n\r\n";
         assert!(run(extensions(CHUNK_EXTENSIONS_BYTES_MAX).as_bytes(), &[]).is_ok());
-        assert_eq!(
-            run(extensions(CHUNK_EXTENSIONS_BYTES_MAX + 512).as_bytes(), &[]),
-            Err(Reject::ChunkLineTooLong)
-        );
+        assert_eq!(run(extensions(CHUNK_EXTENSIONS_BYTES_MAX + 512).as_bytes(), &[]), Err(Reject::ChunkLineTooLong));
 
         let trailers = |len: usize| format!("0\r\na:{}\r\n\r\n", "b".repeat(len - 6));
         assert!(run(trailers(TRAILER_BYTES_MAX).as_bytes(), &[]).is_ok());
-        assert_eq!(
-            run(trailers(TRAILER_BYTES_MAX + 1).as_bytes(), &[]),
-            Err(Reject::TrailerTooLong)
-        );
+        assert_eq!(run(trailers(TRAILER_BYTES_MAX + 1).as_bytes(), &[]), Err(Reject::TrailerTooLong));
     }
 
     #[test]
     fn the_largest_chunk_is_not_allocated_for() {
         let mut decoder = Decoder::new();
         let step = decoder.decode(b"ffffffffffffffff\r\nab").unwrap();
-        assert_eq!(
-            step,
-            Step {
-                consumed: 20,
-                event: Event::Data(18..20)
-            }
-        );
+        assert_eq!(step, Step { consumed: 20, event: Event::Data(18..20) });
     }
 
     #[test]
@@ -379,23 +327,14 @@ mod tests {
         let mut decoder = Decoder::new();
         decoder.decode(LAST_CHUNK).unwrap();
         assert!(decoder.is_done());
-        assert_eq!(
-            decoder.decode(b"GET"),
-            Ok(Step {
-                consumed: 0,
-                event: Event::End
-            })
-        );
+        assert_eq!(decoder.decode(b"GET"), Ok(Step { consumed: 0, event: Event::End }));
     }
 
     #[test]
     fn headers() {
-        for (len, header) in [
-            (1, &b"1\r\n"[..]),
-            (10, b"a\r\n"),
-            (65536, b"10000\r\n"),
-            (usize::MAX, b"ffffffffffffffff\r\n"),
-        ] {
+        for (len, header) in
+            [(1, &b"1\r\n"[..]), (10, b"a\r\n"), (65536, b"10000\r\n"), (usize::MAX, b"ffffffffffffffff\r\n")]
+        {
             assert_eq!(chunk_header(len).as_bytes(), header);
         }
     }

@@ -48,12 +48,8 @@ pub enum Outcome {
 /// Evaluates the preconditions of a request in the order of RFC 9110 §13.2.2.
 pub fn evaluate(method: Method, fields: Fields<'_>, validators: &Validators<'_>) -> Verdict {
     let outcome = outcome(method, fields, validators);
-    let range_allowed =
-        outcome == Outcome::Proceed && method == Method::Get && if_range(fields, validators);
-    Verdict {
-        outcome,
-        range_allowed,
-    }
+    let range_allowed = outcome == Outcome::Proceed && method == Method::Get && if_range(fields, validators);
+    Verdict { outcome, range_allowed }
 }
 
 fn outcome(method: Method, fields: Fields<'_>, validators: &Validators<'_>) -> Outcome {
@@ -62,8 +58,7 @@ fn outcome(method: Method, fields: Fields<'_>, validators: &Validators<'_>) -> O
         if !any_tag(fields, "if-match", validators, ETag::eq_strong) {
             return Outcome::PreconditionFailed;
         }
-    } else if let (Some(since), Some(modified)) =
-        (date_of(fields, "if-unmodified-since"), validators.modified)
+    } else if let (Some(since), Some(modified)) = (date_of(fields, "if-unmodified-since"), validators.modified)
         && modified > since
     {
         return Outcome::PreconditionFailed;
@@ -72,17 +67,11 @@ fn outcome(method: Method, fields: Fields<'_>, validators: &Validators<'_>) -> O
     if fields.first("if-none-match").is_some() {
         // RFC 9110 §13.1.2: weak comparison.
         if any_tag(fields, "if-none-match", validators, ETag::eq_weak) {
-            return if readable {
-                Outcome::NotModified
-            } else {
-                Outcome::PreconditionFailed
-            };
+            return if readable { Outcome::NotModified } else { Outcome::PreconditionFailed };
         }
-    } else if let (true, Some(since), Some(modified)) = (
-        readable,
-        date_of(fields, "if-modified-since"),
-        validators.modified,
-    ) && modified <= since
+    } else if let (true, Some(since), Some(modified)) =
+        (readable, date_of(fields, "if-modified-since"), validators.modified)
+        && modified <= since
     {
         return Outcome::NotModified;
     }
@@ -115,12 +104,9 @@ fn any_tag<'v>(
     validators: &Validators<'v>,
     equal: fn(ETag<'v>, ETag<'_>) -> bool,
 ) -> bool {
-    fields.all(name).any(|value| {
-        value == b"*"
-            || validators
-                .etag
-                .is_some_and(|own| tags(value).any(|tag| equal(own, tag)))
-    })
+    fields
+        .all(name)
+        .any(|value| value == b"*" || validators.etag.is_some_and(|own| tags(value).any(|tag| equal(own, tag))))
 }
 
 /// The tags of one line.
@@ -138,14 +124,8 @@ fn tags(mut rest: &[u8]) -> impl Iterator<Item = ETag<'_>> {
 impl<'a> ETag<'a> {
     /// A strong tag. `opaque` must be of visible characters other than `"`.
     pub fn strong(opaque: &'a [u8]) -> Self {
-        debug_assert!(
-            opaque.iter().all(|&byte| is_etag_char(byte)),
-            "an entity tag is of visible characters"
-        );
-        Self {
-            weak: false,
-            opaque,
-        }
+        debug_assert!(opaque.iter().all(|&byte| is_etag_char(byte)), "an entity tag is of visible characters");
+        Self { weak: false, opaque }
     }
 
     /// A tag and nothing else.
@@ -161,15 +141,7 @@ impl<'a> ETag<'a> {
         };
         let inner = quoted.strip_prefix(b"\"")?;
         let end = inner.iter().position(|&byte| !is_etag_char(byte))?;
-        (inner[end] == b'"').then(|| {
-            (
-                Self {
-                    weak,
-                    opaque: &inner[..end],
-                },
-                &inner[end + 1..],
-            )
-        })
+        (inner[end] == b'"').then(|| (Self { weak, opaque: &inner[..end] }, &inner[end + 1..]))
     }
 
     /// Strong comparison: both strong, same characters (RFC 9110 §8.8.3.2).
@@ -204,15 +176,8 @@ mod tests {
     const NEW: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn verdict(method: Method, lines: &str) -> Verdict {
-        let block = lines
-            .replace("OLD", OLD)
-            .replace("NOW", NOW)
-            .replace("NEW", NEW)
-            .replace('\n', "\r\n");
-        let validators = Validators {
-            etag: Some(ETag::strong(b"a,b")),
-            modified: Some(784_111_777),
-        };
+        let block = lines.replace("OLD", OLD).replace("NOW", NOW).replace("NEW", NEW).replace('\n', "\r\n");
+        let validators = Validators { etag: Some(ETag::strong(b"a,b")), modified: Some(784_111_777) };
         evaluate(method, Fields::of_checked(block.as_bytes()), &validators)
     }
 
@@ -243,23 +208,14 @@ mod tests {
             ("If-Modified-Since: OLD\n", Proceed),
             ("If-Modified-Since: OLD\nIf-Modified-Since: NEW\n", Proceed),
             ("If-Modified-Since: soon\n", Proceed),
-            (
-                "If-Match: \"x\"\nIf-None-Match: \"a,b\"\n",
-                PreconditionFailed,
-            ),
+            ("If-Match: \"x\"\nIf-None-Match: \"a,b\"\n", PreconditionFailed),
             ("If-Match: \"a,b\"\nIf-None-Match: \"a,b\"\n", NotModified),
         ] {
             assert_eq!(verdict(Method::Get, lines).outcome, expected, "{lines}");
             assert_eq!(verdict(Method::Head, lines).outcome, expected, "{lines}");
         }
-        assert_eq!(
-            verdict(Method::Put, "If-None-Match: *\n").outcome,
-            PreconditionFailed
-        );
-        assert_eq!(
-            verdict(Method::Put, "If-Modified-Since: NOW\n").outcome,
-            Proceed
-        );
+        assert_eq!(verdict(Method::Put, "If-None-Match: *\n").outcome, PreconditionFailed);
+        assert_eq!(verdict(Method::Put, "If-Modified-Since: NOW\n").outcome, Proceed);
     }
 
     #[test]
@@ -276,67 +232,27 @@ mod tests {
             ("If-Range: \"a,b\"\nIf-Range: \"a,b\"\n", false),
             ("If-None-Match: \"a,b\"\nIf-Range: \"a,b\"\n", false),
         ] {
-            assert_eq!(
-                verdict(Method::Get, lines).range_allowed,
-                allowed,
-                "{lines}"
-            );
+            assert_eq!(verdict(Method::Get, lines).range_allowed, allowed, "{lines}");
             assert!(!verdict(Method::Head, lines).range_allowed, "{lines}");
         }
     }
 
     #[test]
     fn without_validators() {
-        let block =
-            format!("If-None-Match: \"a\"\r\nIf-Modified-Since: {NEW}\r\nIf-Range: \"a\"\r\n");
-        let verdict = evaluate(
-            Method::Get,
-            Fields::of_checked(block.as_bytes()),
-            &Validators::default(),
-        );
-        assert_eq!(
-            verdict,
-            Verdict {
-                outcome: Outcome::Proceed,
-                range_allowed: false
-            }
-        );
+        let block = format!("If-None-Match: \"a\"\r\nIf-Modified-Since: {NEW}\r\nIf-Range: \"a\"\r\n");
+        let verdict = evaluate(Method::Get, Fields::of_checked(block.as_bytes()), &Validators::default());
+        assert_eq!(verdict, Verdict { outcome: Outcome::Proceed, range_allowed: false });
     }
 
     #[test]
     fn tags_on_the_wire() {
         assert_eq!(ETag::parse(b"\"\""), Some(ETag::strong(b"")));
-        assert_eq!(
-            ETag::parse(b"W/\"a\""),
-            Some(ETag {
-                weak: true,
-                opaque: b"a"
-            })
-        );
-        for text in [
-            &b""[..],
-            b"a",
-            b"\"",
-            b"\"a",
-            b"\"a b\"",
-            b"w/\"a\"",
-            b"W/ \"a\"",
-            b"\"a\"b",
-            b"*",
-        ] {
-            assert_eq!(
-                ETag::parse(text),
-                None,
-                "{:?}",
-                String::from_utf8_lossy(text)
-            );
+        assert_eq!(ETag::parse(b"W/\"a\""), Some(ETag { weak: true, opaque: b"a" }));
+        for text in [&b""[..], b"a", b"\"", b"\"a", b"\"a b\"", b"w/\"a\"", b"W/ \"a\"", b"\"a\"b", b"*"] {
+            assert_eq!(ETag::parse(text), None, "{:?}", String::from_utf8_lossy(text));
         }
         let mut out = Vec::new();
-        ETag {
-            weak: true,
-            opaque: b"a",
-        }
-        .write(&mut out);
+        ETag { weak: true, opaque: b"a" }.write(&mut out);
         ETag::strong(b"b").write(&mut out);
         assert_eq!(out, b"W/\"a\"\"b\"");
     }

@@ -24,9 +24,7 @@ pub fn format(seconds: u64) -> DateText {
 /// Seconds since 1970 of a date in any of the three forms; `None` for anything else and for what lies before 1970.
 pub fn parse(text: &[u8]) -> Option<u64> {
     let date = httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()?;
-    date.duration_since(UNIX_EPOCH)
-        .ok()
-        .map(|since| since.as_secs())
+    date.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -36,21 +34,12 @@ mod tests {
 
     #[test]
     fn three_forms() {
-        for text in [
-            "Sun, 06 Nov 1994 08:49:37 GMT",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
-            "Sun Nov  6 08:49:37 1994",
-        ] {
+        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
             assert_eq!(parse(text.as_bytes()), Some(784_111_777), "{text}");
         }
-        for text in [
-            "",
-            "Sun, 06 Nov 1994",
-            "0",
-            "Sun, 06 Nov 1994 08:49:37 CET",
-            "Sun, 06 Nov 1994 25:49:37 GMT",
-            "\u{e9}",
-        ] {
+        for text in
+            ["", "Sun, 06 Nov 1994", "0", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 1994 25:49:37 GMT", "\u{e9}"]
+        {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }
     }

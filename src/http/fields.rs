@@ -39,8 +39,7 @@ impl<'b> Fields<'b> {
 
     /// All values of the field `name`, line by line.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'b [u8]> + Clone {
-        self.filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
+        self.filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
     /// The next line with its CRLF, and its field.
@@ -74,30 +73,14 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 
 /// The members of a comma-separated list in one field value, trimmed; empty ones are left out (RFC 9110 §5.6.1.2).
 pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(trim)
-        .filter(|member| !member.is_empty())
+    value.split(|&byte| byte == b',').map(trim).filter(|member| !member.is_empty())
 }
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
 pub(super) const fn is_token(byte: u8) -> bool {
     matches!(
         byte,
-        b'!' | b'#'
-            | b'$'
-            | b'%'
-            | b'&'
-            | b'\''
-            | b'*'
-            | b'+'
-            | b'-'
-            | b'.'
-            | b'^'
-            | b'_'
-            | b'`'
-            | b'|'
-            | b'~'
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
     ) || byte.is_ascii_alphanumeric()
 }
 
@@ -114,15 +97,7 @@ mod tests {
     fn walks_and_finds() {
         let fields = Fields::of_checked(b"Host: a\r\nX: \t 1, 2 \t\r\nempty:\r\nx:3:4\r\n");
         let all: Vec<_> = fields.collect();
-        assert_eq!(
-            all,
-            [
-                (&b"Host"[..], &b"a"[..]),
-                (b"X", b"1, 2"),
-                (b"empty", b""),
-                (b"x", b"3:4")
-            ]
-        );
+        assert_eq!(all, [(&b"Host"[..], &b"a"[..]), (b"X", b"1, 2"), (b"empty", b""), (b"x", b"3:4")]);
         assert_eq!(fields.first("HOST"), Some(&b"a"[..]));
         assert_eq!(fields.only("host"), Some(&b"a"[..]));
         assert_eq!(fields.only("x"), None);

@@ -89,18 +89,10 @@ pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn framing(
-        lengths: &[&str],
-        codings: &[&str],
-        version: Version,
-    ) -> Result<BodyFraming, Reject> {
+    fn framing(lengths: &[&str], codings: &[&str], version: Version) -> Result<BodyFraming, Reject> {
         let mut collector = Collector::default();
-        lengths
-            .iter()
-            .try_for_each(|value| collector.content_length(value.as_bytes()))?;
-        codings
-            .iter()
-            .try_for_each(|value| collector.transfer_encoding(value.as_bytes()))?;
+        lengths.iter().try_for_each(|value| collector.content_length(value.as_bytes()))?;
+        codings.iter().try_for_each(|value| collector.transfer_encoding(value.as_bytes()))?;
         collector.finish(version)
     }
 
@@ -124,11 +116,7 @@ mod tests {
             (&["5", "5"], Err(Reject::LengthRepeated)),
             (&["5", "6"], Err(Reject::LengthRepeated)),
         ] {
-            assert_eq!(
-                framing(values, &[], Version::Http11),
-                expected,
-                "{values:?}"
-            );
+            assert_eq!(framing(values, &[], Version::Http11), expected, "{values:?}");
         }
     }
 
@@ -152,19 +140,9 @@ mod tests {
             (&["chun ked"], Err(Reject::CodingMalformed)),
             (&["\"chunked\""], Err(Reject::CodingMalformed)),
         ] {
-            assert_eq!(
-                framing(&[], values, Version::Http11),
-                expected,
-                "{values:?}"
-            );
+            assert_eq!(framing(&[], values, Version::Http11), expected, "{values:?}");
         }
-        assert_eq!(
-            framing(&["5"], &["chunked"], Version::Http11),
-            Err(Reject::LengthWithCoding)
-        );
-        assert_eq!(
-            framing(&[], &["chunked"], Version::Http10),
-            Err(Reject::CodingInHttp10)
-        );
+        assert_eq!(framing(&["5"], &["chunked"], Version::Http11), Err(Reject::LengthWithCoding));
+        assert_eq!(framing(&[], &["chunked"], Version::Http10), Err(Reject::CodingInHttp10));
     }
 }

@@ -11,9 +11,7 @@ use memchr::{memchr, memchr_iter};
 use super::fields::list;
 use super::framing::Collector;
 use super::{Authority, BodyFraming, Fields, Reject, Target};
-use crate::base::bounds::{
-    FIELD_LINE_BYTES_MAX, FIELDS_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX,
-};
+use crate::base::bounds::{FIELD_LINE_BYTES_MAX, FIELDS_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// What the bytes so far amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,23 +127,17 @@ pub fn parse(buf: &[u8]) -> Result<Parse<'_>, Reject> {
         framing,
         authority,
         keep_alive: !facts.close && (version == Version::Http11 || facts.keep),
-        expect_continue: facts.expect_continue
-            && !matches!(framing, BodyFraming::None | BodyFraming::Length(0)),
+        expect_continue: facts.expect_continue && !matches!(framing, BodyFraming::None | BodyFraming::Length(0)),
         conditional: facts.conditional,
         fields: Fields::of_checked(&buf[block..len - 2]),
     };
-    Ok(Parse::Complete {
-        head,
-        len: skipped + len,
-    })
+    Ok(Parse::Complete { head, len: skipped + len })
 }
 
 /// Whether parsing `buf` again can complete a head that was partial at its first `seen` bytes. A head ends in LF, so that a client which sends
 /// it byte by byte costs one parse a line. The bounds are checked all the same.
 pub fn may_complete(buf: &[u8], seen: usize) -> bool {
-    buf.len() >= HEAD_BYTES_MAX
-        || memchr(b'\n', &buf[seen..]).is_some()
-        || memchr(b'\n', buf).is_none()
+    buf.len() >= HEAD_BYTES_MAX || memchr(b'\n', &buf[seen..]).is_some() || memchr(b'\n', buf).is_none()
 }
 
 /// Whether nothing of a request has arrived in `buf`, at most the empty line that some clients send behind a body (RFC 9112 §2.2): the

@@ -87,10 +87,7 @@ mod tests {
             ("/logo.svg", "image/svg+xml"),
             ("/a.tar.gz", "application/gzip"),
             ("/a.vtt", "text/vtt; charset=utf-8"),
-            (
-                "/a.docx",
-                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            ),
+            ("/a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
             ("/a.unheard-of", UNKNOWN),
             ("/a.extension-beyond-all-bounds", UNKNOWN),
             ("/README", UNKNOWN),
@@ -107,10 +104,7 @@ mod tests {
     #[test]
     fn common_types_are_borrowed() {
         for path in ["a.html", "a.png", "a.woff2", "a.docx"] {
-            assert!(
-                matches!(content_type(path.as_bytes()), Cow::Borrowed(_)),
-                "{path}"
-            );
+            assert!(matches!(content_type(path.as_bytes()), Cow::Borrowed(_)), "{path}");
         }
     }
 }

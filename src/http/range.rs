@@ -43,18 +43,11 @@ impl Spec {
         let dash = memchr::memchr(b'-', text)?;
         let (first, last) = (&text[..dash], &text[dash + 1..]);
         if first.is_empty() {
-            return Some(Self::Suffix {
-                count: number(last)?,
-            });
+            return Some(Self::Suffix { count: number(last)? });
         }
         let first = number(first)?;
-        let last = if last.is_empty() {
-            None
-        } else {
-            Some(number(last)?)
-        };
-        last.is_none_or(|last| first <= last)
-            .then_some(Self::From { first, last })
+        let last = if last.is_empty() { None } else { Some(number(last)?) };
+        last.is_none_or(|last| first <= last).then_some(Self::From { first, last })
     }
 
     fn resolve(self, len: u64) -> Selection {
@@ -74,8 +67,7 @@ impl Spec {
 /// The range-specs of a Range field with the unit `bytes`, each `None` if malformed; `None` for another unit.
 fn specs(value: &[u8]) -> Option<impl Iterator<Item = Option<Spec>>> {
     let (unit, set) = value.split_at_checked(6)?;
-    unit.eq_ignore_ascii_case(b"bytes=")
-        .then(|| list(set).map(Spec::parse))
+    unit.eq_ignore_ascii_case(b"bytes=").then(|| list(set).map(Spec::parse))
 }
 
 /// `1*DIGIT`, with all that is too large for 64 bits as the largest: no representation reaches there.
@@ -84,10 +76,7 @@ fn number(digits: &[u8]) -> Option<u64> {
         return None;
     }
     digits.iter().try_fold(0u64, |sum, byte| {
-        byte.is_ascii_digit().then(|| {
-            sum.saturating_mul(10)
-                .saturating_add(u64::from(byte - b'0'))
-        })
+        byte.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(u64::from(byte - b'0')))
     })
 }
 
@@ -102,15 +91,9 @@ pub struct ContentRange {
 impl ContentRange {
     /// `bytes first-last/len` for the bytes `part`, which mustn't be empty.
     pub fn of_part(part: &Range<u64>, len: u64) -> Self {
-        assert!(
-            part.start < part.end && part.end <= len,
-            "a part lies within its representation"
-        );
+        assert!(part.start < part.end && part.end <= len, "a part lies within its representation");
         let mut number = itoa::Buffer::new();
-        let mut text = Self {
-            bytes: [0; 68],
-            len: 0,
-        };
+        let mut text = Self { bytes: [0; 68], len: 0 };
         text.push(b"bytes ");
         text.push(number.format(part.start).as_bytes());
         text.push(b"-");
@@ -122,10 +105,7 @@ impl ContentRange {
 
     /// `bytes */len`, for a 416.
     pub fn of_none(len: u64) -> Self {
-        let mut text = Self {
-            bytes: [0; 68],
-            len: 0,
-        };
+        let mut text = Self { bytes: [0; 68], len: 0 };
         text.push(b"bytes */");
         text.push(itoa::Buffer::new().format(len).as_bytes());
         text
@@ -185,16 +165,10 @@ mod tests {
 
     #[test]
     fn content_ranges() {
-        assert_eq!(
-            ContentRange::of_part(&(0..1), 10).as_bytes(),
-            b"bytes 0-0/10"
-        );
+        assert_eq!(ContentRange::of_part(&(0..1), 10).as_bytes(), b"bytes 0-0/10");
         assert_eq!(ContentRange::of_none(10).as_bytes(), b"bytes */10");
         let longest = ContentRange::of_part(&(u64::MAX - 1..u64::MAX), u64::MAX);
-        assert_eq!(
-            longest.as_bytes(),
-            b"bytes 18446744073709551614-18446744073709551614/18446744073709551615"
-        );
+        assert_eq!(longest.as_bytes(), b"bytes 18446744073709551614-18446744073709551614/18446744073709551615");
     }
 
     proptest! {

@@ -112,12 +112,10 @@ impl Reject {
     pub const fn status(self) -> u16 {
         use Reject::*;
         match self {
-            TlsOnPlainPort | LeadingEmptyLines | RequestLine | BareLineFeed | TargetMalformed
-            | TargetFragment | PercentMalformed | PathNul | PathAboveRoot | FieldName
-            | FieldValue | HostMissing | HostRepeated | HostMalformed | LengthMalformed
-            | LengthRepeated | LengthWithCoding | CodingMalformed | CodingNotLast
-            | CodingInHttp10 | ChunkSize | ChunkExtension | ChunkLineTooLong | ChunkEnd
-            | TrailerMalformed => 400,
+            TlsOnPlainPort | LeadingEmptyLines | RequestLine | BareLineFeed | TargetMalformed | TargetFragment
+            | PercentMalformed | PathNul | PathAboveRoot | FieldName | FieldValue | HostMissing | HostRepeated
+            | HostMalformed | LengthMalformed | LengthRepeated | LengthWithCoding | CodingMalformed | CodingNotLast
+            | CodingInHttp10 | ChunkSize | ChunkExtension | ChunkLineTooLong | ChunkEnd | TrailerMalformed => 400,
             MethodNotAllowed => 405,
             HeadTimeout | BodyTimeout => 408,
             LengthRequired => 411,
@@ -152,9 +150,7 @@ impl Reject {
             TargetMalformed => "the request target is malformed",
             TargetFragment => "the request target holds a fragment",
             TargetTooLong => "the request target is too long",
-            PercentMalformed => {
-                "a percent sign in the path is not followed by two hexadecimal digits"
-            }
+            PercentMalformed => "a percent sign in the path is not followed by two hexadecimal digits",
             PathNul => "the path holds a NUL character",
             PathAboveRoot => "the path climbs above the root",
             VersionUnsupported => "the version is neither HTTP/1.0 nor HTTP/1.1",
@@ -255,17 +251,9 @@ mod tests {
             QueueTimeout,
             Stopping,
         ] {
-            assert!(
-                !reject.reason().is_empty()
-                    && !reject.reason().contains(['<', '>', '&', '"', '\'']),
-                "{reject:?}"
-            );
+            assert!(!reject.reason().is_empty() && !reject.reason().contains(['<', '>', '&', '"', '\'']), "{reject:?}");
             assert!(!reason_phrase(reject.status()).is_empty(), "{reject:?}");
-            assert_eq!(
-                reject.fault() == Fault::Server,
-                reject.status() == 503,
-                "{reject:?}"
-            );
+            assert_eq!(reject.fault() == Fault::Server, reject.status() == 503, "{reject:?}");
         }
     }
 }

@@ -107,13 +107,10 @@ impl<'o> HeadWriter<'o> {
     pub fn body(self, length: BodyLength) -> Self {
         match length {
             BodyLength::None | BodyLength::UntilClose => {}
-            BodyLength::Chunked => self
-                .out
-                .extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            BodyLength::Chunked => self.out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             BodyLength::Exact(length) => {
                 self.out.extend_from_slice(b"Content-Length: ");
-                self.out
-                    .extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                self.out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
                 self.out.extend_from_slice(b"\r\n");
             }
         }
@@ -122,14 +119,8 @@ impl<'o> HeadWriter<'o> {
 
     /// Any other field. The name must be a token and the value free of control characters: they are the server's own or were checked.
     pub fn field(self, name: &str, value: &[u8]) -> Self {
-        debug_assert!(
-            !name.is_empty() && name.bytes().all(is_token),
-            "a field name is a token"
-        );
-        debug_assert!(
-            value.iter().copied().all(is_value),
-            "a field value holds no control characters"
-        );
+        debug_assert!(!name.is_empty() && name.bytes().all(is_token), "a field name is a token");
+        debug_assert!(value.iter().copied().all(is_value), "a field value holds no control characters");
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b": ");
         self.out.extend_from_slice(value);
@@ -139,14 +130,8 @@ impl<'o> HeadWriter<'o> {
 
     /// Checked field lines, each with its CRLF, such as `app::AppFields::fields` holds.
     pub fn lines(self, lines: &[u8]) -> Self {
-        debug_assert!(
-            lines.is_empty() || lines.ends_with(b"\r\n"),
-            "a field line ends in CRLF"
-        );
-        debug_assert!(
-            !lines.starts_with(b"\r\n"),
-            "field lines don't include the empty line"
-        );
+        debug_assert!(lines.is_empty() || lines.ends_with(b"\r\n"), "a field line ends in CRLF");
+        debug_assert!(!lines.starts_with(b"\r\n"), "field lines don't include the empty line");
         self.out.extend_from_slice(lines);
         self
     }
@@ -218,9 +203,7 @@ impl ErrorResponse<'_> {
         }
         head.finish();
         if !self.head_only {
-            parts
-                .iter()
-                .for_each(|part| out.extend_from_slice(part.as_bytes()));
+            parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
         }
     }
 }
@@ -336,11 +319,9 @@ mod tests {
 
     #[test]
     fn status_lines() {
-        for (status, line) in [
-            (404, "HTTP/1.1 404 Not Found\r\n"),
-            (299, "HTTP/1.1 299 \r\n"),
-            (999, "HTTP/1.1 999 \r\n"),
-        ] {
+        for (status, line) in
+            [(404, "HTTP/1.1 404 Not Found\r\n"), (299, "HTTP/1.1 299 \r\n"), (999, "HTTP/1.1 999 \r\n")]
+        {
             let mut out = Vec::new();
             let _ = HeadWriter::start(&mut out, status);
             assert_eq!(out, line.as_bytes());
@@ -373,43 +354,25 @@ mod tests {
             (Version::Http11, 304, Option::None, None),
             (Version::Http11, 304, Option::Some(5), Exact(5)),
         ] {
-            assert_eq!(
-                BodyLength::choose(version, status, length),
-                expected,
-                "{version:?} {status} {length:?}"
-            );
+            assert_eq!(BodyLength::choose(version, status, length), expected, "{version:?} {status} {length:?}");
         }
         assert!(has_body(Method::Get, 200) && has_body(Method::Post, 404));
-        assert!(
-            !has_body(Method::Head, 200)
-                && !has_body(Method::Get, 304)
-                && !has_body(Method::Get, 204)
-        );
+        assert!(!has_body(Method::Head, 200) && !has_body(Method::Get, 304) && !has_body(Method::Get, 204));
     }
 
     #[test]
     fn refusals() {
-        for (reject, status) in [
-            (Reject::HostMissing, "400 Bad Request"),
-            (Reject::QueueFull, "503 Service Unavailable"),
-        ] {
+        for (reject, status) in
+            [(Reject::HostMissing, "400 Bad Request"), (Reject::QueueFull, "503 Service Unavailable")]
+        {
             let mut out = Vec::new();
             write_reject(&mut out, reject, &date::format(0));
             let text = String::from_utf8(out).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            assert!(
-                head.starts_with(&format!("HTTP/1.1 {status}\r\n")),
-                "{head}"
-            );
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}");
             assert!(head.contains("\r\nConnection: close"), "{head}");
-            assert!(
-                head.contains(&format!("\r\nContent-Length: {}", body.len())),
-                "{head}"
-            );
-            assert_eq!(
-                head.contains("\r\nRetry-After: 1"),
-                reject == Reject::QueueFull
-            );
+            assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{head}");
+            assert_eq!(head.contains("\r\nRetry-After: 1"), reject == Reject::QueueFull);
             assert!(body.contains(reject.reason()) && body.contains(status));
         }
     }
@@ -429,9 +392,6 @@ mod tests {
         }
         .write(&mut out);
         let text = String::from_utf8(out).unwrap();
-        assert!(
-            text.ends_with("\r\nAllow: GET, HEAD\r\n\r\n") && !text.contains("Connection:"),
-            "{text}"
-        );
+        assert!(text.ends_with("\r\nAllow: GET, HEAD\r\n\r\n") && !text.contains("Connection:"), "{text}");
     }
 }

@@ -74,14 +74,8 @@ impl<'b> Target<'b> {
 impl<'b> PathQuery<'b> {
     fn split(raw: &'b str) -> Self {
         match memchr(b'?', raw.as_bytes()) {
-            Some(at) => Self {
-                path: &raw[..at],
-                query: Some(&raw[at + 1..]),
-            },
-            None => Self {
-                path: raw,
-                query: None,
-            },
+            Some(at) => Self { path: &raw[..at], query: Some(&raw[at + 1..]) },
+            None => Self { path: raw, query: None },
         }
     }
 }
@@ -90,8 +84,7 @@ impl<'b> PathQuery<'b> {
 fn strip_scheme(raw: &str) -> Option<&str> {
     ["http://", "https://"].into_iter().find_map(|scheme| {
         let head = raw.as_bytes().get(..scheme.len())?;
-        head.eq_ignore_ascii_case(scheme.as_bytes())
-            .then(|| &raw[scheme.len()..])
+        head.eq_ignore_ascii_case(scheme.as_bytes()).then(|| &raw[scheme.len()..])
     })
 }
 
@@ -137,10 +130,7 @@ pub fn normalise(path: &[u8]) -> Result<Cow<'_, [u8]>, Reject> {
         match segment {
             b"" | b"." => {}
             b".." => {
-                let parent = normal
-                    .iter()
-                    .rposition(|&byte| byte == b'/')
-                    .ok_or(Reject::PathAboveRoot)?;
+                let parent = normal.iter().rposition(|&byte| byte == b'/').ok_or(Reject::PathAboveRoot)?;
                 normal.truncate(parent);
             }
             name => {
@@ -184,39 +174,9 @@ mod tests {
             (Method::Get, "/a?b?c", Ok(origin("/a", Some("b?c")))),
             (Method::Get, "/?", Ok(origin("/", Some("")))),
             (Method::Get, "//h/a", Ok(origin("//h/a", None))),
-            (
-                Method::Get,
-                "http://h:80",
-                Ok(Target::Absolute(
-                    host,
-                    PathQuery {
-                        path: "/",
-                        query: None,
-                    },
-                )),
-            ),
-            (
-                Method::Get,
-                "HTTPS://h:80?q",
-                Ok(Target::Absolute(
-                    host,
-                    PathQuery {
-                        path: "/",
-                        query: Some("q"),
-                    },
-                )),
-            ),
-            (
-                Method::Get,
-                "http://h:80/p?q",
-                Ok(Target::Absolute(
-                    host,
-                    PathQuery {
-                        path: "/p",
-                        query: Some("q"),
-                    },
-                )),
-            ),
+            (Method::Get, "http://h:80", Ok(Target::Absolute(host, PathQuery { path: "/", query: None }))),
+            (Method::Get, "HTTPS://h:80?q", Ok(Target::Absolute(host, PathQuery { path: "/", query: Some("q") }))),
+            (Method::Get, "http://h:80/p?q", Ok(Target::Absolute(host, PathQuery { path: "/p", query: Some("q") }))),
             (Method::Options, "*", Ok(Target::Asterisk)),
             (Method::Connect, "h:80", Ok(Target::Authority(host))),
             (Method::Get, "*", Err(Reject::TargetMalformed)),
@@ -238,10 +198,7 @@ mod tests {
 
     #[test]
     fn decoding() {
-        assert!(matches!(
-            decode_path("/plain+text"),
-            Ok(Cow::Borrowed(b"/plain+text"))
-        ));
+        assert!(matches!(decode_path("/plain+text"), Ok(Cow::Borrowed(b"/plain+text"))));
         for (path, expected) in [
             ("/%41b%2f%C3%a9", Ok(&b"/Ab/\xc3\xa9"[..])),
             ("/a%25b", Ok(b"/a%b")),
@@ -251,21 +208,14 @@ mod tests {
             ("/%+1", Err(Reject::PercentMalformed)),
             ("/a%00b", Err(Reject::PathNul)),
         ] {
-            assert_eq!(
-                decode_path(path).as_deref(),
-                expected.as_ref().copied(),
-                "{path}"
-            );
+            assert_eq!(decode_path(path).as_deref(), expected.as_ref().copied(), "{path}");
         }
     }
 
     #[test]
     fn normalising() {
         for borrowed in ["/", "/a", "/a/b.c/", "/a..b/c..", "/a/b%2e"] {
-            assert!(
-                matches!(normalise(borrowed.as_bytes()), Ok(Cow::Borrowed(_))),
-                "{borrowed}"
-            );
+            assert!(matches!(normalise(borrowed.as_bytes()), Ok(Cow::Borrowed(_))), "{borrowed}");
         }
         for (path, expected) in [
             ("/.", Ok("/")),
@@ -285,11 +235,7 @@ mod tests {
             ("/../a", Err(Reject::PathAboveRoot)),
             ("//..", Err(Reject::PathAboveRoot)),
         ] {
-            assert_eq!(
-                normalise(path.as_bytes()).as_deref(),
-                expected.as_ref().map(|s| s.as_bytes()),
-                "{path}"
-            );
+            assert_eq!(normalise(path.as_bytes()).as_deref(), expected.as_ref().map(|s| s.as_bytes()), "{path}");
         }
     }
 

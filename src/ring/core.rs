@@ -328,7 +328,9 @@ impl Core {
             let keys: Vec<usize> = group.starved.borrow_mut().drain(..count).collect();
             for key in keys {
                 let mut slots = self.slots.borrow_mut();
-                let Some(Slot::Stream(stream)) = slots.get_mut(key) else { unreachable!("a released stream starves no more") };
+                let Some(Slot::Stream(stream)) = slots.get_mut(key) else {
+                    unreachable!("a released stream starves no more")
+                };
                 stream.starved = false;
                 if closing {
                     stream.end = Some(End::Error(libc::ECANCELED));
@@ -355,9 +357,7 @@ impl Core {
             return false;
         }
         let Some(due_ms) = self.wheel.timer_due() else { return false };
-        let at = Box::new(
-            io_uring::types::Timespec::new().sec(due_ms / 1000).nsec((due_ms % 1000) as u32 * 1_000_000),
-        );
+        let at = Box::new(io_uring::types::Timespec::new().sec(due_ms / 1000).nsec((due_ms % 1000) as u32 * 1_000_000));
         let sqe = Sqe::Timeout { at: &raw const *at };
         self.start_single(Hold::Timespec(at), None, sqe, true);
         true
@@ -452,7 +452,9 @@ impl Stream {
                 }
             }
             // One with enough waiting for it is not in want: whoever takes that arms it again.
-            error if error == -libc::ENOBUFS && self.group().is_some() => self.starved = !self.orphan && !self.is_over_bound(),
+            error if error == -libc::ENOBUFS && self.group().is_some() => {
+                self.starved = !self.orphan && !self.is_over_bound()
+            }
             // Our own pause, or an orphan's end.
             error if error == -libc::ECANCELED && (self.pausing || self.orphan) => {}
             error => self.end = Some(End::Error(-error)),
@@ -476,7 +478,9 @@ impl Stream {
 /// Ends a stream's slot when its handle is dropped: at once when idle, else with its last completion.
 pub(super) fn release_stream(core: &Core, key: usize) {
     let mut slots = core.slots.borrow_mut();
-    let Some(Slot::Stream(stream)) = slots.get_mut(key) else { unreachable!("a handle's slot lives as long as the handle") };
+    let Some(Slot::Stream(stream)) = slots.get_mut(key) else {
+        unreachable!("a handle's slot lives as long as the handle")
+    };
     let armed = stream.armed;
     let pausing = stream.pausing;
     if stream.starved

@@ -167,12 +167,8 @@ pub struct Deadline {
 impl Ring {
     /// A deadline that is not set.
     pub fn deadline(&self) -> Deadline {
-        let entry = Entry {
-            due_ms: Cell::new(NEVER),
-            tick: Cell::new(NEVER),
-            index: Cell::new(0),
-            waker: RefCell::new(None),
-        };
+        let entry =
+            Entry { due_ms: Cell::new(NEVER), tick: Cell::new(NEVER), index: Cell::new(0), waker: RefCell::new(None) };
         Deadline { core: self.core.clone(), entry: Rc::new(entry) }
     }
 

@@ -11,21 +11,69 @@ use std::os::fd::RawFd;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sqe {
     /// Multishot accept; descriptors arrive close-on-exec.
-    Accept { fd: RawFd },
+    Accept {
+        fd: RawFd,
+    },
     /// Multishot receive into buffers of a group.
-    Recv { fd: RawFd, group: u16 },
+    Recv {
+        fd: RawFd,
+        group: u16,
+    },
     /// Multishot recvmsg into buffers of a group; `msg` says how much room ancillary data gets.
-    RecvMsg { fd: RawFd, group: u16, msg: *const libc::msghdr },
-    Send { fd: RawFd, ptr: *const u8, len: u32, flags: i32 },
-    SendMsg { fd: RawFd, msg: *const libc::msghdr, flags: u32 },
-    Poll { fd: RawFd, events: u32 },
-    Connect { fd: RawFd, addr: *const libc::sockaddr, len: u32 },
-    OpenAt2 { dir: RawFd, path: *const libc::c_char, how: *const io_uring::types::OpenHow },
-    Statx { dir: RawFd, path: *const libc::c_char, flags: i32, out: *mut libc::statx },
-    Read { fd: RawFd, ptr: *mut u8, len: u32, offset: u64 },
-    Write { fd: RawFd, ptr: *const u8, len: u32, offset: u64 },
-    Timeout { at: *const io_uring::types::Timespec },
-    Cancel { target: u64 },
+    RecvMsg {
+        fd: RawFd,
+        group: u16,
+        msg: *const libc::msghdr,
+    },
+    Send {
+        fd: RawFd,
+        ptr: *const u8,
+        len: u32,
+        flags: i32,
+    },
+    SendMsg {
+        fd: RawFd,
+        msg: *const libc::msghdr,
+        flags: u32,
+    },
+    Poll {
+        fd: RawFd,
+        events: u32,
+    },
+    Connect {
+        fd: RawFd,
+        addr: *const libc::sockaddr,
+        len: u32,
+    },
+    OpenAt2 {
+        dir: RawFd,
+        path: *const libc::c_char,
+        how: *const io_uring::types::OpenHow,
+    },
+    Statx {
+        dir: RawFd,
+        path: *const libc::c_char,
+        flags: i32,
+        out: *mut libc::statx,
+    },
+    Read {
+        fd: RawFd,
+        ptr: *mut u8,
+        len: u32,
+        offset: u64,
+    },
+    Write {
+        fd: RawFd,
+        ptr: *const u8,
+        len: u32,
+        offset: u64,
+    },
+    Timeout {
+        at: *const io_uring::types::Timespec,
+    },
+    Cancel {
+        target: u64,
+    },
     CancelAll,
 }
 

@@ -69,7 +69,8 @@ impl Ring {
     /// # Errors
     /// As openat2(2): `EXDEV` for a path that leads out of the directory.
     pub async fn open_beneath(&self, directory: &Descriptor, path: CString, how: OpenFlags) -> io::Result<OwnedFd> {
-        let open = OpenHow::new().flags((how.flags | libc::O_CLOEXEC) as u64).mode(u64::from(how.mode)).resolve(how.resolve);
+        let open =
+            OpenHow::new().flags((how.flags | libc::O_CLOEXEC) as u64).mode(u64::from(how.mode)).resolve(how.resolve);
         let open = Box::new(open);
         let sqe = Sqe::OpenAt2 { dir: directory.as_raw_fd(), path: path.as_ptr(), how: &raw const *open };
         let op = Op::start(self, Some(directory.clone()), Hold::Open(path, open), sqe);
@@ -86,12 +87,8 @@ impl Ring {
         // SAFETY: statx is plain data, for which all-zero is valid.
         let mut out: Box<libc::statx> = Box::new(unsafe { std::mem::zeroed() });
         let path = CString::default();
-        let sqe = Sqe::Statx {
-            dir: fd.as_raw_fd(),
-            path: path.as_ptr(),
-            flags: libc::AT_EMPTY_PATH,
-            out: &raw mut *out,
-        };
+        let sqe =
+            Sqe::Statx { dir: fd.as_raw_fd(), path: path.as_ptr(), flags: libc::AT_EMPTY_PATH, out: &raw mut *out };
         let mut op = Op::start(self, Some(fd.clone()), Hold::Stat(path, out), sqe);
         let (result, hold) = poll_fn(|cx| op.poll_result(cx)).await;
         value(result)?;

@@ -65,7 +65,9 @@ impl Kernel {
             Ok(_) => Ok(()),
             // EBUSY: the completion queue overflowed and must be reaped first; EAGAIN, ENOMEM: no memory for a request
             // now; EINTR: a signal. Each leaves the submissions queued for the next turn.
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM | libc::EINTR)) => Ok(()),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM | libc::EINTR)) => {
+                Ok(())
+            }
             Err(e) => Err(e),
         }
     }
@@ -88,9 +90,7 @@ fn lower(sqe: Sqe) -> squeue::Entry {
         }
         Sqe::Read { fd, ptr, len, offset } => opcode::Read::new(Fd(fd), ptr, len).offset(offset).build(),
         Sqe::Write { fd, ptr, len, offset } => opcode::Write::new(Fd(fd), ptr, len).offset(offset).build(),
-        Sqe::Timeout { at } => {
-            opcode::Timeout::new(at).flags(io_uring::types::TimeoutFlags::ABS).build()
-        }
+        Sqe::Timeout { at } => opcode::Timeout::new(at).flags(io_uring::types::TimeoutFlags::ABS).build(),
         Sqe::Cancel { target } => opcode::AsyncCancel::new(target).build(),
         Sqe::CancelAll => opcode::AsyncCancel2::new(CancelBuilder::any()).build(),
     }

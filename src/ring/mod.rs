@@ -22,9 +22,9 @@ mod message;
 mod payload;
 mod recv;
 mod send;
-mod single;
 #[cfg(test)]
 mod simulated;
+mod single;
 #[cfg(test)]
 mod tests;
 

@@ -176,7 +176,9 @@ impl World {
         let buffer = group.free.pop_front()?;
         assert!(bytes.len() <= group.size);
         // SAFETY: the buffer is with this kernel, and its group's memory lives as long as the ring.
-        unsafe { group.base.add(usize::from(buffer) * group.size).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        unsafe {
+            group.base.add(usize::from(buffer) * group.size).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        };
         Some(buffer)
     }
 
@@ -189,7 +191,9 @@ impl World {
                     self.post_error(running, libc::EMFILE);
                     return false;
                 }
-                let Some(connection) = self.sockets.get_mut(&fd).expect("known").connections.pop_front() else { return true };
+                let Some(connection) = self.sockets.get_mut(&fd).expect("known").connections.pop_front() else {
+                    return true;
+                };
                 self.post_more(key, connection.into_raw_fd(), None)
             }
             Sqe::Recv { fd, group } => self.step_recv(running, fd, group),
@@ -226,7 +230,8 @@ impl World {
                 self.post_error(running, libc::ECONNRESET);
                 return false;
             } else if socket.eof {
-                let buffer = if self.random.chance(50) { self.groups[usize::from(group)].free.pop_front() } else { None };
+                let buffer =
+                    if self.random.chance(50) { self.groups[usize::from(group)].free.pop_front() } else { None };
                 self.post(running.key, 0, buffer, false);
                 return false;
             }
@@ -290,7 +295,8 @@ impl World {
             return false;
         }
         let rest = &bytes[running.sent..];
-        let count = if self.random.chance(self.faults.partial) { self.random.below(rest.len() + 1) } else { rest.len() };
+        let count =
+            if self.random.chance(self.faults.partial) { self.random.below(rest.len() + 1) } else { rest.len() };
         let waits = flags & libc::MSG_DONTWAIT == 0;
         if !waits && self.random.chance(self.faults.again) {
             self.post(running.key, -libc::EAGAIN, None, false);

@@ -83,7 +83,9 @@ impl Op {
     pub(super) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<(i32, Hold)> {
         let key = self.key.expect("polled again after its result was taken");
         let mut slots = self.core.slots.borrow_mut();
-        let Some(Slot::Single(single)) = slots.get_mut(key) else { unreachable!("the slot lives as long as the operation") };
+        let Some(Slot::Single(single)) = slots.get_mut(key) else {
+            unreachable!("the slot lives as long as the operation")
+        };
         if single.result.is_none() {
             match &mut single.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -114,7 +116,9 @@ impl Drop for Op {
     fn drop(&mut self) {
         let Some(key) = self.key else { return };
         let mut slots = self.core.slots.borrow_mut();
-        let Some(Slot::Single(single)) = slots.get_mut(key) else { unreachable!("the slot lives as long as the operation") };
+        let Some(Slot::Single(single)) = slots.get_mut(key) else {
+            unreachable!("the slot lives as long as the operation")
+        };
         match single.result {
             Some(result) => {
                 if result >= 0 && matches!(single.hold, Hold::Open(..)) {

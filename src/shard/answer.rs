@@ -117,7 +117,9 @@ impl Connection {
             head = head.body(length);
         }
         if scanned.has_hop_by_hop || (scanned.content_length.is_some() && status == 204) {
-            let dropped = |name: &[u8]| app::is_hop_by_hop(name) || (status == 204 && name.eq_ignore_ascii_case(b"content-length"));
+            let dropped = |name: &[u8]| {
+                app::is_hop_by_hop(name) || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
+            };
             app::copy_without(scanned.fields, &mut out, dropped);
             HeadWriter::resume(&mut out).finish();
         } else {
@@ -247,7 +249,13 @@ impl Relay<'_> {
     }
 
     /// Sends a piece of the body that lies in a file.
-    async fn pass_file(&mut self, file: crate::ring::Descriptor, offset: u64, count: u64, end: bool) -> Result<(), Gone> {
+    async fn pass_file(
+        &mut self,
+        file: crate::ring::Descriptor,
+        offset: u64,
+        count: u64,
+        end: bool,
+    ) -> Result<(), Gone> {
         let count = match &mut self.progress {
             Progress::Nothing => 0,
             Progress::Exact(left) => {

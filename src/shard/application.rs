@@ -18,7 +18,12 @@ use crate::wsgi::{BodyRef, Environ, messages};
 impl Connection {
     /// Serves a request of an application's route that could not be handed over at once: it has a body, or it is the
     /// connection's first.
-    pub(super) async fn application(&mut self, head: &Head<'_>, body_bytes_max: u64, facts: Facts) -> Result<Next, Gone> {
+    pub(super) async fn application(
+        &mut self,
+        head: &Head<'_>,
+        body_bytes_max: u64,
+        facts: Facts,
+    ) -> Result<Next, Gone> {
         let body = match head.framing {
             BodyFraming::None => None,
             framing => match self.collect(head, framing, body_bytes_max).await {

@@ -89,7 +89,12 @@ impl Body {
         if matches!(self, Body::Length(left) if left > BODY_SKIPPED_BYTES_MAX) {
             return Ok(false);
         }
-        match async { while self.next(from, BODY_SKIPPED_BYTES_MAX).await?.is_some() {} Ok(()) }.await {
+        match async {
+            while self.next(from, BODY_SKIPPED_BYTES_MAX).await?.is_some() {}
+            Ok(())
+        }
+        .await
+        {
             Ok(()) => Ok(true),
             Err(BodyError::Refused(Reject::BodyTooLarge)) => Ok(false),
             Err(error) => Err(error),

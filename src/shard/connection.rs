@@ -218,7 +218,9 @@ impl Connection {
 
     /// A request whose answer takes more than one look.
     async fn work(&mut self, bytes: Vec<u8>, route: Option<RouteId>, facts: Facts) -> Result<Next, Gone> {
-        let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else { unreachable!("these bytes were parsed before") };
+        let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
+            unreachable!("these bytes were parsed before")
+        };
         let site = self.shard.site.borrow().clone();
         let Some(route) = route else {
             return match head.target.path_query() {

@@ -54,10 +54,7 @@ pub fn spawn(setup: ShardSetup) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name).spawn(move || {
         let (number, news) = (setup.number, setup.news.clone());
         let placement = setup.cpu.map_or(Placement::Unbound, Placement::Fixed);
-        let executor = LocalExecutorBuilder::new(placement)
-            .preempt_timer(PREEMPT_TIMER)
-            .io_memory(64 * 1024)
-            .make();
+        let executor = LocalExecutorBuilder::new(placement).preempt_timer(PREEMPT_TIMER).io_memory(64 * 1024).make();
         let failure = match executor {
             Ok(executor) => executor.run(run(setup)).err().map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
@@ -87,7 +84,11 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
     let receive = ring.buffer_group(RECV_BUFFER_BYTES, RECV_BUFFERS)?;
     // Room for a message and for what the kernel puts before it.
     let replies = ring.buffer_group(MESSAGE_BYTES_MAX + 4096, REPLY_BUFFERS)?;
-    let spool = rustix::fs::open(&setup.spool, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+    let spool = rustix::fs::open(
+        &setup.spool,
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
     let server = &setup.server;
     let shard = Rc::new(Shard::new(Parts {
         number: setup.number,

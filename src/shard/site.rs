@@ -38,7 +38,8 @@ impl Site {
             let handler = match &route.action {
                 Action::App => Handler::App,
                 Action::Static(files) => {
-                    let options = StaticOptions { index: files.index.clone(), cache_control: files.cache_control.clone() };
+                    let options =
+                        StaticOptions { index: files.index.clone(), cache_control: files.cache_control.clone() };
                     match StaticRoot::open(&files.directory, options) {
                         Ok(root) => Handler::Static(root, route.path.clone()),
                         Err(error) => {

@@ -8,8 +8,8 @@ use super::entry::{Facts, Large, Small};
 use super::{StaticOptions, StaticRequest};
 use crate::http::conditional::{self, Outcome};
 use crate::http::range::{ContentRange, Selection, select};
-use crate::ring::Payload;
 use crate::response::{Body, Response};
+use crate::ring::Payload;
 
 /// Where the bytes of a file are.
 pub(super) enum Source<'a> {
@@ -50,7 +50,9 @@ pub(super) fn answer(request: &StaticRequest<'_>, options: &StaticOptions, sourc
         Outcome::NotModified => {
             return Response { fields: facts.fields_not_modified(cache_control), ..Response::new(304) };
         }
-        Outcome::PreconditionFailed => return Response::error(412, "The file is not the one that the request is about."),
+        Outcome::PreconditionFailed => {
+            return Response::error(412, "The file is not the one that the request is about.");
+        }
         Outcome::Proceed => {}
     }
     let range = request.fields.only("range").filter(|_| verdict.range_allowed);

@@ -206,7 +206,14 @@ impl Cache {
     }
 
     /// Reads a small file into a ready response. What was read counts only if the file is the same before and after.
-    async fn read(&self, root: &StaticRoot, file: Descriptor, stat: Stat, path: &[u8], now: &Now<'_>) -> io::Result<Found> {
+    async fn read(
+        &self,
+        root: &StaticRoot,
+        file: Descriptor,
+        stat: Stat,
+        path: &[u8],
+        now: &Now<'_>,
+    ) -> io::Result<Found> {
         let cache_control = root.options.cache_control.as_deref();
         let mut before = stat;
         for _ in 0..READ_ATTEMPTS_MAX {

@@ -92,7 +92,15 @@ struct Slot<V> {
 
 impl<V> Lru<V> {
     pub fn new(bytes_max: usize, entries_max: usize) -> Lru<V> {
-        Lru { index: ByHash::default(), slots: Slab::new(), newest: NONE, oldest: NONE, bytes: 0, bytes_max, entries_max }
+        Lru {
+            index: ByHash::default(),
+            slots: Slab::new(),
+            newest: NONE,
+            oldest: NONE,
+            bytes: 0,
+            bytes_max,
+            entries_max,
+        }
     }
 
     /// The value at `key`, which is now the most recently used.
@@ -121,7 +129,8 @@ impl<V> Lru<V> {
         while self.bytes + bytes > self.bytes_max || self.slots.len() >= self.entries_max {
             self.remove_slot(self.oldest);
         }
-        let slot = Slot { hash: key.hash, root: key.root, path: key.path.into(), value, bytes, newer: NONE, older: NONE };
+        let slot =
+            Slot { hash: key.hash, root: key.root, path: key.path.into(), value, bytes, newer: NONE, older: NONE };
         let at = self.slots.insert(slot);
         self.index.insert(key.hash, at);
         self.bytes += bytes;

@@ -154,7 +154,11 @@ impl StaticFiles {
             Found::Large(large) => answer(request, &root.options, &Source::Large(&large)),
             Found::Unstable(large) => {
                 let range = 0..large.facts.stat.size;
-                Response { status: 200, fields: large.facts.fields_unstable(), body: Body::File { file: large.file, range } }
+                Response {
+                    status: 200,
+                    fields: large.facts.fields_unstable(),
+                    body: Body::File { file: large.file, range },
+                }
             }
             Found::Directory => match resolve::with_slash(request.full_path, request.query) {
                 Ok(location) => Response::error(301, "").with("Location", &location),

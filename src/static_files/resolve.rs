@@ -60,9 +60,15 @@ impl Failure {
         let path = String::from_utf8_lossy(path);
         match error.raw_os_error() {
             // ENXIO: a socket, or a device without a driver. EXDEV: out of the root.
-            Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP | libc::EXDEV | libc::ENXIO | libc::ENODEV) => {
-                Failure::Missing
-            }
+            Some(
+                libc::ENOENT
+                | libc::ENOTDIR
+                | libc::ENAMETOOLONG
+                | libc::ELOOP
+                | libc::EXDEV
+                | libc::ENXIO
+                | libc::ENODEV,
+            ) => Failure::Missing,
             Some(libc::EACCES | libc::EPERM) => Failure::Forbidden,
             // ECANCELED: the shard is stopping.
             Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::ECANCELED) => {

@@ -64,7 +64,8 @@ impl StaticRoot {
     /// As open(2), with the path in the message; `InvalidInput` for options that can't stand in a field or in a file name.
     pub fn open(path: &Path, options: StaticOptions) -> io::Result<StaticRoot> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = |error: io::Error| io::Error::new(error.kind(), format!("static directory {}: {error}", path.display()));
+        let name =
+            |error: io::Error| io::Error::new(error.kind(), format!("static directory {}: {error}", path.display()));
         check(&options).map_err(name)?;
         let absolute = std::path::absolute(path).map_err(name)?;
         let directory = rustix::fs::open(&absolute, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::clock;
-use crate::http::head::{self, Parse};
 use crate::http::date;
+use crate::http::head::{self, Parse};
 use crate::ring::RingConfig;
 
 const LARGE: usize = 100_000;
@@ -76,7 +76,9 @@ impl Bench {
 
     async fn ask(&self, method: &str, path: &str, fields: &str) -> Answer {
         let raw = format!("{method} /static{path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
-        let Parse::Complete { head, .. } = head::parse(raw.as_bytes()).expect("a valid head") else { panic!("a whole head") };
+        let Parse::Complete { head, .. } = head::parse(raw.as_bytes()).expect("a valid head") else {
+            panic!("a whole head")
+        };
         let target = head.target.path_query().expect("a path");
         let request = StaticRequest {
             method: head.method,
@@ -107,7 +109,8 @@ impl Bench {
         let bench = self.clone();
         glommio::spawn_local(async move {
             let wall_seconds = bench.started;
-            let now = Now { monotonic: Monotonic::from_nanos(1 << 40), wall_seconds, date: &date::format(wall_seconds) };
+            let now =
+                Now { monotonic: Monotonic::from_nanos(1 << 40), wall_seconds, date: &date::format(wall_seconds) };
             bench.files.cache.find(&bench.root, path.as_bytes(), &now).await
         })
     }
@@ -156,10 +159,14 @@ fn a_small_file_becomes_a_ready_response() {
         assert_eq!(answer.field("ETag").unwrap(), format!("\"{modified_ns:x}-7\""));
         assert_eq!(answer.field("Last-Modified").unwrap().as_bytes(), date::format(modified.mtime() as u64));
         let date = String::from_utf8(date::format(bench.started).to_vec()).unwrap();
-        let head = format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nServer: maitred\r\nContent-Length: 7\r\n{}\r\n", answer.fields);
+        let head =
+            format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nServer: maitred\r\nContent-Length: 7\r\n{}\r\n", answer.fields);
         assert_eq!(bench.hot("/a.css").unwrap(), head + "body {}");
         assert_eq!(bench.hot("a.css"), bench.hot("/a.css"));
-        assert_eq!((bench.hot("/a%2ecss"), bench.hot("//a.css"), bench.hot("/./a.css"), bench.hot("/b.css")), (None, None, None, None));
+        assert_eq!(
+            (bench.hot("/a%2ecss"), bench.hot("//a.css"), bench.hot("/./a.css"), bench.hot("/b.css")),
+            (None, None, None, None)
+        );
         bench.pass(999);
         assert!(bench.hot("/a.css").is_some());
         bench.pass(1);
@@ -490,7 +497,10 @@ fn the_cache_is_bounded() {
         for path in ["/1", "/2", "/3"] {
             assert!(!bench.get(path).await.from_file);
         }
-        assert_eq!((bench.hot("/1").is_some(), bench.hot("/2").is_some(), bench.hot("/3").is_some()), (false, true, true));
+        assert_eq!(
+            (bench.hot("/1").is_some(), bench.hot("/2").is_some(), bench.hot("/3").is_some()),
+            (false, true, true)
+        );
         assert_eq!(bench.files.size().0, 2);
         assert!(bench.get("/4").await.from_file);
         assert_eq!(bench.get("/1").await.body, b"0123456789");

@@ -60,13 +60,8 @@ mod tests {
         let policy = Policy::default();
         let mut backoff = Backoff::default();
         let early = Duration::from_secs(1);
-        let waits: Vec<u128> = (0..9)
-            .map(|_| backoff.died(&policy, early).as_millis())
-            .collect();
-        assert_eq!(
-            waits,
-            [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
-        );
+        let waits: Vec<u128> = (0..9).map(|_| backoff.died(&policy, early).as_millis()).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
         assert_eq!(backoff.died(&policy, policy.stable), Duration::ZERO);
         assert_eq!(backoff.died(&policy, early), policy.first);
         for _ in 0..100 {

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::base::bounds::MESSAGE_BYTES_MAX;
 use super::control::{DjangoFacts, ToZygote};
-use super::spawn::ZygoteSpawn;
 use super::machine::{GenerationId, PoolSettings, WorkerId};
+use super::spawn::ZygoteSpawn;
+use crate::base::bounds::MESSAGE_BYTES_MAX;
 use crate::config::{AppConfig, AppTarget};
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};

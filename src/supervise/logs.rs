@@ -104,10 +104,7 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_they_were_read() {
-        assert_eq!(
-            lines(&[b"one\ntw", b"", b"o\r\n\nfour"]),
-            ["one", "two", "", "four"]
-        );
+        assert_eq!(lines(&[b"one\ntw", b"", b"o\r\n\nfour"]), ["one", "two", "", "four"]);
         assert_eq!(lines(&[b"caf\xc3", b"\xa9\n"]), ["caf\u{e9}"]);
         assert_eq!(lines(&[b""]), [""; 0]);
         assert_eq!(lines(&[b"\n"]), [""]);
@@ -115,10 +112,7 @@ mod tests {
 
     #[test]
     fn what_would_garble_a_log_is_escaped() {
-        assert_eq!(
-            lines(&[b"\xff\xfe ok\t\x1b[31m\n"]),
-            ["\\xff\\xfe ok\t\\u{1b}[31m"]
-        );
+        assert_eq!(lines(&[b"\xff\xfe ok\t\x1b[31m\n"]), ["\\xff\\xfe ok\t\\u{1b}[31m"]);
         assert_eq!(lines(&[b"a\rb\n"]), ["a\\rb"]);
     }
 
@@ -128,16 +122,8 @@ mod tests {
         let pieces = lines(&[b"x", line.as_bytes(), b"\n"]);
         assert_eq!(pieces.concat(), format!("x{line}"));
         assert_eq!(pieces.len(), 3);
-        assert!(
-            pieces
-                .iter()
-                .all(|piece| piece.len() <= OUTPUT_LINE_BYTES_MAX)
-        );
-        assert_eq!(
-            lines(&[&[b'a'; OUTPUT_LINE_BYTES_MAX], b"\n"]).len(),
-            1,
-            "exactly the bound is one line"
-        );
+        assert!(pieces.iter().all(|piece| piece.len() <= OUTPUT_LINE_BYTES_MAX));
+        assert_eq!(lines(&[&[b'a'; OUTPUT_LINE_BYTES_MAX], b"\n"]).len(), 1, "exactly the bound is one line");
     }
 
     proptest! {

@@ -5,9 +5,9 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::future::poll_fn;
 use std::io;
-use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use crate::base::bounds::{
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::{AppConfig, Config};
-use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::mail::{ShardMail, ShardNews};
+use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::supervise::backoff::Policy;
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
@@ -259,7 +259,9 @@ impl Supervisor {
     }
 
     fn control_ended(&mut self, generation: GenerationId) {
-        let Some((&pid, zygote)) = self.zygotes.iter_mut().find(|(_, zygote)| zygote.generation == generation) else { return };
+        let Some((&pid, zygote)) = self.zygotes.iter_mut().find(|(_, zygote)| zygote.generation == generation) else {
+            return;
+        };
         zygote.control_ended = true;
         if let Some(exit) = zygote.exit {
             self.zygotes.remove(&pid);
@@ -345,7 +347,9 @@ impl Supervisor {
                 }
                 Event::WorkerForked { generation, worker: WorkerId(worker), pid }
             }
-            FromZygote::ForkFailed { worker, error } => Event::ForkFailed { generation, worker: WorkerId(worker), error },
+            FromZygote::ForkFailed { worker, error } => {
+                Event::ForkFailed { generation, worker: WorkerId(worker), error }
+            }
         };
         self.handle(event);
     }
@@ -450,9 +454,7 @@ impl Supervisor {
         let django = found.django.clone();
         self.send_routes(django.as_ref());
         self.switching = Some((id, shards));
-        self.mail(|| {
-            ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share })
-        });
+        self.mail(|| ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share }));
     }
 
     /// Takes back what waits in a generation's inbox: its workers may be busy for long, and others are there.

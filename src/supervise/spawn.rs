@@ -65,10 +65,8 @@ impl ZygoteSpawn<'_> {
     }
 
     fn arguments(&self) -> Vec<OsString> {
-        let replies: Vec<String> = (FIRST_REPLIES..)
-            .take(self.replies.len())
-            .map(|number| number.to_string())
-            .collect();
+        let replies: Vec<String> =
+            (FIRST_REPLIES..).take(self.replies.len()).map(|number| number.to_string()).collect();
         vec![
             "-c".into(),
             self.bootstrap.into(),
@@ -92,11 +90,7 @@ mod tests {
     fn an_interpreter_finds_its_descriptors_by_its_arguments() {
         let (control, control_in_child) = pair().expect("pair");
         let (replies, replies_in_child) = pair().expect("pair");
-        let null = std::fs::File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .expect("null");
+        let null = std::fs::File::options().read(true).write(true).open("/dev/null").expect("null");
         let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let bootstrap = "import socket, sys\n\
             numbers = dict(a.split('=') for a in sys.argv[1:])\n\
@@ -120,21 +114,11 @@ mod tests {
         for socket in [&control, &replies, &replies, &control] {
             let mut buffer = [0; 256];
             match recv(socket, &mut buffer, &mut Vec::new()).expect("recv") {
-                Packet::Message(length) => {
-                    received.push(String::from_utf8_lossy(&buffer[..length]).into_owned())
-                }
+                Packet::Message(length) => received.push(String::from_utf8_lossy(&buffer[..length]).into_owned()),
                 Packet::End => received.push("end".to_string()),
             }
         }
-        assert_eq!(
-            received,
-            [
-                "control=3 code=4 inbox=5 scoreboard=6 replies=7,8",
-                "7",
-                "8",
-                "end"
-            ]
-        );
+        assert_eq!(received, ["control=3 code=4 inbox=5 scoreboard=6 replies=7,8", "7", "8", "end"]);
         assert_eq!(wait_for(child.pid).expect("wait"), Exit::Code(0));
     }
 }

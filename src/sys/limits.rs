@@ -34,22 +34,13 @@ pub fn raise_locked_memory() -> io::Result<Limit> {
 
 fn read(resource: Resource) -> Limit {
     let Rlimit { current, maximum } = getrlimit(resource);
-    Limit {
-        soft: current,
-        hard: maximum,
-    }
+    Limit { soft: current, hard: maximum }
 }
 
 fn raise(resource: Resource) -> io::Result<Limit> {
     let Limit { soft, hard } = read(resource);
     if soft != hard {
-        setrlimit(
-            resource,
-            Rlimit {
-                current: hard,
-                maximum: hard,
-            },
-        )?;
+        setrlimit(resource, Rlimit { current: hard, maximum: hard })?;
     }
     Ok(read(resource))
 }
@@ -62,16 +53,7 @@ mod tests {
     fn limits_go_up_to_the_hard_limit() {
         let before = descriptors();
         let after = raise_descriptors().expect("raising to the hard limit is always allowed");
-        assert_eq!(
-            after,
-            Limit {
-                soft: before.hard,
-                hard: before.hard
-            }
-        );
-        assert_eq!(
-            raise_locked_memory().expect("raise").soft,
-            locked_memory().hard
-        );
+        assert_eq!(after, Limit { soft: before.hard, hard: before.hard });
+        assert_eq!(raise_locked_memory().expect("raise").soft, locked_memory().hard);
     }
 }

@@ -4,8 +4,7 @@
 
 use crate::base::bounds::LISTEN_BACKLOG;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
-    sockopt,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with, sockopt,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -24,10 +23,7 @@ pub struct TcpOptions {
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        TcpOptions {
-            backlog: LISTEN_BACKLOG,
-            v6_only: false,
-        }
+        TcpOptions { backlog: LISTEN_BACKLOG, v6_only: false }
     }
 }
 
@@ -58,12 +54,7 @@ pub fn tcp(address: SocketAddr, count: usize, options: TcpOptions) -> io::Result
 /// one that is alive, or a file of another kind, gives `AddrInUse`.
 pub fn unix(path: &Path, mode: u32, backlog: i32) -> io::Result<OwnedFd> {
     remove_stale_socket(path)?;
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // The socket file gets its mode from the socket, lowered by the umask (unix_bind in the kernel): so at no moment is it
     // more open than asked. The second call takes back what the umask lowered.
     rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(mode))?;
@@ -76,16 +67,11 @@ pub fn unix(path: &Path, mode: u32, backlog: i32) -> io::Result<OwnedFd> {
 /// The address that a TCP socket is bound to; after port 0, with the port that the kernel chose.
 pub fn local_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
     let address = rustix::net::getsockname(socket)?;
-    SocketAddr::try_from(address)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
+    SocketAddr::try_from(address).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
 }
 
 fn tcp_socket(address: SocketAddr, options: TcpOptions) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, options.v6_only)?;
@@ -109,24 +95,14 @@ fn remove_stale_socket(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     if !kind.is_socket() {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "the path exists and is not a socket",
-        ));
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "the path exists and is not a socket"));
     }
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )?;
+    let socket =
+        socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     match connect(&socket, &SocketAddrUnix::new(path)?) {
         // Nobody holds the socket any more (connect(2)).
         Err(rustix::io::Errno::CONNREFUSED) => std::fs::remove_file(path),
-        Ok(()) | Err(_) => Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "another server listens on this socket",
-        )),
+        Ok(()) | Err(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens on this socket")),
     }
 }
 
@@ -152,16 +128,11 @@ mod tests {
         for listener in &listeners {
             listener.set_nonblocking(true).expect("nonblocking");
         }
-        let clients: Vec<_> = (0..32)
-            .map(|_| TcpStream::connect(address).expect("connect"))
-            .collect();
+        let clients: Vec<_> = (0..32).map(|_| TcpStream::connect(address).expect("connect")).collect();
         let mut accepted = 0;
         for listener in &listeners {
             while let Ok((stream, _)) = listener.accept() {
-                assert!(
-                    sockopt::tcp_nodelay(&stream).expect("option"),
-                    "inherited from the listener"
-                );
+                assert!(sockopt::tcp_nodelay(&stream).expect("option"), "inherited from the listener");
                 accepted += 1;
             }
         }
@@ -180,11 +151,7 @@ mod tests {
 
     #[test]
     fn a_restart_is_not_kept_out_by_old_connections() {
-        let listener = TcpListener::from(
-            tcp(any_port(), 1, TcpOptions::default())
-                .expect("listen")
-                .remove(0),
-        );
+        let listener = TcpListener::from(tcp(any_port(), 1, TcpOptions::default()).expect("listen").remove(0));
         let address = listener.local_addr().expect("address");
         let client = TcpStream::connect(address).expect("connect");
         let (server, _) = listener.accept().expect("accept");
@@ -197,10 +164,7 @@ mod tests {
     #[test]
     fn an_ipv6_wildcard_may_leave_ipv4_alone() {
         let wildcard: SocketAddr = "[::]:0".parse().expect("address");
-        let options = TcpOptions {
-            v6_only: true,
-            ..TcpOptions::default()
-        };
+        let options = TcpOptions { v6_only: true, ..TcpOptions::default() };
         let listeners = match tcp(wildcard, 1, options) {
             Ok(listeners) => listeners,
             // A machine without IPv6 has nothing to test.
@@ -217,26 +181,13 @@ mod tests {
         let path = directory.path().join("web.sock");
         drop(UnixListener::bind(&path).expect("a server that dies"));
         let listener = unix(&path, 0o666, 16).expect("stale socket replaced");
-        assert_eq!(
-            std::fs::metadata(&path)
-                .expect("socket")
-                .permissions()
-                .mode()
-                & 0o777,
-            0o666
-        );
+        assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o666);
         UnixStream::connect(&path).expect("alive");
-        assert_eq!(
-            unix(&path, 0o660, 16).expect_err("in use").kind(),
-            io::ErrorKind::AddrInUse
-        );
+        assert_eq!(unix(&path, 0o660, 16).expect_err("in use").kind(), io::ErrorKind::AddrInUse);
         drop(listener);
         let file = directory.path().join("notes.txt");
         std::fs::write(&file, "keep me").expect("write");
-        assert_eq!(
-            unix(&file, 0o660, 16).expect_err("a file").kind(),
-            io::ErrorKind::AddrInUse
-        );
+        assert_eq!(unix(&file, 0o660, 16).expect_err("a file").kind(), io::ErrorKind::AddrInUse);
         assert_eq!(std::fs::read(&file).expect("still there"), b"keep me");
     }
 }

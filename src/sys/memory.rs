@@ -84,9 +84,7 @@ impl Scoreboard {
     /// Makes a scoreboard of `slots` empty slots (at least one).
     pub fn create(slots: usize) -> io::Result<Scoreboard> {
         let slots = slots.max(1);
-        let bytes = slots
-            .checked_mul(SLOT_BYTES)
-            .ok_or(io::ErrorKind::InvalidInput)?;
+        let bytes = slots.checked_mul(SLOT_BYTES).ok_or(io::ErrorKind::InvalidInput)?;
         let file = memfd("maitred-scoreboard", bytes as u64)?;
         let map = MmapRaw::map_raw(&file)?;
         assert_eq!(map.len(), bytes, "the whole memfd is mapped");
@@ -139,8 +137,7 @@ impl Scoreboard {
     /// What the reaped process `pid` left: reads its slots, clears them and returns the readings. Empty when it had none.
     pub fn take(&self, pid: Pid) -> Vec<SlotView> {
         let number = pid.as_raw_nonzero().get() as u32;
-        let of_pid =
-            (0..self.slots).filter(|slot| self.u32(*slot, PID).load(Ordering::Acquire) == number);
+        let of_pid = (0..self.slots).filter(|slot| self.u32(*slot, PID).load(Ordering::Acquire) == number);
         of_pid
             .map(|slot| {
                 let view = self.read(slot);
@@ -204,12 +201,8 @@ mod tests {
     fn a_worker_s_line_is_read_and_taken_at_its_death() {
         let board = Scoreboard::create(3).expect("memfd");
         let worker = std::fs::File::from(board.fd().try_clone_to_owned().expect("dup"));
-        worker
-            .write_all_at(&line(0x1122_3344_5566_7788, 2, 4711, 99, 5, 1), 64)
-            .expect("write");
-        worker
-            .write_all_at(&line(0, 0, 4711, 0, 6, 1), 128)
-            .expect("write");
+        worker.write_all_at(&line(0x1122_3344_5566_7788, 2, 4711, 99, 5, 1), 64).expect("write");
+        worker.write_all_at(&line(0, 0, 4711, 0, 6, 1), 128).expect("write");
         assert_eq!(board.read(0), SlotView::default());
         let busy = SlotView {
             token: 0x1122_3344_5566_7788,
@@ -221,10 +214,7 @@ mod tests {
         };
         assert_eq!(board.read(1), busy);
         let taken = board.take(Pid::from_raw(4711).expect("pid"));
-        assert_eq!(
-            (taken.len(), taken[0], taken[1].state, taken[1].done),
-            (2, busy, SlotState::Idle, 6)
-        );
+        assert_eq!((taken.len(), taken[0], taken[1].state, taken[1].done), (2, busy, SlotState::Idle, 6));
         assert_eq!(board.read(1), SlotView::default());
         assert_eq!(board.take(Pid::from_raw(4711).expect("pid")), []);
     }

@@ -5,9 +5,8 @@
 
 use crate::base::bounds::{PACKET_DESCRIPTORS_MAX, PACKET_SOCKET_BUFFER_BYTES};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
-    sendmsg, socketpair, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -18,12 +17,7 @@ const CONTROL_BYTES: usize = rustix::cmsg_space!(ScmRights(PACKET_DESCRIPTORS_MA
 /// Makes a connected pair with buffers of [`PACKET_SOCKET_BUFFER_BYTES`], or as near to it as the kernel allows without
 /// CAP_NET_ADMIN (net.core.wmem_max). Both ends block unless a call says otherwise.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (one, other) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     for end in [&one, &other] {
         if sockopt::set_socket_send_buffer_size_force(end, PACKET_SOCKET_BUFFER_BYTES).is_err() {
             sockopt::set_socket_send_buffer_size(end, PACKET_SOCKET_BUFFER_BYTES)?;
@@ -42,26 +36,13 @@ pub fn send_buffer_bytes(socket: impl AsFd) -> io::Result<usize> {
 
 /// Sends one message made of `parts`, with at most [`PACKET_DESCRIPTORS_MAX`] descriptors. Waits while the buffer is
 /// full. EPIPE when the other end is closed.
-pub fn send(
-    socket: impl AsFd,
-    parts: &[IoSlice<'_>],
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<()> {
+pub fn send(socket: impl AsFd, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     send_with(socket, parts, descriptors, SendFlags::NOSIGNAL)
 }
 
 /// [`send`] that never waits: `WouldBlock` when the buffer is full.
-pub fn try_send(
-    socket: impl AsFd,
-    parts: &[IoSlice<'_>],
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<()> {
-    send_with(
-        socket,
-        parts,
-        descriptors,
-        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-    )
+pub fn try_send(socket: impl AsFd, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_with(socket, parts, descriptors, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
 }
 
 /// One message as received.
@@ -75,26 +56,13 @@ pub enum Packet {
 
 /// Receives one message into `buffer` and its descriptors (close-on-exec) onto `descriptors`. Waits for it.
 /// A message that does not fit into `buffer`, or with too many descriptors, is an `InvalidData` error, and is gone.
-pub fn recv(
-    socket: impl AsFd,
-    buffer: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
-) -> io::Result<Packet> {
+pub fn recv(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<Packet> {
     recv_with(socket, buffer, descriptors, RecvFlags::CMSG_CLOEXEC)
 }
 
 /// [`recv`] that never waits: `WouldBlock` when there is no message.
-pub fn try_recv(
-    socket: impl AsFd,
-    buffer: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
-) -> io::Result<Packet> {
-    recv_with(
-        socket,
-        buffer,
-        descriptors,
-        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
-    )
+pub fn try_recv(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<Packet> {
+    recv_with(socket, buffer, descriptors, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT)
 }
 
 fn send_with(
@@ -108,17 +76,11 @@ fn send_with(
     let fits = descriptors.len() <= PACKET_DESCRIPTORS_MAX
         && (descriptors.is_empty() || control.push(SendAncillaryMessage::ScmRights(descriptors)));
     if !fits {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "too many descriptors for one message",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors for one message"));
     }
     let wanted: usize = parts.iter().map(|part| part.len()).sum();
     let sent = rustix::io::retry_on_intr(|| sendmsg(&socket, parts, &mut control, flags))?;
-    assert_eq!(
-        sent, wanted,
-        "SOCK_SEQPACKET sends a whole message or none (unix(7))"
-    );
+    assert_eq!(sent, wanted, "SOCK_SEQPACKET sends a whole message or none (unix(7))");
     Ok(())
 }
 
@@ -130,31 +92,19 @@ fn recv_with(
 ) -> io::Result<Packet> {
     let mut space = [MaybeUninit::uninit(); CONTROL_BYTES];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(&socket, &mut [IoSliceMut::new(buffer)], &mut control, flags)
-    })?;
+    let received = rustix::io::retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(buffer)], &mut control, flags))?;
     let mut arrived = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             arrived.extend(rights);
         }
     }
-    if received
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a message larger than the protocol allows",
-        ));
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a message larger than the protocol allows"));
     }
     descriptors.append(&mut arrived);
     // No message of the protocol is empty, so nothing received means the end (recv(2)).
-    Ok(if received.bytes == 0 {
-        Packet::End
-    } else {
-        Packet::Message(received.bytes)
-    })
+    Ok(if received.bytes == 0 { Packet::End } else { Packet::Message(received.bytes) })
 }
 
 #[cfg(test)]
@@ -167,36 +117,18 @@ mod tests {
     fn messages_keep_their_bounds_and_carry_descriptors() {
         let (ours, theirs) = pair().expect("pair");
         let (mark, _other) = rustix::pipe::pipe().expect("pipe");
-        send(
-            &ours,
-            &[IoSlice::new(b"one"), IoSlice::new(b" two")],
-            &[mark.as_fd()],
-        )
-        .expect("send");
+        send(&ours, &[IoSlice::new(b"one"), IoSlice::new(b" two")], &[mark.as_fd()]).expect("send");
         send(&ours, &[IoSlice::new(b"three")], &[]).expect("send");
         let (mut buffer, mut descriptors) = ([0; 64], Vec::new());
-        assert_eq!(
-            recv(&theirs, &mut buffer, &mut descriptors).expect("recv"),
-            Packet::Message(7)
-        );
+        assert_eq!(recv(&theirs, &mut buffer, &mut descriptors).expect("recv"), Packet::Message(7));
         assert_eq!(&buffer[..7], b"one two");
         assert_eq!(descriptors.len(), 1);
-        assert!(
-            fcntl_getfd(&descriptors[0])
-                .expect("flags")
-                .contains(FdFlags::CLOEXEC)
-        );
-        assert_eq!(
-            recv(&theirs, &mut buffer, &mut descriptors).expect("recv"),
-            Packet::Message(5)
-        );
+        assert!(fcntl_getfd(&descriptors[0]).expect("flags").contains(FdFlags::CLOEXEC));
+        assert_eq!(recv(&theirs, &mut buffer, &mut descriptors).expect("recv"), Packet::Message(5));
         let empty = try_recv(&theirs, &mut buffer, &mut descriptors).expect_err("nothing there");
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         drop(ours);
-        assert_eq!(
-            recv(&theirs, &mut buffer, &mut descriptors).expect("recv"),
-            Packet::End
-        );
+        assert_eq!(recv(&theirs, &mut buffer, &mut descriptors).expect("recv"), Packet::End);
         let gone = send(&theirs, &[IoSlice::new(b"x")], &[]).expect_err("closed");
         assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
     }
@@ -213,10 +145,7 @@ mod tests {
             }
         };
         assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
-        assert!(
-            sent >= 1,
-            "even the smallest buffer takes a message of the largest size"
-        );
+        assert!(sent >= 1, "even the smallest buffer takes a message of the largest size");
         let (mut buffer, mut descriptors) = (vec![0; MESSAGE_BYTES_MAX - 1], Vec::new());
         let oversized = recv(&theirs, &mut buffer, &mut descriptors).expect_err("does not fit");
         assert_eq!(oversized.kind(), io::ErrorKind::InvalidData);

@@ -34,10 +34,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Exit::Code(code) => write!(f, "exit code {code}"),
-            Exit::Signal {
-                signal,
-                core_dumped,
-            } => {
+            Exit::Signal { signal, core_dumped } => {
                 match signal_name(signal) {
                     Some(name) => write!(f, "signal {signal} ({name})")?,
                     None => write!(f, "signal {signal}")?,
@@ -93,9 +90,7 @@ pub fn signal_name(number: i32) -> Option<&'static str> {
 /// Makes this process the parent of every descendant whose own parent ends (PR_SET_CHILD_SUBREAPER, prctl(2)), so that workers that
 /// the zygote forked, and whatever they leave behind, are reaped here.
 pub fn become_subreaper() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(
-        rustix::process::getpid(),
-    ))?)
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
 /// Reaps one child of any kind that has ended (waitpid(-1, WNOHANG)); None when there is none. To be repeated until None: one
@@ -160,10 +155,7 @@ fn decode(status: WaitStatus) -> Option<Exit> {
         return Some(Exit::Code(code));
     }
     let signal = status.terminating_signal()?;
-    Some(Exit::Signal {
-        signal,
-        core_dumped: libc::WCOREDUMP(status.as_raw()),
-    })
+    Some(Exit::Signal { signal, core_dumped: libc::WCOREDUMP(status.as_raw()) })
 }
 
 #[cfg(test)]
@@ -174,46 +166,20 @@ mod tests {
     #[test]
     fn exits_are_named() {
         assert_eq!(Exit::Code(3).to_string(), "exit code 3");
-        assert_eq!(
-            Exit::Signal {
-                signal: 9,
-                core_dumped: false
-            }
-            .to_string(),
-            "signal 9 (SIGKILL)"
-        );
-        assert_eq!(
-            Exit::Signal {
-                signal: 6,
-                core_dumped: true
-            }
-            .to_string(),
-            "signal 6 (SIGABRT), core dumped"
-        );
+        assert_eq!(Exit::Signal { signal: 9, core_dumped: false }.to_string(), "signal 9 (SIGKILL)");
+        assert_eq!(Exit::Signal { signal: 6, core_dumped: true }.to_string(), "signal 6 (SIGABRT), core dumped");
         assert_eq!(signal_name(31), Some("SIGSYS"));
-        assert_eq!(
-            (signal_name(0), signal_name(32), signal_name(-1)),
-            (None, None, None)
-        );
+        assert_eq!((signal_name(0), signal_name(32), signal_name(-1)), (None, None, None));
     }
 
     #[test]
-    #[expect(
-        clippy::zombie_processes,
-        reason = "reaped by the functions under test"
-    )]
+    #[expect(clippy::zombie_processes, reason = "reaped by the functions under test")]
     fn a_signal_through_a_pidfd_ends_the_process() {
         let child = Command::new("sleep").arg("1000").spawn().expect("sleep");
         let pid = Pid::from_child(&child);
         let handle = pidfd(pid).expect("pidfd");
         signal_pidfd(&handle, Signal::KILL).expect("signal");
-        assert_eq!(
-            wait_for(pid).expect("wait"),
-            Exit::Signal {
-                signal: 9,
-                core_dumped: false
-            }
-        );
+        assert_eq!(wait_for(pid).expect("wait"), Exit::Signal { signal: 9, core_dumped: false });
         signal_pidfd(&handle, Signal::KILL).expect("a process that is gone is no error");
     }
 
@@ -222,27 +188,18 @@ mod tests {
         // In a process of its own: reap_any takes the exits of all children, also those of other tests.
         let this = std::env::current_exe().expect("test binary");
         let test = "sys::process::tests::reap_in_a_process_of_its_own";
-        let status = Command::new(this)
-            .args(["--exact", test, "--ignored", "--test-threads=1"])
-            .status()
-            .expect("run");
+        let status = Command::new(this).args(["--exact", test, "--ignored", "--test-threads=1"]).status().expect("run");
         assert!(status.success());
     }
 
     #[test]
     #[ignore = "started by orphans_are_reaped_by_the_subreaper"]
-    #[expect(
-        clippy::zombie_processes,
-        reason = "reaped by the functions under test"
-    )]
+    #[expect(clippy::zombie_processes, reason = "reaped by the functions under test")]
     fn reap_in_a_process_of_its_own() {
         become_subreaper().expect("prctl");
         assert_eq!(reap_any().expect("no children"), None);
         // The shell leaves an orphan that ends with code 7, and itself ends with code 5.
-        let shell = Command::new("sh")
-            .args(["-c", "(exit 7) & exit 5"])
-            .spawn()
-            .expect("sh");
+        let shell = Command::new("sh").args(["-c", "(exit 7) & exit 5"]).spawn().expect("sh");
         let pid = Pid::from_child(&shell);
         let mut exits = vec![(pid, wait_for(pid).expect("shell"))];
         while exits.len() < 2 {

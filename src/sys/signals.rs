@@ -101,16 +101,10 @@ impl SignalFd {
                 _ => Err(error),
             };
         }
-        assert_eq!(
-            read as usize, size,
-            "signalfd gives whole records (signalfd(2))"
-        );
+        assert_eq!(read as usize, size, "signalfd gives whole records (signalfd(2))");
         // SAFETY: plain integers, zeroed at first and then filled by the kernel.
         let info = unsafe { info.assume_init() };
-        Ok(decode(info.ssi_signo).map(|signal| Received {
-            signal,
-            sender: info.ssi_pid,
-        }))
+        Ok(decode(info.ssi_signo).map(|signal| Received { signal, sender: info.ssi_pid }))
     }
 }
 
@@ -136,10 +130,7 @@ pub(super) fn reset_in_child() -> Result<(), i32> {
 }
 
 fn decode(number: u32) -> Option<Signal> {
-    SIGNALS
-        .iter()
-        .find(|(_, known)| *known as u32 == number)
-        .map(|(signal, _)| *signal)
+    SIGNALS.iter().find(|(_, known)| *known as u32 == number).map(|(signal, _)| *signal)
 }
 
 fn signal_set() -> libc::sigset_t {
@@ -171,21 +162,11 @@ mod tests {
         for (signal, number) in SIGNALS {
             raise(number);
             let received = signals.read_next().expect("read").expect("arrived");
-            assert_eq!(
-                received,
-                Received {
-                    signal,
-                    sender: std::process::id()
-                }
-            );
+            assert_eq!(received, Received { signal, sender: std::process::id() });
         }
         raise(libc::SIGHUP);
         raise(libc::SIGHUP);
         assert!(signals.read_next().expect("read").is_some());
-        assert_eq!(
-            signals.read_next().expect("read"),
-            None,
-            "equal signals are one"
-        );
+        assert_eq!(signals.read_next().expect("read"), None, "equal signals are one");
     }
 }

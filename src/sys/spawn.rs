@@ -48,13 +48,7 @@ impl Spawn<'_> {
     /// Starts the program and waits until its exec has succeeded or failed. The error names the program.
     pub fn start(&self) -> io::Result<Child> {
         self.start_unnamed().map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!(
-                    "could not start {}: {error}",
-                    Path::new(self.program).display()
-                ),
-            )
+            io::Error::new(error.kind(), format!("could not start {}: {error}", Path::new(self.program).display()))
         })
     }
 
@@ -71,11 +65,7 @@ impl Spawn<'_> {
                 let error = plan.exec();
                 // SAFETY: write and _exit are async-signal-safe; the buffer lives on this stack.
                 unsafe {
-                    libc::write(
-                        report_in_child.as_raw_fd(),
-                        (&raw const error).cast(),
-                        size_of::<i32>(),
-                    );
+                    libc::write(report_in_child.as_raw_fd(), (&raw const error).cast(), size_of::<i32>());
                     libc::_exit(127)
                 }
             }
@@ -85,10 +75,7 @@ impl Spawn<'_> {
         drop(report_in_child);
         let mut error = [0u8; 4];
         match rustix::io::retry_on_intr(|| rustix::io::read(&report, &mut error))? {
-            0 => Ok(Child {
-                pid,
-                pidfd: pidfd(pid)?,
-            }),
+            0 => Ok(Child { pid, pidfd: pidfd(pid)? }),
             _ => {
                 wait_for(pid)?;
                 Err(io::Error::from_raw_os_error(i32::from_ne_bytes(error)))
@@ -118,10 +105,7 @@ impl Plan {
         for (source, target) in spawn.descriptors {
             let taken = moves.iter().any(|(_, other)| other == target);
             if taken || !(0..CHILD_DESCRIPTOR_MAX).contains(target) {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("descriptor number {target}"),
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("descriptor number {target}")));
             }
             moves.push((dup_above(source, above)?, *target));
         }
@@ -140,18 +124,11 @@ impl Plan {
             strings.push(c_string(&variable)?);
         }
         let pointers = |strings: &[CString]| {
-            strings
-                .iter()
-                .map(|string| string.as_ptr())
-                .chain([std::ptr::null()])
-                .collect::<Vec<_>>()
+            strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
         };
         Ok(Plan {
             programs: candidates(spawn)?,
-            directory: spawn
-                .directory
-                .map(|path| c_string(path.as_os_str()))
-                .transpose()?,
+            directory: spawn.directory.map(|path| c_string(path.as_os_str())).transpose()?,
             argv: pointers(&strings[..variables_from]),
             envp: pointers(&strings[variables_from..]),
             _strings: strings,
@@ -166,13 +143,7 @@ impl Plan {
         // SAFETY: every function called is async-signal-safe; every pointer was made from a CString, or a list of them ended by a null
         // pointer, that the plan keeps alive.
         unsafe {
-            if libc::syscall(
-                libc::SYS_close_range,
-                3u32,
-                u32::MAX,
-                libc::CLOSE_RANGE_CLOEXEC,
-            ) != 0
-            {
+            if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) != 0 {
                 return errno();
             }
             for (copy, target) in &self.moves {
@@ -216,16 +187,9 @@ fn candidates(spawn: &Spawn<'_>) -> io::Result<Vec<CString>> {
         return Ok(vec![c_string(spawn.program)?]);
     }
     let default = OsString::from("/usr/local/bin:/usr/bin:/bin");
-    let path = spawn
-        .env
-        .iter()
-        .rev()
-        .find(|(name, _)| name == "PATH")
-        .map_or(&default, |(_, value)| value);
+    let path = spawn.env.iter().rev().find(|(name, _)| name == "PATH").map_or(&default, |(_, value)| value);
     let directories = std::env::split_paths(path);
-    directories
-        .map(|directory: PathBuf| c_string(directory.join(spawn.program).as_os_str()))
-        .collect()
+    directories.map(|directory: PathBuf| c_string(directory.join(spawn.program).as_os_str())).collect()
 }
 
 /// The first number that no descriptor of the child is put at.
@@ -238,12 +202,8 @@ fn dup_above(fd: impl AsFd, first: RawFd) -> io::Result<OwnedFd> {
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
-    CString::new(text.as_bytes()).map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("a zero byte in {}", text.display()),
-        )
-    })
+    CString::new(text.as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("a zero byte in {}", text.display())))
 }
 
 fn errno() -> i32 {
@@ -258,18 +218,11 @@ mod tests {
     use std::io::Read;
 
     fn variables() -> Vec<(OsString, OsString)> {
-        vec![
-            ("PATH".into(), "/usr/bin:/bin".into()),
-            ("GREETING".into(), "hello".into()),
-        ]
+        vec![("PATH".into(), "/usr/bin:/bin".into()), ("GREETING".into(), "hello".into())]
     }
 
     /// Runs a shell script with its output and `more` descriptors, and returns what it wrote and its exit.
-    fn run(
-        script: &str,
-        more: &[(BorrowedFd<'_>, RawFd)],
-        cpus: Option<CpuMask>,
-    ) -> (String, Exit) {
+    fn run(script: &str, more: &[(BorrowedFd<'_>, RawFd)], cpus: Option<CpuMask>) -> (String, Exit) {
         let (output, output_in_child) = std::io::pipe().expect("pipe");
         let mut descriptors = vec![(output_in_child.as_fd(), 1)];
         descriptors.extend_from_slice(more);
@@ -291,10 +244,8 @@ mod tests {
 
     #[test]
     fn a_child_gets_exactly_what_it_is_given() {
-        let (one, two) = (
-            std::fs::File::open("/etc/passwd").expect("file"),
-            std::fs::File::open("/dev/zero").expect("file"),
-        );
+        let (one, two) =
+            (std::fs::File::open("/etc/passwd").expect("file"), std::fs::File::open("/dev/zero").expect("file"));
         // Not close-on-exec, as a careless library might leave it.
         let stray = rustix::io::dup(&one).expect("dup");
         // Sources whose numbers are each other's targets must not overwrite one another.
@@ -314,11 +265,7 @@ mod tests {
             .filter(|(number, file)| !["1", "2"].contains(number) && !file.starts_with("/proc/"))
             .map(|(number, file)| format!("{number} {file}"))
             .collect();
-        let mut expected = vec![
-            "0 /dev/null".to_string(),
-            format!("{high} /etc/passwd"),
-            format!("{low} /dev/zero"),
-        ];
+        let mut expected = vec!["0 /dev/null".to_string(), format!("{high} /etc/passwd"), format!("{low} /dev/zero")];
         expected.sort();
         lines.sort();
         assert_eq!(lines, expected);
@@ -329,30 +276,16 @@ mod tests {
         std::thread::spawn(|| {
             let original = CpuMask::current().expect("mask");
             signals::block().expect("mask");
-            CpuMask::single(super::super::affinity::usable_cpus()[0])
-                .expect("cpu")
-                .apply()
-                .expect("pin");
-            let script =
-                "grep -E '^(SigBlk|SigIgn)' /proc/self/status; nproc; kill -TERM $$; sleep 1000";
+            CpuMask::single(super::super::affinity::usable_cpus()[0]).expect("cpu").apply().expect("pin");
+            let script = "grep -E '^(SigBlk|SigIgn)' /proc/self/status; nproc; kill -TERM $$; sleep 1000";
             let (text, exit) = run(script, &[], Some(original));
             let lines: Vec<&str> = text.lines().collect();
             assert_eq!(lines[0], "SigBlk:\t0000000000000000");
             let ignored = lines[1].strip_prefix("SigIgn:\t").expect("SigIgn");
             let ignored = u64::from_str_radix(ignored, 16).expect("a mask");
-            assert_eq!(
-                ignored & (1 << (libc::SIGPIPE - 1)),
-                0,
-                "SIGPIPE has its default action again"
-            );
+            assert_eq!(ignored & (1 << (libc::SIGPIPE - 1)), 0, "SIGPIPE has its default action again");
             assert_eq!(lines[2], original.count().to_string());
-            assert_eq!(
-                exit,
-                Exit::Signal {
-                    signal: 15,
-                    core_dumped: false
-                }
-            );
+            assert_eq!(exit, Exit::Signal { signal: 15, core_dumped: false });
         })
         .join()
         .expect("thread");
@@ -385,10 +318,9 @@ mod tests {
     #[test]
     fn a_descriptor_number_is_given_once() {
         let null = std::fs::File::open("/dev/null").expect("file");
-        for descriptors in [
-            [(null.as_fd(), 3), (null.as_fd(), 3)],
-            [(null.as_fd(), 3), (null.as_fd(), CHILD_DESCRIPTOR_MAX)],
-        ] {
+        for descriptors in
+            [[(null.as_fd(), 3), (null.as_fd(), 3)], [(null.as_fd(), 3), (null.as_fd(), CHILD_DESCRIPTOR_MAX)]]
+        {
             let spawn = Spawn {
                 program: OsStr::new("true"),
                 args: &[],
@@ -398,10 +330,7 @@ mod tests {
                 new_session: false,
                 cpus: None,
             };
-            assert_eq!(
-                spawn.start().expect_err("refused").kind(),
-                io::ErrorKind::InvalidInput
-            );
+            assert_eq!(spawn.start().expect_err("refused").kind(), io::ErrorKind::InvalidInput);
         }
     }
 }

@@ -87,11 +87,7 @@ impl Environ<'_> {
             }
             if name.eq_ignore_ascii_case(b"content-type") {
                 // Not a list: as in gunicorn, the last one counts.
-                let last = rest
-                    .iter()
-                    .rev()
-                    .find(|other| same(other))
-                    .map_or(value, |other| other.1);
+                let last = rest.iter().rev().find(|other| same(other)).map_or(value, |other| other.1);
                 out.extend_from_slice(key!("CONTENT_TYPE"));
                 marshal::text(out, last);
                 continue;
@@ -101,11 +97,7 @@ impl Environ<'_> {
                 marshal::text(out, value);
                 continue;
             }
-            let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") {
-                b"; "
-            } else {
-                b","
-            };
+            let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b"," };
             let others = rest.iter().filter(|other| same(other)).map(|other| other.1);
             marshal::text_joined(out, std::iter::once(value).chain(others), separator);
         }
@@ -119,9 +111,7 @@ const _: () = assert!(FIELDS_MAX <= u128::BITS as usize);
 /// A name with `_` could pass for one with `-`. `Proxy` would become `HTTP_PROXY`, which clients in the application take for
 /// their proxy's address (CVE-2016-1000110). `Content-Length` comes from the framing.
 fn is_passed_on(name: &[u8]) -> bool {
-    !name.contains(&b'_')
-        && !name.eq_ignore_ascii_case(b"proxy")
-        && !name.eq_ignore_ascii_case(b"content-length")
+    !name.contains(&b'_') && !name.eq_ignore_ascii_case(b"proxy") && !name.eq_ignore_ascii_case(b"content-length")
 }
 
 const FIELD_PREFIX: &[u8] = b"HTTP_";
@@ -141,13 +131,7 @@ fn encode_field_key(out: &mut Vec<u8>, name: &[u8]) {
         }
     }
     out.extend_from_slice(FIELD_PREFIX);
-    out.extend(name.iter().map(|&byte| {
-        if byte == b'-' {
-            b'_'
-        } else {
-            byte.to_ascii_uppercase()
-        }
-    }));
+    out.extend(name.iter().map(|&byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }));
 }
 
 /// A constant key, ready to be copied: a short ASCII str.

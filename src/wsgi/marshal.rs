@@ -94,11 +94,8 @@ mod tests {
 
     #[test]
     fn ints_take_the_shortest_form() {
-        let cases: [(u64, &[u8]); 3] = [
-            (0, b"i\0\0\0\0"),
-            (0x7fff_ffff, b"i\xff\xff\xff\x7f"),
-            (0x8000_0000, b"l\x03\0\0\0\0\0\0\0\x02\0"),
-        ];
+        let cases: [(u64, &[u8]); 3] =
+            [(0, b"i\0\0\0\0"), (0x7fff_ffff, b"i\xff\xff\xff\x7f"), (0x8000_0000, b"l\x03\0\0\0\0\0\0\0\x02\0")];
         for (value, wanted) in cases {
             let mut out = Vec::new();
             unsigned(&mut out, value);

@@ -53,10 +53,7 @@ impl Token {
     /// The opposite of [`Token::to_bits`].
     #[must_use]
     pub fn from_bits(bits: u64) -> Self {
-        Self {
-            slot: bits as u32,
-            serial: (bits >> 32) as u32,
-        }
+        Self { slot: bits as u32, serial: (bits >> 32) as u32 }
     }
 }
 
@@ -77,10 +74,7 @@ pub struct MessageTooLarge;
 
 impl fmt::Display for MessageTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the request does not fit a message of {MESSAGE_BYTES_MAX} bytes"
-        )
+        write!(f, "the request does not fit a message of {MESSAGE_BYTES_MAX} bytes")
     }
 }
 
@@ -211,27 +205,8 @@ impl Reply {
     /// # Errors
     /// See [`ProtocolError`]; the message is then to be dropped.
     pub fn parse(message: &[u8]) -> Result<Self, ProtocolError> {
-        let (header, content) = message
-            .split_first_chunk::<HEADER_BYTES>()
-            .ok_or(ProtocolError::Short)?;
-        let [
-            t0,
-            t1,
-            t2,
-            t3,
-            t4,
-            t5,
-            t6,
-            t7,
-            kind,
-            flags,
-            s0,
-            s1,
-            f0,
-            f1,
-            f2,
-            f3,
-        ] = *header;
+        let (header, content) = message.split_first_chunk::<HEADER_BYTES>().ok_or(ProtocolError::Short)?;
+        let [t0, t1, t2, t3, t4, t5, t6, t7, kind, flags, s0, s1, f0, f1, f2, f3] = *header;
         if flags & !code::FLAG_END != 0 {
             return Err(ProtocolError::Flags(flags));
         }
@@ -250,19 +225,11 @@ impl Reply {
             code::REQUEUE => empty(content, ReplyKind::Requeue)?,
             unknown => return Err(ProtocolError::Kind(unknown)),
         };
-        Ok(Self {
-            token: Token::from_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
-            end: flags & code::FLAG_END != 0,
-            kind,
-        })
+        Ok(Self { token: Token::from_bytes([t0, t1, t2, t3, t4, t5, t6, t7]), end: flags & code::FLAG_END != 0, kind })
     }
 }
 
-fn parse_head(
-    status: u16,
-    fields_length: usize,
-    content: &[u8],
-) -> Result<ReplyKind, ProtocolError> {
+fn parse_head(status: u16, fields_length: usize, content: &[u8]) -> Result<ReplyKind, ProtocolError> {
     if !(200..=999).contains(&status) {
         return Err(ProtocolError::Status(status));
     }
@@ -271,17 +238,11 @@ fn parse_head(
         return Err(ProtocolError::Fields);
     }
     let body = HEADER_BYTES + fields_length;
-    Ok(ReplyKind::Head {
-        status,
-        fields: HEADER_BYTES..body,
-        body: body..HEADER_BYTES + content.len(),
-    })
+    Ok(ReplyKind::Head { status, fields: HEADER_BYTES..body, body: body..HEADER_BYTES + content.len() })
 }
 
 fn parse_file(content: &[u8]) -> Result<ReplyKind, ProtocolError> {
-    let (offset, rest) = content
-        .split_first_chunk::<8>()
-        .ok_or(ProtocolError::Short)?;
+    let (offset, rest) = content.split_first_chunk::<8>().ok_or(ProtocolError::Short)?;
     let (count, rest) = rest.split_first_chunk::<8>().ok_or(ProtocolError::Short)?;
     let (offset, count) = (u64::from_le_bytes(*offset), u64::from_le_bytes(*count));
     match offset.checked_add(count) {
@@ -291,11 +252,7 @@ fn parse_file(content: &[u8]) -> Result<ReplyKind, ProtocolError> {
 }
 
 fn empty(content: &[u8], kind: ReplyKind) -> Result<ReplyKind, ProtocolError> {
-    if content.is_empty() {
-        Ok(kind)
-    } else {
-        Err(ProtocolError::Long)
-    }
+    if content.is_empty() { Ok(kind) } else { Err(ProtocolError::Long) }
 }
 
 /// The message by which the supervisor tells a shard that the worker which held `token` died.

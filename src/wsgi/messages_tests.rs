@@ -7,10 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const TOKEN: Token = Token {
-    slot: 0x0102_0304,
-    serial: 0x0506_0708,
-};
+const TOKEN: Token = Token { slot: 0x0102_0304, serial: 0x0506_0708 };
 
 fn environ<'a>(fields: &'a [(&'a [u8], &'a [u8])]) -> Environ<'a> {
     Environ {
@@ -46,19 +43,13 @@ fn python_reads(messages: &[Vec<u8>]) -> Vec<String> {
         .expect("python3 is required to run the tests");
     let mut input = python.stdin.take().expect("piped");
     for message in messages {
-        input
-            .write_all(&(message.len() as u32).to_le_bytes())
-            .unwrap();
+        input.write_all(&(message.len() as u32).to_le_bytes()).unwrap();
         input.write_all(message).unwrap();
     }
     drop(input);
     let output = python.wait_with_output().unwrap();
     assert!(output.status.success());
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 fn request(body: BodyRef<'_>, environ: &Environ<'_>) -> Vec<u8> {
@@ -71,10 +62,7 @@ fn request(body: BodyRef<'_>, environ: &Environ<'_>) -> Vec<u8> {
 fn expected(body: &str, pairs: &[(&str, &[u8])]) -> String {
     let mut pairs: Vec<_> = pairs.to_vec();
     pairs.sort();
-    let items: Vec<_> = pairs
-        .iter()
-        .map(|(key, value)| format!("('{key}', {})", ascii(value)))
-        .collect();
+    let items: Vec<_> = pairs.iter().map(|(key, value)| format!("('{key}', {})", ascii(value))).collect();
     format!("({body}, [{}])", items.join(", "))
 }
 
@@ -112,10 +100,7 @@ fn with_base<'a>(more: &[(&'a str, &'a [u8])]) -> Vec<(&'a str, &'a [u8])> {
 #[test]
 fn a_header_names_token_and_shard() {
     let message = request(BodyRef::None, &environ(&[]));
-    assert_eq!(
-        message[..16],
-        [4, 3, 2, 1, 8, 7, 6, 5, 2, 0, 0, 0, 0, 0, 0, 0]
-    );
+    assert_eq!(message[..16], [4, 3, 2, 1, 8, 7, 6, 5, 2, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(request_header(&message), Some((TOKEN, 2)));
     assert_eq!(request_header(&message[..11]), None);
 }
@@ -164,19 +149,15 @@ fn python_reads_the_rules_for_fields() {
     let read = python_reads(&[request(BodyRef::None, &environ(&fields))]).remove(0);
     let wanted = expected("None", &with_base(&more));
     // The one key and the one value with a quote are written with other quotes by Python.
-    let wanted = wanted
-        .replace("'HTTP_X!#$%&'*+.^`|~9'", "\"HTTP_X!#$%&'*+.^`|~9\"")
-        .replace("'\"'\\\\'", "'\"\\'\\\\'");
+    let wanted =
+        wanted.replace("'HTTP_X!#$%&'*+.^`|~9'", "\"HTTP_X!#$%&'*+.^`|~9\"").replace("'\"'\\\\'", "'\"\\'\\\\'");
     assert_eq!(read, wanted);
 }
 
 #[test]
 fn python_reads_every_kind_of_body() {
     let plain = environ(&[]);
-    let bodiless = Environ {
-        content_length: None,
-        ..plain
-    };
+    let bodiless = Environ { content_length: None, ..plain };
     let spooled = 5_000_000_000_u64;
     let read = python_reads(&[
         request(BodyRef::None, &bodiless),
@@ -207,10 +188,7 @@ fn what_does_not_fit_leaves_the_buffer_as_it_was() {
     let big = vec![b'x'; MESSAGE_BYTES_MAX];
     let mut out = b"before".to_vec();
     let refused = encode_request(&mut out, 0, TOKEN, BodyRef::Inline(&big), &environ(&[]));
-    assert_eq!(
-        (refused, out.as_slice()),
-        (Err(MessageTooLarge), b"before".as_slice())
-    );
+    assert_eq!((refused, out.as_slice()), (Err(MessageTooLarge), b"before".as_slice()));
 }
 
 fn reply(kind: u8, flags: u8, status: u16, fields: u32, content: &[u8]) -> Vec<u8> {
@@ -226,48 +204,18 @@ fn reply(kind: u8, flags: u8, status: u16, fields: u32, content: &[u8]) -> Vec<u
 fn replies_parse() {
     let file: Vec<u8> = [7_u64.to_le_bytes(), 9_u64.to_le_bytes()].concat();
     let cases = [
-        (
-            reply(1, 1, 200, 8, b"A: b\r\n\r\nhi"),
-            true,
-            ReplyKind::Head {
-                status: 200,
-                fields: 16..24,
-                body: 24..26,
-            },
-        ),
-        (
-            reply(1, 0, 404, 2, b"\r\n"),
-            false,
-            ReplyKind::Head {
-                status: 404,
-                fields: 16..18,
-                body: 18..18,
-            },
-        ),
+        (reply(1, 1, 200, 8, b"A: b\r\n\r\nhi"), true, ReplyKind::Head { status: 200, fields: 16..24, body: 24..26 }),
+        (reply(1, 0, 404, 2, b"\r\n"), false, ReplyKind::Head { status: 404, fields: 16..18, body: 18..18 }),
         (reply(2, 0, 0, 0, b"more"), false, ReplyKind::Body(16..20)),
         (reply(2, 1, 0, 0, b""), true, ReplyKind::Body(16..16)),
-        (
-            reply(3, 1, 0, 0, &file),
-            true,
-            ReplyKind::File {
-                offset: 7,
-                count: 9,
-            },
-        ),
+        (reply(3, 1, 0, 0, &file), true, ReplyKind::File { offset: 7, count: 9 }),
         (reply(4, 1, 0, 0, b""), true, ReplyKind::Abort),
         (reply(6, 0, 0, 0, b""), false, ReplyKind::Credit),
         (encode_lost(TOKEN).to_vec(), true, ReplyKind::Lost),
         (encode_requeue(TOKEN).to_vec(), false, ReplyKind::Requeue),
     ];
     for (message, end, kind) in cases {
-        assert_eq!(
-            Reply::parse(&message),
-            Ok(Reply {
-                token: TOKEN,
-                end,
-                kind
-            })
-        );
+        assert_eq!(Reply::parse(&message), Ok(Reply { token: TOKEN, end, kind }));
     }
 }
 
@@ -280,7 +228,7 @@ fn malformed_replies_are_named() {
         (reply(3, 0, 0, 0, &[0; 17]), ProtocolError::Long),
         (reply(4, 0, 0, 0, b"x"), ProtocolError::Long),
         (reply(0, 0, 0, 0, b""), ProtocolError::Kind(0)),
-        (reply(8, 0, 0, 0, b""), ProtocolError::Kind(8)),
+        (reply(9, 0, 0, 0, b""), ProtocolError::Kind(9)),
         (reply(2, 2, 0, 0, b""), ProtocolError::Flags(2)),
         (reply(1, 0, 101, 2, b"\r\n"), ProtocolError::Status(101)),
         (reply(1, 0, 1000, 2, b"\r\n"), ProtocolError::Status(1000)),

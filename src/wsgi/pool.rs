@@ -190,7 +190,9 @@ impl Pool {
             let Some(&slot) = self.0.queue.borrow().front() else { return };
             let mut calls = self.0.calls.borrow_mut();
             let call = &mut calls[slot];
-            let Phase::Queued { message, descriptor } = &call.phase else { unreachable!("only queued calls are in the queue") };
+            let Phase::Queued { message, descriptor } = &call.phase else {
+                unreachable!("only queued calls are in the queue")
+            };
             let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
             match packets::try_send(&*gate.inbox, &[IoSlice::new(message)], &riding) {
                 Ok(()) => {
@@ -284,7 +286,8 @@ impl Pool {
 
     /// A call that no worker took is the first to be sent again.
     fn requeue(&self, calls: &mut Slab<CallState>, slot: usize) {
-        let Phase::Sent { generation, message, descriptor } = std::mem::replace(&mut calls[slot].phase, Phase::Ended) else {
+        let Phase::Sent { generation, message, descriptor } = std::mem::replace(&mut calls[slot].phase, Phase::Ended)
+        else {
             unreachable!("the caller looked")
         };
         self.give_back(generation);
@@ -319,7 +322,11 @@ impl Pool {
     /// are still in the reply socket count.
     pub async fn lose_generation(&self, generation: u32) {
         self.0.ring.sleep(LAST_WORDS_PAUSE).await;
-        let lost: Vec<Token> = self.0.calls.borrow().iter()
+        let lost: Vec<Token> = self
+            .0
+            .calls
+            .borrow()
+            .iter()
             .filter(|(_, call)| matches!(call.phase, Phase::Sent { generation: of, .. } if of == generation))
             .map(|(slot, call)| Token { slot: slot as u32, serial: call.serial })
             .collect();

@@ -19,21 +19,10 @@ pub const BOOTSTRAP: &str = "import marshal,os,sys;d=int(dict(a.split('=')for a 
 pub fn code() -> Vec<u8> {
     let mut out = Vec::new();
     marshal::dict(&mut out);
-    for file in WORKER.files().filter(|file| {
-        file.path()
-            .extension()
-            .is_some_and(|extension| extension == "py")
-    }) {
-        let name = file
-            .path()
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .expect("our own file names are UTF-8");
+    for file in WORKER.files().filter(|file| file.path().extension().is_some_and(|extension| extension == "py")) {
+        let name = file.path().file_stem().and_then(|stem| stem.to_str()).expect("our own file names are UTF-8");
         let source = file.contents_utf8().expect("our own sources are UTF-8");
-        assert!(
-            source.is_ascii(),
-            "{name}.py must be ASCII: texts are encoded as latin-1"
-        );
+        assert!(source.is_ascii(), "{name}.py must be ASCII: texts are encoded as latin-1");
         marshal::text(&mut out, name.as_bytes());
         marshal::text(&mut out, source.as_bytes());
     }

@@ -42,11 +42,7 @@ impl Client {
         stream.set_nodelay(true).expect("a TCP option");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket option");
         stream.set_write_timeout(Some(DEADLINE)).expect("a socket option");
-        Client {
-            stream,
-            buffer: Vec::new(),
-            framing: Framing::Nothing,
-        }
+        Client { stream, buffer: Vec::new(), framing: Framing::Nothing }
     }
 
     /// The socket, for options and addresses.
@@ -118,8 +114,7 @@ impl Client {
     /// The whole next response to a `method` request.
     #[track_caller]
     pub fn response(&mut self, method: &str) -> Response {
-        self.try_response(method)
-            .unwrap_or_else(|error| panic!("no response: {error:?}; unread: {:?}", self.unread()))
+        self.try_response(method).unwrap_or_else(|error| panic!("no response: {error:?}; unread: {:?}", self.unread()))
     }
 
     /// As [`Client::response`], for tests that expect it to fail.
@@ -134,8 +129,7 @@ impl Client {
     /// The head alone; the body then comes by [`Client::piece`].
     #[track_caller]
     pub fn head(&mut self, method: &str) -> Response {
-        self.try_head(method)
-            .unwrap_or_else(|error| panic!("no response: {error:?}; unread: {:?}", self.unread()))
+        self.try_head(method).unwrap_or_else(|error| panic!("no response: {error:?}; unread: {:?}", self.unread()))
     }
 
     /// As [`Client::head`], for tests that expect it to fail.
@@ -158,8 +152,7 @@ impl Client {
     /// The next piece of the body: a chunk, or what has arrived; none at its end.
     #[track_caller]
     pub fn piece(&mut self) -> Option<Vec<u8>> {
-        self.try_piece()
-            .unwrap_or_else(|error| panic!("no more body: {error:?}"))
+        self.try_piece().unwrap_or_else(|error| panic!("no more body: {error:?}"))
     }
 
     /// As [`Client::piece`], for tests that expect it to fail.
@@ -191,8 +184,8 @@ impl Client {
             self.fill()?;
         };
         let digits = String::from_utf8_lossy(&self.buffer[..line]).into_owned();
-        let size = usize::from_str_radix(&digits, 16)
-            .map_err(|_| ReadError::Malformed(format!("chunk size {digits:?}")))?;
+        let size =
+            usize::from_str_radix(&digits, 16).map_err(|_| ReadError::Malformed(format!("chunk size {digits:?}")))?;
         while self.buffer.len() < line + 2 + size + 2 {
             self.fill()?;
         }

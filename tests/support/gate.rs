@@ -14,19 +14,12 @@ pub struct Gate {
 impl Gate {
     /// A closed gate in `folder`; `name` tells several gates apart.
     pub fn new(folder: &Path, name: &str) -> Gate {
-        Gate {
-            started: folder.join(format!("{name}.started")),
-            open: folder.join(format!("{name}.open")),
-        }
+        Gate { started: folder.join(format!("{name}.started")), open: folder.join(format!("{name}.open")) }
     }
 
     /// The query string that `tests/apps/kitchen.py` understands.
     pub fn query(&self) -> String {
-        format!(
-            "started={}&gate={}",
-            self.started.display(),
-            self.open.display()
-        )
+        format!("started={}&gate={}", self.started.display(), self.open.display())
     }
 
     /// Waits until the app holds the request; the pid of the process that does.

@@ -40,10 +40,7 @@ impl Log {
             writer.state.lock().expect("no reader panics").ended = true;
             writer.changed.notify_all();
         });
-        Log {
-            shared,
-            reader: Some(reader),
-        }
+        Log { shared, reader: Some(reader) }
     }
 
     /// How many lines there are: later waits can start here.
@@ -75,12 +72,7 @@ impl Log {
             if state.ended || left.is_zero() {
                 return None;
             }
-            state = self
-                .shared
-                .changed
-                .wait_timeout(state, left)
-                .expect("no reader panics")
-                .0;
+            state = self.shared.changed.wait_timeout(state, left).expect("no reader panics").0;
         }
     }
 
@@ -93,12 +85,7 @@ impl Log {
             if left.is_zero() {
                 return false;
             }
-            state = self
-                .shared
-                .changed
-                .wait_timeout(state, left)
-                .expect("no reader panics")
-                .0;
+            state = self.shared.changed.wait_timeout(state, left).expect("no reader panics").0;
         }
         drop(state);
         if let Some(reader) = self.reader.take() {

@@ -38,10 +38,7 @@ pub fn apps() -> PathBuf {
 pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !holds() {
-        assert!(
-            Instant::now() < deadline,
-            "waited {limit:?} in vain: {what}"
-        );
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -55,16 +52,10 @@ pub fn pattern(length: usize) -> Vec<u8> {
 #[track_caller]
 pub fn assert_same_bytes(found: &[u8], wanted: &[u8]) {
     let differs = found.iter().zip(wanted).position(|(f, w)| f != w);
-    assert!(
-        found == wanted,
-        "{} bytes instead of {}; first difference at {differs:?}",
-        found.len(),
-        wanted.len()
-    );
+    assert!(found == wanted, "{} bytes instead of {}; first difference at {differs:?}", found.len(), wanted.len());
 }
 
 /// The value of `key=` in a log line, up to the next space.
 pub fn value_of<'l>(line: &'l str, key: &str) -> Option<&'l str> {
-    line.split_whitespace()
-        .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }

@@ -41,9 +41,7 @@ pub fn state(pid: u32) -> Option<char> {
 
 /// Pids of the direct children of `parent`, zombies included.
 pub fn children(parent: u32) -> Vec<u32> {
-    all()
-        .filter(|&pid| stat(pid).is_some_and(|(_, above)| above == parent))
-        .collect()
+    all().filter(|&pid| stat(pid).is_some_and(|(_, above)| above == parent)).collect()
 }
 
 /// Pids of all running processes whose environment holds `entry` (`NAME=value`): a server's whole family, also when
@@ -51,11 +49,8 @@ pub fn children(parent: u32) -> Vec<u32> {
 pub fn with_environment(entry: &str) -> Vec<u32> {
     all()
         .filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-                environ
-                    .split(|&byte| byte == 0)
-                    .any(|found| found == entry.as_bytes())
-            })
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|found| found == entry.as_bytes()))
         })
         .collect()
 }
@@ -99,8 +94,5 @@ fn stat(pid: u32) -> Option<(String, u32)> {
 }
 
 fn raw(pid: u32) -> Pid {
-    i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("a pid is a positive i32")
+    i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid is a positive i32")
 }

@@ -12,26 +12,16 @@ pub fn interpreter() -> PathBuf {
         return PathBuf::from(chosen);
     }
     let own = repository().join(".venv/bin/python");
-    if own.exists() {
-        own
-    } else {
-        PathBuf::from("python3")
-    }
+    if own.exists() { own } else { PathBuf::from("python3") }
 }
 
 /// The interpreter, if Django can be imported with it; panics with the way out otherwise.
 #[track_caller]
 pub fn with_django() -> PathBuf {
     let python = interpreter();
-    let found = Command::new(&python)
-        .args(["-c", "import django"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    assert!(
-        found,
-        "{} has no Django: run `make venv` first (or set MAITRED_TEST_PYTHON)",
-        python.display()
-    );
+    let found =
+        Command::new(&python).args(["-c", "import django"]).output().is_ok_and(|output| output.status.success());
+    assert!(found, "{} has no Django: run `make venv` first (or set MAITRED_TEST_PYTHON)", python.display());
     python
 }
 

@@ -61,9 +61,7 @@ impl Response {
 
     /// True when the response says that the connection ends with it.
     pub fn closes(&self) -> bool {
-        self.all("connection")
-            .iter()
-            .any(|value| value.eq_ignore_ascii_case("close"))
+        self.all("connection").iter().any(|value| value.eq_ignore_ascii_case("close"))
     }
 
     /// Reads a head (up to and without the empty line). Anything that RFC 9112 doesn't allow a server to send is an error.
@@ -71,9 +69,7 @@ impl Response {
         let text: String = head.iter().copied().map(char::from).collect();
         let mut lines = text.split("\r\n");
         let first = lines.next().unwrap_or_default();
-        let (version, rest) = first
-            .split_once(' ')
-            .ok_or_else(|| bad("status line", first))?;
+        let (version, rest) = first.split_once(' ').ok_or_else(|| bad("status line", first))?;
         let code = rest.get(..3).ok_or_else(|| bad("status code", first))?;
         let status = code.parse().map_err(|_| bad("status code", first))?;
         if !matches!(version, "HTTP/1.1" | "HTTP/1.0") || !rest[3..].starts_with(' ') {
@@ -89,12 +85,7 @@ impl Response {
             }
             fields.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
         }
-        Ok(Response {
-            version: version.to_owned(),
-            status,
-            fields,
-            body: Vec::new(),
-        })
+        Ok(Response { version: version.to_owned(), status, fields, body: Vec::new() })
     }
 
     /// The framing of the body in answer to `method`; contradictions are errors.
@@ -112,10 +103,9 @@ impl Response {
             return Ok(Framing::Nothing);
         }
         match (lengths.first(), codings.first()) {
-            (Some(length), _) if length.bytes().all(|byte| byte.is_ascii_digit()) => length
-                .parse()
-                .map(Framing::Length)
-                .map_err(|_| bad("Content-Length", length)),
+            (Some(length), _) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
+                length.parse().map(Framing::Length).map_err(|_| bad("Content-Length", length))
+            }
             (Some(length), _) => Err(bad("Content-Length", length)),
             (_, Some(coding)) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
             (_, Some(coding)) => Err(bad("Transfer-Encoding", coding)),

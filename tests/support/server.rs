@@ -220,10 +220,7 @@ impl Builder {
         let Some(status) = status.filter(|_| ended) else {
             panic!("the server runs although it must not:\n{stderr}");
         };
-        Refusal {
-            code: status.code(),
-            stderr,
-        }
+        Refusal { code: status.code(), stderr }
     }
 
     /// Starts without waiting for anything.
@@ -334,9 +331,9 @@ impl Server {
     /// Waits for a log line from `mark` on that contains `pattern`.
     #[track_caller]
     pub fn wait_for_line_from(&self, mark: usize, pattern: &str) -> String {
-        self.log.wait_from(mark, pattern, DEADLINE).unwrap_or_else(|| {
-            panic!("no line with {pattern:?} after line {mark} of:\n{}", self.log.text())
-        })
+        self.log
+            .wait_from(mark, pattern, DEADLINE)
+            .unwrap_or_else(|| panic!("no line with {pattern:?} after line {mark} of:\n{}", self.log.text()))
     }
 
     /// The workers that the log says have started and not exited.
@@ -397,8 +394,7 @@ impl Server {
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.wait_exit(STOP_LIMIT)
-            .unwrap_or_else(|| panic!("it goes on after SIGTERM:\n{}", self.log.text()))
+        self.wait_exit(STOP_LIMIT).unwrap_or_else(|| panic!("it goes on after SIGTERM:\n{}", self.log.text()))
     }
 
     /// Ends a server that can't be asked; says what it left behind.

@@ -240,8 +240,8 @@ class Server:
         return self.answer(self.send(path, method, **more))
 
     def slot(self, index=0):
-        """(token, shard, kind, started_ns, done, pid, state) of a slot."""
-        return struct.unpack_from("<QIIQQII", os.pread(self.scoreboard.fileno(), 64, index * 64))
+        """(token, shard, started_ns, done, pid, state) of a slot."""
+        return struct.unpack_from("<QQQQII", os.pread(self.scoreboard.fileno(), 64, index * 64))
 
     def until_slot(self, condition, index=0):
         """Waits for a state of the scoreboard, which announces nothing."""

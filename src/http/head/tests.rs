@@ -24,21 +24,14 @@ fn with(version: &str, fields: &str) -> Vec<u8> {
 
 #[test]
 fn facts_of_a_head() {
-    let buf = b"POST /a?b HTTP/1.1\r\nHost: Example.com:81\r\nContent-Length: 3\r\nEXPECT: 100-Continue\r\nx:\r\n\r\nabcGET";
-    let Ok(Parse::Complete { head, len }) = parse(buf) else {
-        panic!("complete")
-    };
+    let buf =
+        b"POST /a?b HTTP/1.1\r\nHost: Example.com:81\r\nContent-Length: 3\r\nEXPECT: 100-Continue\r\nx:\r\n\r\nabcGET";
+    let Ok(Parse::Complete { head, len }) = parse(buf) else { panic!("complete") };
     assert_eq!(&buf[len..], b"abcGET");
-    assert_eq!(
-        (head.method, head.method_name, head.version),
-        (Method::Post, "POST", Version::Http11)
-    );
+    assert_eq!((head.method, head.method_name, head.version), (Method::Post, "POST", Version::Http11));
     assert_eq!(head.raw_target, "/a?b");
     assert_eq!(head.framing, BodyFraming::Length(3));
-    assert_eq!(
-        head.authority.map(|a| (a.raw, a.host, a.port)),
-        Some(("Example.com:81", "Example.com", Some(81)))
-    );
+    assert_eq!(head.authority.map(|a| (a.raw, a.host, a.port)), Some(("Example.com:81", "Example.com", Some(81))));
     assert!(head.keep_alive && head.expect_continue && !head.conditional);
     assert_eq!(head.fields.count(), 4);
     assert_eq!(head.fields.first("x"), Some(&b""[..]));
@@ -47,32 +40,18 @@ fn facts_of_a_head() {
 #[test]
 fn no_fields() {
     let bare = head(b"GET / HTTP/1.0\r\n\r\n");
-    assert_eq!(
-        (bare.fields.count(), bare.authority, bare.keep_alive),
-        (0, None, false)
-    );
+    assert_eq!((bare.fields.count(), bare.authority, bare.keep_alive), (0, None, false));
     assert_eq!(reject(b"GET / HTTP/1.1\r\n\r\n"), Reject::HostMissing);
 }
 
 #[test]
 fn one_empty_line_is_skipped() {
     assert_eq!(head(b"\r\nGET / HTTP/1.0\r\n\r\n").method, Method::Get);
-    assert_eq!(
-        reject(b"\r\n\r\nGET / HTTP/1.0\r\n\r\n"),
-        Reject::LeadingEmptyLines
-    );
+    assert_eq!(reject(b"\r\n\r\nGET / HTTP/1.0\r\n\r\n"), Reject::LeadingEmptyLines);
     assert_eq!(reject(b"\nGET / HTTP/1.0\r\n\r\n"), Reject::BareLineFeed);
     assert_eq!(reject(b"\rGET / HTTP/1.0\r\n\r\n"), Reject::RequestLine);
-    for (partial, idle) in [
-        (&b""[..], true),
-        (b"\r", true),
-        (b"\r\n", true),
-        (b"\r\nG", false),
-    ] {
-        assert_eq!(
-            (parse(partial), is_idle(partial)),
-            (Ok(Parse::Partial), idle)
-        );
+    for (partial, idle) in [(&b""[..], true), (b"\r", true), (b"\r\n", true), (b"\r\nG", false)] {
+        assert_eq!((parse(partial), is_idle(partial)), (Ok(Parse::Partial), idle));
     }
 }
 
@@ -82,21 +61,13 @@ fn connection() {
         ("HTTP/1.1", "", true),
         ("HTTP/1.1", "Connection: close\r\n", false),
         ("HTTP/1.1", "Connection: Foo, CLOSE\r\n", false),
-        (
-            "HTTP/1.1",
-            "Connection: keep-alive\r\nConnection: close\r\n",
-            false,
-        ),
+        ("HTTP/1.1", "Connection: keep-alive\r\nConnection: close\r\n", false),
         ("HTTP/1.1", "Connection: closed\r\n", true),
         ("HTTP/1.0", "", false),
         ("HTTP/1.0", "Connection: Keep-Alive\r\n", true),
         ("HTTP/1.0", "Connection: close, keep-alive\r\n", false),
     ] {
-        assert_eq!(
-            head(&with(version, &format!("Host: a\r\n{fields}"))).keep_alive,
-            keep_alive,
-            "{version} {fields}"
-        );
+        assert_eq!(head(&with(version, &format!("Host: a\r\n{fields}"))).keep_alive, keep_alive, "{version} {fields}");
     }
 }
 
@@ -108,30 +79,12 @@ fn expectations() {
             Parse::Partial => panic!("complete"),
         })
     };
-    assert_eq!(
-        expects("HTTP/1.1", "Expect: 100-continue\r\nContent-Length: 1\r\n"),
-        Ok(true)
-    );
-    assert_eq!(
-        expects(
-            "HTTP/1.1",
-            "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"
-        ),
-        Ok(true)
-    );
-    assert_eq!(
-        expects("HTTP/1.1", "Expect: 100-continue\r\nContent-Length: 0\r\n"),
-        Ok(false)
-    );
+    assert_eq!(expects("HTTP/1.1", "Expect: 100-continue\r\nContent-Length: 1\r\n"), Ok(true));
+    assert_eq!(expects("HTTP/1.1", "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"), Ok(true));
+    assert_eq!(expects("HTTP/1.1", "Expect: 100-continue\r\nContent-Length: 0\r\n"), Ok(false));
     assert_eq!(expects("HTTP/1.1", "Expect: 100-continue\r\n"), Ok(false));
-    assert_eq!(
-        expects("HTTP/1.1", "Expect: 200-ok\r\n"),
-        Err(Reject::ExpectationUnknown)
-    );
-    assert_eq!(
-        expects("HTTP/1.0", "Expect: 100-continue\r\nContent-Length: 1\r\n"),
-        Ok(false)
-    );
+    assert_eq!(expects("HTTP/1.1", "Expect: 200-ok\r\n"), Err(Reject::ExpectationUnknown));
+    assert_eq!(expects("HTTP/1.0", "Expect: 100-continue\r\nContent-Length: 1\r\n"), Ok(false));
 }
 
 #[test]
@@ -145,28 +98,15 @@ fn hosts() {
     ] {
         assert_eq!(reject(&with("HTTP/1.1", fields)), expected, "{fields}");
     }
-    assert_eq!(
-        reject(&with("HTTP/1.0", "Host: a\r\nHost: b\r\n")),
-        Reject::HostRepeated
-    );
+    assert_eq!(reject(&with("HTTP/1.0", "Host: a\r\nHost: b\r\n")), Reject::HostRepeated);
     let absolute = head(b"GET http://real/ HTTP/1.1\r\nHost: other\r\n\r\n");
     assert_eq!(absolute.authority.map(|a| a.raw), Some("real"));
 }
 
 #[test]
 fn conditional_fields_are_noticed() {
-    for name in [
-        "Range",
-        "If-Range",
-        "If-Match",
-        "If-None-Match",
-        "If-Modified-Since",
-        "if-unmodified-since",
-    ] {
-        assert!(
-            head(&with("HTTP/1.0", &format!("{name}: x\r\n"))).conditional,
-            "{name}"
-        );
+    for name in ["Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "if-unmodified-since"] {
+        assert!(head(&with("HTTP/1.0", &format!("{name}: x\r\n"))).conditional, "{name}");
     }
 }
 
@@ -196,10 +136,7 @@ fn malformed() {
         (b"GET / HTTP/2.0\r\n\r\n", Reject::VersionUnsupported),
         (b"GET / HTTP/1.2\r\n\r\n", Reject::VersionUnsupported),
         (b"GET / HTTP/2\r\n\r\n", Reject::VersionUnsupported),
-        (
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            Reject::VersionUnsupported,
-        ),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Reject::VersionUnsupported),
         (b"\x16\x03\x01\x02\x00\x01\x00", Reject::TlsOnPlainPort),
         (b"G(T / HTTP/1.0\r\n\r\n", Reject::RequestLine),
     ] {
@@ -210,10 +147,7 @@ fn malformed() {
 #[test]
 fn bounds_of_whole_heads() {
     let target = |len: usize| format!("GET /{} HTTP/1.0\r\n\r\n", "a".repeat(len - 1)).into_bytes();
-    assert_eq!(
-        head(&target(TARGET_BYTES_MAX)).raw_target.len(),
-        TARGET_BYTES_MAX
-    );
+    assert_eq!(head(&target(TARGET_BYTES_MAX)).raw_target.len(), TARGET_BYTES_MAX);
     assert_eq!(reject(&target(TARGET_BYTES_MAX + 1)), Reject::TargetTooLong);
 
     let method = |len: usize| format!("{} / HTTP/1.0\r\n\r\n", "A".repeat(len)).into_bytes();
@@ -226,18 +160,12 @@ fn bounds_of_whole_heads() {
 
     let line = |len: usize| with("HTTP/1.0", &format!("a:{}\r\n", "b".repeat(len - 2)));
     assert_eq!(head(&line(FIELD_LINE_BYTES_MAX)).fields.count(), 1);
-    assert_eq!(
-        reject(&line(FIELD_LINE_BYTES_MAX + 1)),
-        Reject::FieldTooLong
-    );
+    assert_eq!(reject(&line(FIELD_LINE_BYTES_MAX + 1)), Reject::FieldTooLong);
 
     let sized = |len: usize| {
         let thirds = format!("a:{}\r\n", "b".repeat(HEAD_BYTES_MAX / 3)).repeat(2);
         let used = with("HTTP/1.0", &thirds).len() + "a:\r\n".len();
-        with(
-            "HTTP/1.0",
-            &format!("{thirds}a:{}\r\n", "b".repeat(len - used)),
-        )
+        with("HTTP/1.0", &format!("{thirds}a:{}\r\n", "b".repeat(len - used)))
     };
     assert_eq!(head(&sized(HEAD_BYTES_MAX)).fields.count(), 3);
     assert_eq!(reject(&sized(HEAD_BYTES_MAX + 1)), Reject::HeadTooLong);
@@ -246,19 +174,13 @@ fn bounds_of_whole_heads() {
 #[test]
 fn bounds_of_partial_heads() {
     assert_eq!(reject(&[b'A'; METHOD_BYTES_MAX + 1]), Reject::MethodTooLong);
-    assert_eq!(
-        reject(format!("GET /{}", "a".repeat(TARGET_BYTES_MAX)).as_bytes()),
-        Reject::TargetTooLong
-    );
+    assert_eq!(reject(format!("GET /{}", "a".repeat(TARGET_BYTES_MAX)).as_bytes()), Reject::TargetTooLong);
     assert_eq!(
         reject(format!("GET / HTTP/1.1\r\na:{}", "a".repeat(FIELD_LINE_BYTES_MAX)).as_bytes()),
         Reject::FieldTooLong
     );
     let lines = format!("a:{}\r\n", "b".repeat(1020)).repeat(HEAD_BYTES_MAX / 1024);
-    assert_eq!(
-        reject(format!("GET / HTTP/1.1\r\n{lines}").as_bytes()),
-        Reject::HeadTooLong
-    );
+    assert_eq!(reject(format!("GET / HTTP/1.1\r\n{lines}").as_bytes()), Reject::HeadTooLong);
     let many = format!("GET / HTTP/1.1\r\n{}", "a:b\r\n".repeat(FIELDS_MAX + 1));
     assert_eq!(reject(many.as_bytes()), Reject::FieldsTooMany);
 }
@@ -279,15 +201,9 @@ fn any_head() -> impl Strategy<Value = Vec<u8>> {
         1 => Just("a : b\r\n".to_owned()),
         1 => Just("a: b\n".to_owned()),
     ];
-    (line, target, version, prop::collection::vec(field, 0..5)).prop_map(
-        |(line, target, version, fields)| {
-            format!(
-                "{line} {target} {version}\r\nHost: h\r\n{}\r\n",
-                fields.concat()
-            )
-            .into_bytes()
-        },
-    )
+    (line, target, version, prop::collection::vec(field, 0..5)).prop_map(|(line, target, version, fields)| {
+        format!("{line} {target} {version}\r\nHost: h\r\n{}\r\n", fields.concat()).into_bytes()
+    })
 }
 
 proptest! {

@@ -84,8 +84,7 @@ fn deadlines_pass_in_order_after_having_been_moved() {
                 order.borrow_mut().push(name);
             })
         };
-        let tasks =
-            [wait("third", 100, 700), wait("first", 60_000, 100), wait("second", 400, 400)];
+        let tasks = [wait("third", 100, 700), wait("first", 60_000, 100), wait("second", 400, 400)];
         for task in tasks {
             task.await;
         }

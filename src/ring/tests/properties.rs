@@ -328,7 +328,10 @@ fn bytes_arrive_in_order_and_complete() {
     let mut seen = Seen::default();
     seeds(|seed| run_echoes(seed, false, false, &mut seen));
     if std::env::var_os("RING_SEED").is_none() {
-        assert!(seen.enobufs > 0 && seen.full > 0 && seen.overflown > 0 && seen.ended > 0, "each misfortune has happened");
+        assert!(
+            seen.enobufs > 0 && seen.full > 0 && seen.overflown > 0 && seen.ended > 0,
+            "each misfortune has happened"
+        );
     }
 }
 
@@ -522,7 +525,8 @@ fn a_reader_that_waits_while_its_pause_is_on_the_way_is_woken() {
     let mut stream = ring.recv(&socket, &group);
     assert!(stream.poll_next(&mut cx).is_pending());
     stream.set_aside();
-    let feed = |len| world.borrow_mut().sockets.get_mut(&socket.as_raw_fd()).expect("known").incoming.extend(vec![7; len]);
+    let feed =
+        |len| world.borrow_mut().sockets.get_mut(&socket.as_raw_fd()).expect("known").incoming.extend(vec![7; len]);
     feed(BACKLOG_BYTES_MAX);
     while ring.core.turn() || world.borrow().is_ready() {}
     let Poll::Ready(Ok(Some(chunk))) = stream.poll_next(&mut cx) else { panic!("the backlog is there") };

@@ -142,7 +142,9 @@ fn a_receive_dropped_while_data_arrives_gives_its_buffers_and_its_socket_back() 
             // Unread bytes make it a reset; either way it is closed.
             theirs.set_nonblocking(true).expect("can be set");
             let ended = theirs.read(&mut [0; 1]);
-            assert!(matches!(&ended, Ok(0)) || ended.is_err_and(|error| error.raw_os_error() == Some(libc::ECONNRESET)));
+            assert!(
+                matches!(&ended, Ok(0)) || ended.is_err_and(|error| error.raw_os_error() == Some(libc::ECONNRESET))
+            );
         }
         assert_eq!(ring.core.slots.borrow().len(), 0);
     });
@@ -189,7 +191,9 @@ fn connects_or_says_why_not() {
     on_ring(|ring| async move {
         let tcp = || {
             use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-            descriptor(socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket"))
+            descriptor(
+                socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket"),
+            )
         };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");

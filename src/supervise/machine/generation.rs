@@ -67,9 +67,7 @@ impl Generation {
             settings,
             phase: Phase::Importing { since: now },
             zygote: Zygote::Spawning,
-            slots: (0..settings.workers.max(1))
-                .map(|_| Slot::default())
-                .collect(),
+            slots: (0..settings.workers.max(1)).map(|_| Slot::default()).collect(),
             failure: None,
             boot_deaths: 0,
         }
@@ -91,12 +89,7 @@ impl Generation {
     /// Its processes are reaped and none is on its way.
     pub fn is_gone(&self) -> bool {
         let is_over = matches!(self.phase, Phase::Closing { .. } | Phase::Ending);
-        is_over
-            && self.zygote == Zygote::Gone
-            && !self
-                .slots
-                .iter()
-                .any(|slot| matches!(slot.seat, Seat::Live(_)))
+        is_over && self.zygote == Zygote::Gone && !self.slots.iter().any(|slot| matches!(slot.seat, Seat::Live(_)))
     }
 
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
@@ -107,9 +100,7 @@ impl Generation {
     }
 
     pub fn has_pending_fork(&self) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| matches!(slot.seat, Seat::Forking { .. }))
+        self.slots.iter().any(|slot| matches!(slot.seat, Seat::Forking { .. }))
     }
 
     /// Closes the inbox of a serving generation, or brings the end of a draining one forward.
@@ -117,18 +108,14 @@ impl Generation {
         match &mut self.phase {
             Phase::Switching { .. } | Phase::Serving { .. } => {
                 self.phase = Phase::Draining { deadline };
-                actions.push(Action::CloseInbox {
-                    generation: self.id,
-                });
+                actions.push(Action::CloseInbox { generation: self.id });
                 for slot in &mut self.slots {
                     if matches!(slot.seat, Seat::Vacant { .. }) && self.zygote == Zygote::Gone {
                         slot.seat = Seat::Done;
                     }
                 }
             }
-            Phase::Draining { deadline: own } | Phase::Closing { deadline: own } => {
-                *own = (*own).min(deadline)
-            }
+            Phase::Draining { deadline: own } | Phase::Closing { deadline: own } => *own = (*own).min(deadline),
             Phase::Importing { .. } | Phase::Warming | Phase::Ending => {}
         }
     }
@@ -152,10 +139,7 @@ impl Generation {
     }
 
     pub fn zygote_spawned(&mut self, pid: Pid) {
-        self.zygote = Zygote::Alive {
-            pid,
-            is_killed: false,
-        };
+        self.zygote = Zygote::Alive { pid, is_killed: false };
     }
 
     /// The zygote was reaped. What it had reported was handled before, so a fork without an answer has not happened, or
@@ -188,36 +172,21 @@ impl Generation {
         match self.phase {
             Phase::Importing { since } => {
                 if now >= since + self.settings.boot_timeout {
-                    self.fail(format!(
-                        "the application was not imported within {:?}",
-                        self.settings.boot_timeout
-                    ));
+                    self.fail(format!("the application was not imported within {:?}", self.settings.boot_timeout));
                 }
             }
             Phase::Warming if self.workers().any(|worker| worker.is_up) => {
                 self.phase = Phase::Switching { since: now };
-                actions.push(Action::Report(Report::TakesOver {
-                    generation: self.id,
-                }));
-                actions.push(Action::SwitchShards {
-                    generation: self.id,
-                });
+                actions.push(Action::Report(Report::TakesOver { generation: self.id }));
+                actions.push(Action::SwitchShards { generation: self.id });
             }
             Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } => {}
             Phase::Draining { deadline } => {
                 if now >= deadline {
                     self.phase = Phase::Ending;
-                } else if self
-                    .slots
-                    .iter()
-                    .all(|slot| matches!(slot.seat, Seat::Done) || never_filled(slot))
-                {
-                    self.phase = Phase::Closing {
-                        deadline: deadline.min(now + CLOSING_MAX),
-                    };
-                    actions.push(Action::CloseControl {
-                        generation: self.id,
-                    });
+                } else if self.slots.iter().all(|slot| matches!(slot.seat, Seat::Done) || never_filled(slot)) {
+                    self.phase = Phase::Closing { deadline: deadline.min(now + CLOSING_MAX) };
+                    actions.push(Action::CloseControl { generation: self.id });
                 }
             }
             Phase::Closing { deadline } => {
@@ -230,23 +199,14 @@ impl Generation {
         match self.phase {
             Phase::Ending => self.kill_all(actions),
             Phase::Importing { .. } | Phase::Closing { .. } => {}
-            Phase::Warming
-            | Phase::Switching { .. }
-            | Phase::Serving { .. }
-            | Phase::Draining { .. } => {
+            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Draining { .. } => {
                 self.fork_due(next_worker, now, actions);
             }
         }
     }
 
     /// Reads the scoreboard.
-    pub fn look(
-        &mut self,
-        readings: &[Reading],
-        next_worker: &mut u32,
-        now: Monotonic,
-        actions: &mut Vec<Action>,
-    ) {
+    pub fn look(&mut self, readings: &[Reading], next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
         if self.zygote == Zygote::Gone {
             self.adopt(readings, next_worker, now, actions);
         }
@@ -258,19 +218,9 @@ impl Generation {
     }
 
     fn kill_all(&mut self, actions: &mut Vec<Action>) {
-        if let Zygote::Alive {
-            pid,
-            is_killed: false,
-        } = self.zygote
-        {
-            self.zygote = Zygote::Alive {
-                pid,
-                is_killed: true,
-            };
-            actions.push(Action::Kill {
-                pid,
-                signal: Signal::KILL,
-            });
+        if let Zygote::Alive { pid, is_killed: false } = self.zygote {
+            self.zygote = Zygote::Alive { pid, is_killed: true };
+            actions.push(Action::Kill { pid, signal: Signal::KILL });
         }
         for slot in &mut self.slots {
             if let Seat::Live(worker) = &mut slot.seat {
@@ -284,18 +234,11 @@ impl Generation {
         let phase = match self.phase {
             Phase::Importing { since } => Some(since + self.settings.boot_timeout),
             Phase::Draining { deadline } | Phase::Closing { deadline } => Some(deadline),
-            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Ending => {
-                None
-            }
+            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Ending => None,
         };
         let is_draining = matches!(self.phase, Phase::Draining { .. });
-        let can_fork = matches!(
-            self.zygote,
-            Zygote::Alive {
-                is_killed: false,
-                ..
-            }
-        ) && (is_draining || self.phase == Phase::Warming || self.is_serving());
+        let can_fork = matches!(self.zygote, Zygote::Alive { is_killed: false, .. })
+            && (is_draining || self.phase == Phase::Warming || self.is_serving());
         let slots = self.slots.iter().filter_map(|slot| match &slot.seat {
             Seat::Vacant { due } if can_fork && !(is_draining && never_filled(slot)) => Some(*due),
             Seat::Forking { since, .. } if can_fork => Some(*since + self.settings.boot_timeout),

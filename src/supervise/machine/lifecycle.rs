@@ -59,12 +59,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn shards_switched(
-        &mut self,
-        id: GenerationId,
-        now: Monotonic,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn shards_switched(&mut self, id: GenerationId, now: Monotonic, actions: &mut Vec<Action>) {
         let Some(found) = self.generation(id) else {
             return;
         };
@@ -74,11 +69,7 @@ impl Machine {
         self.has_served = true;
         self.open(actions);
         let end = self.stop.as_ref().map(|stop| stop.deadline);
-        for older in self
-            .generations
-            .iter_mut()
-            .filter(|generation| generation.id < id && generation.is_serving())
-        {
+        for older in self.generations.iter_mut().filter(|generation| generation.id < id && generation.is_serving()) {
             let deadline = now + older.settings.graceful_timeout;
             older.drain(end.map_or(deadline, |end| end.min(deadline)), actions);
         }
@@ -100,41 +91,21 @@ impl Machine {
 
     /// At most one generation boots at a time, and none while too many old ones drain.
     pub(super) fn may_boot(&self) -> bool {
-        let is_switching =
-            |generation: &Generation| matches!(generation.phase, Phase::Switching { .. });
-        let draining = self
-            .generations
-            .iter()
-            .filter(|generation| generation.is_draining())
-            .count();
+        let is_switching = |generation: &Generation| matches!(generation.phase, Phase::Switching { .. });
+        let draining = self.generations.iter().filter(|generation| generation.is_draining()).count();
         self.stop.is_none()
             && draining < DRAINING_GENERATIONS_MAX
-            && !self
-                .generations
-                .iter()
-                .any(|generation| generation.is_booting() || is_switching(generation))
+            && !self.generations.iter().any(|generation| generation.is_booting() || is_switching(generation))
     }
 
     pub(super) fn generation(&mut self, id: GenerationId) -> Option<&mut Generation> {
-        self.generations
-            .iter_mut()
-            .find(|generation| generation.id == id)
+        self.generations.iter_mut().find(|generation| generation.id == id)
     }
 
     fn begin_stop(&mut self, code: i32, now: Monotonic, actions: &mut Vec<Action>) {
         self.wanted = None;
-        self.stop = Some(Stop::begin(
-            code,
-            self.is_open,
-            &self.settings,
-            now,
-            actions,
-        ));
-        for generation in self
-            .generations
-            .iter_mut()
-            .filter(|generation| generation.is_booting())
-        {
+        self.stop = Some(Stop::begin(code, self.is_open, &self.settings, now, actions));
+        for generation in self.generations.iter_mut().filter(|generation| generation.is_booting()) {
             generation.phase = Phase::Ending;
         }
     }
@@ -150,20 +121,15 @@ impl Machine {
     }
 
     fn judge_boots(&mut self, now: Monotonic, actions: &mut Vec<Action>) {
-        let mut failures = self
-            .generations
-            .iter_mut()
-            .filter_map(|generation| Some((generation.id, generation.failure.take()?)));
+        let mut failures =
+            self.generations.iter_mut().filter_map(|generation| Some((generation.id, generation.failure.take()?)));
         let Some((id, Failure { reason, code })) = failures.next() else {
             return;
         };
         if self.stop.is_some() {
             return;
         }
-        let serving = self
-            .generations
-            .iter()
-            .find(|generation| generation.is_serving());
+        let serving = self.generations.iter().find(|generation| generation.is_serving());
         let outcome = match serving {
             None if !self.is_open => BootOutcome::Exit,
             Some(serving) if serving.zygote != Zygote::Gone => BootOutcome::KeepOld,
@@ -174,11 +140,7 @@ impl Machine {
                 BootOutcome::Retry(wait)
             }
         };
-        actions.push(Action::Report(Report::BootFailed {
-            generation: id,
-            reason,
-            outcome,
-        }));
+        actions.push(Action::Report(Report::BootFailed { generation: id, reason, outcome }));
         if outcome == BootOutcome::Exit {
             self.begin_stop(code, now, actions);
         }
@@ -189,35 +151,24 @@ impl Machine {
             let is_gone = generation.is_gone();
             if is_gone {
                 if matches!(generation.phase, Phase::Closing { .. }) {
-                    actions.push(Action::Report(Report::Drained {
-                        generation: generation.id,
-                    }));
+                    actions.push(Action::Report(Report::Drained { generation: generation.id }));
                 }
-                actions.push(Action::GenerationGone {
-                    generation: generation.id,
-                });
+                actions.push(Action::GenerationGone { generation: generation.id });
             }
             !is_gone
         });
     }
 
     fn boot_if_wanted(&mut self, now: Monotonic, actions: &mut Vec<Action>) {
-        let Some(settings) = self
-            .pool
-            .filter(|_| self.wanted.is_some_and(|due| due <= now) && self.may_boot())
-        else {
+        let Some(settings) = self.pool.filter(|_| self.wanted.is_some_and(|due| due <= now) && self.may_boot()) else {
             return;
         };
         self.wanted = None;
         self.next_generation += 1;
         let generation = GenerationId(self.next_generation);
-        self.generations
-            .push(Generation::new(generation, settings, now));
+        self.generations.push(Generation::new(generation, settings, now));
         actions.push(Action::Report(Report::Booting { generation }));
-        actions.push(Action::SpawnZygote {
-            generation,
-            settings,
-        });
+        actions.push(Action::SpawnZygote { generation, settings });
     }
 
     fn exit_if_done(&mut self, now: Monotonic, actions: &mut Vec<Action>) {
@@ -227,9 +178,7 @@ impl Machine {
             return;
         }
         if !self.generations.is_empty() {
-            actions.push(Action::Report(Report::LeftBehind {
-                generations: self.generations.len(),
-            }));
+            actions.push(Action::Report(Report::LeftBehind { generations: self.generations.len() }));
         }
         actions.push(Action::Exit { code: stop.code });
         self.has_exited = true;

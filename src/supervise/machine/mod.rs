@@ -19,8 +19,7 @@ mod tests;
 mod worker;
 
 pub use event::{
-    Action, BootOutcome, Event, GenerationId, Held, KillReason, PoolSettings, Reading, Report,
-    Settings, WorkerId,
+    Action, BootOutcome, Event, GenerationId, Held, KillReason, PoolSettings, Reading, Report, Settings, WorkerId,
 };
 
 use crate::base::bounds::EARLY_EXITS_MAX;
@@ -127,10 +126,7 @@ impl Machine {
             },
             Event::ZygoteSpawned { generation, pid } => match self.generation(generation) {
                 Some(found) => found.zygote_spawned(pid),
-                None => actions.push(Action::Kill {
-                    pid,
-                    signal: Signal::KILL,
-                }),
+                None => actions.push(Action::Kill { pid, signal: Signal::KILL }),
             },
             Event::SpawnFailed { generation, error } => {
                 if let Some(found) = self.generation(generation) {
@@ -144,48 +140,23 @@ impl Machine {
                     found.phase = Phase::Warming;
                 }
             }
-            Event::ImportFailed {
-                generation,
-                traceback,
-            } => {
+            Event::ImportFailed { generation, traceback } => {
                 if let Some(found) = self.generation(generation) {
                     found.fail(traceback);
                 }
             }
-            Event::WorkerForked {
-                generation,
-                worker,
-                pid,
-            } => self.worker_forked(generation, worker, pid, now, actions),
-            Event::ForkFailed {
-                generation,
-                worker,
-                error,
-            } => {
+            Event::WorkerForked { generation, worker, pid } => {
+                self.worker_forked(generation, worker, pid, now, actions)
+            }
+            Event::ForkFailed { generation, worker, error } => {
                 if let Some(found) = self.generation(generation) {
                     found.fork_failed(worker, now);
-                    actions.push(Action::Report(Report::ForkFailed {
-                        generation,
-                        worker,
-                        error,
-                    }));
+                    actions.push(Action::Report(Report::ForkFailed { generation, worker, error }));
                 }
             }
-            Event::ChildExited {
-                pid,
-                exit,
-                held,
-                served,
-            } => self.child_exited(
-                EarlyExit {
-                    pid,
-                    exit,
-                    held,
-                    served,
-                },
-                now,
-                actions,
-            ),
+            Event::ChildExited { pid, exit, held, served } => {
+                self.child_exited(EarlyExit { pid, exit, held, served }, now, actions)
+            }
             Event::Tick { readings } => {
                 for generation in &mut self.generations {
                     generation.look(&readings, &mut self.next_worker, now, actions);
@@ -211,21 +182,12 @@ impl Machine {
         now: Monotonic,
         actions: &mut Vec<Action>,
     ) {
-        let is_awaited = self
-            .generation(id)
-            .is_some_and(|found| found.worker_forked(worker, pid, now));
+        let is_awaited = self.generation(id).is_some_and(|found| found.worker_forked(worker, pid, now));
         if !is_awaited {
-            actions.push(Action::Kill {
-                pid,
-                signal: Signal::KILL,
-            });
+            actions.push(Action::Kill { pid, signal: Signal::KILL });
             return;
         }
-        actions.push(Action::Report(Report::WorkerStarted {
-            worker,
-            pid,
-            generation: id,
-        }));
+        actions.push(Action::Report(Report::WorkerStarted { worker, pid, generation: id }));
         if let Some(index) = self.early.iter().position(|early| early.pid == pid) {
             let early = self.early.remove(index).expect("the index was just found");
             self.child_exited(early, now, actions);
@@ -234,23 +196,14 @@ impl Machine {
 
     fn child_exited(&mut self, child: EarlyExit, now: Monotonic, actions: &mut Vec<Action>) {
         for generation in &mut self.generations {
-            if generation.worker_exited(
-                child.pid,
-                child.exit,
-                &child.held,
-                child.served,
-                now,
-                actions,
-            ) {
+            if generation.worker_exited(child.pid, child.exit, &child.held, child.served, now, actions) {
                 return;
             }
         }
-        let newest_serving = self
-            .generations
-            .iter()
-            .rfind(|generation| generation.is_serving())
-            .map(|newest| newest.id);
-        let is_zygote = |generation: &&mut Generation| matches!(generation.zygote, Zygote::Alive { pid, .. } if pid == child.pid);
+        let newest_serving =
+            self.generations.iter().rfind(|generation| generation.is_serving()).map(|newest| newest.id);
+        let is_zygote =
+            |generation: &&mut Generation| matches!(generation.zygote, Zygote::Alive { pid, .. } if pid == child.pid);
         if let Some(generation) = self.generations.iter_mut().find(is_zygote) {
             generation.zygote_exited(child.exit, now);
             let is_newest = newest_serving == Some(generation.id);

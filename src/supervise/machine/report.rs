@@ -10,11 +10,7 @@ impl Report {
         match self {
             Report::Booting { generation } => info!(%generation, "generation starting"),
             Report::TakesOver { generation } => info!(%generation, "generation serving"),
-            Report::BootFailed {
-                generation,
-                reason,
-                outcome,
-            } => match outcome {
+            Report::BootFailed { generation, reason, outcome } => match outcome {
                 BootOutcome::Exit => {
                     error!(%generation, "the application could not be started:\n{reason}")
                 }
@@ -26,31 +22,14 @@ impl Report {
                 }
             },
             Report::ReloadWaits => info!("reload waits for the one before"),
-            Report::ZygoteExited {
-                generation,
-                pid,
-                exit,
-                restart_in,
-            } => {
+            Report::ZygoteExited { generation, pid, exit, restart_in } => {
                 warn!(%generation, pid = pid.as_raw_nonzero(), ?restart_in, "zygote exited with {exit}");
             }
-            Report::WorkerStarted {
-                worker,
-                pid,
-                generation,
-            } => {
+            Report::WorkerStarted { worker, pid, generation } => {
                 info!(%worker, pid = pid.as_raw_nonzero(), %generation, "worker started");
             }
-            Report::WorkerSignalled {
-                worker,
-                pid,
-                signal,
-                reason,
-            } => {
-                let (pid, signal) = (
-                    pid.as_raw_nonzero(),
-                    signal_name(signal.as_raw()).unwrap_or("a signal"),
-                );
+            Report::WorkerSignalled { worker, pid, signal, reason } => {
+                let (pid, signal) = (pid.as_raw_nonzero(), signal_name(signal.as_raw()).unwrap_or("a signal"));
                 match reason {
                     KillReason::RequestTimeout(held) => {
                         error!(%worker, pid, shard = held.shard, "request timed out, sending {signal}");
@@ -74,18 +53,15 @@ impl Report {
                     warn!(%worker, pid, %generation, %exit, lost, ?restart_in, "worker exited");
                 }
             }
-            Report::ForkFailed {
-                generation,
-                worker,
-                error,
-            } => error!(%generation, %worker, "could not fork a worker: {error}"),
+            Report::ForkFailed { generation, worker, error } => {
+                error!(%generation, %worker, "could not fork a worker: {error}")
+            }
             Report::Drained { generation } => info!(%generation, "generation drained"),
             Report::Stopping { fast: false } => info!("stopping"),
             Report::Stopping { fast: true } => warn!("stopping at once"),
-            Report::LeftBehind { generations } => error!(
-                generations,
-                "exiting although killed processes have not ended"
-            ),
+            Report::LeftBehind { generations } => {
+                error!(generations, "exiting although killed processes have not ended")
+            }
         }
     }
 }

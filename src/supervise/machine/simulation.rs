@@ -14,21 +14,14 @@ const HORIZON: u64 = 120_000 * MS;
 
 #[test]
 fn random_worlds_keep_every_promise() {
-    let only = std::env::var("MAITRED_SIMULATION_SEED")
-        .ok()
-        .map(|seed| seed.parse().expect("a number"));
+    let only = std::env::var("MAITRED_SIMULATION_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let mut exits = HashMap::new();
     for seed in only.map_or(0..WORLDS, |seed: u64| seed..seed + 1) {
         let played = std::panic::catch_unwind(|| World::new(seed).play());
-        let Ok(code) = played else {
-            panic!("the world of MAITRED_SIMULATION_SEED={seed} broke a promise")
-        };
+        let Ok(code) = played else { panic!("the world of MAITRED_SIMULATION_SEED={seed} broke a promise") };
         *exits.entry(code).or_insert(0) += 1;
     }
-    assert!(
-        only.is_some() || (exits[&0] > exits[&3] && exits[&3] > 0),
-        "worlds of both kinds were played: {exits:?}"
-    );
+    assert!(only.is_some() || (exits[&0] > exits[&3] && exits[&3] > 0), "worlds of both kinds were played: {exits:?}");
 }
 
 /// xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled" (2016).
@@ -52,11 +45,7 @@ impl Random {
 
     /// Mostly short, sometimes up to `max_ms`, in nanoseconds.
     fn delay(&mut self, max_ms: u64) -> u64 {
-        let max = if self.percent(80) {
-            max_ms / 10
-        } else {
-            max_ms
-        };
+        let max = if self.percent(80) { max_ms / 10 } else { max_ms };
         self.below(max * MS + 1)
     }
 }
@@ -128,13 +117,8 @@ impl World {
             random.next();
         }
         let workers = 1 + random.below(4) as u32;
-        let [boot_failures, worker_deaths, hangs] = [50, 60, 20].map(|worst| {
-            if random.percent(40) {
-                0
-            } else {
-                random.below(worst)
-            }
-        });
+        let [boot_failures, worker_deaths, hangs] =
+            [50, 60, 20].map(|worst| if random.percent(40) { 0 } else { random.below(worst) });
         World {
             now: Monotonic::from_nanos(5_000_000_000),
             machine: Machine::new(settings(workers)),
@@ -165,10 +149,7 @@ impl World {
         let mut steps = 0;
         while self.exit.is_none() {
             steps += 1;
-            assert!(
-                steps < 200_000,
-                "the world stands still or the machine spins"
-            );
+            assert!(steps < 200_000, "the world stands still or the machine spins");
             let coming = self.queue.first_key_value().map(|(key, _)| key.0);
             let tick = self.machine.wake_at(self.now);
             match (coming, tick) {
@@ -190,10 +171,7 @@ impl World {
                 (_, None) => panic!("nothing will ever happen"),
             }
             let limit = self.must_exit_by;
-            assert!(
-                limit.is_none_or(|limit| self.now <= limit),
-                "a stop ends within its limit"
-            );
+            assert!(limit.is_none_or(|limit| self.now <= limit), "a stop ends within its limit");
         }
         self.final_checks()
     }
@@ -205,22 +183,11 @@ impl World {
             for n in 0..1 + self.random.below(10) {
                 let gap = n * self.random.delay(500);
                 let workers = 1 + self.random.below(4) as u32;
-                self.later(
-                    start + gap,
-                    Happening::Tell(Event::Reload(pool_settings(workers))),
-                );
+                self.later(start + gap, Happening::Tell(Event::Reload(pool_settings(workers))));
             }
         }
-        let stop = if self.random.percent(30) {
-            self.random.below(HORIZON)
-        } else {
-            HORIZON
-        };
-        let first = if self.random.percent(20) {
-            Event::Quit
-        } else {
-            Event::Terminate
-        };
+        let stop = if self.random.percent(30) { self.random.below(HORIZON) } else { HORIZON };
+        let first = if self.random.percent(20) { Event::Quit } else { Event::Terminate };
         self.later(stop, Happening::Tell(first));
         for _ in 0..self.random.below(3) {
             let gap = self.random.delay(40_000);
@@ -230,10 +197,7 @@ impl World {
 
     fn later(&mut self, nanos: u64, happening: Happening) {
         self.order += 1;
-        self.queue.insert(
-            (self.now + Duration::from_nanos(nanos), self.order),
-            happening,
-        );
+        self.queue.insert((self.now + Duration::from_nanos(nanos), self.order), happening);
     }
 
     fn tell(&mut self, event: Event) {
@@ -254,17 +218,9 @@ impl World {
             self.perform(action);
         }
         for (id, pool) in &self.pools {
-            let live = self
-                .processes
-                .values()
-                .filter(|process| process.generation == *id && process.slot.is_some())
-                .count();
-            assert!(
-                live <= pool
-                    .settings
-                    .map_or(0, |settings| settings.workers as usize),
-                "{live} workers of {id:?}"
-            );
+            let live =
+                self.processes.values().filter(|process| process.generation == *id && process.slot.is_some()).count();
+            assert!(live <= pool.settings.map_or(0, |settings| settings.workers as usize), "{live} workers of {id:?}");
         }
     }
 
@@ -275,26 +231,14 @@ impl World {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::SpawnZygote {
-                generation,
-                settings,
-            } => self.spawn_zygote(generation, settings),
-            Action::ForkWorker {
-                generation,
-                worker,
-                slot,
-            } => self.fork_worker(generation, worker, slot),
+            Action::SpawnZygote { generation, settings } => self.spawn_zygote(generation, settings),
+            Action::ForkWorker { generation, worker, slot } => self.fork_worker(generation, worker, slot),
             Action::SwitchShards { generation } => {
-                let has_worker = self
-                    .processes
-                    .values()
-                    .any(|process| process.generation == generation && process.is_up);
+                let has_worker =
+                    self.processes.values().any(|process| process.generation == generation && process.is_up);
                 assert!(has_worker, "a generation takes over once it has a worker");
                 assert!(self.switched < Some(generation), "forwards only");
-                self.pools
-                    .get_mut(&generation)
-                    .expect("spawned")
-                    .served_since = Some(self.now);
+                self.pools.get_mut(&generation).expect("spawned").served_since = Some(self.now);
                 let delay = self.random.delay(50);
                 self.later(delay, Happening::Tell(Event::ShardsSwitched { generation }));
             }
@@ -302,20 +246,13 @@ impl World {
                 assert!(!std::mem::replace(&mut self.opened, true), "opened once");
             }
             Action::CloseInbox { generation } => {
-                let is_replaced = self
-                    .pools
-                    .range(generation..)
-                    .skip(1)
-                    .any(|(_, pool)| pool.served_since.is_some());
+                let is_replaced = self.pools.range(generation..).skip(1).any(|(_, pool)| pool.served_since.is_some());
                 assert!(
                     is_replaced || self.must_exit_by.is_some(),
                     "no generation is dropped before its successor serves"
                 );
                 let pool = self.pools.get_mut(&generation).expect("spawned");
-                assert!(
-                    !std::mem::replace(&mut pool.inbox_closed, true),
-                    "closed once"
-                );
+                assert!(!std::mem::replace(&mut pool.inbox_closed, true), "closed once");
                 self.drain_workers(generation);
             }
             Action::CloseControl { generation } => {
@@ -327,59 +264,27 @@ impl World {
                 }
             }
             Action::Kill { pid, signal } => {
-                let process = self
-                    .processes
-                    .get(&raw(pid))
-                    .expect("signals go to processes that were not reaped");
+                let process = self.processes.get(&raw(pid)).expect("signals go to processes that were not reaped");
                 if signal == Signal::KILL && !process.is_stuck {
                     let delay = self.random.delay(10);
-                    self.later(
-                        delay,
-                        Happening::Ends(
-                            pid,
-                            Exit::Signal {
-                                signal: 9,
-                                core_dumped: false,
-                            },
-                        ),
-                    );
+                    self.later(delay, Happening::Ends(pid, Exit::Signal { signal: 9, core_dumped: false }));
                 } else if signal == Signal::ABORT && !process.hangs && !process.is_stuck {
-                    self.later(
-                        MS,
-                        Happening::Ends(
-                            pid,
-                            Exit::Signal {
-                                signal: 6,
-                                core_dumped: true,
-                            },
-                        ),
-                    );
+                    self.later(MS, Happening::Ends(pid, Exit::Signal { signal: 6, core_dumped: true }));
                 }
             }
             Action::ReportLost { held, .. } => self.lost.extend(held.iter().map(|held| held.token)),
             Action::GenerationGone { generation } => {
-                let left =
-                    |process: &&Process| process.generation == generation && !process.is_unreported;
-                assert!(
-                    !self.processes.values().any(|process| left(&process)),
-                    "gone means gone"
-                );
+                let left = |process: &&Process| process.generation == generation && !process.is_unreported;
+                assert!(!self.processes.values().any(|process| left(&process)), "gone means gone");
             }
             Action::DrainShards { .. } | Action::StopShards => {
-                let max_ms = if matches!(action, Action::StopShards) {
-                    100
-                } else {
-                    40_000
-                };
+                let max_ms = if matches!(action, Action::StopShards) { 100 } else { 40_000 };
                 if !self.random.percent(self.hangs) {
                     let delay = self.random.delay(max_ms);
                     self.later(delay, Happening::Tell(Event::ShardsDrained));
                 }
             }
-            Action::Report(Report::BootFailed {
-                outcome: BootOutcome::Exit,
-                ..
-            }) => {
+            Action::Report(Report::BootFailed { outcome: BootOutcome::Exit, .. }) => {
                 let settings = settings(1);
                 self.limit_exit(settings.graceful_timeout + settings.reap_timeout);
             }
@@ -398,28 +303,13 @@ impl World {
                 .filter_map(|pool| pool.served_since)
                 .max()
                 .is_some_and(|since| self.now.since(since) >= settings.backoff.stable);
-            assert!(
-                stable || self.now.since(last) >= settings.backoff.first,
-                "boots keep their distance"
-            );
+            assert!(stable || self.now.since(last) >= settings.backoff.first, "boots keep their distance");
         }
         self.last_spawn = Some(self.now);
         self.reloads_since_spawn = 0;
-        self.pools.insert(
-            generation,
-            Pool {
-                settings: Some(settings),
-                ..Pool::default()
-            },
-        );
+        self.pools.insert(generation, Pool { settings: Some(settings), ..Pool::default() });
         if self.random.percent(self.boot_failures / 5) {
-            self.later(
-                0,
-                Happening::Tell(Event::SpawnFailed {
-                    generation,
-                    error: "no memory".into(),
-                }),
-            );
+            self.later(0, Happening::Tell(Event::SpawnFailed { generation, error: "no memory".into() }));
             return;
         }
         let pid = self.new_process(generation, None);
@@ -429,30 +319,12 @@ impl World {
             self.later(boot, Happening::ImportFails(generation));
             self.later(boot + MS, Happening::Ends(pid, Exit::Code(1)));
         } else if self.random.percent(self.boot_failures / 5) {
-            self.later(
-                boot,
-                Happening::Ends(
-                    pid,
-                    Exit::Signal {
-                        signal: 11,
-                        core_dumped: true,
-                    },
-                ),
-            );
+            self.later(boot, Happening::Ends(pid, Exit::Signal { signal: 11, core_dumped: true }));
         } else if !self.random.percent(self.hangs / 2) {
             self.later(boot, Happening::Imported(generation));
             if self.random.percent(self.worker_deaths / 2) {
                 let life = self.random.delay(60_000);
-                self.later(
-                    boot + life,
-                    Happening::Ends(
-                        pid,
-                        Exit::Signal {
-                            signal: 9,
-                            core_dumped: false,
-                        },
-                    ),
-                );
+                self.later(boot + life, Happening::Ends(pid, Exit::Signal { signal: 9, core_dumped: false }));
             }
         }
     }
@@ -462,17 +334,11 @@ impl World {
         let pool = self.pools.get_mut(&generation).expect("spawned");
         let between = pool.settings.expect("spawned").backoff.between_starts;
         if let Some(last) = pool.last_fork.insert(slot, now) {
-            assert!(
-                now.since(last) >= between,
-                "restarts keep their distance: {:?}",
-                now.since(last)
-            );
+            assert!(now.since(last) >= between, "restarts keep their distance: {:?}", now.since(last));
         }
         let is_closed = pool.inbox_closed;
-        let taken = self
-            .processes
-            .values()
-            .any(|process| process.generation == generation && process.slot == Some(slot));
+        let taken =
+            self.processes.values().any(|process| process.generation == generation && process.slot == Some(slot));
         assert!(!taken, "a slot has one worker");
         let Some(zygote) = self.zygote_of(generation) else {
             return;
@@ -481,42 +347,16 @@ impl World {
             return;
         }
         if self.random.percent(self.boot_failures / 10) {
-            self.later(
-                MS,
-                Happening::Tell(Event::ForkFailed {
-                    generation,
-                    worker,
-                    error: "no memory".into(),
-                }),
-            );
+            self.later(MS, Happening::Tell(Event::ForkFailed { generation, worker, error: "no memory".into() }));
             return;
         }
         let pid = self.new_process(generation, Some(slot));
         if self.random.percent(self.worker_deaths / 10) {
-            self.processes
-                .get_mut(&raw(pid))
-                .expect("just made")
-                .is_unreported = true;
-            self.later(
-                0,
-                Happening::Ends(
-                    zygote,
-                    Exit::Signal {
-                        signal: 9,
-                        core_dumped: false,
-                    },
-                ),
-            );
+            self.processes.get_mut(&raw(pid)).expect("just made").is_unreported = true;
+            self.later(0, Happening::Ends(zygote, Exit::Signal { signal: 9, core_dumped: false }));
         } else {
             let delay = self.random.delay(20);
-            self.later(
-                delay,
-                Happening::Tell(Event::WorkerForked {
-                    generation,
-                    worker,
-                    pid,
-                }),
-            );
+            self.later(delay, Happening::Tell(Event::WorkerForked { generation, worker, pid }));
         }
         let up = self.random.delay(500);
         if self.random.percent(self.worker_deaths / 3) {
@@ -527,14 +367,8 @@ impl World {
         }
         if self.random.percent(self.worker_deaths) {
             let life = self.random.delay(60_000);
-            let exit = if self.random.percent(30) {
-                Exit::Code(0)
-            } else {
-                Exit::Signal {
-                    signal: 11,
-                    core_dumped: true,
-                }
-            };
+            let exit =
+                if self.random.percent(30) { Exit::Code(0) } else { Exit::Signal { signal: 11, core_dumped: true } };
             self.later(up + life, Happening::Ends(pid, exit));
         }
         if is_closed {
@@ -554,10 +388,7 @@ impl World {
                 self.tell(Event::Imported { generation })
             }
             Happening::ImportFails(generation) if self.zygote_of(generation).is_some() => {
-                self.tell(Event::ImportFailed {
-                    generation,
-                    traceback: "ImportError".into(),
-                });
+                self.tell(Event::ImportFailed { generation, traceback: "ImportError".into() });
             }
             Happening::WorkerUp(pid) => {
                 if let Some(process) = self.processes.get_mut(&raw(pid)) {
@@ -594,10 +425,7 @@ impl World {
         if is_deadly {
             // The request itself is deadly.
             let delay = self.random.delay(20);
-            let exit = Exit::Signal {
-                signal: 11,
-                core_dumped: true,
-            };
+            let exit = Exit::Signal { signal: 11, core_dumped: true };
             self.later(delay, Happening::Ends(pid, exit));
         } else if self.random.percent(self.hangs / 4) {
             process.hangs = self.random.percent(50);
@@ -615,12 +443,8 @@ impl World {
         if process.slot.is_none() {
             let generation = process.generation;
             let is_report = |happening: &Happening| matches!(happening, Happening::Tell(Event::WorkerForked { generation: of, .. } | Event::ForkFailed { generation: of, .. } | Event::ZygoteSpawned { generation: of, .. }) if *of == generation);
-            let keys: Vec<_> = self
-                .queue
-                .iter()
-                .filter(|(_, happening)| is_report(happening))
-                .map(|(key, _)| *key)
-                .collect();
+            let keys: Vec<_> =
+                self.queue.iter().filter(|(_, happening)| is_report(happening)).map(|(key, _)| *key).collect();
             for key in keys {
                 let Some(happening) = self.queue.remove(&key) else {
                     continue;
@@ -632,25 +456,9 @@ impl World {
             }
         }
         let process = self.processes.remove(&raw(pid)).expect("it was just there");
-        let held: Vec<Held> = process
-            .request
-            .iter()
-            .map(|(token, _)| Held {
-                shard: 0,
-                token: *token,
-            })
-            .collect();
-        let exit = if exit == Exit::Code(0) && !held.is_empty() {
-            Exit::Code(1)
-        } else {
-            exit
-        };
-        self.tell(Event::ChildExited {
-            pid,
-            exit,
-            held,
-            served: process.served,
-        });
+        let held: Vec<Held> = process.request.iter().map(|(token, _)| Held { shard: 0, token: *token }).collect();
+        let exit = if exit == Exit::Code(0) && !held.is_empty() { Exit::Code(1) } else { exit };
+        self.tell(Event::ChildExited { pid, exit, held, served: process.served });
     }
 
     fn drain_workers(&mut self, generation: GenerationId) {
@@ -687,10 +495,8 @@ impl World {
     }
 
     fn zygote_of(&self, generation: GenerationId) -> Option<Pid> {
-        let zygote = self
-            .processes
-            .iter()
-            .find(|(_, process)| process.generation == generation && process.slot.is_none());
+        let zygote =
+            self.processes.iter().find(|(_, process)| process.generation == generation && process.slot.is_none());
         zygote.and_then(|(pid, _)| Pid::from_raw(*pid))
     }
 
@@ -698,47 +504,22 @@ impl World {
         let up = self.processes.iter().filter(|(_, process)| process.is_up);
         up.filter_map(|(pid, process)| {
             let (token, started) = process.request.unwrap_or((0, Monotonic::ZERO));
-            let state = if token == 0 {
-                SlotState::Idle
-            } else {
-                SlotState::Busy
-            };
-            let view = SlotView {
-                token,
-                shard: 0,
-                pid: *pid as u32,
-                started,
-                done: process.served,
-                state,
-            };
-            Some(Reading {
-                generation: process.generation,
-                slot: process.slot?,
-                view,
-            })
+            let state = if token == 0 { SlotState::Idle } else { SlotState::Busy };
+            let view = SlotView { token, shard: 0, pid: *pid as u32, started, done: process.served, state };
+            Some(Reading { generation: process.generation, slot: process.slot?, view })
         })
         .collect()
     }
 
     fn final_checks(self) -> i32 {
-        let left: Vec<_> = self
-            .processes
-            .values()
-            .filter(|process| !process.is_unreported)
-            .collect();
-        assert!(
-            self.stuck > 0 || left.is_empty(),
-            "every process was accounted for: {left:?}"
-        );
+        let left: Vec<_> = self.processes.values().filter(|process| !process.is_unreported).collect();
+        assert!(self.stuck > 0 || left.is_empty(), "every process was accounted for: {left:?}");
         let mut lost = self.lost.clone();
         lost.sort_unstable();
         lost.dedup();
         assert_eq!(lost.len(), self.lost.len(), "a request is lost once");
         let code = self.exit.expect("the world has ended");
-        assert!(
-            code == 0 || !self.opened,
-            "an open server ends only when it is told to"
-        );
+        assert!(code == 0 || !self.opened, "an open server ends only when it is told to");
         code
     }
 }

@@ -36,9 +36,7 @@ pub(super) enum Seat {
 
 impl Default for Seat {
     fn default() -> Self {
-        Seat::Vacant {
-            due: Monotonic::ZERO,
-        }
+        Seat::Vacant { due: Monotonic::ZERO }
     }
 }
 
@@ -60,10 +58,7 @@ impl Generation {
         let settings = self.settings;
         for slot in &mut self.slots {
             if matches!(slot.seat, Seat::Forking { worker, .. } if worker == id) {
-                let wait = slot
-                    .backoff
-                    .died(&settings.backoff, Duration::ZERO)
-                    .max(settings.backoff.between_starts);
+                let wait = slot.backoff.died(&settings.backoff, Duration::ZERO).max(settings.backoff.between_starts);
                 slot.seat = Seat::Vacant { due: now + wait };
             }
         }
@@ -79,10 +74,8 @@ impl Generation {
         now: Monotonic,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let Some(index) = self
-            .slots
-            .iter()
-            .position(|slot| matches!(&slot.seat, Seat::Live(worker) if worker.pid == pid))
+        let Some(index) =
+            self.slots.iter().position(|slot| matches!(&slot.seat, Seat::Live(worker) if worker.pid == pid))
         else {
             return false;
         };
@@ -102,17 +95,12 @@ impl Generation {
             restart_in,
         }));
         if !held.is_empty() {
-            actions.push(Action::ReportLost {
-                generation,
-                held: held.to_vec(),
-            });
+            actions.push(Action::ReportLost { generation, held: held.to_vec() });
         }
         if self.phase == Phase::Warming {
             self.boot_deaths += 1;
             if self.boot_deaths >= BOOT_DEATHS_MAX {
-                self.fail(format!(
-                    "{BOOT_DEATHS_MAX} workers ended before any was up, the last one with {exit}"
-                ));
+                self.fail(format!("{BOOT_DEATHS_MAX} workers ended before any was up, the last one with {exit}"));
             }
         }
         true
@@ -129,10 +117,7 @@ impl Generation {
     ) -> Option<Duration> {
         let policy = self.settings.backoff;
         let is_refilled = match self.phase {
-            Phase::Importing { .. }
-            | Phase::Warming
-            | Phase::Switching { .. }
-            | Phase::Serving { .. } => true,
+            Phase::Importing { .. } | Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } => true,
             // Its death may have left requests in the inbox that nobody else reads.
             Phase::Draining { .. } => has_worked && !is_clean && self.zygote != Zygote::Gone,
             Phase::Closing { .. } | Phase::Ending => false,
@@ -162,10 +147,7 @@ impl Generation {
         now: Monotonic,
         actions: &mut Vec<Action>,
     ) {
-        for reading in readings
-            .iter()
-            .filter(|reading| reading.generation == self.id)
-        {
+        for reading in readings.iter().filter(|reading| reading.generation == self.id) {
             let pid = i32::try_from(reading.view.pid).ok().and_then(Pid::from_raw);
             let (Some(pid), Some(slot)) = (pid, self.slots.get_mut(reading.slot as usize)) else {
                 continue;
@@ -174,53 +156,28 @@ impl Generation {
                 continue;
             }
             let worker = take_id(next_worker);
-            actions.push(Action::Report(Report::WorkerStarted {
-                worker,
-                pid,
-                generation: self.id,
-            }));
+            actions.push(Action::Report(Report::WorkerStarted { worker, pid, generation: self.id }));
             slot.seat = Seat::Live(Worker::new(worker, pid, now, now));
         }
     }
 
-    pub(super) fn fork_due(
-        &mut self,
-        next_worker: &mut u32,
-        now: Monotonic,
-        actions: &mut Vec<Action>,
-    ) {
-        let Zygote::Alive {
-            pid,
-            is_killed: false,
-        } = self.zygote
-        else {
+    pub(super) fn fork_due(&mut self, next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
+        let Zygote::Alive { pid, is_killed: false } = self.zygote else {
             return;
         };
         for (index, slot) in self.slots.iter_mut().enumerate() {
             match slot.seat {
                 Seat::Vacant { due }
-                    if due <= now
-                        && !(never_filled(slot)
-                            && matches!(self.phase, Phase::Draining { .. })) =>
+                    if due <= now && !(never_filled(slot) && matches!(self.phase, Phase::Draining { .. })) =>
                 {
                     let worker = take_id(next_worker);
                     slot.seat = Seat::Forking { worker, since: now };
                     slot.forked_at = Some(now);
-                    actions.push(Action::ForkWorker {
-                        generation: self.id,
-                        worker,
-                        slot: index as u32,
-                    });
+                    actions.push(Action::ForkWorker { generation: self.id, worker, slot: index as u32 });
                 }
                 Seat::Forking { since, .. } if now >= since + self.settings.boot_timeout => {
-                    self.zygote = Zygote::Alive {
-                        pid,
-                        is_killed: true,
-                    };
-                    actions.push(Action::Kill {
-                        pid,
-                        signal: Signal::KILL,
-                    });
+                    self.zygote = Zygote::Alive { pid, is_killed: true };
+                    actions.push(Action::Kill { pid, signal: Signal::KILL });
                     return;
                 }
                 _ => {}

@@ -31,29 +31,17 @@ pub(super) enum Shards {
 
 impl Stop {
     /// `shards`: whether the shards ever accepted.
-    pub fn begin(
-        code: i32,
-        have_opened: bool,
-        settings: &Settings,
-        now: Monotonic,
-        actions: &mut Vec<Action>,
-    ) -> Stop {
+    pub fn begin(code: i32, have_opened: bool, settings: &Settings, now: Monotonic, actions: &mut Vec<Action>) -> Stop {
         let share = (settings.graceful_timeout / 10).min(WORKERS_SHARE_MAX);
         let deadline = now + settings.graceful_timeout;
         let shards_deadline = deadline.minus(share).max(now);
         if have_opened {
-            actions.push(Action::DrainShards {
-                deadline: shards_deadline,
-            });
+            actions.push(Action::DrainShards { deadline: shards_deadline });
         }
         Stop {
             code,
             is_fast: false,
-            shards: if have_opened {
-                Shards::Draining
-            } else {
-                Shards::Drained
-            },
+            shards: if have_opened { Shards::Draining } else { Shards::Drained },
             shards_deadline,
             deadline,
             exit_deadline: deadline + settings.reap_timeout,
@@ -62,11 +50,7 @@ impl Stop {
 
     /// No more waiting for requests; a second time, no more waiting at all.
     pub fn hasten(&mut self, settings: &Settings, now: Monotonic) {
-        let rest = if self.is_fast {
-            Duration::ZERO
-        } else {
-            settings.fast_timeout
-        };
+        let rest = if self.is_fast { Duration::ZERO } else { settings.fast_timeout };
         self.is_fast = true;
         self.shards_deadline = self.shards_deadline.min(now);
         self.deadline = self.deadline.min(now + rest);

@@ -69,14 +69,8 @@ impl Bench {
     }
 
     fn exit(&mut self, number: i32, exit: Exit, held: &[Held], served: u64) -> &mut Bench {
-        self.readings
-            .retain(|reading| reading.view.pid != number as u32);
-        self.tell(Event::ChildExited {
-            pid: pid(number),
-            exit,
-            held: held.to_vec(),
-            served,
-        })
+        self.readings.retain(|reading| reading.view.pid != number as u32);
+        self.tell(Event::ChildExited { pid: pid(number), exit, held: held.to_vec(), served })
     }
 
     fn show(
@@ -88,20 +82,9 @@ impl Bench {
         token: u64,
         started: Monotonic,
     ) -> &mut Bench {
-        let view = SlotView {
-            token,
-            shard: 0,
-            pid: number,
-            started,
-            done: 0,
-            state,
-        };
+        let view = SlotView { token, shard: 0, pid: number, started, done: 0, state };
         self.readings.retain(|reading| reading.view.pid != number);
-        self.readings.push(Reading {
-            generation: GenerationId(generation),
-            slot,
-            view,
-        });
+        self.readings.push(Reading { generation: GenerationId(generation), slot, view });
         self
     }
 
@@ -112,37 +95,16 @@ impl Bench {
     }
 
     /// Boots a generation whose zygote is `zygote` and whose workers are the numbers that follow.
-    fn boot(
-        &mut self,
-        generation: u32,
-        zygote: i32,
-        first_worker: u32,
-        workers: u32,
-    ) -> &mut Bench {
+    fn boot(&mut self, generation: u32, zygote: i32, first_worker: u32, workers: u32) -> &mut Bench {
         let id = GenerationId(generation);
-        self.tell(Event::ZygoteSpawned {
-            generation: id,
-            pid: pid(zygote),
-        });
+        self.tell(Event::ZygoteSpawned { generation: id, pid: pid(zygote) });
         self.tell(Event::Imported { generation: id });
         for n in 0..workers {
             let number = zygote + 1 + n as i32;
-            self.tell(Event::WorkerForked {
-                generation: id,
-                worker: WorkerId(first_worker + n),
-                pid: pid(number),
-            });
-            self.show(
-                generation,
-                n,
-                number as u32,
-                SlotState::Idle,
-                0,
-                Monotonic::ZERO,
-            );
+            self.tell(Event::WorkerForked { generation: id, worker: WorkerId(first_worker + n), pid: pid(number) });
+            self.show(generation, n, number as u32, SlotState::Idle, 0, Monotonic::ZERO);
         }
-        self.pass(5 * MS)
-            .tell(Event::ShardsSwitched { generation: id });
+        self.pass(5 * MS).tell(Event::ShardsSwitched { generation: id });
         self.said.clear();
         self
     }
@@ -159,11 +121,7 @@ impl Bench {
 fn short(action: &Action) -> Option<String> {
     Some(match action {
         Action::SpawnZygote { generation, .. } => format!("spawn {generation}"),
-        Action::ForkWorker {
-            generation,
-            worker,
-            slot,
-        } => format!("fork {worker} of {generation} in {slot}"),
+        Action::ForkWorker { generation, worker, slot } => format!("fork {worker} of {generation} in {slot}"),
         Action::SwitchShards { generation } => format!("switch to {generation}"),
         Action::OpenShards => "open".into(),
         Action::CloseInbox { generation } => format!("close inbox {generation}"),
@@ -171,10 +129,9 @@ fn short(action: &Action) -> Option<String> {
         Action::Kill { pid, signal } => {
             format!("kill {} {}", pid.as_raw_nonzero(), signal.as_raw())
         }
-        Action::ReportLost { generation, held } => format!(
-            "lost {:?} of {generation}",
-            held.iter().map(|held| held.token).collect::<Vec<_>>()
-        ),
+        Action::ReportLost { generation, held } => {
+            format!("lost {:?} of {generation}", held.iter().map(|held| held.token).collect::<Vec<_>>())
+        }
         Action::GenerationGone { generation } => format!("gone {generation}"),
         Action::DrainShards { .. } => "drain shards".into(),
         Action::StopShards => "stop shards".into(),
@@ -183,10 +140,7 @@ fn short(action: &Action) -> Option<String> {
     })
 }
 
-const KILLED: Exit = Exit::Signal {
-    signal: 9,
-    core_dumped: false,
-};
+const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
 const DONE: Exit = Exit::Code(0);
 
 #[test]
@@ -194,38 +148,19 @@ fn a_first_start_opens_the_shards_once_a_worker_is_up() {
     let mut bench = Bench::new(settings(2));
     let id = GenerationId(1);
     bench.tell(Event::Start).expect(&["spawn 1"]);
-    bench
-        .tell(Event::ZygoteSpawned {
-            generation: id,
-            pid: pid(100),
-        })
-        .expect(&[]);
-    bench
-        .tell(Event::Imported { generation: id })
-        .expect(&["fork 1 of 1 in 0", "fork 2 of 1 in 1"]);
-    bench.tell(Event::WorkerForked {
-        generation: id,
-        worker: WorkerId(1),
-        pid: pid(101),
-    });
+    bench.tell(Event::ZygoteSpawned { generation: id, pid: pid(100) }).expect(&[]);
+    bench.tell(Event::Imported { generation: id }).expect(&["fork 1 of 1 in 0", "fork 2 of 1 in 1"]);
+    bench.tell(Event::WorkerForked { generation: id, worker: WorkerId(1), pid: pid(101) });
     bench.pass(SECOND).expect(&[]);
-    bench
-        .show(1, 0, 101, SlotState::Idle, 0, Monotonic::ZERO)
-        .pass(SECOND)
-        .expect(&["switch to 1"]);
+    bench.show(1, 0, 101, SlotState::Idle, 0, Monotonic::ZERO).pass(SECOND).expect(&["switch to 1"]);
     assert!(!bench.machine.is_ready());
-    bench
-        .tell(Event::ShardsSwitched { generation: id })
-        .expect(&["open"]);
+    bench.tell(Event::ShardsSwitched { generation: id }).expect(&["open"]);
     assert!(bench.machine.is_ready());
 }
 
 #[test]
 fn a_server_without_an_application_just_opens_and_stops() {
-    let mut bench = Bench::new(Settings {
-        pool: None,
-        ..settings(1)
-    });
+    let mut bench = Bench::new(Settings { pool: None, ..settings(1) });
     bench.tell(Event::Start).expect(&["open"]);
     assert_eq!(bench.machine.wake_at(bench.now), None);
     bench.tell(Event::Terminate).expect(&["drain shards"]);
@@ -237,57 +172,28 @@ fn a_server_without_an_application_just_opens_and_stops() {
 fn a_failed_first_import_exits_with_3_and_a_missing_interpreter_with_1() {
     let mut bench = Bench::new(settings(2));
     let id = GenerationId(1);
-    bench.tell(Event::Start).tell(Event::ZygoteSpawned {
-        generation: id,
-        pid: pid(100),
-    });
+    bench.tell(Event::Start).tell(Event::ZygoteSpawned { generation: id, pid: pid(100) });
     bench
-        .tell(Event::ImportFailed {
-            generation: id,
-            traceback: "ImportError".into(),
-        })
+        .tell(Event::ImportFailed { generation: id, traceback: "ImportError".into() })
         .expect(&["spawn 1", "kill 100 9"]);
-    bench
-        .exit(100, KILLED, &[], 0)
-        .expect(&["gone 1", "exit 3"]);
+    bench.exit(100, KILLED, &[], 0).expect(&["gone 1", "exit 3"]);
 
     let mut bench = Bench::new(settings(2));
-    bench.tell(Event::Start).tell(Event::SpawnFailed {
-        generation: id,
-        error: "no python3".into(),
-    });
+    bench.tell(Event::Start).tell(Event::SpawnFailed { generation: id, error: "no python3".into() });
     bench.expect(&["spawn 1", "gone 1", "exit 1"]);
 
     let mut bench = Bench::new(settings(2));
-    bench.tell(Event::Start).tell(Event::ZygoteSpawned {
-        generation: id,
-        pid: pid(100),
-    });
-    bench
-        .exit(
-            100,
-            Exit::Signal {
-                signal: 11,
-                core_dumped: true,
-            },
-            &[],
-            0,
-        )
-        .expect(&["spawn 1", "gone 1", "exit 3"]);
+    bench.tell(Event::Start).tell(Event::ZygoteSpawned { generation: id, pid: pid(100) });
+    bench.exit(100, Exit::Signal { signal: 11, core_dumped: true }, &[], 0).expect(&["spawn 1", "gone 1", "exit 3"]);
 }
 
 #[test]
 fn an_import_that_hangs_is_given_up() {
     let mut bench = Bench::new(settings(1));
-    bench.tell(Event::Start).tell(Event::ZygoteSpawned {
-        generation: GenerationId(1),
-        pid: pid(100),
-    });
+    bench.tell(Event::Start).tell(Event::ZygoteSpawned { generation: GenerationId(1), pid: pid(100) });
     bench.pass(59 * SECOND).expect(&["spawn 1"]);
     bench.pass(SECOND).expect(&["kill 100 9"]);
-    bench
-        .exit(100, KILLED, &[], 0)
-        .expect(&["gone 1", "exit 3"]);
+    bench.exit(100, KILLED, &[], 0).expect(&["gone 1", "exit 3"]);
 }
 
 #[test]
@@ -296,97 +202,46 @@ fn workers_that_die_at_boot_fail_the_boot_after_a_few_with_growing_waits() {
     let id = GenerationId(1);
     bench
         .tell(Event::Start)
-        .tell(Event::ZygoteSpawned {
-            generation: id,
-            pid: pid(100),
-        })
+        .tell(Event::ZygoteSpawned { generation: id, pid: pid(100) })
         .tell(Event::Imported { generation: id });
     bench.expect(&["spawn 1", "fork 1 of 1 in 0"]);
     for (n, wait_ms) in [(1, 100), (2, 200)] {
-        bench.tell(Event::WorkerForked {
-            generation: id,
-            worker: WorkerId(n),
-            pid: pid(100 + n as i32),
-        });
-        bench
-            .exit(100 + n as i32, Exit::Code(1), &[], 0)
-            .pass((wait_ms - 1) * MS)
-            .expect(&[]);
-        bench
-            .pass(MS)
-            .expect(&[&format!("fork {} of 1 in 0", n + 1)]);
+        bench.tell(Event::WorkerForked { generation: id, worker: WorkerId(n), pid: pid(100 + n as i32) });
+        bench.exit(100 + n as i32, Exit::Code(1), &[], 0).pass((wait_ms - 1) * MS).expect(&[]);
+        bench.pass(MS).expect(&[&format!("fork {} of 1 in 0", n + 1)]);
     }
-    bench.tell(Event::WorkerForked {
-        generation: id,
-        worker: WorkerId(3),
-        pid: pid(103),
-    });
-    bench
-        .exit(103, Exit::Code(1), &[], 0)
-        .expect(&["kill 100 9"]);
-    bench
-        .exit(100, KILLED, &[], 0)
-        .expect(&["gone 1", "exit 3"]);
+    bench.tell(Event::WorkerForked { generation: id, worker: WorkerId(3), pid: pid(103) });
+    bench.exit(103, Exit::Code(1), &[], 0).expect(&["kill 100 9"]);
+    bench.exit(100, KILLED, &[], 0).expect(&["gone 1", "exit 3"]);
 }
 
 #[test]
 fn a_worker_s_death_loses_what_it_held_and_starts_another() {
     let mut bench = Bench::serving();
     let held = [Held { shard: 0, token: 7 }, Held { shard: 1, token: 8 }];
-    bench
-        .pass(SECOND)
-        .exit(101, KILLED, &held, 5)
-        .expect(&["lost [7, 8] of 1", "fork 3 of 1 in 0"]);
+    bench.pass(SECOND).exit(101, KILLED, &held, 5).expect(&["lost [7, 8] of 1", "fork 3 of 1 in 0"]);
     // One thread seemed idle: it may have just taken a request.
-    bench.exit(102, KILLED, &held[..1], 5).expect(&[
-        "lost [7] of 1",
-        "fork 4 of 1 in 1",
-    ]);
+    bench.exit(102, KILLED, &held[..1], 5).expect(&["lost [7] of 1", "fork 4 of 1 in 1"]);
     // The same worker killed by its first request: at once, but never more often than every 100 ms.
-    bench.tell(Event::WorkerForked {
-        generation: GenerationId(1),
-        worker: WorkerId(3),
-        pid: pid(103),
-    });
-    bench
-        .exit(103, KILLED, &held, 0)
-        .expect(&["lost [7, 8] of 1"]);
-    bench
-        .pass(99 * MS)
-        .expect(&[])
-        .pass(MS)
-        .expect(&["fork 5 of 1 in 0"]);
+    bench.tell(Event::WorkerForked { generation: GenerationId(1), worker: WorkerId(3), pid: pid(103) });
+    bench.exit(103, KILLED, &held, 0).expect(&["lost [7, 8] of 1"]);
+    bench.pass(99 * MS).expect(&[]).pass(MS).expect(&["fork 5 of 1 in 0"]);
 }
 
 #[test]
 fn a_worker_that_retires_is_replaced() {
     let mut bench = Bench::serving();
-    bench
-        .pass(SECOND)
-        .exit(101, DONE, &[], 1000)
-        .expect(&["fork 3 of 1 in 0"]);
+    bench.pass(SECOND).exit(101, DONE, &[], 1000).expect(&["fork 3 of 1 in 0"]);
 }
 
 #[test]
 fn a_worker_that_dies_before_its_fork_is_reported_is_still_a_worker() {
     let mut bench = Bench::serving();
-    bench
-        .pass(SECOND)
-        .exit(101, KILLED, &[], 5)
-        .expect(&["fork 3 of 1 in 0"]);
+    bench.pass(SECOND).exit(101, KILLED, &[], 5).expect(&["fork 3 of 1 in 0"]);
     bench.exit(4711, DONE, &[], 0).expect(&[]);
-    bench
-        .exit(103, KILLED, &[Held { shard: 0, token: 9 }], 0)
-        .expect(&[]);
-    bench.tell(Event::WorkerForked {
-        generation: GenerationId(1),
-        worker: WorkerId(3),
-        pid: pid(103),
-    });
-    bench
-        .expect(&["lost [9] of 1"])
-        .pass(SECOND)
-        .expect(&["fork 4 of 1 in 0"]);
+    bench.exit(103, KILLED, &[Held { shard: 0, token: 9 }], 0).expect(&[]);
+    bench.tell(Event::WorkerForked { generation: GenerationId(1), worker: WorkerId(3), pid: pid(103) });
+    bench.expect(&["lost [9] of 1"]).pass(SECOND).expect(&["fork 4 of 1 in 0"]);
 }
 
 #[test]
@@ -394,27 +249,10 @@ fn a_request_over_its_time_costs_its_worker_an_abort_and_then_its_life() {
     let mut bench = Bench::serving();
     bench.pass(SECOND);
     let started = bench.now;
-    bench
-        .show(1, 0, 101, SlotState::Busy, 77, started)
-        .pass(30 * SECOND)
-        .expect(&[]);
+    bench.show(1, 0, 101, SlotState::Busy, 77, started).pass(30 * SECOND).expect(&[]);
     bench.pass(30 * MS).expect(&["kill 101 6"]);
-    bench
-        .pass(1900 * MS)
-        .expect(&[])
-        .pass(200 * MS)
-        .expect(&["kill 101 9"]);
-    bench
-        .exit(
-            101,
-            KILLED,
-            &[Held {
-                shard: 0,
-                token: 77,
-            }],
-            0,
-        )
-        .expect(&["lost [77] of 1", "fork 3 of 1 in 0"]);
+    bench.pass(1900 * MS).expect(&[]).pass(200 * MS).expect(&["kill 101 9"]);
+    bench.exit(101, KILLED, &[Held { shard: 0, token: 77 }], 0).expect(&["lost [77] of 1", "fork 3 of 1 in 0"]);
 }
 
 #[test]
@@ -426,10 +264,7 @@ fn a_torn_reading_harms_nobody() {
     let readings = bench.readings.clone();
     bench.tell(Event::Tick { readings });
     let now = bench.now;
-    bench
-        .show(1, 0, 101, SlotState::Busy, 78, now)
-        .pass(29 * SECOND)
-        .expect(&[]);
+    bench.show(1, 0, 101, SlotState::Busy, 78, now).pass(29 * SECOND).expect(&[]);
 }
 
 #[test]
@@ -443,43 +278,21 @@ fn an_idle_pool_is_looked_at_once_a_timeout() {
         let readings = bench.readings.clone();
         bench.tell(Event::Tick { readings });
     }
-    assert!(
-        ticks <= 22,
-        "{ticks} ticks in 300 s for two workers with a timeout of 30 s"
-    );
+    assert!(ticks <= 22, "{ticks} ticks in 300 s for two workers with a timeout of 30 s");
 }
 
 #[test]
 fn a_reload_hands_over_to_a_generation_that_works() {
     let mut bench = Bench::serving();
     let two = GenerationId(2);
+    bench.tell(Event::Reload(pool_settings(1))).expect(&["spawn 2"]);
+    bench.tell(Event::ZygoteSpawned { generation: two, pid: pid(200) }).tell(Event::Imported { generation: two });
     bench
-        .tell(Event::Reload(pool_settings(1)))
-        .expect(&["spawn 2"]);
-    bench
-        .tell(Event::ZygoteSpawned {
-            generation: two,
-            pid: pid(200),
-        })
-        .tell(Event::Imported { generation: two });
-    bench
-        .tell(Event::WorkerForked {
-            generation: two,
-            worker: WorkerId(3),
-            pid: pid(201),
-        })
+        .tell(Event::WorkerForked { generation: two, worker: WorkerId(3), pid: pid(201) })
         .expect(&["fork 3 of 2 in 0"]);
-    bench
-        .show(2, 0, 201, SlotState::Idle, 0, Monotonic::ZERO)
-        .pass(SECOND)
-        .expect(&["switch to 2"]);
-    bench
-        .tell(Event::ShardsSwitched { generation: two })
-        .expect(&["close inbox 1"]);
-    bench
-        .exit(101, DONE, &[], 3)
-        .exit(102, DONE, &[], 3)
-        .expect(&["close control 1"]);
+    bench.show(2, 0, 201, SlotState::Idle, 0, Monotonic::ZERO).pass(SECOND).expect(&["switch to 2"]);
+    bench.tell(Event::ShardsSwitched { generation: two }).expect(&["close inbox 1"]);
+    bench.exit(101, DONE, &[], 3).exit(102, DONE, &[], 3).expect(&["close control 1"]);
     bench.exit(100, DONE, &[], 0).expect(&["gone 1"]);
     assert!(bench.machine.is_ready());
 }
@@ -488,27 +301,13 @@ fn a_reload_hands_over_to_a_generation_that_works() {
 fn a_failed_reload_keeps_the_old_generation() {
     let mut bench = Bench::serving();
     let two = GenerationId(2);
+    bench.tell(Event::Reload(pool_settings(2))).tell(Event::ZygoteSpawned { generation: two, pid: pid(200) });
     bench
-        .tell(Event::Reload(pool_settings(2)))
-        .tell(Event::ZygoteSpawned {
-            generation: two,
-            pid: pid(200),
-        });
-    bench
-        .tell(Event::ImportFailed {
-            generation: two,
-            traceback: "SyntaxError".into(),
-        })
+        .tell(Event::ImportFailed { generation: two, traceback: "SyntaxError".into() })
         .expect(&["spawn 2", "kill 200 9"]);
-    bench
-        .exit(200, KILLED, &[], 0)
-        .expect(&["gone 2"])
-        .pass(100 * SECOND)
-        .expect(&[]);
+    bench.exit(200, KILLED, &[], 0).expect(&["gone 2"]).pass(100 * SECOND).expect(&[]);
     assert!(bench.machine.is_ready());
-    bench
-        .tell(Event::Reload(pool_settings(2)))
-        .expect(&["spawn 3"]);
+    bench.tell(Event::Reload(pool_settings(2))).expect(&["spawn 3"]);
 }
 
 #[test]
@@ -523,34 +322,22 @@ fn reloads_during_a_reload_become_one() {
     bench.boot(3, 300, 4, 1);
     bench.tell(Event::Reload(pool_settings(1))).expect(&[]);
     // Two old generations drain: the next waits for one of them.
-    bench
-        .exit(201, DONE, &[], 1)
-        .exit(200, DONE, &[], 0)
-        .expect(&["close control 2", "gone 2", "spawn 4"]);
+    bench.exit(201, DONE, &[], 1).exit(200, DONE, &[], 0).expect(&["close control 2", "gone 2", "spawn 4"]);
 }
 
 #[test]
 fn an_old_generation_that_does_not_drain_is_killed() {
     let mut bench = Bench::serving();
-    bench
-        .tell(Event::Reload(pool_settings(1)))
-        .boot(2, 200, 3, 1);
-    bench
-        .exit(101, DONE, &[], 1)
-        .pass(20 * SECOND)
-        .expect(&["kill 100 9", "kill 102 9"]);
-    bench
-        .exit(102, KILLED, &[Held { shard: 0, token: 5 }], 0)
-        .expect(&["lost [5] of 1"]);
+    bench.tell(Event::Reload(pool_settings(1))).boot(2, 200, 3, 1);
+    bench.exit(101, DONE, &[], 1).pass(20 * SECOND).expect(&["kill 100 9", "kill 102 9"]);
+    bench.exit(102, KILLED, &[Held { shard: 0, token: 5 }], 0).expect(&["lost [5] of 1"]);
     bench.exit(100, KILLED, &[], 0).expect(&["gone 1"]);
 }
 
 #[test]
 fn a_worker_killed_while_draining_is_replaced_to_finish_the_queue() {
     let mut bench = Bench::serving();
-    bench
-        .tell(Event::Reload(pool_settings(1)))
-        .boot(2, 200, 3, 1);
+    bench.tell(Event::Reload(pool_settings(1))).boot(2, 200, 3, 1);
     bench
         .pass(SECOND)
         .exit(101, KILLED, &[Held { shard: 0, token: 5 }], 3)
@@ -562,55 +349,30 @@ fn a_dead_zygote_is_followed_by_a_new_generation_while_workers_go_on() {
     let mut bench = Bench::serving();
     bench.pass(SECOND).exit(100, KILLED, &[], 0).expect(&[]);
     bench.pass(100 * MS).expect(&["spawn 2"]);
-    bench
-        .tell(Event::SpawnFailed {
-            generation: GenerationId(2),
-            error: "no memory".into(),
-        })
-        .expect(&["gone 2"]);
-    bench
-        .pass(199 * MS)
-        .expect(&[])
-        .pass(MS)
-        .expect(&["spawn 3"]);
+    bench.tell(Event::SpawnFailed { generation: GenerationId(2), error: "no memory".into() }).expect(&["gone 2"]);
+    bench.pass(199 * MS).expect(&[]).pass(MS).expect(&["spawn 3"]);
     bench.exit(101, KILLED, &[], 1).expect(&[]);
     bench.boot(3, 300, 3, 2);
-    bench
-        .exit(102, DONE, &[], 1)
-        .expect(&["close control 1", "gone 1"]);
+    bench.exit(102, DONE, &[], 1).expect(&["close control 1", "gone 1"]);
 }
 
 #[test]
 fn a_worker_whose_zygote_died_before_reporting_it_is_adopted() {
     let mut bench = Bench::serving();
-    bench
-        .pass(SECOND)
-        .exit(101, KILLED, &[], 1)
-        .expect(&["fork 3 of 1 in 0"]);
-    bench
-        .exit(100, KILLED, &[], 0)
-        .show(1, 0, 103, SlotState::Idle, 0, Monotonic::ZERO);
+    bench.pass(SECOND).exit(101, KILLED, &[], 1).expect(&["fork 3 of 1 in 0"]);
+    bench.exit(100, KILLED, &[], 0).show(1, 0, 103, SlotState::Idle, 0, Monotonic::ZERO);
     bench.pass(SECOND).expect(&["spawn 2"]);
     bench.pass(40 * SECOND);
-    bench
-        .exit(103, KILLED, &[Held { shard: 0, token: 6 }], 0)
-        .expect(&["lost [6] of 1"]);
+    bench.exit(103, KILLED, &[Held { shard: 0, token: 6 }], 0).expect(&["lost [6] of 1"]);
 }
 
 #[test]
 fn a_fork_that_its_zygote_did_not_live_to_make_delays_no_drain() {
     let mut bench = Bench::serving();
-    bench
-        .pass(SECOND)
-        .exit(101, KILLED, &[], 1)
-        .exit(100, KILLED, &[], 0);
-    bench
-        .pass(SECOND)
-        .expect(&["fork 3 of 1 in 0", "spawn 2"]);
+    bench.pass(SECOND).exit(101, KILLED, &[], 1).exit(100, KILLED, &[], 0);
+    bench.pass(SECOND).expect(&["fork 3 of 1 in 0", "spawn 2"]);
     bench.boot(2, 200, 4, 2);
-    bench
-        .exit(102, DONE, &[], 1)
-        .expect(&["close control 1", "gone 1"]);
+    bench.exit(102, DONE, &[], 1).expect(&["close control 1", "gone 1"]);
 }
 
 #[test]
@@ -618,20 +380,10 @@ fn a_graceful_stop_drains_shards_then_workers() {
     let mut bench = Bench::serving();
     bench.tell(Event::Terminate).expect(&["drain shards"]);
     // What is in hand still needs workers.
-    bench
-        .pass(SECOND)
-        .exit(101, KILLED, &[], 1)
-        .expect(&["fork 3 of 1 in 0"]);
-    bench.tell(Event::WorkerForked {
-        generation: GenerationId(1),
-        worker: WorkerId(3),
-        pid: pid(103),
-    });
+    bench.pass(SECOND).exit(101, KILLED, &[], 1).expect(&["fork 3 of 1 in 0"]);
+    bench.tell(Event::WorkerForked { generation: GenerationId(1), worker: WorkerId(3), pid: pid(103) });
     bench.tell(Event::ShardsDrained).expect(&["close inbox 1"]);
-    bench
-        .exit(102, DONE, &[], 1)
-        .exit(103, DONE, &[], 0)
-        .expect(&["close control 1"]);
+    bench.exit(102, DONE, &[], 1).exit(103, DONE, &[], 0).expect(&["close control 1"]);
     bench.exit(100, DONE, &[], 0).expect(&["gone 1", "exit 0"]);
 }
 
@@ -639,12 +391,8 @@ fn a_graceful_stop_drains_shards_then_workers() {
 fn a_stop_ends_within_its_limit_whatever_hangs() {
     let mut bench = Bench::serving();
     bench.tell(Event::Terminate).expect(&["drain shards"]);
-    bench
-        .pass(29 * SECOND)
-        .expect(&["stop shards", "close inbox 1"]);
-    bench
-        .pass(SECOND)
-        .expect(&["kill 100 9", "kill 101 9", "kill 102 9"]);
+    bench.pass(29 * SECOND).expect(&["stop shards", "close inbox 1"]);
+    bench.pass(SECOND).expect(&["kill 100 9", "kill 101 9", "kill 102 9"]);
     bench.pass(SECOND).expect(&["exit 0"]);
 }
 
@@ -652,35 +400,18 @@ fn a_stop_ends_within_its_limit_whatever_hangs() {
 fn a_second_signal_hurries_and_a_third_does_not_wait() {
     let mut bench = Bench::serving();
     bench.tell(Event::Terminate).expect(&["drain shards"]);
-    bench
-        .tell(Event::Terminate)
-        .expect(&["stop shards", "close inbox 1"]);
-    bench
-        .tell(Event::Quit)
-        .expect(&["kill 100 9", "kill 101 9", "kill 102 9"]);
+    bench.tell(Event::Terminate).expect(&["stop shards", "close inbox 1"]);
+    bench.tell(Event::Quit).expect(&["kill 100 9", "kill 101 9", "kill 102 9"]);
     for number in [100, 101, 102] {
         bench.exit(number, KILLED, &[], 0);
     }
-    bench
-        .expect(&["gone 1"])
-        .tell(Event::ShardsDrained)
-        .expect(&["exit 0"]);
+    bench.expect(&["gone 1"]).tell(Event::ShardsDrained).expect(&["exit 0"]);
 }
 
 #[test]
 fn a_stop_during_a_boot_ends_the_boot() {
     let mut bench = Bench::new(settings(2));
-    bench
-        .tell(Event::Start)
-        .tell(Event::Terminate)
-        .expect(&["spawn 1"]);
-    bench
-        .tell(Event::ZygoteSpawned {
-            generation: GenerationId(1),
-            pid: pid(100),
-        })
-        .expect(&["kill 100 9"]);
-    bench
-        .exit(100, KILLED, &[], 0)
-        .expect(&["gone 1", "exit 0"]);
+    bench.tell(Event::Start).tell(Event::Terminate).expect(&["spawn 1"]);
+    bench.tell(Event::ZygoteSpawned { generation: GenerationId(1), pid: pid(100) }).expect(&["kill 100 9"]);
+    bench.exit(100, KILLED, &[], 0).expect(&["gone 1", "exit 0"]);
 }

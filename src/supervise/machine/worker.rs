@@ -1,8 +1,6 @@
 //! One worker process as the machine sees it: from the report of its fork to its reaping.
 
-use super::event::{
-    Action, GenerationId, Held, KillReason, PoolSettings, Reading, Report, WorkerId,
-};
+use super::event::{Action, GenerationId, Held, KillReason, PoolSettings, Reading, Report, WorkerId};
 use crate::base::clock::Monotonic;
 use crate::sys::memory::SlotState;
 use crate::sys::process::{Pid, Signal};
@@ -38,15 +36,7 @@ enum Ending {
 
 impl Worker {
     pub fn new(id: WorkerId, pid: Pid, since: Monotonic, now: Monotonic) -> Worker {
-        Worker {
-            id,
-            pid,
-            since,
-            is_up: false,
-            ending: Ending::No,
-            suspect: None,
-            look_at: now + BOOT_LOOK_MIN,
-        }
+        Worker { id, pid, since, is_up: false, ending: Ending::No, suspect: None, look_at: now + BOOT_LOOK_MIN }
     }
 
     /// Looks at its slots: is it up, is a request over its time?
@@ -59,11 +49,7 @@ impl Worker {
         actions: &mut Vec<Action>,
     ) {
         let number = self.pid.as_raw_nonzero().get() as u32;
-        let own = || {
-            readings
-                .iter()
-                .filter(|reading| reading.generation == generation && reading.view.pid == number)
-        };
+        let own = || readings.iter().filter(|reading| reading.generation == generation && reading.view.pid == number);
         self.is_up |= own().any(|reading| reading.view.state != SlotState::Empty);
         if !self.is_up {
             self.look_at = now + (now.since(self.since) / 4).clamp(BOOT_LOOK_MIN, BOOT_LOOK_MAX);
@@ -74,21 +60,12 @@ impl Worker {
         };
         self.look_at = now + timeout;
         let mut overdue = Vec::new();
-        for view in own()
-            .map(|reading| reading.view)
-            .filter(|view| view.state == SlotState::Busy)
-        {
+        for view in own().map(|reading| reading.view).filter(|view| view.state == SlotState::Busy) {
             let deadline = view.started + timeout;
             if deadline > now {
                 self.look_at = self.look_at.min(deadline);
             } else {
-                overdue.push((
-                    Held {
-                        shard: view.shard,
-                        token: view.token,
-                    },
-                    view.started,
-                ));
+                overdue.push((Held { shard: view.shard, token: view.token }, view.started));
             }
         }
         let confirmed = self.suspect.filter(|suspect| overdue.contains(suspect));
@@ -106,9 +83,7 @@ impl Worker {
             Ending::No if !self.is_up && now >= self.since + settings.boot_timeout => {
                 self.abort(KillReason::BootTimeout, settings, now, actions);
             }
-            Ending::Aborted { kill_at } if now >= kill_at => {
-                self.kill(KillReason::AbortIgnored, actions)
-            }
+            Ending::Aborted { kill_at } if now >= kill_at => self.kill(KillReason::AbortIgnored, actions),
             _ => {}
         }
     }
@@ -131,31 +106,15 @@ impl Worker {
         }
     }
 
-    fn abort(
-        &mut self,
-        reason: KillReason,
-        settings: &PoolSettings,
-        now: Monotonic,
-        actions: &mut Vec<Action>,
-    ) {
+    fn abort(&mut self, reason: KillReason, settings: &PoolSettings, now: Monotonic, actions: &mut Vec<Action>) {
         if matches!(self.ending, Ending::No) {
-            self.ending = Ending::Aborted {
-                kill_at: now + settings.abort_grace,
-            };
+            self.ending = Ending::Aborted { kill_at: now + settings.abort_grace };
             self.signal(Signal::ABORT, reason, actions);
         }
     }
 
     fn signal(&self, signal: Signal, reason: KillReason, actions: &mut Vec<Action>) {
-        actions.push(Action::Report(Report::WorkerSignalled {
-            worker: self.id,
-            pid: self.pid,
-            signal,
-            reason,
-        }));
-        actions.push(Action::Kill {
-            pid: self.pid,
-            signal,
-        });
+        actions.push(Action::Report(Report::WorkerSignalled { worker: self.id, pid: self.pid, signal, reason }));
+        actions.push(Action::Kill { pid: self.pid, signal });
     }
 }
