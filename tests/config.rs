@@ -98,7 +98,7 @@ fn without_a_file_defaults_hold() {
     let project = Project::new();
     let config = project.good(&app_flag("mysite.wsgi"));
     assert_eq!(listens(&config), ["http://127.0.0.1:8000"]);
-    assert_eq!((config.server.shards, config.server.max_connections), (3, 16384));
+    assert_eq!((config.server.shards, config.server.max_connections), (1, 16384));
     assert_eq!(config.server.keepalive_timeout, Duration::from_secs(75));
     assert_eq!(config.server.max_body_bytes, 100 << 20);
     assert_eq!(config.routes.len(), 1);
@@ -199,7 +199,7 @@ fn flags_win_over_environment_and_environment_over_file() {
     assert_eq!(workers(&project, &Flags::default()), 8);
     let flags = Flags { workers: Some(9), no_preload: true, shards: Some("auto".to_owned()), ..app_flag("b:c") };
     let config = project.good(&flags);
-    assert_eq!(config.server.shards, 3);
+    assert_eq!(config.server.shards, 1, "one for two CPUs beside an application");
     let app = config.app.expect("an app");
     assert_eq!((app.workers, app.threads, app.preload_app), (9, 6, false));
     assert_eq!(app.wsgi, named("b:c"));

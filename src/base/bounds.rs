@@ -132,7 +132,7 @@ pub const STATIC_FRESH_MS: u64 = 1000;
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
 
 /// Requests that each worker thread may have before it, the one in hand among them: with the next one at hand a thread need not sleep.
-pub const PIPELINE_DEPTH: usize = 4;
+pub const PIPELINE_DEPTH: usize = 16;
 /// Provided buffers for the messages of zygotes: how many. A power of two.
 pub const CONTROL_BUFFERS: u16 = 4;
 /// What is read of a child's output at a time, bytes.

@@ -8,7 +8,7 @@ use super::error::{ConfigErrors, Problem};
 use super::merge::{Merged, merge, variables};
 use super::routes::routes;
 use super::section::Bases;
-use super::server::server;
+use super::server::{AUTO, server};
 use super::sources::{Flags, Surroundings};
 use super::types::{Action, Config, HostPattern, RouteConfig};
 use super::value::Place;
@@ -30,7 +30,7 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 /// A configuration that is good if no problem was added.
 fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
-    let server = server(merged.server, bases, around, problems);
+    let mut server = server(merged.server, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
 
@@ -68,7 +68,16 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
         }
     }
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
+    if server.shards == AUTO {
+        server.shards = automatic_shards(around.cpus, app.is_some());
+    }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
     Config { server, app, routes, static_from_django }
+}
+
+/// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier
+/// handles more at each waking (`loadtest/run.py wsgi` measures both).
+fn automatic_shards(cpus: usize, has_app: bool) -> usize {
+    if has_app { (cpus / 2).max(1) } else { cpus.max(1) }
 }

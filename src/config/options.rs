@@ -139,7 +139,7 @@ pub static SHARDS: Opt<Option<usize>> = Opt {
         "shards",
         Unit::CountOrAuto { min: 1, max: SHARDS_MAX },
         Default::Toml("\"auto\""),
-        "Threads that serve connections, each with its own io_uring; \"auto\" is one per usable CPU.",
+        "Threads that serve connections, each with its own io_uring; \"auto\" is one per usable CPU, or one per two with an application.",
     )
     .flag("--shards")
     .elsewhere(&["worker_processes"]),

@@ -4,13 +4,15 @@ use super::address::Listen;
 use super::error::Problem;
 use super::options;
 use super::section::{Bases, Reader};
-use super::sources::Surroundings;
 use super::types::ServerConfig;
 use super::value::{Place, Placed, Table, Value};
 use crate::base::bounds::LISTENERS_MAX;
 
-/// Reads `[server]`.
-pub fn server(table: Table, bases: Bases<'_>, around: &Surroundings, problems: &mut Vec<Problem>) -> ServerConfig {
+/// `shards = "auto"`, until it is known whether there is an application.
+pub const AUTO: usize = 0;
+
+/// Reads `[server]`; `shards` may be [`AUTO`].
+pub fn server(table: Table, bases: Bases<'_>, problems: &mut Vec<Problem>) -> ServerConfig {
     let mut reader = Reader::new(table, "server", options::SERVER.options, bases, problems);
     let (addresses, place) = match reader.placed(&options::LISTEN) {
         Some((value, place)) => (value, place),
@@ -18,7 +20,7 @@ pub fn server(table: Table, bases: Bases<'_>, around: &Surroundings, problems: &
     };
     let config = ServerConfig {
         listen: Vec::new(),
-        shards: reader.value(&options::SHARDS).unwrap_or(around.cpus),
+        shards: reader.value(&options::SHARDS).unwrap_or(AUTO),
         keepalive_timeout: reader.value(&options::KEEPALIVE_TIMEOUT),
         head_timeout: reader.value(&options::HEAD_TIMEOUT),
         body_timeout: reader.value(&options::BODY_TIMEOUT),

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -22,6 +23,8 @@ use crate::base::{bounds, clock::Monotonic};
 
 /// Completions without a slot: those of cancellations.
 const IGNORED: u64 = u64::MAX;
+/// The most completions that a sleeping ring waits for.
+const BATCH_MAX: u32 = 8;
 /// Completions reaped before their tasks are woken.
 const REAP_BATCH: usize = 512;
 
@@ -85,6 +88,11 @@ impl Ring {
         self.core.now_ms()
     }
 
+    /// Says how many completions are sure to come soon, such as answers of workers: a ring that sleeps need not be woken by each.
+    pub fn expect(&self, count: usize) {
+        self.core.expected.set(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
     /// Operations that the kernel has not completed.
     pub fn in_flight(&self) -> usize {
         self.core.in_flight.get()
@@ -137,6 +145,8 @@ pub(super) struct Core {
     pub wheel: Wheel,
     parked: RefCell<Option<Waker>>,
     kicked: Cell<bool>,
+    /// Completions that are sure to come soon.
+    expected: Cell<u32>,
     /// No turn is under way or has just been: tasks that run now were woken by something else.
     idle: Cell<bool>,
     pub in_flight: Cell<usize>,
@@ -156,6 +166,7 @@ impl Core {
             wheel: Wheel::new(now_ms()),
             parked: RefCell::new(None),
             kicked: Cell::new(false),
+            expected: Cell::new(0),
             idle: Cell::new(true),
             in_flight: Cell::new(0),
             closing: Cell::new(false),
@@ -374,6 +385,22 @@ impl Core {
     /// Enables the eventfd; `true` when there is work already and the driver must not sleep.
     pub fn arm_wakeup(&self) -> bool {
         self.kicked.get() || self.engine.borrow_mut().arm_wakeup()
+    }
+
+    /// Sleeps in the ring until something completes, at most for `limit`. `true`: there is something, or the driver was kicked.
+    pub fn doze(&self, limit: Duration) -> bool {
+        if self.kicked.get() {
+            return true;
+        }
+        let mut engine = self.engine.borrow_mut();
+        let want = (self.expected.get() / 2).clamp(1, BATCH_MAX);
+        engine.doze(want, limit).expect("io_uring_enter refuses only malformed calls");
+        engine.has_completions()
+    }
+
+    /// Whether the driver was kicked since its last turn.
+    pub fn is_kicked(&self) -> bool {
+        self.kicked.get()
     }
 
     pub fn disarm_wakeup(&self) {

@@ -23,7 +23,13 @@ type Nap = Pin<Box<dyn Future<Output = ()>>>;
 pub const PREEMPT_TIMER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a busy driver keeps glommio from its own reactor: its timers, channels and files.
-const VISIT_MS: u64 = 2;
+const VISIT_MS: u64 = 10;
+
+/// The longest sleep in the ring; then the driver parks through glommio, which looks at its own reactor first.
+const DOZE: Duration = Duration::from_millis(5);
+
+/// How deep tasks may wake each other without touching the ring before a sleep in the ring can hold one of them up.
+const YIELDS: usize = 3;
 
 /// Turns a ring until it is closed and drained.
 pub struct Driver {
@@ -50,6 +56,9 @@ impl Driver {
             }
             let now_ms = self.core.now_ms();
             if !progress {
+                if self.doze().await {
+                    continue;
+                }
                 self.park().await;
             } else if now_ms - visited_ms < VISIT_MS {
                 yield_now().await;
@@ -59,6 +68,20 @@ impl Driver {
             }
             visited_ms = now_ms;
         }
+    }
+
+    /// Sleeps in the ring itself, for a moment: a busy server's pauses are short, and parking through glommio takes five system
+    /// calls. `true`: there is something to do. `false`: all is quiet.
+    ///
+    /// While it sleeps no task of this thread runs. So those that are runnable get their turn first, and those that they wake.
+    async fn doze(&self) -> bool {
+        for _ in 0..YIELDS {
+            yield_now().await;
+            if self.core.is_kicked() {
+                return true;
+            }
+        }
+        self.core.arm_timer() || self.core.doze(DOZE)
     }
 
     async fn park(&self) {

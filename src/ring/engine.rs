@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 /// One operation as the engine is asked for it. Pointers stay valid until its last completion: the operation's slot owns
 /// what they point to.
@@ -106,6 +107,10 @@ pub(super) trait Engine {
     fn add_group(&mut self, group: u16, base: *mut u8, size: usize, entries: u16) -> io::Result<()>;
     /// Returns a buffer to its group.
     fn recycle(&mut self, group: u16, buffer: u16);
+    /// Whether completions wait to be reaped.
+    fn has_completions(&mut self) -> bool;
+    /// Waits until there are `want` completions, or for a moment and then until there is one, but not longer than `limit`.
+    fn doze(&mut self, want: u32, limit: Duration) -> io::Result<()>;
     /// Waits for at least one completion: only for the drain when a ring is dropped in mid-flight.
     fn wait(&mut self) -> io::Result<()>;
 }

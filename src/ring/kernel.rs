@@ -5,8 +5,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering, fence};
+use std::time::Duration;
 
-use io_uring::types::{BufRingEntry, CancelBuilder, Fd};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use memmap2::MmapMut;
 
@@ -20,6 +21,9 @@ struct BufferRing {
     mask: u16,
     tail: u16,
 }
+
+/// How long a wait for several completions lasts before one is enough, µs.
+const BATCH_US: u32 = 40;
 
 /// The kernel's io_uring, set up as the ring wants it.
 pub(super) struct Kernel {
@@ -63,14 +67,16 @@ impl Kernel {
         // SAFETY: no argument structure is passed; what the entries point to is owned by the operations' slots.
         match unsafe { self.uring.submitter().enter::<()>(submit, want, GETEVENTS, None) } {
             Ok(_) => Ok(()),
-            // EBUSY: the completion queue overflowed and must be reaped first; EAGAIN, ENOMEM: no memory for a request
-            // now; EINTR: a signal. Each leaves the submissions queued for the next turn.
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM | libc::EINTR)) => {
-                Ok(())
-            }
+            Err(e) if is_passing(&e) => Ok(()),
             Err(e) => Err(e),
         }
     }
+}
+
+/// EBUSY: the completion queue overflowed and must be reaped first; EAGAIN, ENOMEM: no memory for a request now; EINTR: a signal.
+/// Each leaves the submissions queued for the next turn.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::ENOMEM | libc::EINTR))
 }
 
 fn lower(sqe: Sqe) -> squeue::Entry {
@@ -165,6 +171,25 @@ impl Engine for Kernel {
             ring.tail = ring.tail.wrapping_add(1);
             let tail = BufRingEntry::tail(first).cast::<AtomicU16>();
             (*tail).store(ring.tail, Ordering::Release);
+        }
+    }
+
+    fn has_completions(&mut self) -> bool {
+        !self.uring.completion().is_empty()
+    }
+
+    fn doze(&mut self, want: u32, limit: Duration) -> io::Result<()> {
+        let limit = Timespec::from(limit);
+        let mut args = SubmitArgs::new().timespec(&limit);
+        // A kernel before 6.12 knows no shorter wait for a part of what is wanted.
+        let want = if self.uring.params().is_feature_min_timeout() { want } else { 1 };
+        if want > 1 {
+            args = args.min_wait_usec(BATCH_US);
+        }
+        match self.uring.submitter().submit_with_args(want as usize, &args) {
+            Ok(_) => Ok(()),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ETIME)) || is_passing(&e) => Ok(()),
+            Err(e) => Err(e),
         }
     }
 

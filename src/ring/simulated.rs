@@ -433,6 +433,14 @@ impl Engine for Simulated {
         free.push_back(buffer);
     }
 
+    fn has_completions(&mut self) -> bool {
+        true
+    }
+
+    fn doze(&mut self, _want: u32, _limit: std::time::Duration) -> io::Result<()> {
+        self.wait()
+    }
+
     fn wait(&mut self) -> io::Result<()> {
         self.0.borrow_mut().enter();
         Ok(())

@@ -144,7 +144,7 @@ impl Pool {
 
     /// Sends what comes from now on to another generation. Letting go of the old gate's inbox is what drains it.
     pub fn switch(&self, gate: Gate) {
-        self.0.taken.set(0);
+        self.set_taken(0);
         let old = self.0.gate.replace(Some(gate));
         drop(old);
         self.dispatch();
@@ -201,7 +201,7 @@ impl Pool {
                     };
                     call.phase = Phase::Sent { generation: gate.generation, message, descriptor };
                     self.0.queue.borrow_mut().pop_front();
-                    self.0.taken.set(self.0.taken.get() + 1);
+                    self.set_taken(self.0.taken.get() + 1);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait_for_room(&gate.inbox);
@@ -299,10 +299,15 @@ impl Pool {
         }
     }
 
+    fn set_taken(&self, taken: usize) {
+        self.0.taken.set(taken);
+        self.0.ring.expect(taken);
+    }
+
     /// A place in the share is free again, if it was of the present generation's.
     fn give_back(&self, generation: u32) {
         if self.0.gate.borrow().as_ref().is_some_and(|gate| gate.generation == generation) {
-            self.0.taken.set(self.0.taken.get().saturating_sub(1));
+            self.set_taken(self.0.taken.get().saturating_sub(1));
         }
     }
 
