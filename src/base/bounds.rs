@@ -5,7 +5,7 @@
 /// Provided receive buffers of a shard's sockets: size of one, bytes.
 pub const RECV_BUFFER_BYTES: usize = 8 * 1024;
 /// Provided receive buffers of a shard's sockets: how many. A power of two (io_uring_register_buf_ring(3)).
-pub const RECV_BUFFERS: u16 = 512;
+pub const RECV_BUFFERS: u16 = 256;
 /// Bytes that arrive for a connection while its task is busy are kept up to here; then the kernel is told to stop receiving.
 pub const BACKLOG_BYTES_MAX: usize = 64 * 1024;
 /// Provided buffers that may wait for one connection's task at once; more is copied aside.

@@ -24,7 +24,7 @@ use crate::base::{bounds, clock::Monotonic};
 /// Completions without a slot: those of cancellations.
 const IGNORED: u64 = u64::MAX;
 /// The most completions that a sleeping ring waits for.
-const BATCH_MAX: u32 = 8;
+const BATCH_MAX: u32 = 16;
 /// Completions reaped before their tasks are woken.
 const REAP_BATCH: usize = 512;
 

@@ -23,7 +23,7 @@ struct BufferRing {
 }
 
 /// How long a wait for several completions lasts before one is enough, µs.
-const BATCH_US: u32 = 40;
+const BATCH_US: u32 = 50;
 
 /// The kernel's io_uring, set up as the ring wants it.
 pub(super) struct Kernel {

@@ -22,7 +22,6 @@ pub(super) async fn send(ring: &Ring, output: &mut Output, file: &Descriptor, ra
     rustix::io::ioctl_fionbio(output.socket(), true).map_err(|_| Gone)?;
     let result = slices(ring, output, file, range).await;
     rustix::io::ioctl_fionbio(output.socket(), false).map_err(|_| Gone)?;
-    output.deadline().clear();
     result
 }
 
@@ -43,9 +42,10 @@ async fn slices(ring: &Ring, output: &mut Output, file: &Descriptor, range: Rang
             Err(_) => return Err(Gone),
         }
         if offset < range.end {
-            output.deadline().set(output.timeout());
-            let writable = ring.poll(output.socket(), libc::POLLOUT as u32);
-            within(output.deadline(), writable).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
+            output.wait_again();
+            let writable = within(output.deadline(), ring.poll(output.socket(), libc::POLLOUT as u32)).await;
+            output.deadline().clear();
+            writable.map_err(|_| Gone)?.map_err(|_| Gone)?;
         }
     }
     Ok(())

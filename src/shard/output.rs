@@ -16,13 +16,14 @@ pub(super) struct Output {
     socket: Descriptor,
     /// How long the client may take none of what is sent.
     timeout: Duration,
-    deadline: Deadline,
+    /// Made when the first send has to be waited for: an idle connection has none.
+    deadline: Option<Deadline>,
     sending: Option<(SendOp, usize)>,
 }
 
 impl Output {
     pub fn new(ring: &Ring, socket: &Descriptor, timeout: Duration) -> Output {
-        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: ring.deadline(), sending: None }
+        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: None, sending: None }
     }
 
     pub fn socket(&self) -> &Descriptor {
@@ -31,12 +32,15 @@ impl Output {
 
     /// Waits until all that was sent is with the kernel.
     pub async fn settle(&mut self) -> Result<(), Gone> {
-        let Some((op, expected)) = &mut self.sending else { return Ok(()) };
-        let expected = *expected;
-        self.deadline.set(self.timeout);
-        let result = within(&self.deadline, op).await;
-        self.deadline.clear();
-        self.sending = None;
+        let Some((mut op, expected)) = self.sending.take() else { return Ok(()) };
+        let result = if op.is_done() {
+            Ok(op.await)
+        } else {
+            self.wait_again();
+            let result = within(self.deadline(), &mut op).await;
+            self.deadline().clear();
+            result
+        };
         match result {
             Ok(result) if result.sent.as_ref().is_ok_and(|&sent| sent == expected) => Ok(()),
             _ => Err(Gone),
@@ -74,13 +78,13 @@ impl Output {
         Ok(())
     }
 
-    /// How long the client may take none of what is sent.
-    pub fn timeout(&self) -> Duration {
-        self.timeout
+    /// Gives the client the whole time again to take some of what is sent.
+    pub fn wait_again(&mut self) {
+        self.deadline.get_or_insert_with(|| self.ring.deadline()).set(self.timeout);
     }
 
-    /// A deadline for waits of the sender's own.
+    /// The deadline that `wait_again` has set.
     pub fn deadline(&self) -> &Deadline {
-        &self.deadline
+        self.deadline.as_ref().expect("set before it is waited for")
     }
 }
