@@ -212,7 +212,7 @@ fn attachments_come_back_byte_for_byte() {
         let fields = [("title", name.as_str()), ("body", "with a file"), ("colour", &colour)];
         let saved = browser.submit("/notes/new/", &form, &fields, &[("files", name, bytes)]);
         assert_eq!(saved.status, 302, "{}", saved.text());
-        let note = browser.get(&saved.field("location").expect("the note's address").to_owned());
+        let note = browser.get(saved.field("location").expect("the note's address"));
         let link = between(note.text(), "href=\"/attachments/", "\"").to_owned();
         let download = browser.get(&format!("/attachments/{link}"));
         assert_eq!(download.status, 200);

@@ -315,7 +315,7 @@ fn unreadable_files_are_403() {
         return;
     }
     let (server, folder) = files(|folder| put(folder, "closed/a.txt", "x"));
-    let none = fs::Permissions::from_mode(0);
+    let none = fs::Permissions::from_mode(0o000);
     let path = folder.path().join("closed/a.txt");
     fs::set_permissions(&path, none.clone()).expect("our own file");
     assert_eq!(server.get("/files/closed/a.txt").status, 403);

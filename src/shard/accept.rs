@@ -1,6 +1,5 @@
 //! Accepting connections, and letting each live in a task of its own.
 
-use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,14 +46,12 @@ fn begin(shard: &Rc<Shard>, socket: Descriptor) -> glommio::Task<()> {
     glommio::spawn_local(live(shard.clone(), socket, key))
 }
 
-fn live(shard: Rc<Shard>, socket: Descriptor, key: usize) -> impl Future<Output = ()> {
-    async move {
-        let mut connection = Connection::new(&shard, socket, key);
-        if let Err(panic) = contained(connection.run()).await {
-            shard.metrics.borrow_mut().panics += 1;
-            tracing::error!(shard = shard.number, panic, "a connection's task panicked; the connection is closed");
-        }
-        drop(connection);
-        shard.connections.borrow_mut().remove(key);
+async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize) {
+    let mut connection = Connection::new(&shard, socket, key);
+    if let Err(panic) = contained(connection.run()).await {
+        shard.metrics.borrow_mut().panics += 1;
+        tracing::error!(shard = shard.number, panic, "a connection's task panicked; the connection is closed");
     }
+    drop(connection);
+    shard.connections.borrow_mut().remove(key);
 }

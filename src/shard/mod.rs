@@ -3,6 +3,8 @@
 //! Owns all that is written while a request is served; shares nothing of it with other shards. Never blocks and never starts
 //! a process. Started by `cli`, told what to do by `supervise` through [`crate::mail::ShardMail`].
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod accept;
 mod answer;
 mod application;

@@ -3,6 +3,8 @@
 //! Owns the roots' directories and the shard's cache. It never sends and never blocks: files are opened and read through the ring. What is
 //! known of a file counts for a second; then the next request looks again, so that a deploy shows at once. Called by `shard`.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod answer;
 mod cache;
 mod entry;

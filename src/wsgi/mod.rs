@@ -2,6 +2,8 @@
 //!
 //! Owns the messages and a shard's side of the pool. Processes belong to `supervise`, connections to `shard`.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod credit;
 pub mod environ;
 mod marshal;
