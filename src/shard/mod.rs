@@ -12,6 +12,7 @@ mod body;
 mod connection;
 mod file;
 mod input;
+mod orders;
 mod output;
 mod panic;
 mod peer;

@@ -11,17 +11,22 @@ use std::{io, thread};
 use glommio::{LocalExecutorBuilder, Placement};
 use rustix::net::Shutdown;
 
-use super::accept::accept;
-use super::site::Site;
+use super::orders::Orders;
 use super::state::{Parts, Phase, Shard, Timeouts};
 use crate::base::bounds::{MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
+use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::ServerConfig;
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::ShardMetrics;
-use crate::ring::{Descriptor, PREEMPT_TIMER, Ring, RingConfig};
-use crate::static_files::{CacheBounds, StaticFiles};
+use crate::ring::{PREEMPT_TIMER, Ring, RingConfig};
+use crate::static_files::{CacheBounds, Now, StaticFiles};
 use crate::wsgi::pool::Pool;
+
+/// How often a draining shard looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(100);
+/// How often idle descriptors are looked for.
+const TRIM_PAUSE: Duration = Duration::from_secs(15);
 
 /// What a shard is made from.
 pub struct ShardSetup {
@@ -114,58 +119,17 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
             }
         }
     });
-    let limit = mail(&shard, setup.listeners, &setup.mail, &setup.news).await?;
-    drain(&shard, limit).await;
-    drop(replies_task);
+    let trim_task = glommio::spawn_local(trim(shard.clone()));
+    let mut orders = Orders::new(&shard, setup.listeners, setup.mail, setup.news)?;
+    let limit = orders.until_drain().await?;
+    drain(&shard, &mut orders, limit).await;
+    drop((replies_task, trim_task));
     report(shard.number, &shard.metrics.borrow());
     Ok(())
 }
 
-/// Does what the supervisor says until it says that the shard shall drain.
-async fn mail(
-    shard: &Rc<Shard>,
-    listeners: Vec<OwnedFd>,
-    mail: &Receiver<ShardMail>,
-    news: &Sender<ShardNews>,
-) -> io::Result<Duration> {
-    use std::os::fd::AsFd;
-    let number = shard.number;
-    let bell: Descriptor = Rc::new(mail.fd().as_fd().try_clone_to_owned()?);
-    let mut listeners: Option<Vec<Descriptor>> = Some(listeners.into_iter().map(Rc::new).collect());
-    let mut accepting = Vec::new();
-    let tell = |what| {
-        // The mailbox has room for all that a shard can say between two looks of the supervisor.
-        let _ = news.send(what);
-    };
-    loop {
-        shard.ring.poll(&bell, libc::POLLIN as u32).await?;
-        for letter in mail.drain() {
-            match letter {
-                ShardMail::Routes(routes) => *shard.site.borrow_mut() = Rc::new(Site::open(&routes)),
-                ShardMail::Accept => {
-                    for listener in listeners.take().into_iter().flatten() {
-                        accepting.push(glommio::spawn_local(accept(shard.clone(), listener)));
-                    }
-                    tell(ShardNews::Accepting { shard: number });
-                }
-                ShardMail::Gate(gate) => {
-                    let generation = gate.generation;
-                    shard.pool.switch(gate);
-                    tell(ShardNews::Switched { shard: number, generation });
-                }
-                ShardMail::Gone { generation } => {
-                    let pool = shard.pool.clone();
-                    glommio::spawn_local(async move { pool.lose_generation(generation).await }).detach();
-                }
-                // Dropping the accept tasks closes the listeners.
-                ShardMail::Drain { limit } => return Ok(limit),
-            }
-        }
-    }
-}
-
-/// Finishes what is in hand, then cuts off what takes longer than `limit`.
-async fn drain(shard: &Rc<Shard>, limit: Duration) {
+/// Finishes what is in hand, then cuts off what takes longer than `limit`, or longer than a later letter allows.
+async fn drain(shard: &Rc<Shard>, orders: &mut Orders, limit: Duration) {
     shard.draining.set(true);
     for (_, entry) in &*shard.connections.borrow() {
         if entry.phase == Phase::Idle {
@@ -176,13 +140,25 @@ async fn drain(shard: &Rc<Shard>, limit: Duration) {
     let deadline = shard.ring.deadline();
     deadline.set(limit);
     while !shard.connections.borrow().is_empty() && !deadline.has_passed() {
-        shard.ring.sleep(Duration::from_millis(100)).await;
+        shard.ring.sleep(DRAIN_LOOK).await;
+        if let Some(limit) = orders.carry_out() {
+            deadline.set(limit);
+        }
     }
     let left = shard.connections.borrow().len();
     if left > 0 {
         tracing::warn!(shard = shard.number, connections = left, "cut off what did not finish in time");
     }
     shard.pool.close();
+}
+
+/// Closes the descriptors of large files that nobody asks for any more.
+async fn trim(shard: Rc<Shard>) {
+    loop {
+        shard.ring.sleep(TRIM_PAUSE).await;
+        let (wall_seconds, date) = shard.date();
+        shard.statics.trim(&Now { monotonic: Monotonic::now(), wall_seconds, date: &date });
+    }
 }
 
 fn report(shard: u32, metrics: &ShardMetrics) {

@@ -1,0 +1,105 @@
+//! What the supervisor's letters make a shard do.
+//!
+//! Owns the shard's listeners and the tasks that accept on them. Called by `run`, while the shard serves and while it drains.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::accept::accept;
+use super::site::Site;
+use super::state::Shard;
+use crate::base::mail::{Receiver, Sender};
+use crate::config::RouteConfig;
+use crate::mail::{ShardMail, ShardNews};
+use crate::ring::Descriptor;
+
+/// The shard's mailbox and what follows from its letters.
+pub(super) struct Orders {
+    shard: Rc<Shard>,
+    mail: Receiver<ShardMail>,
+    news: Sender<ShardNews>,
+    bell: Descriptor,
+    listeners: Vec<Descriptor>,
+    accepting: Vec<glommio::Task<()>>,
+    routes: Arc<Vec<RouteConfig>>,
+}
+
+impl Orders {
+    pub fn new(
+        shard: &Rc<Shard>,
+        listeners: Vec<OwnedFd>,
+        mail: Receiver<ShardMail>,
+        news: Sender<ShardNews>,
+    ) -> io::Result<Orders> {
+        let bell = Rc::new(mail.fd().as_fd().try_clone_to_owned()?);
+        Ok(Orders {
+            shard: shard.clone(),
+            mail,
+            news,
+            bell,
+            listeners: listeners.into_iter().map(Rc::new).collect(),
+            accepting: Vec::new(),
+            routes: Arc::default(),
+        })
+    }
+
+    /// Carries letters out until one says that the shard shall drain, and how long that may take. Nothing is accepted then.
+    pub async fn until_drain(&mut self) -> io::Result<Duration> {
+        loop {
+            self.shard.ring.poll(&self.bell, libc::POLLIN as u32).await?;
+            if let Some(limit) = self.carry_out() {
+                // Dropping the tasks, and with them the listeners, closes those.
+                self.accepting.clear();
+                self.listeners.clear();
+                return Ok(limit);
+            }
+        }
+    }
+
+    /// Carries out what has come. Returns the limit of the last letter that says to drain.
+    pub fn carry_out(&mut self) -> Option<Duration> {
+        let letters: Vec<_> = self.mail.drain().collect();
+        let mut drain = None;
+        for letter in letters {
+            match letter {
+                ShardMail::Routes(routes) => self.serve(routes),
+                ShardMail::Accept => self.accept(),
+                ShardMail::Gate(gate) => {
+                    let generation = gate.generation;
+                    self.shard.pool.switch(gate);
+                    self.tell(ShardNews::Switched { shard: self.shard.number, generation });
+                }
+                ShardMail::Gone { generation } => {
+                    let pool = self.shard.pool.clone();
+                    glommio::spawn_local(async move { pool.lose_generation(generation).await }).detach();
+                }
+                ShardMail::Drain { limit } => drain = Some(limit),
+            }
+        }
+        drain
+    }
+
+    /// Opening the directories of changed routes is the one thing for which a shard may wait for a disk: at start, before it
+    /// accepts, and at a reload that changes them.
+    fn serve(&mut self, routes: Arc<Vec<RouteConfig>>) {
+        if self.routes != routes {
+            *self.shard.site.borrow_mut() = Rc::new(Site::open(&routes));
+            self.routes = routes;
+        }
+    }
+
+    fn accept(&mut self) {
+        for listener in std::mem::take(&mut self.listeners) {
+            self.accepting.push(glommio::spawn_local(accept(self.shard.clone(), listener)));
+        }
+        self.tell(ShardNews::Accepting { shard: self.shard.number });
+    }
+
+    fn tell(&self, news: ShardNews) {
+        // The mailbox has room for all that a shard can say between two looks of the supervisor.
+        let _ = self.news.send(news);
+    }
+}
