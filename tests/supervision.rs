@@ -233,6 +233,20 @@ fn sigterm_ends_within_graceful_timeout_whatever_a_request_does() {
 }
 
 #[test]
+fn a_second_sigterm_does_not_wait_for_requests() {
+    let mut server = Builder::app("kitchen:application").app_key("graceful_timeout = \"60s\"").start();
+    let gate = server.gate("held");
+    let mut client = server.connect();
+    client.request("GET", &format!("/hold?{}", gate.query()), "");
+    gate.wait_started();
+    server.signal(Signal::TERM);
+    server.wait_for_line("stopping");
+    server.signal(Signal::TERM);
+    assert!(server.wait_exit(DEADLINE).is_some(), "{}", server.log.text());
+    assert_eq!(server.family(), Vec::<u32>::new());
+}
+
+#[test]
 fn an_idle_server_stops_at_once_with_0() {
     let mut server = kitchen(2);
     let since = Instant::now();

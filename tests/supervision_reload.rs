@@ -100,6 +100,28 @@ fn a_request_in_hand_outlives_the_reload() {
 }
 
 #[test]
+fn requests_that_wait_behind_a_busy_worker_go_to_the_next_generation() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let server =
+        Builder::app("kitchen:application").shards(1).static_route("/apps/", &apps(), "").app_route("").start();
+    let gate = support::Gate::new(folder.path(), "held");
+    let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
+    let busy = gate.wait_started();
+    // The only worker is busy: these are in the inbox, with nobody to take them.
+    let waiting: Vec<_> = (0..3).map(|_| server.get_in_thread("/pid")).collect();
+    // The one shard answers this after it has read the requests above.
+    assert_eq!(server.get("/apps/kitchen.py").status, 200);
+    server.signal(Signal::HUP);
+    for response in waiting {
+        let response = response.join().expect("a response");
+        assert_eq!(response.status, 200);
+        assert_ne!(response.text(), format!("{busy}\n"));
+    }
+    gate.open();
+    assert_eq!(held.join().expect("a response").status, 200);
+}
+
+#[test]
 fn a_reload_that_cannot_be_imported_leaves_the_old_generation_at_work() {
     let (server, folder) = reloadable(2);
     let old = server.workers();

@@ -131,8 +131,10 @@ pub const STATIC_FRESH_MS: u64 = 1000;
 /// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
 
-/// Requests that each worker thread may have before it, the one in hand among them: with the next one at hand a thread need not sleep.
-pub const PIPELINE_DEPTH: usize = 16;
+/// Requests that each worker thread may have before it, the one in hand among them, when they take long.
+pub const PIPELINE_DEPTH_MIN: usize = 2;
+/// … and when they are answered so fast that a thread would have to sleep and wake for each.
+pub const PIPELINE_DEPTH_MAX: usize = 16;
 /// Provided buffers for the messages of zygotes: how many. A power of two.
 pub const CONTROL_BUFFERS: u16 = 4;
 /// What is read of a child's output at a time, bytes.

@@ -22,8 +22,7 @@ use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, R
 use super::notices::{Notice, Notices};
 use super::{output, routes};
 use crate::base::bounds::{
-    ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, PIPELINE_DEPTH,
-    REAP_SECONDS,
+    ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, REAP_SECONDS,
 };
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
@@ -35,6 +34,7 @@ use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Signal, SignalFd};
 use crate::wsgi::pool::Gate;
+use crate::wsgi::share::Share;
 
 /// Exit code for what has no code of its own.
 const EXIT_FAILED: i32 = 1;
@@ -448,13 +448,13 @@ impl Supervisor {
     fn switch_shards(&mut self, id: GenerationId) {
         let Some(found) = self.generations.get(&id) else { return };
         let Some(inbox) = found.inbox.clone() else { return };
-        let capacity = found.settings.workers as usize * found.settings.threads as usize * PIPELINE_DEPTH;
+        let threads = found.settings.workers as usize * found.settings.threads as usize;
         let shards = self.setup.shards.len();
-        let share = capacity.div_ceil(shards).max(1);
+        let share = Share::new(threads, shards);
         let django = found.django.clone();
         self.send_routes(django.as_ref());
         self.switching = Some((id, shards));
-        self.mail(|| ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share }));
+        self.mail(|| ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share: share.clone() }));
     }
 
     /// Takes back what waits in a generation's inbox: its workers may be busy for long, and others are there.

@@ -9,6 +9,7 @@ pub mod environ;
 mod marshal;
 pub mod messages;
 pub mod pool;
+pub mod share;
 pub mod source;
 pub mod spool;
 

@@ -20,6 +20,8 @@ use slab::Slab;
 
 use super::credit::Credit;
 use super::messages::{self, Reply, ReplyKind, Token};
+use super::share::Share;
+use crate::base::clock::Monotonic;
 use crate::ring::{Chunk, Descriptor, Message, Ring};
 use crate::sys::packets;
 
@@ -33,8 +35,8 @@ pub struct Gate {
     pub generation: u32,
     /// The shards' end of the inbox. When the last holder lets go of it, the workers drain and exit.
     pub inbox: Arc<OwnedFd>,
-    /// This shard's share: requests that it may have in the inbox and in workers' hands at once. At least 1.
-    pub share: usize,
+    /// This shard's share of what the workers can have before them.
+    pub share: Share,
 }
 
 /// Why a call could not even wait.
@@ -89,7 +91,7 @@ enum Phase {
     /// Waits in the shard's queue.
     Queued { message: Vec<u8>, descriptor: Option<OwnedFd> },
     /// In the inbox or in a worker's hands. Kept whole, to be sent again if no worker takes it.
-    Sent { generation: u32, message: Vec<u8>, descriptor: Option<OwnedFd> },
+    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<OwnedFd> },
     /// The last part is in.
     Ended,
 }
@@ -186,7 +188,7 @@ impl Pool {
     fn dispatch(&self) {
         let gate = self.0.gate.borrow();
         let Some(gate) = &*gate else { return };
-        while self.0.taken.get() < gate.share {
+        while gate.share.has_room(self.0.taken.get()) {
             let Some(&slot) = self.0.queue.borrow().front() else { return };
             let mut calls = self.0.calls.borrow_mut();
             let call = &mut calls[slot];
@@ -199,7 +201,7 @@ impl Pool {
                     let Phase::Queued { message, descriptor } = std::mem::replace(&mut call.phase, Phase::Ended) else {
                         unreachable!("matched above")
                     };
-                    call.phase = Phase::Sent { generation: gate.generation, message, descriptor };
+                    call.phase = Phase::Sent { generation: gate.generation, at: Monotonic::now(), message, descriptor };
                     self.0.queue.borrow_mut().pop_front();
                     self.set_taken(self.0.taken.get() + 1);
                 }
@@ -286,7 +288,8 @@ impl Pool {
 
     /// A call that no worker took is the first to be sent again.
     fn requeue(&self, calls: &mut Slab<CallState>, slot: usize) {
-        let Phase::Sent { generation, message, descriptor } = std::mem::replace(&mut calls[slot].phase, Phase::Ended)
+        let Phase::Sent { generation, message, descriptor, .. } =
+            std::mem::replace(&mut calls[slot].phase, Phase::Ended)
         else {
             unreachable!("the caller looked")
         };
@@ -314,7 +317,10 @@ impl Pool {
     /// The last part of a call is in: its place in the share is free, and its slot too if nobody waits.
     fn end(&self, calls: &mut Slab<CallState>, slot: usize) {
         let call = &mut calls[slot];
-        if let Phase::Sent { generation, .. } = call.phase {
+        if let Phase::Sent { generation, at, .. } = call.phase {
+            if let Some(gate) = self.0.gate.borrow_mut().as_mut().filter(|gate| gate.generation == generation) {
+                gate.share.learn(Monotonic::now().since(at), self.0.taken.get());
+            }
             self.give_back(generation);
         }
         call.phase = Phase::Ended;
