@@ -116,7 +116,9 @@ fn without_a_file_defaults_hold() {
 #[test]
 fn everything_in_a_file_is_read() {
     let project = Project::new();
-    fs::create_dir(project.path("site")).expect("create directory");
+    for folder in ["site", "spool"] {
+        fs::create_dir(project.path(folder)).expect("create directory");
+    }
     project.file(
         "maitred.toml",
         r#"

@@ -67,13 +67,22 @@ pub fn app(
         preload_app: reader.value(&options::PRELOAD_APP),
         queue: reader.value(&options::QUEUE),
         raw_env,
-        spool_dir: reader.optional(&options::SPOOL_DIR).unwrap_or_else(|| {
-            let temporary = around.path("TMPDIR").unwrap_or(Path::new("/tmp"));
-            around.directory.join(temporary)
-        }),
+        spool_dir: spool_dir(&mut reader, around),
     };
     reader.finish();
     Some(config)
+}
+
+/// Where large request bodies go; it must be there, or the server could not even start.
+fn spool_dir(reader: &mut Reader<'_>, around: &Surroundings) -> PathBuf {
+    let (directory, place) = reader.placed(&options::SPOOL_DIR).unwrap_or_else(|| {
+        let temporary = around.path("TMPDIR").unwrap_or(Path::new("/tmp"));
+        (around.directory.join(temporary), Place::Nowhere)
+    });
+    if !directory.is_dir() {
+        reader.problem(place, options::SPOOL_DIR.spec.name, format!("{} is not a directory", directory.display()));
+    }
+    directory
 }
 
 /// Django's application, by the variable that names its settings or by `manage.py`.

@@ -93,7 +93,8 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         &setup.spool,
         rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
         rustix::fs::Mode::empty(),
-    )?;
+    )
+    .map_err(|error| io::Error::other(format!("spool_dir {}: {error}", setup.spool.display())))?;
     let server = &setup.server;
     let shard = Rc::new(Shard::new(Parts {
         number: setup.number,
