@@ -86,11 +86,15 @@ test: $(VENV)/.installed ## Test everything from a bare checkout
 	@$(call say,"All tests passed")
 
 .PHONY: check
-check: tools ## Formatting, lints, licences and advisories
+check: tools ## Formatting, lints, licences of the dependencies
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check; \
-	else echo "cargo-deny is not installed: licences and advisories were not checked (cargo install cargo-deny)"; fi
+	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences were not checked (cargo install cargo-deny)"; fi
+
+.PHONY: advisories
+advisories: tools ## Known vulnerabilities in the dependencies (fetches the advisory database)
+	cargo deny check advisories
 
 .PHONY: fuzz
 fuzz: tools ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each
