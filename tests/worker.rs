@@ -2,7 +2,10 @@
 //!
 //! Runs under `python3` and under every other supported CPython that is on PATH.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use maitred::wsgi::source;
 
 /// Oldest and newest minor version of CPython 3 that workers run on.
 const MINORS: std::ops::RangeInclusive<u32> = 9..=14;
@@ -24,20 +27,57 @@ fn interpreters() -> Vec<String> {
     found
 }
 
+/// A command that runs Python in `tests/worker` with the embedded worker at hand.
+fn python(interpreter: &str, code: &Path) -> Command {
+    let mut command = Command::new(interpreter);
+    command
+        .arg("-B")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/worker"))
+        .env("MAITRED_CODE", code)
+        .env("MAITRED_BOOTSTRAP", source::BOOTSTRAP);
+    command
+}
+
+fn code_file() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), source::code()).expect("the code is written");
+    file
+}
+
 #[test]
 fn the_worker_keeps_its_side_of_the_protocol() {
-    let code = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(code.path(), maitred::wsgi::source::code()).expect("the code is written");
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/worker");
+    let code = code_file();
     let interpreters = interpreters();
-    assert!(!interpreters.is_empty(), "python3 is required to run the tests");
-    for interpreter in interpreters {
-        let output = Command::new(&interpreter)
-            .args(["-B", "-m", "unittest", "discover", "-s", directory])
-            .env("MAITRED_CODE", code.path())
-            .env("MAITRED_BOOTSTRAP", maitred::wsgi::source::BOOTSTRAP)
-            .output()
-            .expect("it started a moment ago");
-        assert!(output.status.success(), "{interpreter}:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        !interpreters.is_empty(),
+        "python3 is required to run the tests"
+    );
+    // At once: the tests mostly wait for processes.
+    let running: Vec<_> = interpreters
+        .iter()
+        .map(|interpreter| {
+            let child = python(interpreter, code.path())
+                .args(["-m", "unittest"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn();
+            (interpreter, child.expect("it started a moment ago"))
+        })
+        .collect();
+    for (interpreter, child) in running {
+        let output = child.wait_with_output().expect("the interpreter ends");
+        let report = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{interpreter}:\n{report}");
+    }
+}
+
+/// `cargo test --test worker -- --ignored --nocapture` prints the worker's CPU time for a request.
+#[test]
+#[ignore = "a measurement"]
+fn measure() {
+    let code = code_file();
+    for interpreter in interpreters() {
+        let status = python(&interpreter, code.path()).arg("measure.py").status();
+        assert!(status.expect("it started a moment ago").success());
     }
 }

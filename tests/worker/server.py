@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 20
@@ -105,6 +106,25 @@ class Log:
 
     def close(self):
         os.close(self.reader)
+
+
+class Fifo:
+    """Holds the application up until the test releases it. The application opens `name` and reads a byte."""
+
+    def __enter__(self):
+        self._directory = tempfile.TemporaryDirectory()
+        self.name = os.path.join(self._directory.name, "fifo")
+        os.mkfifo(self.name)
+        # For reading too: an opening that does not wait for the other side.
+        self._descriptor = os.open(self.name, os.O_RDWR)
+        return self
+
+    def release(self):
+        os.write(self._descriptor, b".")
+
+    def __exit__(self, *_):
+        os.close(self._descriptor)
+        self._directory.cleanup()
 
 
 class Server:
@@ -245,8 +265,6 @@ class Server:
 
     def until_slot(self, condition, index=0):
         """Waits for a state of the scoreboard, which announces nothing."""
-        import time
-
         deadline = time.monotonic() + PATIENCE_S
         while not condition(self.slot(index)):
             assert time.monotonic() < deadline, self.slot(index)

@@ -1,0 +1,103 @@
+"""environ and wsgi.input."""
+import os
+import tempfile
+import unittest
+
+from server import Server
+
+
+def spooled(data):
+    file = tempfile.TemporaryFile()
+    file.write(data)
+    file.flush()
+    return file
+
+
+class Requests(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server().boot()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def read(self, expression, body):
+        """What an expression on the input gives: inline, and the same spooled."""
+        inline = self.server.ask("/input", "POST", QUERY_STRING=expression, body=body)
+        with spooled(body + b"beyond the body") as file:
+            passed = self.server.ask(
+                "/input", "POST", QUERY_STRING=expression, body=len(body), descriptor=file.fileno()
+            )
+        self.assertEqual(inline.body, passed.body)
+        self.assertEqual(inline.status, 200)
+        return eval(inline.body)
+
+    def test_the_constant_part_of_the_environ(self):
+        keys = "wsgi.version,wsgi.multithread,wsgi.multiprocess,wsgi.run_once,wsgi.input_terminated,SERVER_SOFTWARE"
+        answer = self.server.ask("/environ", QUERY_STRING=keys)
+        self.assertEqual(answer.body.decode().split("\n"), ["(1, 0)", "False", "True", "False", "True", "'maitred/test'"])
+
+    def test_the_requests_part_of_the_environ(self):
+        answer = self.server.ask("/environ", QUERY_STRING="REQUEST_METHOD,HTTP_X,wsgi.url_scheme", HTTP_X="caf\xe9")
+        self.assertEqual(answer.body.decode().split("\n"), ["'GET'", "'caf\xe9'", "'http'"])
+
+    def test_environs_do_not_leak_into_each_other(self):
+        self.server.ask("/", HTTP_X="one")
+        self.assertEqual(self.server.ask("/environ", QUERY_STRING="HTTP_X").body, b"None")
+
+    def test_no_body(self):
+        for expression in ("f.read()", "f.read(5)", "f.readline()", "b''.join(f)"):
+            self.assertEqual(self.server.ask("/input", QUERY_STRING=expression).body, b"b''")
+        self.assertEqual(self.server.ask("/input", QUERY_STRING="f.readlines()").body, b"[]")
+
+    def test_a_closed_input_is_not_the_next_requests(self):
+        self.assertEqual(self.server.ask("/input", QUERY_STRING="f.close()").status, 200)
+        self.assertEqual(self.server.ask("/input", QUERY_STRING="f.read()").body, b"b''")
+
+    def test_reading_in_all_forms(self):
+        body = b"first\nsecond\n\nlast"
+        self.assertEqual(self.read("f.read()", body), body)
+        self.assertEqual(self.read("f.read(-1)", body), body)
+        self.assertEqual(self.read("f.read(1000)", body), body)
+        self.assertEqual(self.read("[f.read(3), f.read(0), f.read()]", body), [b"fir", b"", b"st\nsecond\n\nlast"])
+        self.assertEqual(self.read("[f.read(), f.read(), f.read(5)]", body), [body, b"", b""])
+        self.assertEqual(self.read("[f.readline(), f.readline(3), f.readline()]", body), [b"first\n", b"sec", b"ond\n"])
+        self.assertEqual(self.read("f.readlines()", body), body.splitlines(True))
+        self.assertEqual(self.read("f.readlines(7)", body), [b"first\n", b"second\n"])
+        self.assertEqual(self.read("list(f)", body), body.splitlines(True))
+        self.assertEqual(self.read("[next(f), f.read()]", body), [b"first\n", b"second\n\nlast"])
+
+    def test_not_reading_at_all(self):
+        self.assertEqual(self.read("1", b"x" * 5000), 1)
+        self.assertEqual(self.read("f.read()", b"after"), b"after")
+
+    def test_a_large_spooled_body(self):
+        body = os.urandom(300000)
+        with spooled(body) as file:
+            expression = "hash(f.read(100000) + f.read()) == hash(open('/proc/self/fd/%d' % f.raw._descriptor, 'rb').read())"
+            answer = self.server.ask(
+                "/input", "POST", QUERY_STRING=expression, body=len(body), descriptor=file.fileno()
+            )
+        self.assertEqual(answer.body, b"True")
+
+    def test_a_spooled_bodys_descriptor_is_closed_with_the_request(self):
+        with spooled(b"body") as file:
+            number = self.server.ask("/inputs-descriptor", body=4, descriptor=file.fileno()).body.decode()
+        self.assertEqual(self.server.ask("/is-open", QUERY_STRING=number).body, b"False")
+
+    def test_a_spooled_body_without_its_descriptor_is_not_served(self):
+        token = self.server.send("/", "POST", body=4)
+        message = self.server.receive()
+        self.assertEqual((message.token, message.kind, message.end), (token, 4, True))
+        self.server.log.until("came with 0 descriptors")
+
+    def test_the_standard_validator_is_content(self):
+        self.assertEqual(self.server.ask("/validated", "POST", body=b"12345", CONTENT_LENGTH="5").body, b"12345")
+        with spooled(b"12345") as file:
+            answer = self.server.ask("/validated", "POST", body=5, CONTENT_LENGTH="5", descriptor=file.fileno())
+        self.assertEqual(answer.body, b"12345")
+
+
+if __name__ == "__main__":
+    unittest.main()

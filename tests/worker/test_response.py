@@ -1,0 +1,233 @@
+"""start_response, iterables, files, failures."""
+import gzip
+import os
+import tempfile
+import unittest
+
+from server import ABORT, BODY, FILE, HEAD, Fifo, Server
+
+
+class Responses(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server().boot()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def setUp(self):
+        self.server.log.text = ""
+
+    def ask(self, path, query="", method="GET"):
+        return self.server.ask(path, method, QUERY_STRING=query)
+
+    def assert_refused(self, path, query, reason):
+        self.server.log.text = ""
+        answer = self.ask(path, query)
+        self.assertEqual((answer.status, answer.kinds), (500, [HEAD]))
+        self.assertIn(b"Server Error (500)", answer.body)
+        self.assertEqual(int(answer.headers["content-length"]), len(answer.body))
+        log = self.server.log.until(reason)
+        self.assertIn("the application failed: GET " + path, log)
+
+    def test_one_chunk_is_one_message_with_its_length(self):
+        answer = self.ask("/")
+        self.assertEqual(answer.kinds, [HEAD])
+        self.assertEqual(answer.fields, b"Content-Length: 6\r\nContent-Type: text/plain\r\n\r\n")
+        self.assertEqual(answer.body, b"hello\n")
+
+    def test_lists_are_joined(self):
+        answer = self.ask("/join")
+        self.assertEqual((answer.kinds, answer.body), ([HEAD], b"abc"))
+        self.assertEqual(answer.headers["content-length"], "3")
+
+    def test_a_whole_django_response_is_one_message(self):
+        answer = self.ask("/django-like")
+        self.assertEqual((answer.kinds, answer.body), ([HEAD], b"whole page"))
+        self.server.log.until("closed\n")
+
+    def test_each_yield_leaves_before_the_next(self):
+        with Fifo() as fifo:
+            token = self.server.send("/stream", QUERY_STRING=fifo.name)
+            for chunk in (b"one", b"two"):
+                # The application waits for us: nothing else can have pushed the chunk out.
+                self.assertEqual(self.server.receive().body, chunk)
+                fifo.release()
+            last = self.server.receive()
+        self.assertEqual((last.token, last.kind, last.end, last.body), (token, BODY, True, b""))
+        self.server.log.until("closed\n")
+
+    def test_a_generator_streams(self):
+        answer = self.ask("/lazy")
+        self.assertEqual((answer.kinds, answer.body), ([HEAD, BODY], b"lazy"))
+        self.assertNotIn("content-length", answer.headers)
+
+    def test_an_empty_iterable(self):
+        answer = self.ask("/empty")
+        self.assertEqual((answer.kinds, answer.headers["content-length"]), ([HEAD], "0"))
+
+    def test_the_last_declared_byte_ends_the_response(self):
+        answer = self.ask("/declared")
+        self.assertEqual([message.body for message in answer.messages], [b"abc", b"def"])
+        # The iterable is heard out, then closed, once.
+        self.server.log.until("after the end\nclosed\n")
+        self.ask("/print")
+        self.assertEqual(self.server.log.until("half a line").count("closed"), 1)
+
+    def test_nothing_is_taken_beyond_the_declared_length(self):
+        self.assertEqual(self.ask("/endless", "declared").body, b"abcd")
+        self.server.log.until("closed\n")
+
+    def test_head(self):
+        answer = self.ask("/", method="HEAD")
+        self.assertEqual((answer.body, answer.headers["content-length"]), (b"", "6"))
+        answer = self.ask("/endless", method="HEAD")
+        self.assertEqual((answer.kinds, answer.body), ([HEAD], b""))
+        self.server.log.until("closed\n")
+        self.assertNotIn("content-length", self.ask("/empty", method="HEAD").headers)
+        self.assertEqual(self.ask("/raise", "key", method="HEAD").body, b"")
+
+    def test_statuses_without_a_body(self):
+        for status in ("204 No Content", "304 Not Modified"):
+            answer = self.ask("/status", status)
+            self.assertEqual((answer.status, answer.body), (int(status[:3]), b""))
+            self.assertNotIn("content-length", answer.headers)
+
+    def test_statuses(self):
+        self.assertEqual(self.ask("/status", "404 Not Found").status, 404)
+        self.assertEqual(self.ask("/status", "418 I'm a teapot").status, 418)
+        self.assertEqual(self.ask("/status", "599").status, 599)
+        for status in ("100 Continue", "abc", "2000 OK", "20"):
+            self.assert_refused("/status", status, "ValueError")
+
+    def test_write(self):
+        answer = self.ask("/write")
+        self.assertEqual([m.body for m in answer.messages], [b"written ", b"twice ", b"and returned", b""])
+        self.assertEqual((self.ask("/write", method="HEAD").body), b"")
+        self.assertEqual(self.ask("/write-declared").body, b"abc")
+
+    def test_a_kept_start_response_cannot_touch_the_next_response(self):
+        for _ in range(2):
+            answer = self.ask("/stale")
+            self.assertEqual((answer.status, answer.body, answer.kinds), (200, b"fresh", [HEAD]))
+
+    def test_header_injection_is_refused(self):
+        for value in ("X=a\r\nSet-Cookie: b", "X=a\nb", "X=a\rb", "X\r\nY=a", "X=a\0b"):
+            self.assert_refused("/header", value, "control character")
+
+    def test_headers_are_latin_1(self):
+        self.assertEqual(self.ask("/header", "X=caf\xe9").headers["x"], "caf\xe9")
+        self.assert_refused("/header", "X=\u20ac", "UnicodeEncodeError")
+
+    def test_headers_of_wrong_types_are_refused(self):
+        self.assert_refused("/bad-header", "[('A', 1)]", "TypeError")
+        self.assert_refused("/bad-header", "[(b'A', b'b')]", "TypeError")
+        self.assert_refused("/bad-header", "None", "TypeError")
+        self.assert_refused("/bad-header", "[('A', 'x' * 70000)]", "too large")
+
+    def test_content_length_must_be_one_number(self):
+        for value in ("-1", "1x", "", "+1", "\xb2"):
+            self.assert_refused("/header", "Content-Length=" + value, "Content-Length must be given once")
+        self.assert_refused("/bad-header", "[('Content-Length', '1'), ('content-length', '1')]", "given once")
+        # A name or a value that only looks like it.
+        self.assertEqual(self.ask("/header", "X-Content-Length=9").headers["content-length"], "1")
+        self.assertEqual(self.ask("/header", "X=content-length: 9").headers["content-length"], "1")
+
+    def test_exc_info_replaces_an_unsent_head(self):
+        answer = self.ask("/exc-info")
+        self.assertEqual((answer.status, answer.headers["x-replaced"], answer.body), (503, "yes", b"replaced"))
+
+    def test_exc_info_after_the_head_raises_it(self):
+        answer = self.ask("/exc-info-late")
+        self.assertEqual((answer.kinds, answer.body), ([HEAD, ABORT], b"begun"))
+        self.assertIn("LookupError: the late failure", self.server.log.until("the late failure\n"))
+
+    def test_a_second_start_response_needs_exc_info(self):
+        self.assert_refused("/twice", "", "AssertionError")
+
+    def test_a_failure_is_a_500_and_a_traceback_in_the_log_only(self):
+        self.assert_refused("/raise", "key", "KeyError: 'secret'")
+        self.assertNotIn("<maitred>", self.server.log.text)
+        self.assertIn('raise {"key": KeyError', self.server.log.text)
+        self.assert_refused("/raise", "generator", "GeneratorExit")
+        self.assertNotIn(b"secret", self.ask("/raise", "key").body)
+
+    def test_a_failure_after_the_head_aborts(self):
+        answer = self.ask("/raise-late")
+        self.assertEqual((answer.kinds, answer.body), ([HEAD, ABORT], b"begun"))
+        self.server.log.until("closed\n")
+        self.assertIn("RuntimeError: late", self.server.log.text)
+
+    def test_a_failure_in_close_is_logged(self):
+        self.assertEqual(self.ask("/raise-in-close").body, b"x")
+        self.server.log.until("RuntimeError: in close")
+
+    def test_results_of_wrong_types_are_refused(self):
+        self.assert_refused("/no-start", "", "did not call start_response")
+        self.assert_refused("/none", "", "TypeError")
+        for result in ("['text']", "[1]", "'text'", "b'bytes'", "iter(['text'])", "['a', 'b']"):
+            self.assert_refused("/text", result, "TypeError")
+
+    def test_print_and_errors_reach_the_log(self):
+        self.ask("/print")
+        log = self.server.log.until("half a line\n")
+        self.assertIn("printed\n", log)
+        self.assertIn("printed to stderr\n", log)
+
+
+class Files(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server().boot()
+        cls.file = tempfile.NamedTemporaryFile()
+        cls.file.write(b"line\n0123456789")
+        cls.file.flush()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+        cls.file.close()
+
+    def ask(self, path, method="GET", name=None):
+        return self.server.ask(path, method, QUERY_STRING=name or self.file.name)
+
+    def passed(self, answer):
+        """The bytes that a FILE message means."""
+        message = answer.messages[-1]
+        self.assertEqual((message.kind, len(message.descriptors)), (FILE, 1))
+        offset, count = (int.from_bytes(message.body[at : at + 8], "little") for at in (0, 8))
+        data = os.pread(message.descriptors[0], count, offset)
+        os.close(message.descriptors[0])
+        return data
+
+    def test_a_plain_file_is_passed_from_where_it_stands(self):
+        answer = self.ask("/file")
+        self.assertEqual((answer.kinds, answer.headers["content-length"]), ([HEAD, FILE], "12"))
+        self.assertEqual(self.passed(answer), b"e\n0123456789")
+        self.server.log.until("closed\n")
+
+    def test_what_was_read_ahead_is_still_sent(self):
+        self.assertEqual(self.passed(self.ask("/file-buffered")), b"0123456789")
+
+    def test_no_more_than_declared(self):
+        self.assertEqual(self.passed(self.ask("/file-declared")), b"line")
+
+    def test_head_and_empty_files_pass_nothing(self):
+        answer = self.ask("/file", "HEAD")
+        self.assertEqual((answer.kinds, answer.headers["content-length"]), ([HEAD], "12"))
+        with tempfile.NamedTemporaryFile() as empty:
+            answer = self.ask("/file", name=empty.name)
+        self.assertEqual((answer.kinds, answer.headers["content-length"]), ([HEAD], "0"))
+
+    def test_what_is_no_plain_file_is_read(self):
+        self.assertEqual(self.ask("/file-in-memory").body, b"m" * 100000)
+        self.assertEqual(self.ask("/file-pipe").body, b"through a pipe")
+        with tempfile.NamedTemporaryFile() as packed:
+            packed.write(gzip.compress(b"unpacked"))
+            packed.flush()
+            self.assertEqual(self.ask("/file-packed", name=packed.name).body, b"unpacked")
+
+
+if __name__ == "__main__":
+    unittest.main()
