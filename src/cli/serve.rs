@@ -73,6 +73,8 @@ fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i
             news: news.clone(),
             server: server.clone(),
             queue_max: config.app.as_ref().map_or(1, |app| app.queue),
+            // A request that waits longer than it may take once it is taken is of no use to anybody.
+            queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
             spool: spool.clone(),
         })?);
         shards.push(mail);

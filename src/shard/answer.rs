@@ -44,7 +44,11 @@ enum Progress {
 impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
-        let first = self.first_part(&mut call).await?;
+        let Some(first) = self.first_part(&mut call).await? else {
+            drop(call);
+            let detail = "No worker took the request in time.";
+            return self.error_with(facts, 503, detail, &[("Retry-After", b"1")]).await;
+        };
         facts.keep_alive &= !self.shard.draining.get();
         match first {
             Part::Head { status, message, fields, body, end } if app::is_final_status(status) => {
@@ -57,11 +61,24 @@ impl Connection {
         }
     }
 
-    /// A client that leaves while its request still waits for a worker takes the request with it.
-    async fn first_part(&mut self, call: &mut Call) -> Result<Part, Gone> {
+    /// A client that leaves while its request still waits for a worker takes the request with it: one that has only finished
+    /// sending can't be told from it, and Nginx does the same. `None`: no worker took the request in time.
+    async fn first_part(&mut self, call: &mut Call) -> Result<Option<Part>, Gone> {
+        let limit = self.shard.timeouts.queue.filter(|_| call.is_queued());
+        let deadline = limit.map(|limit| {
+            let deadline = self.shard.ring.deadline();
+            deadline.set(limit);
+            deadline
+        });
         poll_fn(|cx| {
             if let Poll::Ready(part) = call.poll_part(cx) {
-                return Poll::Ready(Ok(part));
+                return Poll::Ready(Ok(Some(part)));
+            }
+            if let Some(deadline) = &deadline
+                && deadline.poll(cx).is_ready()
+                && call.is_queued()
+            {
+                return Poll::Ready(Ok(None));
             }
             if self.receiving.recv.poll_ended(cx).is_ready() && call.is_queued() {
                 return Poll::Ready(Err(Gone));

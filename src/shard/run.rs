@@ -46,6 +46,8 @@ pub struct ShardSetup {
     pub server: Arc<ServerConfig>,
     /// Requests that may wait for a worker.
     pub queue_max: usize,
+    /// How long they may wait; `None`: for ever.
+    pub queue_timeout: Option<Duration>,
     /// Where large request bodies are spooled.
     pub spool: PathBuf,
 }
@@ -105,6 +107,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
             head: server.head_timeout,
             body: server.body_timeout,
             send: server.send_timeout,
+            queue: setup.queue_timeout,
         },
         connections_max: server.max_connections,
         pool: Pool::new(ring.clone(), setup.number, setup.queue_max),

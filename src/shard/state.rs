@@ -21,6 +21,8 @@ pub(super) struct Timeouts {
     pub head: Duration,
     pub body: Duration,
     pub send: Duration,
+    /// How long a request may wait for a worker to take it; `None`: for ever.
+    pub queue: Option<Duration>,
 }
 
 /// What a connection is doing, as far as a drain wants to know.

@@ -46,8 +46,8 @@ pub enum FromZygote {
     Imported {
         /// The interpreter's version.
         python: String,
-        /// `module:attribute`.
-        app: String,
+        /// `module:attribute`; `None` as long as only the workers will find out.
+        app: Option<String>,
         /// What a Django project says of itself.
         django: Option<DjangoFacts>,
     },

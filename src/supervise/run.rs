@@ -460,7 +460,8 @@ impl Supervisor {
     /// Takes back what waits in a generation's inbox: its workers may be busy for long, and others are there.
     fn requeue(&self, id: GenerationId) {
         let Some(found) = self.generations.get(&id) else { return };
-        let waiting = found.take_back().into_iter();
+        // Each goes to the front of its shard's queue: the last one first, so that they stand there in their order.
+        let waiting = found.take_back().into_iter().rev();
         self.notices.give(waiting.map(|(token, shard)| Notice::Requeue(Held { shard, token: token.to_bits() })));
     }
 
