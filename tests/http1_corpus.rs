@@ -1,33 +1,36 @@
-//! The raw requests under `tests/requests`, sent to the real server: the valid ones are answered, the invalid ones are
-//! refused with exactly one response. Beside each `NAME.http` stands `NAME.expect`, whose first line is `status NNN`.
+//! The raw requests under `tests/requests`, sent to the real server: each request that is valid gets its response, in order,
+//! and what is invalid gets exactly one refusal, the last thing on its connection. `tests/requests/README.md` tells what
+//! the `.expect` files say.
 
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use support::{Builder, Client, ReadError, Response, Server, repository};
+use support::{Builder, Client, ReadError, Server, repository};
 
-fn server() -> Server {
-    Builder::app("kitchen:anything").start()
-}
+/// A server that answers some file only after a timeout of its own has got it wrong.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a file amounts to: so many requests are served, then one is refused with a status, if it names one.
-struct Expected {
-    served: usize,
-    refused: Option<u16>,
+/// What one file amounts to.
+#[derive(Default)]
+struct Expectation {
+    /// Methods of the requests that are accepted, in order.
+    methods: Vec<String>,
+    /// The status that refuses what comes after them.
+    refusal: Option<u16>,
 }
 
 /// The `.http` files of one folder, sorted.
-fn corpus(kind: &str) -> Vec<(PathBuf, Expected)> {
+fn corpus(kind: &str) -> Vec<PathBuf> {
     let folder = repository().join("tests/requests").join(kind);
     let mut files: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "http"))
-        .map(|path| {
-            let expected = expected(&path);
-            (path, expected)
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "http")
         })
         .collect();
     files.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -35,71 +38,94 @@ fn corpus(kind: &str) -> Vec<(PathBuf, Expected)> {
     files
 }
 
-fn expected(request: &Path) -> Expected {
+fn expectation(request: &Path) -> Expectation {
     let path = request.with_extension("expect");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let status = text.lines().last().and_then(|line| line.strip_prefix("status "));
-    Expected {
-        served: text.lines().filter(|line| line.starts_with("request ")).count(),
-        refused: status.map(|words| words.split_whitespace().next().expect("a code").parse().expect("a number")),
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut expectation = Expectation::default();
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        match (words.next(), words.next()) {
+            (Some("request"), Some(method)) => expectation.methods.push(method.to_owned()),
+            (Some("status"), Some(status)) => expectation.refusal = status.parse().ok(),
+            _ => {}
+        }
     }
+    expectation
 }
 
-/// Sends one file on a connection of its own, in pieces of `size`; the response to its request number `served`, from 0.
-fn exchange(server: &Server, path: &Path, size: usize, mut served: usize) -> (Client, Result<Response, ReadError>) {
+/// Sends one file in pieces of `size` and says what was wrong about the answer, if anything.
+fn wrong(server: &Server, path: &Path, size: usize) -> Option<String> {
     let bytes = fs::read(path).expect("a readable file");
-    // Only HEAD changes how a response is framed.
-    let method = if bytes.starts_with(b"HEAD ") { "HEAD" } else { "GET" };
+    let expected = expectation(path);
     let mut client = server.connect();
+    client.read_timeout(ANSWER_LIMIT);
     for piece in bytes.chunks(size) {
         if !client.try_send(piece) {
             break;
         }
     }
-    let response = loop {
+    for method in &expected.methods {
+        let response = match final_response(&mut client, method) {
+            Ok(response) => response,
+            Err(error) => return Some(format!("{error:?} instead of the response to {method}")),
+        };
+        let answered = response.status < 300
+            && (response.body.is_empty() || response.body.starts_with(method.as_bytes()));
+        if !answered {
+            return Some(format!(
+                "{} instead of the response to {method}",
+                response.status
+            ));
+        }
+    }
+    if let Some(status) = expected.refusal {
+        match final_response(&mut client, "GET") {
+            Ok(response) if response.status == status => {}
+            other => return Some(format!("{:?} instead of {status}", other.map(|r| r.status))),
+        }
+    }
+    // Whether more comes shows when the server knows that nothing more can be asked.
+    client.half_close();
+    match client.rest() {
+        (rest, ReadError::Closed) if rest.is_empty() => None,
+        (rest, end) => Some(format!(
+            "{end:?} after {:?}",
+            String::from_utf8_lossy(&rest)
+        )),
+    }
+}
+
+/// The next response that is not a 100.
+fn final_response(client: &mut Client, method: &str) -> Result<support::Response, ReadError> {
+    loop {
         match client.try_response(method) {
             Ok(interim) if interim.status == 100 => {}
-            Ok(response) if served > 0 && response.status < 300 => served -= 1,
-            other => break other,
+            other => return other,
         }
-    };
-    (client, response)
+    }
+}
+
+#[track_caller]
+fn holds_for_all(kind: &str) {
+    let server = Builder::app("kitchen:anything").start();
+    let mut problems = Vec::new();
+    for path in corpus(kind) {
+        for (cut, size) in [("whole", usize::MAX), ("in pieces", 11)] {
+            if let Some(problem) = wrong(&server, &path, size) {
+                problems.push(format!("{}, sent {cut}: {problem}", path.display()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
 fn invalid_requests_get_one_refusal_and_the_end() {
-    let server = server();
-    let mut wrong = Vec::new();
-    for (path, expected) in corpus("invalid") {
-        let status = expected.refused.unwrap_or_else(|| panic!("{} expects no status", path.display()));
-        for size in [usize::MAX, 11] {
-            let (mut client, response) = exchange(&server, &path, size, expected.served);
-            // What the server does with what is left on its side shows only when no more can come.
-            client.half_close();
-            let found = response.as_ref().map(|response| response.status);
-            let after = client.rest();
-            if found != Ok(status) || after != (Vec::new(), ReadError::Closed) {
-                wrong.push(format!("{}: {found:?} instead of {status}, then {after:?}", path.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    holds_for_all("invalid");
 }
 
 #[test]
-fn valid_requests_are_answered_and_break_nothing() {
-    let server = server();
-    let mut wrong = Vec::new();
-    for (path, expected) in corpus("valid") {
-        assert!(expected.refused.is_none(), "{} expects a refusal", path.display());
-        for size in [usize::MAX, 11] {
-            let (_, response) = exchange(&server, &path, size, 0);
-            let found = response.as_ref().map(|response| response.status);
-            // `OPTIONS *` is answered by the server itself, without a body.
-            if !matches!(found, Ok(200 | 204)) {
-                wrong.push(format!("{}: {found:?}", path.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+fn valid_requests_get_one_response_each() {
+    holds_for_all("valid");
 }

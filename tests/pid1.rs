@@ -4,7 +4,6 @@
 mod support;
 
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use support::{Builder, DEADLINE, Server, process, wait_until};
@@ -12,7 +11,10 @@ use support::{Builder, DEADLINE, Server, process, wait_until};
 const CONTAINER: [&str; 4] = ["unshare", "--pid", "--fork", "--mount-proc"];
 
 fn may_unshare() -> bool {
-    let tried = Command::new(CONTAINER[0]).args(&CONTAINER[1..]).arg("true").output();
+    let tried = Command::new(CONTAINER[0])
+        .args(&CONTAINER[1..])
+        .arg("true")
+        .output();
     let works = tried.is_ok_and(|output| output.status.success());
     if !works {
         eprintln!("not shown: no right to make a PID namespace");
@@ -20,74 +22,79 @@ fn may_unshare() -> bool {
     works
 }
 
-/// Leaves an orphan behind, waits until `main` has adopted it, lets it end and waits until nothing is left of it.
+fn contained() -> Option<Server> {
+    may_unshare().then(|| {
+        Builder::app("kitchen:application")
+            .prefix(&CONTAINER)
+            .start()
+    })
+}
+
+/// Leaves an orphan behind, waits until the server has adopted it, lets it end and waits until nothing is left of it.
 #[track_caller]
-fn orphan_is_adopted_and_reaped(server: &Server, main: u32) {
+fn orphan_is_adopted_and_reaped(server: &Server) {
+    let main = server.main();
+    wait_until("zygote and worker", DEADLINE, || {
+        process::children(main).len() == 2
+    });
     let gate = server.gate("orphan");
     let before = process::children(main);
     assert_eq!(server.get(&format!("/orphan?{}", gate.query())).status, 200);
     wait_until("the orphan runs", DEADLINE, || gate.has_started());
     let mut orphan = None;
     wait_until("the orphan is adopted", DEADLINE, || {
-        orphan = process::children(main).into_iter().find(|pid| !before.contains(pid));
+        orphan = process::children(main)
+            .into_iter()
+            .find(|pid| !before.contains(pid));
         orphan.is_some()
     });
     let orphan = orphan.expect("it was just found");
     gate.open();
     // A zombie would still have a state.
-    wait_until("the orphan is reaped", DEADLINE, || process::state(orphan).is_none());
+    wait_until("the orphan is reaped", DEADLINE, || {
+        process::state(orphan).is_none()
+    });
     assert_eq!(server.get("/hello").status, 200);
 }
 
 #[test]
 fn orphans_are_reaped_by_the_subreaper() {
-    let server = Builder::app("kitchen:application").start();
-    server.zygote();
-    orphan_is_adopted_and_reaped(&server, server.pid());
+    orphan_is_adopted_and_reaped(&Builder::app("kitchen:application").start());
 }
 
 #[test]
 fn orphans_are_reaped_by_pid_1() {
-    if !may_unshare() {
-        return;
-    }
-    let server = Builder::app("kitchen:application").prefix(&CONTAINER).start();
-    let main = *process::children(server.pid()).first().expect("unshare has one child");
-    wait_until("zygote and worker", DEADLINE, || process::children(main).len() == 2);
-    orphan_is_adopted_and_reaped(&server, main);
-    process::signal(main, Signal::TERM);
-    assert!(process::wait_gone(main, DEADLINE));
+    let Some(server) = contained() else { return };
+    orphan_is_adopted_and_reaped(&server);
 }
 
 #[test]
 fn pid_1_stops_on_sigterm_with_status_0() {
-    if !may_unshare() {
+    let Some(mut server) = contained() else {
         return;
-    }
-    let mut server = Builder::app("kitchen:application").prefix(&CONTAINER).start();
+    };
     assert_eq!(server.get("/hello").status, 200);
-    let main = *process::children(server.pid()).first().expect("unshare has one child");
-    process::signal(main, Signal::TERM);
     // unshare passes its child's exit status on.
-    let status = server.wait_exit(Duration::from_secs(10)).expect("it stops");
+    let status = server.stop();
     assert_eq!(status.code(), Some(0), "{}", server.log.text());
 }
 
 #[test]
 fn pid_1_replaces_a_killed_worker() {
-    if !may_unshare() {
-        return;
-    }
-    let server = Builder::app("kitchen:application").prefix(&CONTAINER).start();
-    let main = *process::children(server.pid()).first().expect("unshare has one child");
+    let Some(server) = contained() else { return };
+    let main = server.main();
+    wait_until("zygote and worker", DEADLINE, || {
+        process::children(main).len() == 2
+    });
     let gate = server.gate("held");
     let lost = server.get_in_thread(&format!("/hold?{}", gate.query()));
     gate.wait_started();
     // Pids in the log are the namespace's own, so the worker is found from outside: the youngest child.
-    let worker = process::children(main).into_iter().max().expect("zygote and worker");
+    let worker = process::children(main)
+        .into_iter()
+        .max()
+        .expect("zygote and worker");
     process::signal(worker, Signal::KILL);
     assert_eq!(lost.join().expect("a response").status, 502);
     assert_eq!(server.get("/hello").status, 200);
-    process::signal(main, Signal::TERM);
-    assert!(process::wait_gone(main, DEADLINE));
 }

@@ -1,10 +1,10 @@
-//! The WSGI side as the app sees it (PEP 3333): environ, header rules, start_response, errors, log, the full queue.
-//! Bodies and streams are in `wsgi_streams.rs`.
+//! The WSGI side as the app sees it (PEP 3333): environ, header rules, start_response, errors, log. Bodies and streams are in
+//! `wsgi_streams.rs`, the pool is in `wsgi_pool.rs`.
 
 mod support;
 
 use serde_json::{Value, json};
-use support::{Builder, DEADLINE, Response, Server, apps, repository, wait_until};
+use support::{Builder, Server};
 
 fn kitchen() -> Server {
     Builder::app("kitchen:application").start()
@@ -22,7 +22,11 @@ fn environ_of(server: &Server, request: &str) -> Value {
 fn environ_has_every_key_of_pep_3333() {
     let server = kitchen();
     let mut client = server.connect();
-    let port = client.stream().local_addr().expect("a connected socket").port();
+    let port = client
+        .stream()
+        .local_addr()
+        .expect("a connected socket")
+        .port();
     client.send(
         "POST /environ/caf%C3%A9%20x;y?a=1&b=%20c HTTP/1.1\r\nHost: example.com\r\nContent-Type: text/x-test; a=b\r\n\
          Content-Length: 4\r\nX-Custom-Field: some  value \r\nUser-Agent: test/1\r\n\r\nbody",
@@ -52,23 +56,17 @@ fn environ_has_every_key_of_pep_3333() {
     assert!(text("SERVER_NAME").is_some_and(|name| !name.is_empty()));
     assert!(text("SERVER_SOFTWARE").is_some_and(|name| name.starts_with("maitred/")));
     assert_eq!(seen["test.version"], json!([1, 0]));
-    for key in ["test.input", "test.errors", "test.file_wrapper", "wsgi.input_terminated"] {
+    for key in [
+        "test.input",
+        "test.errors",
+        "test.file_wrapper",
+        "wsgi.input_terminated",
+    ] {
         assert_eq!(seen[key], true, "{key}");
     }
     assert_eq!(seen["wsgi.run_once"], false);
     for key in ["HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"] {
         assert_eq!(seen.get(key), None, "{key}");
-    }
-}
-
-#[test]
-fn environ_says_truly_how_workers_run() {
-    let request = "GET /environ HTTP/1.1\r\nHost: a\r\n\r\n";
-    for (workers, threads) in [(1, 1), (2, 1), (1, 2), (2, 2)] {
-        let server = Builder::app("kitchen:application").workers(workers).threads(threads).start();
-        let seen = environ_of(&server, request);
-        assert_eq!(seen["wsgi.multithread"], threads > 1, "{workers} × {threads}");
-        assert_eq!(seen["wsgi.multiprocess"], workers > 1, "{workers} × {threads}");
     }
 }
 
@@ -82,7 +80,10 @@ fn environ_of_a_bare_request_has_no_stray_keys() {
     let fields: Vec<_> = keys.filter(|key| key.starts_with("HTTP_")).collect();
     assert!(fields.is_empty(), "{fields:?}");
     // PEP 3333: may be empty or absent.
-    assert!(seen.get("CONTENT_LENGTH").is_none_or(|length| length == "" || length == "0"));
+    assert!(
+        seen.get("CONTENT_LENGTH")
+            .is_none_or(|length| length == "" || length == "0")
+    );
 }
 
 #[test]
@@ -92,7 +93,10 @@ fn environ_of_one_request_does_not_leak_into_the_next() {
     client.request("GET", "/environ?secret", "X-Secret: 1\r\nCookie: a=b\r\n");
     assert_eq!(client.response("GET").json()["HTTP_X_SECRET"], "1");
     let seen = client.get("/environ").json();
-    assert_eq!((seen.get("HTTP_X_SECRET"), seen.get("HTTP_COOKIE")), (None, None));
+    assert_eq!(
+        (seen.get("HTTP_X_SECRET"), seen.get("HTTP_COOKIE")),
+        (None, None)
+    );
     assert_eq!(seen["QUERY_STRING"], "");
 }
 
@@ -109,7 +113,10 @@ fn names_with_underscores_are_dropped() {
 #[test]
 fn the_proxy_field_is_dropped() {
     let server = kitchen();
-    let seen = environ_of(&server, "GET /environ HTTP/1.1\r\nHost: a\r\nProxy: http://evil/\r\n\r\n");
+    let seen = environ_of(
+        &server,
+        "GET /environ HTTP/1.1\r\nHost: a\r\nProxy: http://evil/\r\n\r\n",
+    );
     assert_eq!(seen.get("HTTP_PROXY"), None);
 }
 
@@ -131,7 +138,10 @@ fn field_values_are_latin_1_strings() {
     let server = kitchen();
     let mut client = server.connect();
     client.send(b"GET /environ HTTP/1.1\r\nHost: a\r\nX-Bytes: caf\xc3\xa9\r\n\r\n");
-    assert_eq!(client.response("GET").json()["HTTP_X_BYTES"], "caf\u{c3}\u{a9}");
+    assert_eq!(
+        client.response("GET").json()["HTTP_X_BYTES"],
+        "caf\u{c3}\u{a9}"
+    );
 }
 
 #[test]
@@ -167,7 +177,11 @@ fn clean_500(server: &Server, target: &str, in_log: &str) {
 fn an_exception_is_a_500_with_the_traceback_in_the_log_only() {
     let server = kitchen();
     clean_500(&server, "/fail", "ValueError: a secret of the app");
-    clean_500(&server, "/fail-before-body", "ValueError: a secret before the body");
+    clean_500(
+        &server,
+        "/fail-before-body",
+        "ValueError: a secret before the body",
+    );
 }
 
 #[test]
@@ -227,151 +241,10 @@ fn wsgi_errors_and_print_go_to_the_log_with_the_workers_number() {
         let before = line.split(text).next().unwrap_or_default();
         let after = line.rsplit(text).next().unwrap_or_default();
         let number = worker.number.to_string();
-        assert!(before.contains(&number) || after.contains(&number), "no worker {number} in {line:?}");
+        assert!(
+            before.contains(&number) || after.contains(&number),
+            "no worker {number} in {line:?}"
+        );
         assert!(line.contains("worker"), "{line:?}");
     }
-}
-
-#[test]
-fn threads_of_a_worker_serve_at_the_same_time() {
-    let server = Builder::app("kitchen:application").threads(2).start();
-    let (one, two) = (server.gate("one"), server.gate("two"));
-    let first = server.get_in_thread(&format!("/hold?{}", one.query()));
-    let second = server.get_in_thread(&format!("/hold?{}", two.query()));
-    assert_eq!(one.wait_started(), two.wait_started(), "one process");
-    two.open();
-    assert_eq!(second.join().expect("a response").status, 200);
-    one.open();
-    assert_eq!(first.join().expect("a response").status, 200);
-}
-
-#[test]
-fn workers_serve_at_the_same_time() {
-    let server = Builder::app("kitchen:application").workers(3).start();
-    server.wait_workers(3);
-    let gates: Vec<_> = (0..3).map(|n| server.gate(&n.to_string())).collect();
-    let held: Vec<_> = gates.iter().map(|gate| server.get_in_thread(&format!("/hold?{}", gate.query()))).collect();
-    let mut pids: Vec<_> = gates.iter().map(|gate| gate.wait_started()).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    assert_eq!(pids.len(), 3);
-    gates.iter().for_each(support::Gate::open);
-    for response in held {
-        assert_eq!(response.join().expect("a response").status, 200);
-    }
-}
-
-/// Beyond the workers' share and the queue a request is shed at once, and told when to come again (RFC 9110 section 10.2.3).
-#[test]
-fn a_full_queue_is_503_with_retry_after() {
-    let server = Builder::app("kitchen:application").shards(1).app_key("queue = 1").start();
-    let gate = server.gate("first");
-    let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
-    gate.wait_started();
-    // How many more fit depends on how deep the inbox is; that it ends does not.
-    let mut waiting = Vec::new();
-    let mut shed = None;
-    for _ in 0..64 {
-        let mut client = server.connect();
-        client.request("GET", "/hello", "");
-        client.read_timeout(std::time::Duration::from_millis(150));
-        match client.try_response("GET") {
-            Ok(response) => {
-                shed = Some(response);
-                break;
-            }
-            Err(_) => waiting.push(client),
-        }
-    }
-    let shed: Response = shed.expect("one of 64 requests is shed");
-    assert_eq!(shed.status, 503);
-    let after = shed.field("retry-after").expect("a Retry-After");
-    assert!(after.parse::<u32>().is_ok(), "{after}");
-    gate.open();
-    assert_eq!(held.join().expect("a response").status, 200);
-    assert!(!waiting.is_empty(), "nothing was queued at all");
-    for mut client in waiting {
-        client.read_timeout(DEADLINE);
-        assert_eq!(client.response("GET").status, 200);
-    }
-}
-
-#[test]
-fn a_client_that_leaves_the_queue_costs_no_worker() {
-    let server = Builder::app("kitchen:application").shards(1).start();
-    let (first, never) = (server.gate("first"), server.gate("never"));
-    let held = server.get_in_thread(&format!("/hold?{}", first.query()));
-    first.wait_started();
-    // Enough that most of them wait in the shard's own queue, where they can still be taken back.
-    let leaving: Vec<_> = (0..40)
-        .map(|_| {
-            let mut client = server.connect();
-            client.request("GET", "/hello", "");
-            client
-        })
-        .collect();
-    let mut last = server.connect();
-    last.request("GET", &format!("/hold?{}", never.query()), "");
-    drop((leaving, last));
-    first.open();
-    assert_eq!(held.join().expect("a response").status, 200);
-    assert_eq!(server.get("/hello").status, 200);
-    assert!(!never.has_started(), "the app worked for a client that had left");
-}
-
-/// The probe app inside `wsgiref.validate.validator`: any breach of PEP 3333 on our side is an AssertionError, so a 500.
-#[test]
-fn wsgiref_validate_finds_nothing() {
-    let probe = repository().join("examples/probe");
-    let server = Builder::app("app:validated").chdir(&probe).start();
-    let mut client = server.connect();
-    for target in [
-        "/hello",
-        "/environ",
-        "/stream?n=3&size=10",
-        "/bytes?n=100000",
-        "/file",
-        "/write",
-        "/headers",
-        "/pid",
-        "/errors",
-        "/exc-info",
-        "/close",
-        "/closed",
-        "/environ?a=b&c=%20",
-        "/hello%20there",
-    ] {
-        for method in ["GET", "HEAD"] {
-            client.request(method, target, "");
-            let status = client.response(method).status;
-            assert!(status != 500, "{method} {target}: {status}\n{}", server.log.text());
-        }
-    }
-    for body in [&b""[..], b"a", b"one\ntwo\nthree\nfour\n", &support::pattern(100_000)] {
-        for target in ["/echo", "/readline"] {
-            let sent = client.post(target, "Content-Type: text/plain\r\n", body).status;
-            assert_eq!(sent, 200, "{target} with {}", body.len());
-        }
-    }
-    let log = server.log.text();
-    assert!(!log.contains("AssertionError") && !log.contains("WSGIWarning"), "{log}");
-}
-
-#[test]
-fn the_app_is_found_under_chdir_and_pythonpath() {
-    let folder = tempfile::tempdir().expect("the temporary folder is writable");
-    std::fs::write(folder.path().join("outer.py"), "from kitchen import application\n").expect("a writable folder");
-    let apps = apps();
-    let server = Builder::command_line(&[
-        "outer",
-        "--chdir",
-        &folder.path().display().to_string(),
-        "--pythonpath",
-        &apps.display().to_string(),
-        "-w",
-        "1",
-    ])
-    .start();
-    assert_eq!(server.get("/hello").text(), "Hello, world!\n");
-    wait_until("one worker", DEADLINE, || server.workers().len() == 1);
 }

@@ -4,7 +4,9 @@
 //! sockets, from stderr and from `/proc`. Each `tests/*.rs` file includes it as a module and uses its own part.
 #![allow(dead_code, unused_imports)]
 
+pub mod builder;
 pub mod client;
+pub mod files;
 pub mod gate;
 pub mod log;
 pub mod process;
@@ -15,10 +17,11 @@ pub mod server;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub use builder::Builder;
 pub use client::{Client, ReadError};
 pub use gate::Gate;
 pub use response::Response;
-pub use server::{Builder, Server};
+pub use server::Server;
 
 /// How long anything may take that ought to happen at once, on a busy machine with a debug build.
 pub const DEADLINE: Duration = Duration::from_secs(20);
