@@ -20,21 +20,12 @@ fn board(arguments: &[&str]) -> Server {
     let environment = [("SITE_DATA", data.as_str())];
     for command in [
         &["manage.py", "migrate", "--verbosity", "0"][..],
-        &[
-            "manage.py",
-            "collectstatic",
-            "--noinput",
-            "--verbosity",
-            "0",
-        ],
+        &["manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
         &["manage.py", "seed", "--notes", "30"],
     ] {
         python::run(&python, &site(), &environment, command);
     }
-    let venv = python
-        .parent()
-        .and_then(|bin| bin.parent())
-        .expect("python is in a bin folder");
+    let venv = python.parent().and_then(|bin| bin.parent()).expect("python is in a bin folder");
     builder
         .environment("SITE_DATA", &data)
         .environment("VIRTUAL_ENV", &venv.display().to_string())
@@ -54,11 +45,7 @@ impl Browser {
     }
 
     fn cookie_line(&self) -> String {
-        let pairs: Vec<_> = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if pairs.is_empty() {
             return String::new();
         }
@@ -119,22 +106,14 @@ impl Browser {
         assert_eq!(page.status, 200);
         let fields = [("username", "demo"), ("password", "notes-on-the-board")];
         let response = self.submit("/login/", &page, &fields, &[]);
-        assert_eq!(
-            (response.status, response.field("location")),
-            (302, Some("/")),
-            "{}",
-            response.text()
-        );
+        assert_eq!((response.status, response.field("location")), (302, Some("/")), "{}", response.text());
         assert!(self.cookies.contains_key("sessionid"));
     }
 }
 
 #[track_caller]
 fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
-    let rest = text
-        .split(before)
-        .nth(1)
-        .unwrap_or_else(|| panic!("no {before:?} in {text}"));
+    let rest = text.split(before).nth(1).unwrap_or_else(|| panic!("no {before:?} in {text}"));
     rest.split(after).next().unwrap_or_default()
 }
 
@@ -157,19 +136,12 @@ fn the_list_page_and_its_static_files_are_served_without_any_configuration() {
     let mut client = server.connect();
     let page = client.get("/");
     assert_eq!(page.status, 200);
-    assert!(
-        page.field("content-type")
-            .is_some_and(|kind| kind.starts_with("text/html"))
-    );
+    assert!(page.field("content-type").is_some_and(|kind| kind.starts_with("text/html")));
     assert!(page.text().contains("Notes board") && page.text().contains("/notes/"));
     for sheet in stylesheets(&page) {
         let css = client.get(&sheet);
         assert_eq!(css.status, 200, "{sheet}");
-        assert!(
-            css.field("content-type")
-                .is_some_and(|kind| kind.starts_with("text/css")),
-            "{sheet}"
-        );
+        assert!(css.field("content-type").is_some_and(|kind| kind.starts_with("text/css")), "{sheet}");
         // Django's own view sends none: so the file came from the server itself.
         assert!(css.field("etag").is_some(), "{sheet}");
     }
@@ -181,19 +153,11 @@ fn the_list_page_and_its_static_files_are_served_without_any_configuration() {
 #[test]
 fn the_site_is_found_by_chdir_and_by_name() {
     let folder = site().display().to_string();
-    for arguments in [
-        &["--chdir", &folder][..],
-        &["mysite.wsgi:application", "--chdir", &folder],
-        &["mysite.wsgi"],
-    ] {
+    for arguments in [&["--chdir", &folder][..], &["mysite.wsgi:application", "--chdir", &folder], &["mysite.wsgi"]] {
         let server = board(arguments);
         let page = server.get("/");
         assert_eq!(page.status, 200, "{arguments:?}");
-        assert_eq!(
-            server.get(&stylesheets(&page)[0]).status,
-            200,
-            "{arguments:?}"
-        );
+        assert_eq!(server.get(&stylesheets(&page)[0]).status, 200, "{arguments:?}");
     }
 }
 
@@ -201,9 +165,7 @@ fn the_site_is_found_by_chdir_and_by_name() {
 fn login_wants_a_csrf_token_and_gives_a_session() {
     let server = board(&["--workers", "2"]);
     let mut browser = Browser::new(&server);
-    let refused = browser
-        .client
-        .post("/login/", "", b"username=demo&password=notes-on-the-board");
+    let refused = browser.client.post("/login/", "", b"username=demo&password=notes-on-the-board");
     assert_eq!(refused.status, 403);
     assert_eq!(browser.get("/notes/new/").status, 302);
     browser.log_in();
@@ -227,16 +189,10 @@ fn a_note_can_be_written_and_read() {
     ];
     let saved = browser.submit("/notes/new/", &form, &fields, &[]);
     assert_eq!(saved.status, 302, "{}", saved.text());
-    let target = saved
-        .field("location")
-        .expect("the note's address")
-        .to_owned();
+    let target = saved.field("location").expect("the note's address").to_owned();
     let note = browser.get(&target);
     assert!(note.text().contains("Cr\u{e8}me br\u{fb}l\u{e9}e"));
-    assert!(
-        note.text()
-            .contains("Caramelise &lt;slowly&gt; &amp; serve.")
-    );
+    assert!(note.text().contains("Caramelise &lt;slowly&gt; &amp; serve."));
     assert!(browser.get("/?q=br%C3%BBl%C3%A9e").text().contains(&target));
 }
 
@@ -250,21 +206,14 @@ fn attachments_come_back_byte_for_byte() {
         [100, 300_000, 900_000].into_iter().map(|size| (format!("f{size}.bin"), pattern(size))).collect();
     for (name, bytes) in &files {
         let form = browser.get("/notes/new/");
-        let fields = [
-            ("title", name.as_str()),
-            ("body", "with a file"),
-            ("colour", "slate"),
-        ];
+        let fields = [("title", name.as_str()), ("body", "with a file"), ("colour", "slate")];
         let saved = browser.submit("/notes/new/", &form, &fields, &[("files", name, bytes)]);
         assert_eq!(saved.status, 302, "{}", saved.text());
         let note = browser.get(saved.field("location").expect("the note's address"));
         let link = between(note.text(), "href=\"/attachments/", "\"").to_owned();
         let download = browser.get(&format!("/attachments/{link}"));
         assert_eq!(download.status, 200);
-        assert_eq!(
-            download.field("content-length"),
-            Some(bytes.len().to_string().as_str())
-        );
+        assert_eq!(download.field("content-length"), Some(bytes.len().to_string().as_str()));
         assert_same_bytes(&download.body, bytes);
     }
 }

@@ -75,10 +75,7 @@ fn garbage_on_200_connections() {
         let (answer, end) = client.rest();
         assert_ne!(end, ReadError::Timeout, "round {round} of seed {seed}");
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(
-            answer.is_empty() || answer.starts_with("HTTP/1."),
-            "round {round} of seed {seed}: {answer}"
-        );
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "round {round} of seed {seed}: {answer}");
     }
     serves(&server);
 }
@@ -103,12 +100,7 @@ fn mutated_requests() {
         client.try_send(&bytes);
         client.half_close();
         let (_, end) = client.rest();
-        assert_ne!(
-            end,
-            ReadError::Timeout,
-            "round {round} of seed {seed}: {:?}",
-            String::from_utf8_lossy(&bytes)
-        );
+        assert_ne!(end, ReadError::Timeout, "round {round} of seed {seed}: {:?}", String::from_utf8_lossy(&bytes));
     }
     serves(&server);
 }
@@ -148,10 +140,7 @@ fn half_open_connections() {
         client.half_close();
         let (bytes, end) = client.rest();
         assert_eq!(end, ReadError::Closed, "{part:?}");
-        assert!(
-            bytes.is_empty() || bytes.starts_with(b"HTTP/1.1 4"),
-            "{part:?}"
-        );
+        assert!(bytes.is_empty() || bytes.starts_with(b"HTTP/1.1 4"), "{part:?}");
     }
     serves(&server);
 }
@@ -189,13 +178,7 @@ fn resets_in_mid_request() {
     let (server, _folder) = server();
     for round in 0..60 {
         let mut client = server.connect();
-        client.send(
-            [
-                "GET /he",
-                "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\npart",
-                "",
-            ][round % 3],
-        );
+        client.send(["GET /he", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\npart", ""][round % 3]);
         reset(client);
     }
     serves(&server);
@@ -229,10 +212,7 @@ fn a_pipelining_client_that_never_reads_is_held_back() {
     serves(&server);
     let before = process::resident_kib(server.pid());
     let mut client = server.connect();
-    client
-        .stream()
-        .set_write_timeout(Some(Duration::from_millis(300)))
-        .expect("a socket option");
+    client.stream().set_write_timeout(Some(Duration::from_millis(300))).expect("a socket option");
     let requests = "GET /data?n=60000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(500);
     let mut held_back = false;
     for _ in 0..2000 {
@@ -241,10 +221,7 @@ fn a_pipelining_client_that_never_reads_is_held_back() {
             break;
         }
     }
-    assert!(
-        held_back,
-        "42 MB of requests were taken without one response being read"
-    );
+    assert!(held_back, "42 MB of requests were taken without one response being read");
     let grown = process::resident_kib(server.pid()).saturating_sub(before);
     assert!(grown < 16 * 1024, "{grown} KiB more than before");
     serves(&server);

@@ -30,10 +30,7 @@ fn pipelined_requests_are_answered_in_order() {
     let requests: String = (0..40).map(|n| format!("GET /number/{n} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
     client.send(requests);
     for n in 0..40 {
-        assert_eq!(
-            client.response("GET").text(),
-            format!("GET /number/{n} 0\n")
-        );
+        assert_eq!(client.response("GET").text(), format!("GET /number/{n} 0\n"));
     }
 }
 
@@ -62,12 +59,7 @@ fn pipelined_static_file_waits_for_the_app_response_before_it() {
     gate.wait_started();
     gate.open();
     assert!(client.response("GET").text().trim().parse::<u32>().is_ok());
-    assert!(
-        client
-            .response("GET")
-            .text()
-            .starts_with("\"\"\"The app behind")
-    );
+    assert!(client.response("GET").text().starts_with("\"\"\"The app behind"));
 }
 
 #[test]
@@ -76,10 +68,7 @@ fn head_has_the_fields_of_get_and_no_body() {
     let mut client = server.connect();
     client.request("HEAD", "/hello", "");
     let head = client.response("HEAD");
-    assert_eq!(
-        (head.status, head.field("content-length")),
-        (200, Some("14"))
-    );
+    assert_eq!((head.status, head.field("content-length")), (200, Some("14")));
     // Any byte of a body would be taken for the next status line.
     assert_eq!(client.get("/hello").field("content-length"), Some("14"));
 }
@@ -157,11 +146,7 @@ fn head_may_be_split_anywhere() {
     for size in [1, 2, 3, 7, 16, 50] {
         client.send_pieces(request, size);
         let response = client.response("GET");
-        assert_eq!(
-            response.json()["HTTP_X_LONG"],
-            "abcdefghijklmnop",
-            "pieces of {size}"
-        );
+        assert_eq!(response.json()["HTTP_X_LONG"], "abcdefghijklmnop", "pieces of {size}");
     }
 }
 
@@ -173,11 +158,7 @@ fn chunked_body_may_be_split_anywhere() {
                    5;name=value\r\nhello\r\n00A\r\n, chunks!!\r\n0\r\nX-Trailer: seen\r\n\r\n";
     for size in [1, 2, 3, 7, 16, 50] {
         client.send_pieces(request, size);
-        assert_eq!(
-            client.response("POST").text(),
-            "hello, chunks!!",
-            "pieces of {size}"
-        );
+        assert_eq!(client.response("POST").text(), "hello, chunks!!", "pieces of {size}");
     }
 }
 
@@ -185,15 +166,10 @@ fn chunked_body_may_be_split_anywhere() {
 fn content_length_body_may_be_split_anywhere() {
     let server = kitchen();
     let mut client = server.connect();
-    let request =
-        "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 15\r\n\r\nhello, lengths!";
+    let request = "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 15\r\n\r\nhello, lengths!";
     for size in [1, 2, 3, 7, 16, 50] {
         client.send_pieces(request, size);
-        assert_eq!(
-            client.response("POST").text(),
-            "hello, lengths!",
-            "pieces of {size}"
-        );
+        assert_eq!(client.response("POST").text(), "hello, lengths!", "pieces of {size}");
     }
 }
 
@@ -220,11 +196,7 @@ fn unread_request_body_does_not_become_a_request() {
 fn expect_100_continue_is_answered_before_the_body_is_sent() {
     let server = kitchen();
     let mut client = server.connect();
-    client.request(
-        "POST",
-        "/echo",
-        "Content-Length: 5\r\nExpect: 100-continue\r\n",
-    );
+    client.request("POST", "/echo", "Content-Length: 5\r\nExpect: 100-continue\r\n");
     assert_eq!(client.response("POST").status, 100);
     client.send("hello");
     assert_eq!(client.response("POST").text(), "hello");
@@ -235,11 +207,7 @@ fn expect_100_continue_is_answered_before_the_body_is_sent() {
 fn expect_100_continue_works_with_chunks_and_any_case() {
     let server = kitchen();
     let mut client = server.connect();
-    client.request(
-        "POST",
-        "/echo",
-        "Transfer-Encoding: chunked\r\nExpect: 100-Continue\r\n",
-    );
+    client.request("POST", "/echo", "Transfer-Encoding: chunked\r\nExpect: 100-Continue\r\n");
     assert_eq!(client.response("POST").status, 100);
     client.send("3\r\nabc\r\n0\r\n\r\n");
     assert_eq!(client.response("POST").text(), "abc");
@@ -257,15 +225,9 @@ fn expect_100_continue_is_not_sent_when_the_body_is_there_already() {
 /// RFC 9110 section 10.1.1: a request that is refused by its head alone gets the final status at once.
 #[test]
 fn expect_100_continue_is_not_sent_when_the_request_is_refused() {
-    let server = Builder::app("kitchen:application")
-        .app_route("max_body = \"1K\"")
-        .start();
+    let server = Builder::app("kitchen:application").app_route("max_body = \"1K\"").start();
     let mut client = server.connect();
-    client.request(
-        "POST",
-        "/echo",
-        "Content-Length: 5000\r\nExpect: 100-continue\r\n",
-    );
+    client.request("POST", "/echo", "Content-Length: 5000\r\nExpect: 100-continue\r\n");
     assert_eq!(client.response("POST").status, 413);
     client.expect_end();
 }
@@ -288,19 +250,12 @@ fn date_is_present_once_and_now() {
     let server = Builder::app("kitchen:application").static_route("/apps/", &apps(), "").app_route("").start();
     for target in ["/hello", "/apps/kitchen.py", "/apps/missing"] {
         let response = server.get(target);
-        let date = response
-            .field("date")
-            .expect("a Date field (RFC 9110 section 6.6.1)");
+        let date = response.field("date").expect("a Date field (RFC 9110 section 6.6.1)");
         let seen = httpdate::parse_http_date(date).expect("an HTTP date");
         assert_eq!(httpdate::fmt_http_date(seen), date, "IMF-fixdate");
         let now = SystemTime::now();
-        let off = now
-            .duration_since(seen)
-            .or_else(|_| seen.duration_since(now));
-        assert!(
-            off.expect("one of both is later") < Duration::from_secs(3),
-            "{date}"
-        );
+        let off = now.duration_since(seen).or_else(|_| seen.duration_since(now));
+        assert!(off.expect("one of both is later") < Duration::from_secs(3), "{date}");
     }
 }
 
@@ -310,9 +265,6 @@ fn any_method_token_reaches_the_app() {
     let mut client = server.connect();
     for method in ["DELETE", "OPTIONS", "PATCH", "PROPFIND", "X-OWN"] {
         client.request(method, "/thing", "");
-        assert_eq!(
-            client.response(method).text(),
-            format!("{method} /thing 0\n")
-        );
+        assert_eq!(client.response(method).text(), format!("{method} /thing 0\n"));
     }
 }

@@ -28,20 +28,16 @@ fn corpus(kind: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "http")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "http"))
         .collect();
-    files.sort_by(|(one, _), (other, _)| one.cmp(other));
+    files.sort();
     assert!(!files.is_empty(), "{} holds no requests", folder.display());
     files
 }
 
 fn expectation(request: &Path) -> Expectation {
     let path = request.with_extension("expect");
-    let text =
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut expectation = Expectation::default();
     for line in text.lines() {
         let mut words = line.split(' ');
@@ -70,13 +66,10 @@ fn wrong(server: &Server, path: &Path, size: usize) -> Option<String> {
             Ok(response) => response,
             Err(error) => return Some(format!("{error:?} instead of the response to {method}")),
         };
-        let answered = response.status < 300
-            && (response.body.is_empty() || response.body.starts_with(method.as_bytes()));
+        let answered =
+            response.status < 300 && (response.body.is_empty() || response.body.starts_with(method.as_bytes()));
         if !answered {
-            return Some(format!(
-                "{} instead of the response to {method}",
-                response.status
-            ));
+            return Some(format!("{} instead of the response to {method}", response.status));
         }
     }
     if let Some(status) = expected.refusal {
@@ -89,10 +82,7 @@ fn wrong(server: &Server, path: &Path, size: usize) -> Option<String> {
     client.half_close();
     match client.rest() {
         (rest, ReadError::Closed) if rest.is_empty() => None,
-        (rest, end) => Some(format!(
-            "{end:?} after {:?}",
-            String::from_utf8_lossy(&rest)
-        )),
+        (rest, end) => Some(format!("{end:?} after {:?}", String::from_utf8_lossy(&rest))),
     }
 }
 

@@ -5,9 +5,7 @@ mod support;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use support::{
-    Builder, Client, ReadError, Server, assert_same_bytes, pattern, process, wait_until,
-};
+use support::{Builder, Client, ReadError, Server, assert_same_bytes, pattern, process, wait_until};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 
@@ -56,12 +54,8 @@ fn too_many_fields_are_431() {
 #[test]
 fn long_field_line_is_431() {
     let server = Builder::app("kitchen:anything").start();
-    let request = |length: usize| {
-        format!(
-            "GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n",
-            "v".repeat(length)
-        )
-    };
+    let request =
+        |length: usize| format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "v".repeat(length));
     let mut client = server.connect();
     client.send(request(15 * 1024));
     assert_eq!(client.response("GET").status, 200);
@@ -72,9 +66,7 @@ fn long_field_line_is_431() {
 fn long_head_is_431() {
     let server = Builder::app("kitchen:anything").start();
     let request = |fields: usize| {
-        let lines: String = (0..fields)
-            .map(|n| format!("X-{n}: {}\r\n", "v".repeat(1000)))
-            .collect();
+        let lines: String = (0..fields).map(|n| format!("X-{n}: {}\r\n", "v".repeat(1000))).collect();
         format!("GET / HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
     };
     let mut client = server.connect();
@@ -94,38 +86,24 @@ fn head_without_end_is_431() {
 
 fn has_input(client: &Client) -> bool {
     let mut byte = [0];
-    client
-        .stream()
-        .set_nonblocking(true)
-        .expect("a socket option");
+    client.stream().set_nonblocking(true).expect("a socket option");
     let found = matches!(client.stream().peek(&mut byte), Ok(1));
-    client
-        .stream()
-        .set_nonblocking(false)
-        .expect("a socket option");
+    client.stream().set_nonblocking(false).expect("a socket option");
     found
 }
 
 #[test]
 fn large_body_is_413_by_length_and_by_chunks() {
-    let server = Builder::app("kitchen:application")
-        .app_route("max_body = \"64K\"")
-        .start();
+    let server = Builder::app("kitchen:application").app_route("max_body = \"64K\"").start();
     let mut client = server.connect();
     let most = pattern(64 * 1024);
     assert_same_bytes(&client.post("/echo", "", &most).body, &most);
     assert_same_bytes(&client.post_chunked("/echo", &most, 9000).body, &most);
-    refused(
-        &server,
-        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n",
-        413,
-    );
+    refused(&server, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n", 413);
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000)).repeat(3);
     refused(
         &server,
-        &format!(
-            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n"
-        ),
+        &format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n"),
         413,
     );
 }
@@ -136,9 +114,7 @@ fn long_chunk_line_is_400() {
     let extension = "e".repeat(5000);
     refused(
         &server,
-        &format!(
-            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;{extension}\r\na\r\n0\r\n\r\n"
-        ),
+        &format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;{extension}\r\na\r\n0\r\n\r\n"),
         400,
     );
 }
@@ -149,9 +125,7 @@ fn large_trailer_is_431() {
     let trailer = format!("X-T: {}\r\n", "t".repeat(1000)).repeat(12);
     refused(
         &server,
-        &format!(
-            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{trailer}\r\n"
-        ),
+        &format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{trailer}\r\n"),
         431,
     );
 }
@@ -161,16 +135,9 @@ fn large_trailer_is_431() {
 fn times_out(client: &mut Client, since: Instant) {
     let (bytes, end) = client.rest();
     let text = String::from_utf8_lossy(&bytes);
-    assert!(
-        text.is_empty() || text.starts_with("HTTP/1.1 408 "),
-        "{text:?}"
-    );
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 408 "), "{text:?}");
     assert_eq!(end, ReadError::Closed);
-    assert!(
-        since.elapsed() >= TIMEOUT.mul_f32(0.8),
-        "closed after {:?}",
-        since.elapsed()
-    );
+    assert!(since.elapsed() >= TIMEOUT.mul_f32(0.8), "closed after {:?}", since.elapsed());
 }
 
 #[test]
@@ -198,15 +165,9 @@ fn head_timeout_is_for_the_whole_head_however_often_a_byte_comes() {
 }
 
 fn closed(client: &Client) -> bool {
-    client
-        .stream()
-        .set_nonblocking(true)
-        .expect("a socket option");
+    client.stream().set_nonblocking(true).expect("a socket option");
     let found = matches!(client.stream().peek(&mut [0]), Ok(0));
-    client
-        .stream()
-        .set_nonblocking(false)
-        .expect("a socket option");
+    client.stream().set_nonblocking(false).expect("a socket option");
     found
 }
 
@@ -250,11 +211,7 @@ fn keepalive_timeout_ends_an_idle_connection_without_a_word() {
     assert_eq!(client.get("/hello").status, 200);
     let since = Instant::now();
     client.expect_end();
-    assert!(
-        since.elapsed() >= TIMEOUT.mul_f32(0.8),
-        "closed after {:?}",
-        since.elapsed()
-    );
+    assert!(since.elapsed() >= TIMEOUT.mul_f32(0.8), "closed after {:?}", since.elapsed());
 }
 
 #[test]
@@ -284,15 +241,8 @@ fn send_timeout_ends_a_download_that_nobody_reads() {
     let mut client = server.connect();
     client.request("GET", "/files/large.bin", "");
     let head = client.head("GET");
-    assert_eq!(
-        head.field("content-length"),
-        Some(large.to_string().as_str())
-    );
-    wait_until(
-        "the server closes the connection",
-        support::DEADLINE,
-        || process::sockets(server.pid()) <= before,
-    );
+    assert_eq!(head.field("content-length"), Some(large.to_string().as_str()));
+    wait_until("the server closes the connection", support::DEADLINE, || process::sockets(server.pid()) <= before);
     let cut = loop {
         match client.try_piece() {
             Ok(Some(_)) => {}

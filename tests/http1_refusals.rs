@@ -24,33 +24,19 @@ fn refused(server: &Server, request: &[u8], status: u16) {
 fn host_must_be_there_once_and_be_a_host() {
     let server = kitchen();
     refused(&server, b"GET /hello HTTP/1.1\r\n\r\n", 400);
-    refused(
-        &server,
-        b"GET /hello HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-        400,
-    );
+    refused(&server, b"GET /hello HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400);
     refused(&server, b"GET /hello HTTP/1.1\r\nHost: a b\r\n\r\n", 400);
     refused(&server, b"GET /hello HTTP/1.1\r\nHost: user@a\r\n\r\n", 400);
     refused(&server, b"GET /hello HTTP/1.1\r\nHost: a/b\r\n\r\n", 400);
     refused(&server, b"GET /hello HTTP/1.1\r\nHost: a:port\r\n\r\n", 400);
-    refused(
-        &server,
-        b"GET /hello HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
-        400,
-    );
+    refused(&server, b"GET /hello HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400);
 }
 
 #[test]
 fn hosts_of_every_kind_reach_the_app() {
     let server = kitchen();
     let mut client = server.connect();
-    for host in [
-        "localhost",
-        "example.com:8080",
-        "127.0.0.1",
-        "[::1]:80",
-        "xn--bcher-kva.example",
-    ] {
+    for host in ["localhost", "example.com:8080", "127.0.0.1", "[::1]:80", "xn--bcher-kva.example"] {
         client.send(format!("GET /environ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(client.response("GET").json()["HTTP_HOST"], host);
     }
@@ -74,9 +60,7 @@ fn unsupported_method_on_files_is_405_with_allow() {
     let mut client = server.connect();
     let response = client.post("/apps/kitchen.py", "", b"body");
     assert_eq!(response.status, 405);
-    let allow = response
-        .field("allow")
-        .expect("RFC 9110 section 15.5.6 wants Allow");
+    let allow = response.field("allow").expect("RFC 9110 section 15.5.6 wants Allow");
     assert!(allow.contains("GET") && allow.contains("HEAD"), "{allow}");
 }
 
@@ -94,11 +78,7 @@ fn unknown_transfer_coding_is_501() {
 #[test]
 fn other_http_versions_are_505() {
     let server = kitchen();
-    refused(
-        &server,
-        b"GET /hello HTTP/2.0\r\nHost: localhost\r\n\r\n",
-        505,
-    );
+    refused(&server, b"GET /hello HTTP/2.0\r\nHost: localhost\r\n\r\n", 505);
 }
 
 /// Bytes that are still on their way when the server closes must not destroy its answer by a reset.

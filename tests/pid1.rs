@@ -11,10 +11,7 @@ use support::{Builder, DEADLINE, Server, process, wait_until};
 const CONTAINER: [&str; 4] = ["unshare", "--pid", "--fork", "--mount-proc"];
 
 fn may_unshare() -> bool {
-    let tried = Command::new(CONTAINER[0])
-        .args(&CONTAINER[1..])
-        .arg("true")
-        .output();
+    let tried = Command::new(CONTAINER[0]).args(&CONTAINER[1..]).arg("true").output();
     let works = tried.is_ok_and(|output| output.status.success());
     if !works {
         eprintln!("not shown: no right to make a PID namespace");
@@ -23,37 +20,27 @@ fn may_unshare() -> bool {
 }
 
 fn contained() -> Option<Server> {
-    may_unshare().then(|| {
-        Builder::app("kitchen:application")
-            .prefix(&CONTAINER)
-            .start()
-    })
+    may_unshare().then(|| Builder::app("kitchen:application").prefix(&CONTAINER).start())
 }
 
 /// Leaves an orphan behind, waits until the server has adopted it, lets it end and waits until nothing is left of it.
 #[track_caller]
 fn orphan_is_adopted_and_reaped(server: &Server) {
     let main = server.main();
-    wait_until("zygote and worker", DEADLINE, || {
-        process::children(main).len() == 2
-    });
+    wait_until("zygote and worker", DEADLINE, || process::children(main).len() == 2);
     let gate = server.gate("orphan");
     let before = process::children(main);
     assert_eq!(server.get(&format!("/orphan?{}", gate.query())).status, 200);
     wait_until("the orphan runs", DEADLINE, || gate.has_started());
     let mut orphan = None;
     wait_until("the orphan is adopted", DEADLINE, || {
-        orphan = process::children(main)
-            .into_iter()
-            .find(|pid| !before.contains(pid));
+        orphan = process::children(main).into_iter().find(|pid| !before.contains(pid));
         orphan.is_some()
     });
     let orphan = orphan.expect("it was just found");
     gate.open();
     // A zombie would still have a state.
-    wait_until("the orphan is reaped", DEADLINE, || {
-        process::state(orphan).is_none()
-    });
+    wait_until("the orphan is reaped", DEADLINE, || process::state(orphan).is_none());
     assert_eq!(server.get("/hello").status, 200);
 }
 
@@ -83,17 +70,12 @@ fn pid_1_stops_on_sigterm_with_status_0() {
 fn pid_1_replaces_a_killed_worker() {
     let Some(server) = contained() else { return };
     let main = server.main();
-    wait_until("zygote and worker", DEADLINE, || {
-        process::children(main).len() == 2
-    });
+    wait_until("zygote and worker", DEADLINE, || process::children(main).len() == 2);
     let gate = server.gate("held");
     let lost = server.get_in_thread(&format!("/hold?{}", gate.query()));
     gate.wait_started();
     // Pids in the log are the namespace's own, so the worker is found from outside: the youngest child.
-    let worker = process::children(main)
-        .into_iter()
-        .max()
-        .expect("zygote and worker");
+    let worker = process::children(main).into_iter().max().expect("zygote and worker");
     process::signal(worker, Signal::KILL);
     assert_eq!(lost.join().expect("a response").status, 502);
     assert_eq!(server.get("/hello").status, 200);

@@ -32,25 +32,16 @@ fn small_large_and_empty_files_come_byte_for_byte() {
         assert_eq!(client.get("/files/small.txt").text(), "small\n");
         assert_eq!(client.get("/files/deep/er/file.txt").text(), "deep\n");
         let empty = client.get("/files/empty.txt");
-        assert_eq!(
-            (empty.status, empty.field("content-length")),
-            (200, Some("0"))
-        );
+        assert_eq!((empty.status, empty.field("content-length")), (200, Some("0")));
         let large = client.get("/files/large.bin");
-        assert_eq!(
-            large.field("content-length"),
-            Some(LARGE.to_string().as_str())
-        );
+        assert_eq!(large.field("content-length"), Some(LARGE.to_string().as_str()));
         assert_same_bytes(&large.body, &pattern(LARGE));
     }
 }
 
 #[test]
 fn files_of_every_size_around_the_buffers_come_byte_for_byte() {
-    let sizes: Vec<usize> = (10..=20)
-        .map(|n| 1 << n)
-        .flat_map(|n| [n - 1, n, n + 1])
-        .collect();
+    let sizes: Vec<usize> = (10..=20).map(|n| 1 << n).flat_map(|n| [n - 1, n, n + 1]).collect();
     let (server, _folder) = files(|folder| {
         for size in &sizes {
             put(folder, &format!("{size}.bin"), pattern(*size));
@@ -58,10 +49,7 @@ fn files_of_every_size_around_the_buffers_come_byte_for_byte() {
     });
     let mut client = server.connect();
     for size in &sizes {
-        assert_same_bytes(
-            &client.get(&format!("/files/{size}.bin")).body,
-            &pattern(*size),
-        );
+        assert_same_bytes(&client.get(&format!("/files/{size}.bin")).body, &pattern(*size));
     }
 }
 
@@ -84,8 +72,7 @@ fn types_follow_the_names() {
         ("a.unheardof", "application/octet-stream"),
         ("noname", "application/octet-stream"),
     ];
-    let (server, _folder) =
-        files(|folder| types.iter().for_each(|(name, _)| put(folder, name, "x")));
+    let (server, _folder) = files(|folder| types.iter().for_each(|(name, _)| put(folder, name, "x")));
     let mut client = server.connect();
     for (name, kind) in types {
         let response = client.get(&format!("/files/{name}"));
@@ -100,13 +87,7 @@ fn head_equals_get_without_its_body() {
     let get = ask(&server, "GET", "/files/a.css", "");
     let head = ask(&server, "HEAD", "/files/a.css", "");
     assert_eq!((head.status, head.body.len()), (200, 0));
-    for name in [
-        "content-length",
-        "content-type",
-        "etag",
-        "last-modified",
-        "accept-ranges",
-    ] {
+    for name in ["content-length", "content-type", "etag", "last-modified", "accept-ranges"] {
         assert_eq!(head.field(name), get.field(name), "{name}");
     }
 }
@@ -119,10 +100,7 @@ fn if_none_match_gives_304_for_the_same_file_only() {
     for (fields, status) in [
         (format!("If-None-Match: {tag}\r\n"), 304),
         (format!("If-None-Match: \"other\", {tag}\r\n"), 304),
-        (
-            format!("If-None-Match: W/{}\r\n", tag.trim_start_matches("W/")),
-            304,
-        ),
+        (format!("If-None-Match: W/{}\r\n", tag.trim_start_matches("W/")), 304),
         ("If-None-Match: *\r\n".to_owned(), 304),
         ("If-None-Match: \"other\"\r\n".to_owned(), 200),
     ] {
@@ -137,25 +115,13 @@ fn if_none_match_gives_304_for_the_same_file_only() {
 fn if_modified_since_gives_304_until_the_file_is_newer() {
     let (server, _folder) = files(|folder| put(folder, "a.txt", "content"));
     let first = ask(&server, "GET", "/files/a.txt", "");
-    let modified = first
-        .field("last-modified")
-        .expect("a Last-Modified")
-        .to_owned();
+    let modified = first.field("last-modified").expect("a Last-Modified").to_owned();
     let time = httpdate::parse_http_date(&modified).expect("an HTTP date");
     let earlier = httpdate::fmt_http_date(time - Duration::from_secs(60));
     let since = |date: &str| format!("If-Modified-Since: {date}\r\n");
-    assert_eq!(
-        ask(&server, "GET", "/files/a.txt", &since(&modified)).status,
-        304
-    );
-    assert_eq!(
-        ask(&server, "GET", "/files/a.txt", &since(&earlier)).status,
-        200
-    );
-    assert_eq!(
-        ask(&server, "GET", "/files/a.txt", &since("nonsense")).status,
-        200
-    );
+    assert_eq!(ask(&server, "GET", "/files/a.txt", &since(&modified)).status, 304);
+    assert_eq!(ask(&server, "GET", "/files/a.txt", &since(&earlier)).status, 200);
+    assert_eq!(ask(&server, "GET", "/files/a.txt", &since("nonsense")).status, 200);
     // RFC 9110 section 13.1.3: ignored when If-None-Match is there.
     let both = format!("If-None-Match: \"other\"\r\n{}", since(&modified));
     assert_eq!(ask(&server, "GET", "/files/a.txt", &both).status, 200);
@@ -175,21 +141,11 @@ fn single_ranges() {
         ("bytes=-50", "bytes 0-9/10", "0123456789"),
         ("bytes=8-500", "bytes 8-9/10", "89"),
     ] {
-        let response = ask(
-            &server,
-            "GET",
-            "/files/ten.txt",
-            &format!("Range: {range}\r\n"),
-        );
+        let response = ask(&server, "GET", "/files/ten.txt", &format!("Range: {range}\r\n"));
         assert_eq!((response.status, response.text()), (206, body), "{range}");
         assert_eq!(response.field("content-range"), Some(content), "{range}");
     }
-    let middle = ask(
-        &server,
-        "GET",
-        "/files/large.bin",
-        "Range: bytes=1000001-4000000\r\n",
-    );
+    let middle = ask(&server, "GET", "/files/large.bin", "Range: bytes=1000001-4000000\r\n");
     assert_eq!(middle.status, 206);
     assert_same_bytes(&middle.body, &pattern(LARGE)[1_000_001..=4_000_000]);
 }
@@ -198,78 +154,37 @@ fn single_ranges() {
 fn ranges_beyond_the_end_are_416_and_broken_ones_are_ignored() {
     let (server, _folder) = files(|folder| put(folder, "ten.txt", "0123456789"));
     for range in ["bytes=10-", "bytes=99-100", "bytes=-0"] {
-        let response = ask(
-            &server,
-            "GET",
-            "/files/ten.txt",
-            &format!("Range: {range}\r\n"),
-        );
+        let response = ask(&server, "GET", "/files/ten.txt", &format!("Range: {range}\r\n"));
         assert_eq!(response.status, 416, "{range}");
-        assert_eq!(
-            response.field("content-range"),
-            Some("bytes */10"),
-            "{range}"
-        );
+        assert_eq!(response.field("content-range"), Some("bytes */10"), "{range}");
     }
     // RFC 9110 section 14.2: another unit must be ignored; what is no valid range may be refused or ignored.
     for range in ["bytes=5-2", "bytes=a-b", "bytes="] {
-        let response = ask(
-            &server,
-            "GET",
-            "/files/ten.txt",
-            &format!("Range: {range}\r\n"),
-        );
-        assert!(
-            matches!(response.status, 200 | 416),
-            "{range}: {}",
-            response.status
-        );
+        let response = ask(&server, "GET", "/files/ten.txt", &format!("Range: {range}\r\n"));
+        assert!(matches!(response.status, 200 | 416), "{range}: {}", response.status);
     }
     for range in ["lines=1-2", "nonsense"] {
-        let response = ask(
-            &server,
-            "GET",
-            "/files/ten.txt",
-            &format!("Range: {range}\r\n"),
-        );
-        assert_eq!(
-            (response.status, response.text()),
-            (200, "0123456789"),
-            "{range}"
-        );
+        let response = ask(&server, "GET", "/files/ten.txt", &format!("Range: {range}\r\n"));
+        assert_eq!((response.status, response.text()), (200, "0123456789"), "{range}");
     }
 }
 
 #[test]
 fn if_range_decides_whether_the_range_counts() {
     let (server, _folder) = files(|folder| put(folder, "ten.txt", "0123456789"));
-    let tag = ask(&server, "GET", "/files/ten.txt", "")
-        .field("etag")
-        .expect("an ETag")
-        .to_owned();
+    let tag = ask(&server, "GET", "/files/ten.txt", "").field("etag").expect("an ETag").to_owned();
     let range = |tag: &str| format!("Range: bytes=0-3\r\nIf-Range: {tag}\r\n");
     // RFC 9110 section 13.1.5: a weak validator never matches.
     let matched = if tag.starts_with("W/") { 200 } else { 206 };
-    assert_eq!(
-        ask(&server, "GET", "/files/ten.txt", &range(&tag)).status,
-        matched
-    );
-    assert_eq!(
-        ask(&server, "GET", "/files/ten.txt", &range("\"other\"")).status,
-        200
-    );
+    assert_eq!(ask(&server, "GET", "/files/ten.txt", &range(&tag)).status, matched);
+    assert_eq!(ask(&server, "GET", "/files/ten.txt", &range("\"other\"")).status, 200);
 }
 
 #[test]
 fn missing_files_and_paths_through_files_are_404() {
     let (server, _folder) = files(|folder| put(folder, "a.txt", "x"));
     let mut client = server.connect();
-    for target in [
-        "/files/missing",
-        "/files/no/such/folder",
-        "/files/a.txt/b",
-        "/elsewhere",
-    ] {
+    for target in ["/files/missing", "/files/no/such/folder", "/files/a.txt/b", "/elsewhere"] {
         assert_eq!(client.get(target).status, 404, "{target}");
     }
     // A name that was missing can appear.
@@ -309,11 +224,7 @@ fn index_is_served_for_a_folder_when_the_route_names_one() {
     let mut client = server.connect();
     let index = client.get("/files/with/");
     assert_eq!((index.status, index.text()), (200, "the index"));
-    assert!(
-        index
-            .field("content-type")
-            .is_some_and(|kind| kind.starts_with("text/html"))
-    );
+    assert!(index.field("content-type").is_some_and(|kind| kind.starts_with("text/html")));
     for target in ["/files/without/", "/plain/with/", "/plain/"] {
         let status = client.get(target).status;
         assert!(matches!(status, 403 | 404), "{target}: {status}");
@@ -325,15 +236,10 @@ fn cache_control_of_the_route_is_sent_with_200_and_304() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     put(folder.path(), "a.css", "x");
     let lines = "cache_control = \"public, max-age=31536000, immutable\"";
-    let server = Builder::bare()
-        .static_route("/files/", folder.path(), lines)
-        .start();
+    let server = Builder::bare().static_route("/files/", folder.path(), lines).start();
     for (fields, status) in [("", 200), ("If-None-Match: *\r\n", 304)] {
         let response = ask(&server, "GET", "/files/a.css", fields);
         assert_eq!(response.status, status);
-        assert_eq!(
-            response.field("cache-control"),
-            Some("public, max-age=31536000, immutable")
-        );
+        assert_eq!(response.field("cache-control"), Some("public, max-age=31536000, immutable"));
     }
 }

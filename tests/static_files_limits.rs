@@ -45,16 +45,9 @@ fn nothing_outside_the_folder_can_be_reached() {
         let mut client = server.connect();
         client.request("GET", &format!("/files/{path}"), "Connection: close\r\n");
         let response = client.response("GET");
-        assert!(
-            (400..500).contains(&response.status),
-            "{path}: {}",
-            response.status
-        );
+        assert!((400..500).contains(&response.status), "{path}: {}", response.status);
         let body = String::from_utf8_lossy(&response.body);
-        assert!(
-            !body.contains("SECRET") && !body.contains("root:"),
-            "{path}"
-        );
+        assert!(!body.contains("SECRET") && !body.contains("root:"), "{path}");
     }
     assert_eq!(server.get("/files/inside.txt").text(), "inside");
     assert_eq!(server.get("/files/within.txt").text(), "inside");
@@ -95,15 +88,11 @@ fn a_deploy_shows_within_a_second_or_so() {
     put(folder.path(), "a.txt.new", "new, longer content");
     fs::rename(folder.path().join("a.txt.new"), folder.path().join("a.txt")).expect("our own file");
     let limit = Duration::from_millis(1500);
-    wait_until("the new content", limit, || {
-        client.get("/files/a.txt").text() == "new, longer content"
-    });
+    wait_until("the new content", limit, || client.get("/files/a.txt").text() == "new, longer content");
     let new = client.get("/files/a.txt");
     assert_ne!(new.field("etag"), old.field("etag"));
     fs::remove_file(folder.path().join("a.txt")).expect("our own file");
-    wait_until("the removal", limit, || {
-        client.get("/files/a.txt").status == 404
-    });
+    wait_until("the removal", limit, || client.get("/files/a.txt").status == 404);
 }
 
 #[test]
@@ -111,30 +100,18 @@ fn a_change_in_place_of_the_same_length_shows_too() {
     let (server, folder) = files(|folder| put(folder, "a.txt", "one"));
     let path = folder.path().join("a.txt");
     let past = SystemTime::now() - Duration::from_secs(100);
-    File::options()
-        .write(true)
-        .open(&path)
-        .and_then(|f| f.set_modified(past))
-        .expect("our own file");
+    File::options().write(true).open(&path).and_then(|f| f.set_modified(past)).expect("our own file");
     let mut client = server.connect();
     assert_eq!(client.get("/files/a.txt").text(), "one");
     fs::write(&path, "two").expect("our own file");
-    wait_until("the new content", Duration::from_millis(1500), || {
-        client.get("/files/a.txt").text() == "two"
-    });
+    wait_until("the new content", Duration::from_millis(1500), || client.get("/files/a.txt").text() == "two");
 }
 
 #[test]
 fn more_files_than_any_cache_holds() {
     const COUNT: usize = 3000;
     let (server, _folder) = files(|folder| {
-        (0..COUNT).for_each(|n| {
-            put(
-                folder,
-                &format!("{n}.txt"),
-                format!("file {n} ").repeat(200),
-            )
-        });
+        (0..COUNT).for_each(|n| put(folder, &format!("{n}.txt"), format!("file {n} ").repeat(200)));
     });
     let mut client = server.connect();
     for n in (0..COUNT).chain(0..COUNT / 4) {
@@ -157,9 +134,7 @@ fn truncation_during_a_download_ends_it_and_nothing_else() {
     client.request("GET", "/files/large.bin", "");
     assert_eq!(client.head("GET").status, 200);
     client.piece();
-    let file = File::options()
-        .write(true)
-        .open(folder.path().join("large.bin"));
+    let file = File::options().write(true).open(folder.path().join("large.bin"));
     file.and_then(|file| file.set_len(0)).expect("our own file");
     let end = loop {
         match client.try_piece() {
@@ -178,10 +153,7 @@ fn a_slow_reader_of_a_large_file_does_not_stop_others() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     put(folder.path(), "large.bin", pattern(SIZE));
     put(folder.path(), "a.txt", "quick");
-    let server = Builder::bare()
-        .shards(1)
-        .static_route("/files/", folder.path(), "")
-        .start();
+    let server = Builder::bare().shards(1).static_route("/files/", folder.path(), "").start();
     let mut slow: Vec<_> = (0..4).map(|_| server.connect()).collect();
     for client in &mut slow {
         client.request("GET", "/files/large.bin", "");
@@ -192,11 +164,7 @@ fn a_slow_reader_of_a_large_file_does_not_stop_others() {
     for _ in 0..200 {
         assert_eq!(quick.get("/files/a.txt").text(), "quick");
     }
-    assert!(
-        since.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        since.elapsed()
-    );
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     let mut body = Vec::with_capacity(SIZE);
     while let Some(piece) = slow[0].piece() {
         body.extend_from_slice(&piece);

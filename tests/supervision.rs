@@ -57,10 +57,7 @@ fn a_worker_killed_while_idle_costs_nothing() {
     let server = kitchen(2);
     for worker in server.workers() {
         process::signal(worker.pid, Signal::KILL);
-        server.wait_for_line(&format!(
-            "worker exited worker={} pid={}",
-            worker.number, worker.pid
-        ));
+        server.wait_for_line(&format!("worker exited worker={} pid={}", worker.number, worker.pid));
     }
     for _ in 0..20 {
         assert_eq!(server.get("/hello").status, 200);
@@ -137,19 +134,14 @@ fn kills_under_load_lose_no_request_but_those_that_were_held() {
             wait_replaced(&server, pid, 3);
         }
         stop.store(true, Ordering::Relaxed);
-        hammers
-            .into_iter()
-            .map(|hammer| hammer.join().expect("no hang, no cut"))
-            .sum()
+        hammers.into_iter().map(|hammer| hammer.join().expect("no hang, no cut")).sum()
     });
     assert!(lost <= KILLS, "{lost} requests lost by {KILLS} kills");
 }
 
 #[test]
 fn a_stuck_worker_is_dumped_killed_and_replaced() {
-    let server = Builder::app("kitchen:application")
-        .app_key("timeout = \"1s\"")
-        .start();
+    let server = Builder::app("kitchen:application").app_key("timeout = \"1s\"").start();
     let gate = server.gate("stuck");
     let since = Instant::now();
     let lost = server.get_in_thread(&format!("/stuck?{}", gate.query()));
@@ -157,11 +149,7 @@ fn a_stuck_worker_is_dumped_killed_and_replaced() {
     // faulthandler's stack names the function that hangs.
     server.wait_for_line("in stuck_for_good");
     assert_eq!(lost.join().expect("a response").status, 502);
-    assert!(
-        since.elapsed() >= Duration::from_millis(900),
-        "{:?}",
-        since.elapsed()
-    );
+    assert!(since.elapsed() >= Duration::from_millis(900), "{:?}", since.elapsed());
     assert!(process::wait_gone(pid, DEADLINE));
     wait_replaced(&server, pid, 1);
     assert_eq!(server.get("/hello").status, 200);
@@ -174,9 +162,7 @@ fn a_stopped_worker_stalls_nobody_else() {
     let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
     let busy = gate.wait_started();
     process::signal(busy, Signal::STOP);
-    wait_until("the worker is stopped", DEADLINE, || {
-        process::state(busy) == Some('T')
-    });
+    wait_until("the worker is stopped", DEADLINE, || process::state(busy) == Some('T'));
     for _ in 0..30 {
         assert_eq!(server.get("/hello").status, 200);
     }
@@ -190,9 +176,7 @@ fn an_idle_worker_that_is_stopped_takes_no_request() {
     let server = kitchen(2);
     let idle = server.workers()[0].pid;
     process::signal(idle, Signal::STOP);
-    wait_until("the worker is stopped", DEADLINE, || {
-        process::state(idle) == Some('T')
-    });
+    wait_until("the worker is stopped", DEADLINE, || process::state(idle) == Some('T'));
     for _ in 0..30 {
         assert_eq!(server.get("/hello").status, 200);
     }
@@ -240,16 +224,8 @@ fn sigterm_ends_within_graceful_timeout_whatever_a_request_does() {
     gate.wait_started();
     let since = Instant::now();
     server.signal(Signal::TERM);
-    assert!(
-        server.wait_exit(DEADLINE).is_some(),
-        "{}",
-        server.log.text()
-    );
-    assert!(
-        since.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        since.elapsed()
-    );
+    assert!(server.wait_exit(DEADLINE).is_some(), "{}", server.log.text());
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     if let Ok(response) = client.try_response("GET") {
         assert!(matches!(response.status, 502..=504), "{}", response.status);
     }
@@ -275,11 +251,7 @@ fn an_idle_server_stops_at_once_with_0() {
     let mut server = kitchen(2);
     let since = Instant::now();
     assert_eq!(server.stop().code(), Some(0));
-    assert!(
-        since.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        since.elapsed()
-    );
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
 }
 
 #[test]
@@ -309,10 +281,7 @@ fn a_killed_zygote_is_replaced_and_no_request_is_lost() {
 fn when_the_server_is_killed_its_workers_end_by_themselves() {
     let mut server = kitchen(2);
     let family = server.family();
-    assert!(
-        family.len() >= 4,
-        "server, zygote and two workers: {family:?}"
-    );
+    assert!(family.len() >= 4, "server, zygote and two workers: {family:?}");
     server.signal(Signal::KILL);
     assert!(server.wait_exit(DEADLINE).is_some());
     for pid in family {

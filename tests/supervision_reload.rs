@@ -13,16 +13,9 @@ use tempfile::TempDir;
 /// `reloadable:application` in a folder of its own, as edition `one`.
 fn reloadable(workers: u32) -> (Server, TempDir) {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
-    fs::copy(
-        apps().join("reloadable.py"),
-        folder.path().join("reloadable.py"),
-    )
-    .expect("a writable folder");
+    fs::copy(apps().join("reloadable.py"), folder.path().join("reloadable.py")).expect("a writable folder");
     edit(folder.path(), "NAME = 'one'\n");
-    let server = Builder::app("reloadable:application")
-        .chdir(folder.path())
-        .workers(workers)
-        .start();
+    let server = Builder::app("reloadable:application").chdir(folder.path()).workers(workers).start();
     server.wait_workers(workers as usize);
     (server, folder)
 }
@@ -34,12 +27,7 @@ fn edit(folder: &Path, code: &str) {
 fn edition(server: &Server) -> String {
     let response = server.get("/");
     assert_eq!(response.status, 200);
-    response
-        .text()
-        .split(' ')
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    response.text().split(' ').next().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -52,10 +40,7 @@ fn sighup_brings_new_code_and_ends_the_old_generation() {
     server.signal(Signal::HUP);
     wait_until("the new edition", DEADLINE, || edition(&server) == "two");
     for pid in old.iter().map(|worker| worker.pid).chain([zygote]) {
-        assert!(
-            process::wait_gone(pid, DEADLINE),
-            "process {pid} of generation 1 goes on"
-        );
+        assert!(process::wait_gone(pid, DEADLINE), "process {pid} of generation 1 goes on");
     }
     let new = server.wait_workers(2);
     assert!(new.iter().all(|worker| worker.generation == 2), "{new:?}");
@@ -110,10 +95,7 @@ fn a_request_in_hand_outlives_the_reload() {
     assert_eq!(server.get("/hello").status, 200);
     gate.open();
     let response = held.join().expect("a response");
-    assert_eq!(
-        (response.status, response.text()),
-        (200, format!("{pid}\n").as_str())
-    );
+    assert_eq!((response.status, response.text()), (200, format!("{pid}\n").as_str()));
     assert!(process::wait_gone(pid, DEADLINE));
 }
 
@@ -154,9 +136,7 @@ fn a_reload_that_cannot_be_imported_leaves_the_old_generation_at_work() {
     // Mended, the next reload works.
     edit(folder.path(), "NAME = 'mended'\n");
     server.signal(Signal::HUP);
-    wait_until("the mended edition", DEADLINE, || {
-        edition(&server) == "mended"
-    });
+    wait_until("the mended edition", DEADLINE, || edition(&server) == "mended");
 }
 
 /// A worker that dies after the files have changed must come back as the generation that it belonged to.
@@ -166,12 +146,7 @@ fn a_replacement_runs_the_code_of_its_generation() {
     edit(folder.path(), "NAME = 'not yet'\n");
     let pid = server.workers()[0].pid;
     process::signal(pid, Signal::KILL);
-    wait_until("the worker is replaced", DEADLINE, || {
-        server
-            .workers()
-            .first()
-            .is_some_and(|worker| worker.pid != pid)
-    });
+    wait_until("the worker is replaced", DEADLINE, || server.workers().first().is_some_and(|worker| worker.pid != pid));
     assert_eq!(edition(&server), "one");
 }
 
@@ -179,29 +154,16 @@ fn a_replacement_runs_the_code_of_its_generation() {
 fn an_app_that_cannot_be_imported_at_first_start_is_exit_3_with_the_traceback() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     fs::write(folder.path().join("broken.py"), "application = 1 / 0\n").expect("a writable folder");
-    let refusal = Builder::app("broken:application")
-        .chdir(folder.path())
-        .refuse();
+    let refusal = Builder::app("broken:application").chdir(folder.path()).refuse();
     assert_eq!(refusal.code, Some(3), "{}", refusal.stderr);
-    for text in [
-        "Traceback (most recent call last)",
-        "broken.py",
-        "ZeroDivisionError",
-    ] {
-        assert!(
-            refusal.stderr.contains(text),
-            "no {text:?} in:\n{}",
-            refusal.stderr
-        );
+    for text in ["Traceback (most recent call last)", "broken.py", "ZeroDivisionError"] {
+        assert!(refusal.stderr.contains(text), "no {text:?} in:\n{}", refusal.stderr);
     }
 }
 
 #[test]
 fn a_missing_module_or_attribute_is_exit_3_and_named() {
-    for (wsgi, name) in [
-        ("nosuchmodule:application", "nosuchmodule"),
-        ("kitchen:nosuchname", "nosuchname"),
-    ] {
+    for (wsgi, name) in [("nosuchmodule:application", "nosuchmodule"), ("kitchen:nosuchname", "nosuchname")] {
         let refusal = Builder::app(wsgi).refuse();
         assert_eq!(refusal.code, Some(3), "{wsgi}: {}", refusal.stderr);
         assert!(refusal.stderr.contains(name), "{wsgi}: {}", refusal.stderr);
@@ -213,11 +175,7 @@ fn refused_as_configuration(builder: Builder, names: &[&str]) {
     let refusal = builder.refuse();
     assert_eq!(refusal.code, Some(2), "{}", refusal.stderr);
     for name in names {
-        assert!(
-            refusal.stderr.contains(name),
-            "no {name:?} in:\n{}",
-            refusal.stderr
-        );
+        assert!(refusal.stderr.contains(name), "no {name:?} in:\n{}", refusal.stderr);
     }
 }
 
@@ -244,15 +202,7 @@ fn an_unknown_key_is_exit_2_with_the_nearest_one() {
 fn an_address_in_use_is_refused_and_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("a bound socket").to_string();
-    let refusal = Builder::app("kitchen:application")
-        .argument("-b")
-        .argument(&address)
-        .refuse();
-    assert!(
-        matches!(refusal.code, Some(1 | 2)),
-        "{:?}: {}",
-        refusal.code,
-        refusal.stderr
-    );
+    let refusal = Builder::app("kitchen:application").argument("-b").argument(&address).refuse();
+    assert!(matches!(refusal.code, Some(1 | 2)), "{:?}: {}", refusal.code, refusal.stderr);
     assert!(refusal.stderr.contains(&address), "{}", refusal.stderr);
 }

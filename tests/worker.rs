@@ -48,10 +48,7 @@ fn code_file() -> tempfile::NamedTempFile {
 fn the_worker_keeps_its_side_of_the_protocol() {
     let code = code_file();
     let interpreters = interpreters();
-    assert!(
-        !interpreters.is_empty(),
-        "python3 is required to run the tests"
-    );
+    assert!(!interpreters.is_empty(), "python3 is required to run the tests");
     // At once: the tests mostly wait for processes.
     let running: Vec<_> = interpreters
         .iter()

@@ -22,11 +22,7 @@ fn environ_of(server: &Server, request: &str) -> Value {
 fn environ_has_every_key_of_pep_3333() {
     let server = kitchen();
     let mut client = server.connect();
-    let port = client
-        .stream()
-        .local_addr()
-        .expect("a connected socket")
-        .port();
+    let port = client.stream().local_addr().expect("a connected socket").port();
     client.send(
         "POST /environ/caf%C3%A9%20x;y?a=1&b=%20c HTTP/1.1\r\nHost: example.com\r\nContent-Type: text/x-test; a=b\r\n\
          Content-Length: 4\r\nX-Custom-Field: some  value \r\nUser-Agent: test/1\r\n\r\nbody",
@@ -56,12 +52,7 @@ fn environ_has_every_key_of_pep_3333() {
     assert!(text("SERVER_NAME").is_some_and(|name| !name.is_empty()));
     assert!(text("SERVER_SOFTWARE").is_some_and(|name| name.starts_with("maitred/")));
     assert_eq!(seen["test.version"], json!([1, 0]));
-    for key in [
-        "test.input",
-        "test.errors",
-        "test.file_wrapper",
-        "wsgi.input_terminated",
-    ] {
+    for key in ["test.input", "test.errors", "test.file_wrapper", "wsgi.input_terminated"] {
         assert_eq!(seen[key], true, "{key}");
     }
     assert_eq!(seen["wsgi.run_once"], false);
@@ -80,10 +71,7 @@ fn environ_of_a_bare_request_has_no_stray_keys() {
     let fields: Vec<_> = keys.filter(|key| key.starts_with("HTTP_")).collect();
     assert!(fields.is_empty(), "{fields:?}");
     // PEP 3333: may be empty or absent.
-    assert!(
-        seen.get("CONTENT_LENGTH")
-            .is_none_or(|length| length == "" || length == "0")
-    );
+    assert!(seen.get("CONTENT_LENGTH").is_none_or(|length| length == "" || length == "0"));
 }
 
 #[test]
@@ -93,10 +81,7 @@ fn environ_of_one_request_does_not_leak_into_the_next() {
     client.request("GET", "/environ?secret", "X-Secret: 1\r\nCookie: a=b\r\n");
     assert_eq!(client.response("GET").json()["HTTP_X_SECRET"], "1");
     let seen = client.get("/environ").json();
-    assert_eq!(
-        (seen.get("HTTP_X_SECRET"), seen.get("HTTP_COOKIE")),
-        (None, None)
-    );
+    assert_eq!((seen.get("HTTP_X_SECRET"), seen.get("HTTP_COOKIE")), (None, None));
     assert_eq!(seen["QUERY_STRING"], "");
 }
 
@@ -113,10 +98,7 @@ fn names_with_underscores_are_dropped() {
 #[test]
 fn the_proxy_field_is_dropped() {
     let server = kitchen();
-    let seen = environ_of(
-        &server,
-        "GET /environ HTTP/1.1\r\nHost: a\r\nProxy: http://evil/\r\n\r\n",
-    );
+    let seen = environ_of(&server, "GET /environ HTTP/1.1\r\nHost: a\r\nProxy: http://evil/\r\n\r\n");
     assert_eq!(seen.get("HTTP_PROXY"), None);
 }
 
@@ -138,10 +120,7 @@ fn field_values_are_latin_1_strings() {
     let server = kitchen();
     let mut client = server.connect();
     client.send(b"GET /environ HTTP/1.1\r\nHost: a\r\nX-Bytes: caf\xc3\xa9\r\n\r\n");
-    assert_eq!(
-        client.response("GET").json()["HTTP_X_BYTES"],
-        "caf\u{c3}\u{a9}"
-    );
+    assert_eq!(client.response("GET").json()["HTTP_X_BYTES"], "caf\u{c3}\u{a9}");
 }
 
 #[test]
@@ -177,11 +156,7 @@ fn clean_500(server: &Server, target: &str, in_log: &str) {
 fn an_exception_is_a_500_with_the_traceback_in_the_log_only() {
     let server = kitchen();
     clean_500(&server, "/fail", "ValueError: a secret of the app");
-    clean_500(
-        &server,
-        "/fail-before-body",
-        "ValueError: a secret before the body",
-    );
+    clean_500(&server, "/fail-before-body", "ValueError: a secret before the body");
 }
 
 #[test]
@@ -241,10 +216,7 @@ fn wsgi_errors_and_print_go_to_the_log_with_the_workers_number() {
         let before = line.split(text).next().unwrap_or_default();
         let after = line.rsplit(text).next().unwrap_or_default();
         let number = worker.number.to_string();
-        assert!(
-            before.contains(&number) || after.contains(&number),
-            "no worker {number} in {line:?}"
-        );
+        assert!(before.contains(&number) || after.contains(&number), "no worker {number} in {line:?}");
         assert!(line.contains("worker"), "{line:?}");
     }
 }

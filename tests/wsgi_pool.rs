@@ -7,21 +7,10 @@ use support::{Builder, DEADLINE, Response, apps, repository, wait_until};
 #[test]
 fn environ_says_truly_how_workers_run() {
     for (workers, threads) in [(1, 1), (2, 1), (1, 2), (2, 2)] {
-        let server = Builder::app("kitchen:application")
-            .workers(workers)
-            .threads(threads)
-            .start();
+        let server = Builder::app("kitchen:application").workers(workers).threads(threads).start();
         let seen = server.get("/environ").json();
-        assert_eq!(
-            seen["wsgi.multithread"],
-            threads > 1,
-            "{workers} × {threads}"
-        );
-        assert_eq!(
-            seen["wsgi.multiprocess"],
-            workers > 1,
-            "{workers} × {threads}"
-        );
+        assert_eq!(seen["wsgi.multithread"], threads > 1, "{workers} × {threads}");
+        assert_eq!(seen["wsgi.multiprocess"], workers > 1, "{workers} × {threads}");
     }
 }
 
@@ -43,10 +32,7 @@ fn workers_serve_at_the_same_time() {
     let server = Builder::app("kitchen:application").workers(3).start();
     server.wait_workers(3);
     let gates: Vec<_> = (0..3).map(|n| server.gate(&n.to_string())).collect();
-    let held: Vec<_> = gates
-        .iter()
-        .map(|gate| server.get_in_thread(&format!("/hold?{}", gate.query())))
-        .collect();
+    let held: Vec<_> = gates.iter().map(|gate| server.get_in_thread(&format!("/hold?{}", gate.query()))).collect();
     let mut pids: Vec<_> = gates.iter().map(|gate| gate.wait_started()).collect();
     pids.sort_unstable();
     pids.dedup();
@@ -60,10 +46,7 @@ fn workers_serve_at_the_same_time() {
 /// Beyond the workers' share and the queue a request is shed at once, and told when to come again (RFC 9110 section 10.2.3).
 #[test]
 fn a_full_queue_is_503_with_retry_after() {
-    let server = Builder::app("kitchen:application")
-        .shards(1)
-        .app_key("queue = 1")
-        .start();
+    let server = Builder::app("kitchen:application").shards(1).app_key("queue = 1").start();
     let gate = server.gate("first");
     let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
     gate.wait_started();
@@ -115,10 +98,29 @@ fn a_client_that_leaves_the_queue_costs_no_worker() {
     first.open();
     assert_eq!(held.join().expect("a response").status, 200);
     assert_eq!(server.get("/hello").status, 200);
-    assert!(
-        !never.has_started(),
-        "the app worked for a client that had left"
-    );
+    assert!(!never.has_started(), "the app worked for a client that had left");
+}
+
+#[test]
+fn a_request_that_no_worker_takes_in_time_is_503() {
+    let server = Builder::app("kitchen:application").shards(1).app_key("timeout = \"1s\"").start();
+    let gate = server.gate("stuck");
+    let mut stuck = server.connect();
+    stuck.request("GET", &format!("/stuck?{}", gate.query()), "");
+    gate.wait_started();
+    // More than the inbox takes while requests come back slowly, so the last of them waits in the shard's own queue.
+    let mut waiting: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = server.connect();
+            client.request("GET", "/hello", "");
+            client
+        })
+        .collect();
+    let last = waiting.last_mut().expect("a client").response("GET");
+    assert_eq!(last.status, 503);
+    assert!(last.field("retry-after").is_some());
+    // What the inbox had taken is served once the stuck worker is replaced.
+    assert_eq!(waiting[0].response("GET").status, 200);
 }
 
 /// The probe app inside `wsgiref.validate.validator`: any breach of PEP 3333 on our side is an AssertionError, so a 500.
@@ -146,41 +148,23 @@ fn wsgiref_validate_finds_nothing() {
         for method in ["GET", "HEAD"] {
             client.request(method, target, "");
             let status = client.response(method).status;
-            assert!(
-                status != 500,
-                "{method} {target}: {status}\n{}",
-                server.log.text()
-            );
+            assert!(status != 500, "{method} {target}: {status}\n{}", server.log.text());
         }
     }
-    for body in [
-        &b""[..],
-        b"a",
-        b"one\ntwo\nthree\nfour\n",
-        &support::pattern(100_000),
-    ] {
+    for body in [&b""[..], b"a", b"one\ntwo\nthree\nfour\n", &support::pattern(100_000)] {
         for target in ["/echo", "/readline"] {
-            let sent = client
-                .post(target, "Content-Type: text/plain\r\n", body)
-                .status;
+            let sent = client.post(target, "Content-Type: text/plain\r\n", body).status;
             assert_eq!(sent, 200, "{target} with {}", body.len());
         }
     }
     let log = server.log.text();
-    assert!(
-        !log.contains("AssertionError") && !log.contains("WSGIWarning"),
-        "{log}"
-    );
+    assert!(!log.contains("AssertionError") && !log.contains("WSGIWarning"), "{log}");
 }
 
 #[test]
 fn the_app_is_found_under_chdir_and_pythonpath() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
-    std::fs::write(
-        folder.path().join("outer.py"),
-        "from kitchen import application\n",
-    )
-    .expect("a writable folder");
+    std::fs::write(folder.path().join("outer.py"), "from kitchen import application\n").expect("a writable folder");
     let apps = apps();
     let server = Builder::command_line(&[
         "outer",

@@ -29,9 +29,7 @@ const SIZES: [usize; 14] = [
 ];
 
 fn kitchen() -> Server {
-    Builder::app("kitchen:application")
-        .app_route("max_body = \"64M\"")
-        .start()
+    Builder::app("kitchen:application").app_route("max_body = \"64M\"").start()
 }
 
 #[test]
@@ -62,17 +60,9 @@ fn chunked_bodies_come_back_equal() {
 fn bodies_can_be_read_in_pieces() {
     let server = kitchen();
     let mut client = server.connect();
-    let whole = client
-        .post("/digest", "", &pattern(3 * MIB))
-        .text()
-        .to_owned();
+    let whole = client.post("/digest", "", &pattern(3 * MIB)).text().to_owned();
     assert!(whole.starts_with("3145728 "), "{whole}");
-    assert_eq!(
-        client
-            .post_chunked("/digest", &pattern(3 * MIB), 100_000)
-            .text(),
-        whole
-    );
+    assert_eq!(client.post_chunked("/digest", &pattern(3 * MIB), 100_000).text(), whole);
 }
 
 #[test]
@@ -101,10 +91,7 @@ fn a_body_that_the_app_ignores_does_not_disturb_the_next_request() {
     let server = kitchen();
     let mut client = server.connect();
     for size in [10, 16 * KIB + 1, 2 * MIB] {
-        assert_eq!(
-            client.post("/ignore", "", &pattern(size)).text(),
-            "ignored\n"
-        );
+        assert_eq!(client.post("/ignore", "", &pattern(size)).text(), "ignored\n");
         assert_eq!(client.get("/hello").text(), "Hello, world!\n");
     }
 }
@@ -128,10 +115,7 @@ fn the_first_piece_arrives_while_the_app_still_works() {
     let gate = server.gate("stream");
     let mut client = server.connect();
     client.request("GET", &format!("/stream?{}", gate.query()), "");
-    assert_eq!(
-        client.head("GET").field("transfer-encoding"),
-        Some("chunked")
-    );
+    assert_eq!(client.head("GET").field("transfer-encoding"), Some("chunked"));
     assert_eq!(client.piece().as_deref(), Some(&b"first\n"[..]));
     gate.wait_started();
     gate.open();
@@ -161,15 +145,9 @@ fn the_length_of_a_single_block_is_known() {
     let server = kitchen();
     let mut client = server.connect();
     let one = client.get("/no-length");
-    assert_eq!(
-        (one.text(), one.field("content-length")),
-        ("one block\n", Some("10"))
-    );
+    assert_eq!((one.text(), one.field("content-length")), ("one block\n", Some("10")));
     let none = client.get("/empty");
-    assert_eq!(
-        (none.status, none.field("content-length")),
-        (200, Some("0"))
-    );
+    assert_eq!((none.status, none.field("content-length")), (200, Some("0")));
 }
 
 #[test]
@@ -183,14 +161,8 @@ fn responses_of_every_size_come_byte_for_byte() {
         }
     }
     // Many small pieces, and one that needs many messages.
-    assert_same_bytes(
-        &client.get("/data?n=30000&size=7&open=1").body,
-        &pattern(30_000),
-    );
-    assert_same_bytes(
-        &client.get("/data?n=5000000&size=5000000").body,
-        &pattern(5_000_000),
-    );
+    assert_same_bytes(&client.get("/data?n=30000&size=7&open=1").body, &pattern(30_000));
+    assert_same_bytes(&client.get("/data?n=5000000&size=5000000").body, &pattern(5_000_000));
 }
 
 #[test]
@@ -240,10 +212,7 @@ fn a_body_longer_than_its_content_length_is_cut_to_it() {
     client.try_send("GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n");
     match client.try_response("GET") {
         Ok(next) => assert_eq!(next.text(), "Hello, world!\n"),
-        Err(error) => assert!(
-            matches!(error, ReadError::Closed | ReadError::Reset),
-            "{error:?}"
-        ),
+        Err(error) => assert!(matches!(error, ReadError::Closed | ReadError::Reset), "{error:?}"),
     }
 }
 
@@ -254,11 +223,7 @@ fn close_is_called_at_the_end_and_after_a_failure() {
         let mark = server.folder().join(name);
         let method = if name == "head" { "HEAD" } else { "GET" };
         let mut client = server.connect();
-        client.request(
-            method,
-            &format!("/close?mark={}{query}", mark.display()),
-            "",
-        );
+        client.request(method, &format!("/close?mark={}{query}", mark.display()), "");
         let response = client.try_response(method);
         assert_eq!(response.is_ok(), name != "failure", "{name}");
         wait_until("close() is called", support::DEADLINE, || mark.exists());
@@ -274,20 +239,11 @@ fn file_wrapper_sends_the_file_from_its_offset() {
         fs::write(&path, pattern(size)).expect("the test's folder is writable");
         let target = format!("/file?path={}", path.display());
         let whole = client.get(&target);
-        assert_eq!(
-            whole.field("content-length"),
-            Some(size.to_string().as_str())
-        );
+        assert_eq!(whole.field("content-length"), Some(size.to_string().as_str()));
         assert_same_bytes(&whole.body, &pattern(size));
-        assert_same_bytes(
-            &client.get(&format!("{target}&open=1")).body,
-            &pattern(size),
-        );
+        assert_same_bytes(&client.get(&format!("{target}&open=1")).body, &pattern(size));
         let from = size / 3;
-        assert_same_bytes(
-            &client.get(&format!("{target}&at={from}")).body,
-            &pattern(size)[from..],
-        );
+        assert_same_bytes(&client.get(&format!("{target}&at={from}")).body, &pattern(size)[from..]);
         client.request("HEAD", &target, "");
         assert_eq!(client.response("HEAD").status, 200);
     }

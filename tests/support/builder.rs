@@ -59,10 +59,7 @@ impl Builder {
     pub fn command_line(arguments: &[&str]) -> Builder {
         let mut builder = Builder::bare();
         builder.config = false;
-        builder.arguments = arguments
-            .iter()
-            .map(|&argument| argument.to_owned())
-            .collect();
+        builder.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         builder
     }
 
@@ -160,9 +157,7 @@ impl Builder {
     #[track_caller]
     pub fn start(self) -> Server {
         let mut server = self.spawn();
-        let line = server
-            .log
-            .wait_from(0, "ready: listening on http://", DEADLINE);
+        let line = server.log.wait_from(0, "ready: listening on http://", DEADLINE);
         let port = line.as_deref().and_then(|line| {
             let rest = line.split("http://").nth(1)?;
             let digits = rest.trim_start_matches(|c| c != ':').get(1..)?;
@@ -189,10 +184,7 @@ impl Builder {
         let Some(status) = status.filter(|_| ended) else {
             panic!("the server runs although it must not:\n{stderr}");
         };
-        Refusal {
-            code: status.code(),
-            stderr,
-        }
+        Refusal { code: status.code(), stderr }
     }
 
     /// Starts without waiting for anything.

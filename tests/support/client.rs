@@ -33,25 +33,16 @@ impl Client {
     /// Connects; every read is bounded by [`DEADLINE`].
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Client {
-        let stream =
-            TcpStream::connect(address).unwrap_or_else(|e| panic!("connect {address}: {e}"));
+        let stream = TcpStream::connect(address).unwrap_or_else(|e| panic!("connect {address}: {e}"));
         Client::over(stream)
     }
 
     /// Takes over a stream that a test has set up in its own way.
     pub fn over(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("a TCP option");
-        stream
-            .set_read_timeout(Some(DEADLINE))
-            .expect("a socket option");
-        stream
-            .set_write_timeout(Some(DEADLINE))
-            .expect("a socket option");
-        Client {
-            stream,
-            buffer: Vec::new(),
-            framing: Framing::Nothing,
-        }
+        stream.set_read_timeout(Some(DEADLINE)).expect("a socket option");
+        stream.set_write_timeout(Some(DEADLINE)).expect("a socket option");
+        Client { stream, buffer: Vec::new(), framing: Framing::Nothing }
     }
 
     /// The socket, for options and addresses.
@@ -61,17 +52,13 @@ impl Client {
 
     /// Another bound for each read.
     pub fn read_timeout(&self, limit: Duration) {
-        self.stream
-            .set_read_timeout(Some(limit))
-            .expect("a socket option");
+        self.stream.set_read_timeout(Some(limit)).expect("a socket option");
     }
 
     /// Sends bytes as they are.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream
-            .write_all(bytes.as_ref())
-            .expect("the server takes the bytes");
+        self.stream.write_all(bytes.as_ref()).expect("the server takes the bytes");
     }
 
     /// Sends bytes to a server that may have closed already; false when it had.
@@ -91,9 +78,7 @@ impl Client {
     /// Sends a bodiless request with a Host field and `fields` (each line ends with CRLF).
     #[track_caller]
     pub fn request(&mut self, method: &str, target: &str, fields: &str) {
-        self.send(format!(
-            "{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"
-        ));
+        self.send(format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
     }
 
     /// GET on this connection, keeping it.
@@ -107,11 +92,7 @@ impl Client {
     #[track_caller]
     pub fn post(&mut self, target: &str, fields: &str, body: &[u8]) -> Response {
         let length = body.len();
-        self.request(
-            "POST",
-            target,
-            &format!("Content-Length: {length}\r\n{fields}"),
-        );
+        self.request("POST", target, &format!("Content-Length: {length}\r\n{fields}"));
         self.send(body);
         self.response("POST")
     }
@@ -182,10 +163,7 @@ impl Client {
                 if self.buffer.is_empty() {
                     self.fill().map_err(inside)?;
                 }
-                let take = self
-                    .buffer
-                    .len()
-                    .min(usize::try_from(left).unwrap_or(usize::MAX));
+                let take = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 self.framing = Framing::Length(left - take as u64);
                 Ok(Some(self.take(take)))
             }
@@ -212,9 +190,7 @@ impl Client {
             self.fill()?;
         }
         if &self.buffer[line + 2 + size..line + 4 + size] != b"\r\n" {
-            return Err(ReadError::Malformed(format!(
-                "no CRLF after chunk of {size}"
-            )));
+            return Err(ReadError::Malformed(format!("no CRLF after chunk of {size}")));
         }
         self.take(line + 2);
         let piece = self.take(size);
@@ -262,11 +238,7 @@ impl Client {
     }
 
     fn fill_if_empty(&mut self) -> Result<(), ReadError> {
-        if self.buffer.is_empty() {
-            self.fill()
-        } else {
-            Ok(())
-        }
+        if self.buffer.is_empty() { self.fill() } else { Ok(()) }
     }
 
     fn fill(&mut self) -> Result<(), ReadError> {

@@ -11,9 +11,7 @@ use super::{Builder, Server};
 pub fn files(prepare: impl FnOnce(&Path)) -> (Server, TempDir) {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     prepare(folder.path());
-    let server = Builder::bare()
-        .static_route("/files/", folder.path(), "")
-        .start();
+    let server = Builder::bare().static_route("/files/", folder.path(), "").start();
     (server, folder)
 }
 

@@ -33,12 +33,7 @@ impl Log {
             let mut line = Vec::new();
             while matches!(pipe.read_until(b'\n', &mut line), Ok(n) if n > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                writer
-                    .state
-                    .lock()
-                    .expect("no reader panics")
-                    .lines
-                    .push(text);
+                writer.state.lock().expect("no reader panics").lines.push(text);
                 writer.changed.notify_all();
                 line.clear();
             }
@@ -50,12 +45,7 @@ impl Log {
 
     /// How many lines there are: later waits can start here.
     pub fn mark(&self) -> usize {
-        self.shared
-            .state
-            .lock()
-            .expect("no reader panics")
-            .lines
-            .len()
+        self.shared.state.lock().expect("no reader panics").lines.len()
     }
 
     /// A copy of the lines from `mark` on.

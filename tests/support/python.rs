@@ -27,12 +27,7 @@ pub fn with_django() -> PathBuf {
 
 /// Runs the interpreter to its end in `folder`; panics with its output when it fails.
 #[track_caller]
-pub fn run(
-    python: &Path,
-    folder: &Path,
-    environment: &[(&str, &str)],
-    arguments: &[&str],
-) -> String {
+pub fn run(python: &Path, folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> String {
     let output = Command::new(python)
         .args(arguments)
         .current_dir(folder)

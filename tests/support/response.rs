@@ -97,10 +97,7 @@ impl Response {
             return Err(bad("framing", &format!("{:?}", self.fields)));
         }
         if bodiless && (!lengths.is_empty() || !codings.is_empty()) {
-            return Err(bad(
-                "framing of a status without body",
-                &format!("{self:?}"),
-            ));
+            return Err(bad("framing of a status without body", &format!("{self:?}")));
         }
         if bodiless || self.status == 304 || method == "HEAD" {
             return Ok(Framing::Nothing);

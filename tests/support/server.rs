@@ -89,10 +89,7 @@ impl Server {
     pub fn main(&self) -> u32 {
         let between = std::fs::read_to_string(format!("/proc/{}/comm", self.pid()));
         if between.is_ok_and(|name| name.trim_end() == "unshare") {
-            return process::children(self.pid())
-                .first()
-                .copied()
-                .unwrap_or(self.pid());
+            return process::children(self.pid()).first().copied().unwrap_or(self.pid());
         }
         self.pid()
     }
@@ -113,12 +110,7 @@ impl Server {
     pub fn wait_for_line_from(&self, mark: usize, pattern: &str) -> String {
         self.log
             .wait_from(mark, pattern, DEADLINE)
-            .unwrap_or_else(|| {
-                panic!(
-                    "no line with {pattern:?} after line {mark} of:\n{}",
-                    self.log.text()
-                )
-            })
+            .unwrap_or_else(|| panic!("no line with {pattern:?} after line {mark} of:\n{}", self.log.text()))
     }
 
     /// The workers that the log says have started and not exited.
@@ -145,9 +137,7 @@ impl Server {
     /// Waits until so many workers run.
     #[track_caller]
     pub fn wait_workers(&self, count: usize) -> Vec<Worker> {
-        wait_until("the number of workers", DEADLINE, || {
-            self.workers().len() == count
-        });
+        wait_until("the number of workers", DEADLINE, || self.workers().len() == count);
         self.workers()
     }
 
@@ -188,11 +178,7 @@ impl Server {
     fn finish(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.exited.is_none() {
-            self.signal(if self.abandoned {
-                Signal::KILL
-            } else {
-                Signal::TERM
-            });
+            self.signal(if self.abandoned { Signal::KILL } else { Signal::TERM });
         }
         if self.wait_exit(STOP_LIMIT).is_none() {
             problems.push("it did not stop after SIGTERM".to_owned());
