@@ -16,7 +16,6 @@ use super::peer::Peer;
 use super::site::Handler;
 use super::state::{Phase, Shard};
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
-use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
@@ -156,7 +155,7 @@ impl Connection {
             method: head.method,
             version: head.version,
             keep_alive: head.keep_alive && !self.shard.draining.get(),
-            started: Monotonic::now(),
+            started: self.shard.ring.now(),
         };
         let step = self.decide(&head, len, facts);
         self.seen = 0;

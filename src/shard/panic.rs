@@ -25,3 +25,36 @@ fn message(panic: &(dyn Any + Send)) -> String {
         "a panic without a message".to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn finish<F: Future>(future: F) -> F::Output {
+        let mut future = pin!(future);
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_is_contained_and_named() {
+        assert_eq!(finish(contained(async { 7 })), Ok(7));
+        assert_eq!(finish(contained(async { panic!("plain") })).err().as_deref(), Some("plain"));
+        let number = 3;
+        let later = async move {
+            let mut polled = false;
+            poll_fn(|_| match std::mem::replace(&mut polled, true) {
+                false => Poll::<()>::Pending,
+                true => panic!("at poll {number}"),
+            })
+            .await
+        };
+        assert_eq!(finish(contained(later)).err().as_deref(), Some("at poll 3"));
+    }
+}

@@ -201,7 +201,8 @@ impl Pool {
                     let Phase::Queued { message, descriptor } = std::mem::replace(&mut call.phase, Phase::Ended) else {
                         unreachable!("matched above")
                     };
-                    call.phase = Phase::Sent { generation: gate.generation, at: Monotonic::now(), message, descriptor };
+                    call.phase =
+                        Phase::Sent { generation: gate.generation, at: self.0.ring.now(), message, descriptor };
                     self.0.queue.borrow_mut().pop_front();
                     self.set_taken(self.0.taken.get() + 1);
                 }
@@ -319,7 +320,7 @@ impl Pool {
         let call = &mut calls[slot];
         if let Phase::Sent { generation, at, .. } = call.phase {
             if let Some(gate) = self.0.gate.borrow_mut().as_mut().filter(|gate| gate.generation == generation) {
-                gate.share.learn(Monotonic::now().since(at), self.0.taken.get());
+                gate.share.learn(self.0.ring.now().since(at), self.0.taken.get());
             }
             self.give_back(generation);
         }
