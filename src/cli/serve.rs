@@ -25,12 +25,12 @@ const SOCKET_MODE: u32 = 0o666;
 /// Serves until told to stop. `options` are read again for a reload.
 #[must_use]
 pub fn run(config: Config, options: Options) -> ExitCode {
-    let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
-        Ok(pidfile) => pidfile,
-        Err(message) => return unusable(&message),
-    };
     let listeners = match Listeners::open(&config) {
         Ok(listeners) => listeners,
+        Err(message) => return unusable(&message),
+    };
+    let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
+        Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
     let code = match serve(config, options, listeners) {
@@ -160,6 +160,10 @@ impl Pidfile {
 
 impl Drop for Pidfile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        // Not another server's that has put itself in our place.
+        let own = std::fs::read_to_string(&self.0).is_ok_and(|text| text.trim() == std::process::id().to_string());
+        if own {
+            let _ = std::fs::remove_file(&self.0);
+        }
     }
 }

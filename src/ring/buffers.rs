@@ -71,7 +71,9 @@ impl Chunk {
 
     /// Keeps only the first `len` bytes of the view.
     pub fn truncate(&mut self, len: usize) {
-        self.end = self.end.min(self.start + len as u32);
+        if len < self.len() {
+            self.end = self.start + len as u32;
+        }
     }
 
     /// Whether the bytes lie in a provided buffer, which others wait for.

@@ -17,11 +17,9 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Descriptor) {
     let mut exhausted = false;
     loop {
         while shard.connections.borrow().len() >= shard.connections_max {
-            // Connections wait in the kernel's queue meanwhile; the kernel stops accepting on our behalf.
-            drop(incoming);
+            // A few more are accepted meanwhile, up to a bound of the stream's own; the others wait in the kernel's queue.
             tracing::warn!(shard = shard.number, connections = shard.connections_max, "all connections are in use");
             shard.ring.sleep(PAUSE).await;
-            incoming = shard.ring.accept(&listener);
         }
         match incoming.next().await {
             Ok(socket) => {

@@ -64,8 +64,7 @@ impl Connection {
     /// A client that leaves while its request still waits for a worker takes the request with it: one that has only finished
     /// sending can't be told from it, and Nginx does the same. `None`: no worker took the request in time.
     async fn first_part(&mut self, call: &mut Call) -> Result<Option<Part>, Gone> {
-        let limit = self.shard.timeouts.queue.filter(|_| call.is_queued());
-        let deadline = limit.map(|limit| {
+        let deadline = self.shard.timeouts.queue.map(|limit| {
             let deadline = self.shard.ring.deadline();
             deadline.set(limit);
             deadline

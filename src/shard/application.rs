@@ -68,6 +68,10 @@ impl Connection {
         let mut spool = Spool::new(&self.shard.ring, &self.shard.spool, expected).await.map_err(full)?;
         let mut body = Body::new(framing);
         while let Some(piece) = body.next(&mut self.receiving, bytes_max).await? {
+            if spool.is_on_disk() {
+                // The disk may take its time.
+                self.receiving.set_aside();
+            }
             spool.push(piece).await.map_err(full)?;
         }
         Ok(spool.finish())

@@ -32,6 +32,12 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
+    /// Lets go of provided buffers before a wait for something else than input.
+    pub fn set_aside(&mut self) {
+        self.input.settle();
+        self.recv.set_aside();
+    }
+
     /// Waits for more of a body.
     pub async fn more_body(&mut self) -> Result<(), BodyError> {
         self.deadline.set(self.body_timeout);
@@ -106,29 +112,34 @@ impl Connection {
                     continue;
                 }
                 Step::Ready(bytes) => {
+                    if self.output.has_to_wait() {
+                        self.receiving.set_aside();
+                    }
                     self.output.send(Payload::from(bytes)).await?;
                     Next::Request
                 }
                 Step::Call(call, facts) => {
-                    self.receiving.input.settle();
-                    self.receiving.recv.set_aside();
+                    self.receiving.set_aside();
                     Box::pin(self.answer_call(call, facts)).await?
                 }
                 Step::Work(head, route, facts) => {
-                    self.receiving.input.settle();
+                    self.receiving.set_aside();
                     Box::pin(self.work(head, route, facts)).await?
                 }
                 Step::Overloaded(facts) => {
+                    self.receiving.set_aside();
                     let detail = "Too many requests wait already.";
                     Box::pin(self.error_with(facts, 503, detail, &[("Retry-After", b"1")])).await?
                 }
                 Step::Refuse(reject) => {
+                    self.receiving.set_aside();
                     self.refuse(reject).await?;
                     Next::Close
                 }
             };
             self.requests += 1;
             if next == Next::Close || self.shard.draining.get() {
+                self.receiving.set_aside();
                 self.output.settle().await?;
                 return self.linger().await;
             }
@@ -247,7 +258,8 @@ impl Connection {
 
     /// Waits for more of a head. `false`: the connection has ended as it should.
     async fn more_head(&mut self) -> Result<bool, Gone> {
-        let begun = !self.receiving.input.is_empty();
+        // An empty line behind the last request is no beginning of the next one.
+        let begun = !head::is_idle(self.receiving.input.bytes());
         if !begun {
             if self.shard.draining.get() {
                 return Ok(false);

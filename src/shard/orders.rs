@@ -85,7 +85,8 @@ impl Orders {
     /// Opening the directories of changed routes is the one thing for which a shard may wait for a disk: at start, before it
     /// accepts, and at a reload that changes them.
     fn serve(&mut self, routes: Arc<Vec<RouteConfig>>) {
-        if self.routes != routes {
+        let has_missing = self.shard.site.borrow().has_missing();
+        if self.routes != routes || has_missing {
             *self.shard.site.borrow_mut() = Rc::new(Site::open(&routes));
             self.routes = routes;
         }

@@ -47,6 +47,11 @@ impl Output {
         }
     }
 
+    /// Whether the next send has to wait for the client to take the one before it.
+    pub fn has_to_wait(&self) -> bool {
+        self.sending.as_ref().is_some_and(|(op, _)| !op.is_done())
+    }
+
     /// Hands `payload` over, after what was sent before it.
     pub async fn send(&mut self, payload: Payload) -> Result<(), Gone> {
         self.settle().await?;
@@ -56,7 +61,10 @@ impl Output {
     }
 
     /// Hands `parts` over as one. What lies in a provided buffer does not stay there while a slow client is waited for.
-    pub async fn send_parts(&mut self, parts: [Payload; 3]) -> Result<(), Gone> {
+    pub async fn send_parts(&mut self, mut parts: [Payload; 3]) -> Result<(), Gone> {
+        if self.has_to_wait() {
+            parts = parts.map(Payload::into_owned);
+        }
         self.settle().await?;
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let result = self.ring.try_send_parts(&self.socket, parts).await;

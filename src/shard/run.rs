@@ -116,10 +116,23 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
     }));
     let replies_task = glommio::spawn_local({
         let shard = shard.clone();
-        let mut messages = ring.recv_messages(&Rc::new(setup.replies), &replies);
+        let socket = Rc::new(setup.replies);
         async move {
-            while let Ok(Some(message)) = messages.next().await {
-                shard.pool.receive(message);
+            // The supervisor holds the other end too: an end is an empty message of a stranger, or the kernel had no memory.
+            loop {
+                let mut messages = shard.ring.recv_messages(&socket, &replies);
+                let ended = loop {
+                    match messages.next().await {
+                        Ok(Some(message)) => shard.pool.receive(message),
+                        Ok(None) => break None,
+                        Err(error) => break Some(error),
+                    }
+                };
+                if ended.as_ref().is_some_and(|error| error.raw_os_error() == Some(libc::ECANCELED)) {
+                    return;
+                }
+                tracing::error!(shard = shard.number, error = ?ended, "the replies of workers were interrupted");
+                shard.ring.sleep(DRAIN_LOOK).await;
             }
         }
     });

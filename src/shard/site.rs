@@ -64,6 +64,11 @@ impl Site {
         Ok(self.table.lookup(host, &normal))
     }
 
+    /// Whether a directory could not be opened.
+    pub fn has_missing(&self) -> bool {
+        self.routes.iter().any(|route| matches!(route.handler, Handler::Missing))
+    }
+
     pub fn handler(&self, route: RouteId) -> &Handler {
         &self.routes[route.index()].handler
     }

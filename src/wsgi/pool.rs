@@ -246,8 +246,12 @@ impl Pool {
     pub fn receive(&self, message: Message) {
         let Message { bytes, descriptor, truncated } = message;
         let reply = match Reply::parse(&bytes) {
-            Ok(reply) if !truncated => reply,
-            Ok(_) => return tracing::error!(shard = self.0.shard, "dropped a truncated reply"),
+            // Cut short, or without the descriptor for which there was no room (EMFILE): the response can't be completed.
+            Ok(reply) if truncated && reply.kind != ReplyKind::Credit => {
+                tracing::error!(shard = self.0.shard, "a reply came incomplete");
+                Reply { kind: ReplyKind::Abort, ..reply }
+            }
+            Ok(reply) => reply,
             Err(error) => return tracing::error!(shard = self.0.shard, %error, "dropped a malformed reply"),
         };
         let slot = reply.token.slot as usize;
@@ -262,14 +266,16 @@ impl Pool {
             drop(calls);
             return self.dispatch();
         }
-        let end = reply.end || matches!(reply.kind, ReplyKind::Abort | ReplyKind::Lost);
+        let end =
+            reply.kind != ReplyKind::Credit && (reply.end || matches!(reply.kind, ReplyKind::Abort | ReplyKind::Lost));
         if let ReplyKind::Credit = reply.kind {
             if let (Some(pipe), false) = (descriptor, call.abandoned) {
                 call.credit.open(pipe);
             }
         } else if !call.abandoned {
-            // One message may stay in the buffer in which it arrived: the one that is about to be sent.
-            let bytes = if call.parts.is_empty() { bytes } else { bytes.into_owned() };
+            // A message may stay in the buffer in which it arrived if somebody is there to send it at once.
+            let is_awaited = call.parts.is_empty() && call.waker.is_some();
+            let bytes = if is_awaited { bytes } else { bytes.into_owned() };
             if let Some(part) = part(reply.kind, bytes, descriptor, end) {
                 call.parts.push_back(part);
             }
@@ -300,6 +306,10 @@ impl Pool {
         } else {
             calls[slot].phase = Phase::Queued { message, descriptor };
             self.0.queue.borrow_mut().push_front(slot);
+            // Whoever waits for it looks anew whether it still wants to.
+            if let Some(waker) = calls[slot].waker.take() {
+                waker.wake();
+            }
         }
     }
 

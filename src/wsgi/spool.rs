@@ -50,6 +50,11 @@ impl Spool {
         Ok(Spool { ring: ring.clone(), directory: directory.clone(), place, bytes: 0 })
     }
 
+    /// Whether the next piece is written to a file.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.place, Place::File(_))
+    }
+
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -81,7 +86,7 @@ impl Spool {
                 write_file(&self.ring, &file, piece.into(), self.bytes).await?;
                 self.place = Place::File(file);
             }
-            Place::File(file) => write_file(&self.ring, file, piece.into(), self.bytes).await?,
+            Place::File(file) => write_file(&self.ring, file, piece.into_owned().into(), self.bytes).await?,
         }
         self.bytes = total;
         Ok(())

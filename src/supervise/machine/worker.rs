@@ -23,6 +23,8 @@ pub(super) struct Worker {
     ending: Ending,
     /// A request that was over its time at the last look.
     suspect: Option<(Held, Monotonic)>,
+    /// A request that was seen in hand before its thread had noted the time, and since when.
+    untimed: Option<(u64, Monotonic)>,
     /// When to read its scoreboard slots next.
     look_at: Monotonic,
 }
@@ -36,7 +38,16 @@ enum Ending {
 
 impl Worker {
     pub fn new(id: WorkerId, pid: Pid, since: Monotonic, now: Monotonic) -> Worker {
-        Worker { id, pid, since, is_up: false, ending: Ending::No, suspect: None, look_at: now + BOOT_LOOK_MIN }
+        Worker {
+            id,
+            pid,
+            since,
+            is_up: false,
+            ending: Ending::No,
+            suspect: None,
+            untimed: None,
+            look_at: now + BOOT_LOOK_MIN,
+        }
     }
 
     /// Looks at its slots: is it up, is a request over its time?
@@ -61,11 +72,13 @@ impl Worker {
         self.look_at = now + timeout;
         let mut overdue = Vec::new();
         for view in own().map(|reading| reading.view).filter(|view| view.state == SlotState::Busy) {
-            let deadline = view.started + timeout;
+            // Just taken, and the thread has not had its turn since: its time begins when it was first seen so.
+            let started = if view.started == Monotonic::ZERO { self.seen(view.token, now) } else { view.started };
+            let deadline = started + timeout;
             if deadline > now {
                 self.look_at = self.look_at.min(deadline);
             } else {
-                overdue.push((Held { shard: view.shard, token: view.token }, view.started));
+                overdue.push((Held { shard: view.shard, token: view.token }, started));
             }
         }
         let confirmed = self.suspect.filter(|suspect| overdue.contains(suspect));
@@ -74,6 +87,17 @@ impl Worker {
             Some((held, _)) => self.abort(KillReason::RequestTimeout(held), settings, now, actions),
             None if self.suspect.is_some() => self.look_at = now + CONFIRM_AFTER,
             None => {}
+        }
+    }
+
+    /// When `token` was first seen in hand without a time of its own.
+    fn seen(&mut self, token: u64, now: Monotonic) -> Monotonic {
+        match self.untimed {
+            Some((known, since)) if known == token => since,
+            _ => {
+                self.untimed = Some((token, now));
+                now
+            }
         }
     }
 

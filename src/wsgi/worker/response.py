@@ -5,7 +5,7 @@ phrase and hop-by-hop fields to the shard. Called by `serve`.
 """
 import array
 import socket
-from time import monotonic
+from time import monotonic, monotonic_ns
 
 from .credit import CREDIT_AFTER_S, Credit
 from .errors import report_failure
@@ -23,6 +23,7 @@ from .protocol import (
     pack_file,
     pack_header,
 )
+from .scoreboard import STARTED_NS
 
 # Statuses without a body (RFC 9110 sections 15.3.5, 15.4.5).
 _BODILESS = frozenset((204, 304))
@@ -50,6 +51,7 @@ class Response:
     began = 0.0  # when the head was sent, if that was not the end
     allowed = WINDOW_BYTES  # bytes of the body that may be sent in all
     credit = None
+    words = None  # the thread's slot of the scoreboard
 
     def __init__(self, replies, token, head_only):
         self.replies = replies
@@ -216,6 +218,8 @@ class Response:
                 raise ServerGone from None
         while self.sent + count > self.allowed:
             self.allowed += credit.take(True)
+            # The wait was the client's: the application's time begins anew.
+            self.words[STARTED_NS] = monotonic_ns()
         self.sent += count
         self._transmit(kind, flags, status, fields, data)
 

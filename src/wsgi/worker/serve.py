@@ -60,7 +60,10 @@ def serve(receive, slot, replies, application, shared_environ):
         if not received:
             return None
         words[STARTED_NS] = monotonic_ns()
-        fatal = _answer(content, words[TOKEN], replies[words[SHARD]], ancillary, application, shared_environ)
+        fatal = _answer(content, words, replies[words[SHARD]], ancillary, application, shared_environ)
+        if isinstance(fatal, OSError):
+            # The answer could not be sent: the token stays, so that the server learns whose request this was.
+            return fatal
         done += 1
         words[DONE] = done
         words[STARTED_NS] = 0
@@ -82,7 +85,8 @@ def _yield_to_shards():
         pass
 
 
-def _answer(content, token, replies, ancillary, application, shared_environ):
+def _answer(content, words, replies, ancillary, application, shared_environ):
+    token = words[TOKEN]
     body, environ = loads(content)
     environ.update(shared_environ)
     # An input of its own even without a body: an application may close it.
@@ -97,6 +101,7 @@ def _answer(content, token, replies, ancillary, application, shared_environ):
             return _refuse(token, replies, environ, failure)
     environ["wsgi.input"] = body_input
     response = Response(replies, token, environ["REQUEST_METHOD"] == "HEAD")
+    response.words = words
     fatal = respond(application, environ, response)
     response.ended = True
     if response.credit is not None:
