@@ -226,3 +226,20 @@ fn a_host_that_refuses_io_uring_is_told_apart() {
         assert!(failed, "{}", stdout(&check));
     }
 }
+
+#[test]
+fn check_tells_of_a_low_descriptor_limit() {
+    let directory = directory();
+    let files = format!("/={}", directory.path().display());
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_maitred"), "check"])
+        .args(["--static", &files, "-b", "127.0.0.1:0"])
+        .output()
+        .expect("sh runs");
+    // A limit that may be reached one day keeps nobody from serving.
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let told = stdout(&output);
+    let low = told.lines().find(|line| line.contains("file descriptors: ")).expect("it is told");
+    assert!(low.starts_with("hint file descriptors: the limit of 64 is below the "), "{low}");
+    assert!(low.contains("LimitNOFILE=") && low.contains("server.max_connections"), "{low}");
+}

@@ -354,11 +354,72 @@ fn claimed_proofs_exist() {
     assert_none("docs/features.md claims proofs that do not exist", findings);
 }
 
-/// The checks above lean on these two; a reader that sees nothing would pass everything.
+/// Modules that a line of Python imports, without relative ones, which belong to the package itself.
+fn python_imports(line: &str) -> Vec<&str> {
+    let line = line.trim_start();
+    let modules = if let Some(rest) = line.strip_prefix("import ") {
+        rest.split(',').collect()
+    } else if let Some((module, _)) = line.strip_prefix("from ").and_then(|rest| rest.split_once(" import ")) {
+        vec![module]
+    } else {
+        Vec::new()
+    };
+    let top =
+        |module: &str| module.trim().find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(module.trim().len());
+    modules.into_iter().map(|module| &module.trim()[..top(module)]).filter(|top| !top.is_empty()).collect()
+}
+
+#[test]
+fn workers_import_the_standard_library_only() {
+    let output = std::process::Command::new("python3")
+        .args(["-c", "import sys; print(*sys.stdlib_module_names)"])
+        .output()
+        .expect("python3 runs");
+    let library = String::from_utf8(output.stdout).expect("names are text");
+    let library: BTreeSet<&str> = library.split_whitespace().collect();
+    assert!(library.contains("sys"), "python3 3.10 or later lists its library");
+    let mut findings = Vec::new();
+    let mut count = 0;
+    for (file, text) in files("src/wsgi/worker", &[".py"]) {
+        for (number, line) in text.lines().enumerate() {
+            let is_inside = line.starts_with(' ');
+            for module in python_imports(line) {
+                count += 1;
+                // Django is the application's: imported once the application is there. The bootstrap imports the package.
+                let allowed = library.contains(module) || is_inside && ["django", "maitred_worker"].contains(&module);
+                if !allowed {
+                    findings.push(format!("{file}:{}: imports {module}", number + 1));
+                }
+            }
+        }
+    }
+    assert!(count > 0, "src/wsgi/worker has imports");
+    assert_none("workers import the standard library only", findings);
+}
+
+#[test]
+fn the_release_profile_is_tuned() {
+    let manifest: toml::Table = read(&root().join("Cargo.toml")).parse().expect("cargo has read it");
+    let release = &manifest["profile"]["release"];
+    assert_eq!(release["lto"].as_bool(), Some(true));
+    assert_eq!(release["codegen-units"].as_integer(), Some(1));
+    assert_eq!(release["panic"].as_str(), Some("unwind"), "a shard catches what a connection's task throws");
+}
+
+/// The checks above lean on these; a reader that sees nothing would pass everything.
 #[test]
 fn the_reader_sees_imports_and_not_strings() {
     let source = "use crate::{http::{head, target}, ring};\n/* crate::a /* crate::b */ crate::c */ let x = \"crate::d\"; // crate::e\n\
                   let y: &'static str = r#\"crate::\"f\"#; let z = 'c'; let w = '\\''; crate::g::h(); mycrate::i";
     let found: Vec<String> = imports(&code_only(source)).into_iter().collect();
     assert_eq!(found, ["g", "http", "ring"]);
+    for (line, found) in [
+        ("import a.b as c, d", &["a", "d"][..]),
+        ("    from e.f import g", &["e"]),
+        ("from . import h", &[]),
+        ("from .i import j", &[]),
+        ("imported = 1", &[]),
+    ] {
+        assert_eq!(python_imports(line), found);
+    }
 }

@@ -132,3 +132,20 @@ impl std::fmt::Debug for Chunk {
         write!(f, "Chunk({} bytes, {})", self.len(), if self.is_provided() { "provided" } else { "owned" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncation_beyond_the_end_keeps_all() {
+        let mut chunk = Chunk::from(vec![1, 2, 3]);
+        chunk.advance(1);
+        for len in [usize::MAX, 1 << 32, 2] {
+            chunk.truncate(len);
+            assert_eq!(&chunk[..], [2, 3]);
+        }
+        chunk.truncate(1);
+        assert_eq!(&chunk[..], [2]);
+    }
+}

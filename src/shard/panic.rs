@@ -32,29 +32,34 @@ mod tests {
 
     use super::*;
 
-    fn finish<F: Future>(future: F) -> F::Output {
-        let mut future = pin!(future);
+    /// Polls until the future is done: how often, and what came of it.
+    fn run<F: Future>(future: F) -> (usize, Result<F::Output, String>) {
+        let mut future = pin!(contained(future));
         let mut cx = Context::from_waker(Waker::noop());
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                return output;
+        for polls in 1..10 {
+            if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
+                return (polls, outcome);
             }
         }
+        panic!("still pending after 9 polls");
+    }
+
+    /// Pending at the first poll; at the second, what `end` returns.
+    async fn later<T>(end: impl FnOnce() -> T) -> T {
+        let mut polled = false;
+        poll_fn(|_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+        end()
     }
 
     #[test]
     fn a_panic_is_contained_and_named() {
-        assert_eq!(finish(contained(async { 7 })), Ok(7));
-        assert_eq!(finish(contained(async { panic!("plain") })).err().as_deref(), Some("plain"));
-        let number = 3;
-        let later = async move {
-            let mut polled = false;
-            poll_fn(|_| match std::mem::replace(&mut polled, true) {
-                false => Poll::<()>::Pending,
-                true => panic!("at poll {number}"),
-            })
-            .await
-        };
-        assert_eq!(finish(contained(later)).err().as_deref(), Some("at poll 3"));
+        let number = 7;
+        assert_eq!(run(async { number }), (1, Ok(7)));
+        assert_eq!(run(later(|| number)), (2, Ok(7)));
+        assert_eq!(run(async { panic!("plain") }), (1, Err::<(), _>("plain".to_owned())));
+        assert_eq!(run(async { panic!("number {number}") }), (1, Err::<(), _>("number 7".to_owned())));
+        assert_eq!(run(later(|| panic!("late {number}"))), (2, Err::<(), _>("late 7".to_owned())));
+        let other = run(async { std::panic::panic_any(number) });
+        assert_eq!(other, (1, Err::<(), _>("a panic without a message".to_owned())));
     }
 }

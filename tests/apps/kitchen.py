@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -314,6 +316,29 @@ def stuck_for_good():
         time.sleep(1)
 
 
+def deaf(environ, start_response, query):
+    """Stuck, and not even SIGABRT is heard."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGABRT})
+    stuck(environ, start_response, query)
+
+
+LIST_DESCRIPTORS = """
+import os
+for name in os.listdir("/proc/self/fd"):
+    try:
+        print(name, os.readlink("/proc/self/fd/" + name))
+    except FileNotFoundError:
+        pass  # The listing's own.
+"""
+
+
+def inherited(environ, start_response, query):
+    """The descriptors of a program that is started without closing any: a number and what it is, a line each."""
+    command = [sys.executable, "-I", "-c", LIST_DESCRIPTORS]
+    found = subprocess.run(command, close_fds=False, stdout=subprocess.PIPE, check=True).stdout
+    return answer(start_response, found)
+
+
 def leave(environ, start_response, query):
     """The worker's process ends inside the request."""
     os._exit(7)
@@ -362,6 +387,8 @@ ROUTES = dict(
     errors=errors,
     pid=pid,
     stuck=stuck,
+    deaf=deaf,
+    inherited=inherited,
     leave=leave,
     orphan=orphan,
 )
