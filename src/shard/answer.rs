@@ -64,20 +64,21 @@ impl Connection {
     /// A client that leaves while its request still waits for a worker takes the request with it: one that has only finished
     /// sending can't be told from it, and Nginx does the same. `None`: no worker took the request in time.
     async fn first_part(&mut self, call: &mut Call) -> Result<Option<Part>, Gone> {
-        let deadline = self.shard.timeouts.queue.map(|limit| {
-            let deadline = self.shard.ring.deadline();
-            deadline.set(limit);
-            deadline
-        });
+        // Made only for a call that waits in the shard's own queue, which most do not.
+        let mut deadline = None;
         poll_fn(|cx| {
             if let Poll::Ready(part) = call.poll_part(cx) {
                 return Poll::Ready(Ok(Some(part)));
             }
-            if let Some(deadline) = &deadline
-                && deadline.poll(cx).is_ready()
-                && call.is_queued()
-            {
-                return Poll::Ready(Ok(None));
+            if let Some(limit) = self.shard.timeouts.queue.filter(|_| call.is_queued()) {
+                let deadline = deadline.get_or_insert_with(|| {
+                    let deadline = self.shard.ring.deadline();
+                    deadline.set(limit);
+                    deadline
+                });
+                if deadline.poll(cx).is_ready() {
+                    return Poll::Ready(Ok(None));
+                }
             }
             if self.receiving.recv.poll_ended(cx).is_ready() && call.is_queued() {
                 return Poll::Ready(Err(Gone));
