@@ -25,7 +25,7 @@ pub struct AppFields<'b> {
     pub has_date: bool,
     /// Whether Server is among them: the server doesn't add its own then.
     pub has_server: bool,
-    /// Whether fields are among them that only the server may send: the lines must be written with `copy_end_to_end`.
+    /// Whether fields are among them that only the server may send: the lines must be written with `copy_without`.
     pub has_hop_by_hop: bool,
 }
 
@@ -81,11 +81,6 @@ fn scan_up_to<const MAX: usize>(block: &[u8]) -> Result<AppFields<'_>, AppFault>
         }
     }
     Ok(found)
-}
-
-/// Appends the lines of `fields` to `out`, without those that only the server may send.
-pub fn copy_end_to_end(fields: Fields<'_>, out: &mut Vec<u8>) {
-    copy_without(fields, out, is_hop_by_hop);
 }
 
 /// Appends the lines of `fields` to `out`, without those whose names `left_out` picks.
@@ -194,7 +189,7 @@ mod tests {
             let found = scan(block.as_bytes()).unwrap();
             assert!(found.has_hop_by_hop, "{name}");
             let mut out = Vec::new();
-            copy_end_to_end(found.fields, &mut out);
+            copy_without(found.fields, &mut out, is_hop_by_hop);
             assert_eq!(out, b"A: 1\r\nB: 2\r\n", "{name}");
         }
         for name in ["Content-Type", "X-Connection", "Date", "Proxy", "Via", "ETag", "Location"] {
