@@ -1,0 +1,162 @@
+//! Options of `[app]`: the application and its workers.
+
+use super::{Default, Opt, Section, Spec, Unit};
+use crate::base::bounds::{QUEUE_MAX, WORKER_THREADS_MAX, WORKERS_MAX};
+use crate::config::read;
+use crate::config::types::AppTarget;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub static APP: Section = Section {
+    name: "app",
+    header: "[app]",
+    doc: "The WSGI application and its worker processes.",
+    options: &[
+        &WSGI.spec,
+        &CHDIR.spec,
+        &PYTHONPATH.spec,
+        &PYTHON.spec,
+        &WORKERS.spec,
+        &THREADS.spec,
+        &TIMEOUT.spec,
+        &GRACEFUL_TIMEOUT.spec,
+        &PRELOAD_APP.spec,
+        &QUEUE.spec,
+        &RAW_ENV.spec,
+        &SPOOL_DIR.spec,
+    ],
+};
+
+pub static WSGI: Opt<AppTarget> = Opt {
+    spec: Spec::new(
+        "wsgi",
+        Unit::Text("`module:attribute`; without attribute, `application`"),
+        Default::Described("Django's `WSGI_APPLICATION`, by `DJANGO_SETTINGS_MODULE` or `manage.py` in `chdir`"),
+        "The WSGI callable: \"mysite.wsgi:application\".",
+    )
+    .flag("APP")
+    .elsewhere(&["wsgi_app"]),
+    read: read::wsgi,
+};
+pub static CHDIR: Opt<PathBuf> = Opt {
+    spec: Spec::new(
+        "chdir",
+        Unit::Path,
+        Default::Described("the directory of the config file that has `[app]`, else the working directory"),
+        "Working directory of the workers, from which the application is imported.",
+    )
+    .flag("--chdir"),
+    read: read::path,
+};
+pub static PYTHONPATH: Opt<Vec<PathBuf>> = Opt {
+    spec: Spec::new(
+        "pythonpath",
+        Unit::Texts("a list of directories, or a string of them separated by commas or colons"),
+        Default::Toml("[]"),
+        "Further directories to import from.",
+    )
+    .flag("--pythonpath"),
+    read: read::search_path,
+};
+pub static PYTHON: Opt<(String, PathBuf)> = Opt {
+    spec: Spec::new(
+        "python",
+        Unit::Text("a path, or a name on PATH"),
+        Default::Described("`$VIRTUAL_ENV/bin/python`, `.venv` or `venv` in `chdir`, then `python3` on PATH"),
+        "Python interpreter (CPython 3.9 to 3.14) that runs the application.",
+    )
+    .flag("--python"),
+    read: read::interpreter,
+};
+pub static WORKERS: Opt<usize> = Opt {
+    spec: Spec::new(
+        "workers",
+        Unit::Count { min: 1, max: WORKERS_MAX },
+        Default::Described("usable CPUs + 1 (gunicorn: 1)"),
+        "Worker processes.",
+    )
+    .flag("--workers")
+    .variable("WEB_CONCURRENCY"),
+    read: read::count,
+};
+pub static THREADS: Opt<usize> = Opt {
+    spec: Spec::new(
+        "threads",
+        Unit::Count { min: 1, max: WORKER_THREADS_MAX },
+        Default::Toml("1"),
+        "Threads of each worker process, each of which serves one request at a time.",
+    )
+    .flag("--threads"),
+    read: read::count,
+};
+pub static TIMEOUT: Opt<Option<Duration>> = Opt {
+    spec: Spec::new(
+        "timeout",
+        Unit::DurationOrNever,
+        Default::Toml("\"30s\""),
+        "How long a worker may hold one request before it is killed; 0 is for ever.",
+    )
+    .flag("--timeout"),
+    read: read::duration_or_never,
+};
+pub static GRACEFUL_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "graceful_timeout",
+        Unit::Duration,
+        Default::Toml("\"30s\""),
+        "How long requests in hand may take to finish at a stop or reload.",
+    )
+    .flag("--graceful-timeout"),
+    read: read::duration,
+};
+pub static PRELOAD_APP: Opt<bool> = Opt {
+    spec: Spec::new(
+        "preload_app",
+        Unit::Bool,
+        Default::Toml("true"),
+        "Import the application once and fork the workers from there: they start at once and share memory. `--no-preload` turns it off.",
+    )
+    .elsewhere(&["preload"]),
+    read: read::boolean,
+};
+pub static QUEUE: Opt<usize> = Opt {
+    spec: Spec::new(
+        "queue",
+        Unit::Count { min: 1, max: QUEUE_MAX },
+        Default::Toml("1024"),
+        "Requests that may wait for a worker, per shard; one more is answered with 503.",
+    ),
+    read: read::count,
+};
+pub static RAW_ENV: Opt<Vec<(String, String)>> = Opt {
+    spec: Spec::new(
+        "raw_env",
+        Unit::Texts("a list of `NAME=VALUE`"),
+        Default::Toml("[]"),
+        "Environment variables for the workers.",
+    )
+    .flag("--env")
+    .elsewhere(&["env", "environment"]),
+    read: read::variables,
+};
+pub static SPOOL_DIR: Opt<PathBuf> = Opt {
+    spec: Spec::new(
+        "spool_dir",
+        Unit::Path,
+        Default::Described("`$TMPDIR`, else `/tmp`"),
+        "Directory for request bodies that are too large for memory.",
+    )
+    .elsewhere(&["client_body_temp_path", "worker_tmp_dir"]),
+    read: read::path,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::section::assert_defaults;
+
+    #[test]
+    fn every_declared_default_passes_its_own_check() {
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP QUEUE RAW_ENV SPOOL_DIR);
+    }
+}

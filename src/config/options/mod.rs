@@ -1,0 +1,135 @@
+//! One declaration per option: name, unit with bounds, default, reader, one line of documentation.
+//!
+//! Unknown-key messages, defaults, the help of the flags and `docs/configuration.md` all come from here. Each section has
+//! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
+
+mod app;
+mod route;
+mod server;
+
+pub use app::*;
+pub use route::*;
+pub use server::*;
+
+use super::value::Value;
+use std::path::Path;
+
+/// What an option takes, with its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Count { min: u64, max: u64 },
+    /// A whole number or `"auto"`.
+    CountOrAuto { min: u64, max: u64 },
+    /// A duration within the bounds of timeouts.
+    Duration,
+    /// The same, or 0 for none at all.
+    DurationOrNever,
+    /// Bytes.
+    Size { max: u64 },
+    /// A string, described.
+    Text(&'static str),
+    /// A string or a list of strings, described.
+    Texts(&'static str),
+    /// A path.
+    Path,
+}
+
+/// What holds when an option is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// This value, as TOML.
+    Toml(&'static str),
+    /// Worked out, as described.
+    Described(&'static str),
+    /// The option must be given.
+    Required,
+}
+
+/// An option without its type: what messages and the reference need.
+#[derive(Debug)]
+pub struct Spec {
+    pub name: &'static str,
+    pub unit: Unit,
+    pub default: Default,
+    /// One line for the reference and, where there is a flag, for `--help`.
+    pub doc: &'static str,
+    /// The flag that does the same.
+    pub flag: Option<&'static str>,
+    /// The variable of the environment that does the same.
+    pub variable: Option<&'static str>,
+    /// What nginx and gunicorn call it, where that differs.
+    pub elsewhere: &'static [&'static str],
+}
+
+impl Spec {
+    const fn new(name: &'static str, unit: Unit, default: Default, doc: &'static str) -> Spec {
+        Spec { name, unit, default, doc, flag: None, variable: None, elsewhere: &[] }
+    }
+
+    const fn flag(self, flag: &'static str) -> Spec {
+        Spec { flag: Some(flag), ..self }
+    }
+
+    const fn variable(self, variable: &'static str) -> Spec {
+        Spec { variable: Some(variable), ..self }
+    }
+
+    const fn elsewhere(self, elsewhere: &'static [&'static str]) -> Spec {
+        Spec { elsewhere, ..self }
+    }
+}
+
+/// An option with the type that it is read into.
+pub struct Opt<T: 'static> {
+    pub spec: Spec,
+    /// The value, or a sentence that says what is wrong with it. Relative paths start at the given directory.
+    pub read: fn(&Value, Unit, &Path) -> Result<T, String>,
+}
+
+/// A table of the config file.
+pub struct Section {
+    pub name: &'static str,
+    /// As it is written in the file.
+    pub header: &'static str,
+    pub doc: &'static str,
+    pub options: &'static [&'static Spec],
+}
+
+/// All sections, in the order of the reference.
+pub static SECTIONS: [&Section; 3] = [&SERVER, &APP, &ROUTE];
+
+/// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
+pub fn flags() -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().flat_map(|section| section.options).filter_map(|spec| spec.flag)
+}
+
+/// The lines of `--help` for the flags that do the same as an option.
+pub mod help {
+    macro_rules! help {
+        ($($name:ident)*) => {$(
+            #[allow(missing_docs)]
+            pub static $name: &str = super::$name.spec.doc;
+        )*};
+    }
+    help!(LISTEN SHARDS WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT  RAW_ENV );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_for_two_options_of_a_section() {
+        for section in SECTIONS {
+            let names = section.options.iter().flat_map(|spec| spec.elsewhere.iter().chain([&spec.name]));
+            let mut names: Vec<_> = names.collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "in {}", section.header);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Options of `[server]`: listeners, shards, and what one connection may cost.
+
+use super::{Default, Opt, Section, Spec, Unit};
+use crate::base::bounds::{BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
+use crate::config::read;
+use crate::config::value::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub static SERVER: Section = Section {
+    name: "server",
+    header: "[server]",
+    doc: "Listeners, shards, and what one connection may cost.",
+    options: &[
+        &LISTEN.spec,
+        &SHARDS.spec,
+        &KEEPALIVE_TIMEOUT.spec,
+        &HEAD_TIMEOUT.spec,
+        &BODY_TIMEOUT.spec,
+        &SEND_TIMEOUT.spec,
+        &MAX_CONNECTIONS.spec,
+        &MAX_BODY.spec,
+        &BACKLOG.spec,
+        &PIDFILE.spec,
+    ],
+};
+
+pub static LISTEN: Opt<Value> = Opt {
+    spec: Spec::new(
+        "listen",
+        Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\" }`"),
+        Default::Toml("\"127.0.0.1:8000\""),
+        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\".",
+    )
+    .flag("--bind")
+    .variable("PORT")
+    .elsewhere(&["bind"]),
+    read: read::raw,
+};
+/// Of a `listen` entry in the form of a table.
+pub static LISTEN_ADDRESS: Opt<String> = Opt {
+    spec: Spec::new("address", Unit::Text("an address"), Default::Required, "Address to listen on."),
+    read: read::text,
+};
+pub static SHARDS: Opt<Option<usize>> = Opt {
+    spec: Spec::new(
+        "shards",
+        Unit::CountOrAuto { min: 1, max: SHARDS_MAX },
+        Default::Toml("\"auto\""),
+        "Threads that serve connections, each with its own io_uring; \"auto\" is one per usable CPU, or one per two with an application.",
+    )
+    .flag("--shards")
+    .elsewhere(&["worker_processes"]),
+    read: read::count_or_auto,
+};
+pub static KEEPALIVE_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "keepalive_timeout",
+        Unit::Duration,
+        Default::Toml("\"75s\""),
+        "How long an idle keep-alive connection stays open.",
+    )
+    .elsewhere(&["keepalive"]),
+    read: read::duration,
+};
+pub static HEAD_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "head_timeout",
+        Unit::Duration,
+        Default::Toml("\"10s\""),
+        "How long a client may take to send one request head.",
+    )
+    .elsewhere(&["client_header_timeout"]),
+    read: read::duration,
+};
+pub static BODY_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "body_timeout",
+        Unit::Duration,
+        Default::Toml("\"30s\""),
+        "How long a client may pause while it sends a request body.",
+    )
+    .elsewhere(&["client_body_timeout"]),
+    read: read::duration,
+};
+pub static SEND_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "send_timeout",
+        Unit::Duration,
+        Default::Toml("\"60s\""),
+        "How long a client may pause while it takes a response.",
+    ),
+    read: read::duration,
+};
+pub static MAX_CONNECTIONS: Opt<usize> = Opt {
+    spec: Spec::new(
+        "max_connections",
+        Unit::Count { min: 1, max: CONNECTIONS_MAX },
+        Default::Toml("16384"),
+        "Connections that one shard keeps open at the same time.",
+    )
+    .elsewhere(&["worker_connections"]),
+    read: read::count,
+};
+pub static MAX_BODY: Opt<u64> = Opt {
+    spec: Spec::new(
+        "max_body",
+        Unit::Size { max: BODY_BYTES_MAX },
+        Default::Toml("\"100M\""),
+        "Largest request body; a larger one is answered with 413.",
+    )
+    .elsewhere(&["client_max_body_size"]),
+    read: read::size,
+};
+pub static BACKLOG: Opt<u32> = Opt {
+    spec: Spec::new(
+        "backlog",
+        Unit::Count { min: 1, max: LISTEN_BACKLOG_MAX },
+        Default::Toml("2048"),
+        "Connections that wait to be accepted, per listener and shard; the kernel's net.core.somaxconn bounds it too.",
+    ),
+    read: read::count_u32,
+};
+pub static PIDFILE: Opt<PathBuf> = Opt {
+    spec: Spec::new("pidfile", Unit::Path, Default::Described("none"), "File to write the process id to.")
+        .elsewhere(&["pid"]),
+    read: read::path,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::section::assert_defaults;
+
+    #[test]
+    fn every_declared_default_passes_its_own_check() {
+        assert_defaults!(LISTEN LISTEN_ADDRESS SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE);
+    }
+}
