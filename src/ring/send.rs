@@ -65,7 +65,8 @@ impl Parts {
     }
 }
 
-/// How a send ended: the bytes that the kernel took, and the payloads, whole, for whoever wants to try again.
+/// How a send ended: the bytes that the kernel took, and the payloads, whole, for whoever wants to try again; a single payload of
+/// which the kernel took all is gone.
 pub struct SendResult {
     /// Bytes taken, or what send(2) said.
     pub sent: io::Result<usize>,
@@ -92,7 +93,8 @@ impl Future for SendOp {
         self.0.poll_result(cx).map(|(result, hold)| {
             let sent = value(result).map(|count| count as usize);
             let (payloads, descriptor) = match hold {
-                Hold::Payload(payload) => ([payload, Payload::EMPTY, Payload::EMPTY], None),
+                Hold::Send(payload) => ([payload, Payload::EMPTY, Payload::EMPTY], None),
+                Hold::Nothing => ([Payload::EMPTY; PARTS_MAX], None),
                 Hold::Parts(parts) => {
                     let Parts { payloads, descriptor, .. } = *parts;
                     (payloads, descriptor)
@@ -123,7 +125,7 @@ impl Ring {
             flags: flags | libc::MSG_NOSIGNAL,
         };
         // Moving the payload into its slot moves no bytes: they are behind a pointer in each of its forms.
-        SendOp(Op::start(self, Some(socket.clone()), Hold::Payload(payload), sqe))
+        SendOp(Op::start(self, Some(socket.clone()), Hold::Send(payload), sqe))
     }
 
     /// Sends all of `payloads`, one after the other, as one sendmsg (`MSG_WAITALL`).

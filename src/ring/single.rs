@@ -21,6 +21,7 @@ use super::send::Parts;
 pub(super) enum Hold {
     Nothing,
     Payload(Payload),
+    Send(Payload),
     Parts(Box<Parts>),
     Bytes(Vec<u8>),
     Open(CString, Box<io_uring::types::OpenHow>),
@@ -45,6 +46,12 @@ impl Single {
     pub fn complete(&mut self, cqe: Cqe) -> (Option<Waker>, bool) {
         debug_assert!(!cqe.more, "only multishot operations have more to come");
         self.result = Some(cqe.result);
+        // What the kernel took whole nobody wants back; an idle connection keeps its last send's result, not its bytes.
+        if let Hold::Send(payload) = &self.hold
+            && usize::try_from(cqe.result) == Ok(payload.len())
+        {
+            self.hold = Hold::Nothing;
+        }
         if self.orphan
             && let Hold::Open(..) = self.hold
             && cqe.result >= 0

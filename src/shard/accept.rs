@@ -1,5 +1,6 @@
 //! Accepting connections, and letting each live in a task of its own.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -46,7 +47,12 @@ fn begin(shard: &Rc<Shard>, socket: Descriptor) -> glommio::Task<()> {
 
 async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize) {
     let mut connection = Connection::new(&shard, socket, key);
-    if let Err(panic) = contained(connection.run()).await {
+    let outcome = {
+        // By reference: a future that is an argument lies twice in the future that awaits it.
+        let mut run = pin!(connection.run());
+        contained(run.as_mut()).await
+    };
+    if let Err(panic) = outcome {
         shard.metrics.borrow_mut().panics += 1;
         tracing::error!(shard = shard.number, panic, "a connection's task panicked; the connection is closed");
     }

@@ -115,7 +115,8 @@ impl Connection {
                     if self.output.has_to_wait() {
                         self.receiving.set_aside();
                     }
-                    self.output.send(Payload::from(bytes)).await?;
+                    self.output.settle().await?;
+                    self.output.begin(Payload::from(bytes));
                     Next::Request
                 }
                 Step::Call(call, facts) => {
@@ -133,7 +134,7 @@ impl Connection {
                 }
                 Step::Refuse(reject) => {
                     self.receiving.set_aside();
-                    self.refuse(reject).await?;
+                    Box::pin(self.refuse(reject)).await?;
                     Next::Close
                 }
             };
@@ -279,13 +280,16 @@ impl Connection {
                 Ok(true)
             }
             Ok(Ok(None) | Err(_)) => Ok(false),
-            Err(_) if begun => {
-                self.refuse(Reject::HeadTimeout).await?;
-                self.output.settle().await?;
-                self.linger().await.map(|()| false)
-            }
+            // Boxed like all that is rare: what this future may hold is held by every idle connection.
+            Err(_) if begun => Box::pin(self.head_timeout()).await.map(|()| false),
             Err(_) => Ok(false),
         }
+    }
+
+    async fn head_timeout(&mut self) -> Result<(), Gone> {
+        self.refuse(Reject::HeadTimeout).await?;
+        self.output.settle().await?;
+        self.linger().await
     }
 
     /// Answers a request that can't be served; the connection ends after it.

@@ -55,9 +55,15 @@ impl Output {
     /// Hands `payload` over, after what was sent before it.
     pub async fn send(&mut self, payload: Payload) -> Result<(), Gone> {
         self.settle().await?;
+        self.begin(payload);
+        Ok(())
+    }
+
+    /// Hands `payload` over; what was sent before it must be settled.
+    pub fn begin(&mut self, payload: Payload) {
+        debug_assert!(self.sending.is_none(), "one send at a time");
         let len = payload.len();
         self.sending = Some((self.ring.send(&self.socket, payload), len));
-        Ok(())
     }
 
     /// Hands `parts` over as one. What lies in a provided buffer does not stay there while a slow client is waited for.
