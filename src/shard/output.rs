@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
 
 /// The client is gone or too slow: nothing more can be sent.
@@ -64,6 +67,21 @@ impl Output {
         debug_assert!(self.sending.is_none(), "one send at a time");
         let len = payload.len();
         self.sending = Some((self.ring.send(&self.socket, payload), len));
+    }
+
+    /// Hands `payload` over and says that more will follow at once, so that both travel together (send(2), `MSG_MORE`).
+    pub async fn send_before(&mut self, mut payload: Payload) -> Result<(), Gone> {
+        self.settle().await?;
+        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::send(&self.socket, &payload, flags) {
+            Ok(taken) => payload.advance(taken),
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => {}
+            Err(_) => return Err(Gone),
+        }
+        if !payload.is_empty() {
+            self.send(payload).await?;
+        }
+        Ok(())
     }
 
     /// Hands `parts` over as one. What lies in a provided buffer does not stay there while a slow client is waited for.
