@@ -5,8 +5,8 @@
 //! stop, so that the peer feels TCP's backpressure.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -99,8 +99,9 @@ impl RecvStream {
     ///
     /// # Errors
     /// As recv(2): `ECONNRESET` and its like; `ECANCELED` when the ring closes. An error is repeated.
-    pub async fn next(&mut self) -> io::Result<Option<Chunk>> {
-        poll_fn(|cx| self.poll_next(cx)).await
+    #[expect(clippy::should_implement_trait, reason = "the word for it in every stream")]
+    pub fn next(&mut self) -> Next<'_> {
+        Next(self)
     }
 
     /// As [`RecvStream::next`], for callers that wait for several things at once.
@@ -166,6 +167,17 @@ impl RecvStream {
             self.core.push(sqe, self.key as u64);
         }
         Poll::Pending
+    }
+}
+
+/// See [`RecvStream::next`].
+pub struct Next<'s>(&'s mut RecvStream);
+
+impl Future for Next<'_> {
+    type Output = io::Result<Option<Chunk>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_next(cx)
     }
 }
 

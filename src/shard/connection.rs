@@ -23,6 +23,9 @@ use crate::route::RouteId;
 use crate::static_files::Now;
 use crate::wsgi::pool::Call;
 
+/// A connection that is idle for so long gives back what its last response holds.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
 /// The receiving half: what arrives, and how long it may take.
 pub(super) struct Receiving {
     pub recv: RecvStream,
@@ -74,10 +77,8 @@ pub(super) enum Next {
     Close,
 }
 
-/// What a complete head, or the want of one, calls for.
+/// What a head calls for.
 enum Step {
-    /// More bytes.
-    More,
     /// A response that is ready.
     Ready(Rc<Vec<u8>>),
     /// A call that a worker has to answer.
@@ -104,13 +105,16 @@ impl Connection {
     /// Serves the connection to its end.
     pub async fn run(&mut self) -> Result<(), Gone> {
         loop {
-            let next = match self.step() {
-                Step::More => {
-                    if !self.more_head().await? {
-                        return Ok(());
-                    }
-                    continue;
+            // Found before the match: what an arm of it waits for would otherwise be held beside the whole step.
+            let step = loop {
+                if let Some(step) = self.step() {
+                    break step;
                 }
+                if !self.more_head().await? {
+                    return Ok(());
+                }
+            };
+            let next = match step {
                 Step::Ready(bytes) => {
                     if self.output.has_to_wait() {
                         self.receiving.set_aside();
@@ -148,20 +152,20 @@ impl Connection {
         }
     }
 
-    /// Decides on what has arrived so far, without waiting.
-    fn step(&mut self) -> Step {
+    /// Decides on what has arrived so far, without waiting. `None`: there is no whole head yet.
+    fn step(&mut self) -> Option<Step> {
         let bytes = self.receiving.input.bytes();
         if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen)) {
             self.seen = bytes.len();
-            return Step::More;
+            return None;
         }
         let (head, len) = match head::parse(bytes) {
             Ok(Parse::Complete { head, len }) => (head, len),
             Ok(Parse::Partial) => {
                 self.seen = bytes.len();
-                return Step::More;
+                return None;
             }
-            Err(reject) => return Step::Refuse(reject),
+            Err(reject) => return Some(Step::Refuse(reject)),
         };
         let facts = Facts {
             method: head.method,
@@ -173,7 +177,7 @@ impl Connection {
         self.seen = 0;
         self.receiving.input.consume(len);
         self.set_phase(Phase::Busy);
-        step
+        Some(step)
     }
 
     fn decide(&self, head: &Head<'_>, len: usize, facts: Facts) -> Step {
@@ -261,28 +265,38 @@ impl Connection {
     async fn more_head(&mut self) -> Result<bool, Gone> {
         // An empty line behind the last request is no beginning of the next one.
         let begun = !head::is_idle(self.receiving.input.bytes());
+        let mut settled = false;
         if !begun {
             if self.shard.draining.get() {
                 return Ok(false);
             }
             // The first request of a connection is due at once; later ones when the client feels like it.
             let timeouts = self.shard.timeouts;
-            let timeout = if self.requests == 0 { timeouts.head } else { timeouts.keepalive };
+            let timeout = if self.requests == 0 { timeouts.head } else { timeouts.keepalive.min(SETTLED_AFTER) };
             self.receiving.deadline.set(timeout);
         } else if self.phase() == Phase::Idle {
             self.set_phase(Phase::Busy);
             self.receiving.deadline.set(self.shard.timeouts.head);
         }
         self.receiving.input.settle();
-        match within(&self.receiving.deadline, self.receiving.recv.next()).await {
-            Ok(Ok(Some(chunk))) => {
-                self.receiving.input.push(chunk);
-                Ok(true)
+        loop {
+            match within(&self.receiving.deadline, self.receiving.recv.next()).await {
+                Ok(Ok(Some(chunk))) => {
+                    self.receiving.input.push(chunk);
+                    return Ok(true);
+                }
+                Ok(Ok(None) | Err(_)) => return Ok(false),
+                // Boxed like all that is rare: what this future may hold is held by every idle connection.
+                Err(_) if begun => return Box::pin(self.head_timeout()).await.map(|()| false),
+                Err(_) => {
+                    let left = self.shard.timeouts.keepalive.saturating_sub(SETTLED_AFTER);
+                    if self.requests == 0 || left.is_zero() || std::mem::replace(&mut settled, true) {
+                        return Ok(false);
+                    }
+                    self.output.release();
+                    self.receiving.deadline.set(left);
+                }
             }
-            Ok(Ok(None) | Err(_)) => Ok(false),
-            // Boxed like all that is rare: what this future may hold is held by every idle connection.
-            Err(_) if begun => Box::pin(self.head_timeout()).await.map(|()| false),
-            Err(_) => Ok(false),
         }
     }
 
