@@ -7,9 +7,10 @@
 // L0: bounds, clock, mail; system calls behind safe functions
 pub mod base;
 pub mod sys;
-// L1: each knows nothing of the others
-pub mod config;
+// L1: HTTP as a pure core
 pub mod http;
+// each of these knows nothing of the others
+pub mod config;
 pub mod observe;
 pub mod ring;
 // L2
