@@ -3,11 +3,13 @@
 //! Owns every option's name, unit, default and check. Reads files and directories, never opens a socket, never runs a
 //! program. Called by `cli`, once per start.
 
+mod action;
 mod address;
 mod app;
 mod build;
 mod django;
 mod error;
+mod headers;
 mod merge;
 mod options;
 mod python;
@@ -28,4 +30,6 @@ pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
-pub use types::{Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig};
+pub use types::{
+    Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RouteConfig, ServerConfig, StaticConfig, compile,
+};

@@ -3,13 +3,16 @@
 //! Owns the socket, what has arrived on it and the order of responses. Straight-line code: a request is decided on as soon as
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::net::Shutdown;
 
+use super::action;
 use super::answer::Facts;
 use super::body::{Body, BodyError};
+use super::extras::Extras;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
@@ -63,6 +66,8 @@ pub(super) struct Connection {
     requests: u32,
     /// Bytes of a partial head that were parsed in vain.
     seen: usize,
+    /// What the route of the request in hand adds to its answer.
+    extras: RefCell<Option<Rc<Extras>>>,
 }
 
 /// How a connection goes on after a request.
@@ -98,7 +103,8 @@ impl Connection {
             body_timeout: shard.timeouts.body,
         };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
-        Connection { shard: shard.clone(), receiving, output, key, peer: None, requests: 0, seen: 0 }
+        let extras = RefCell::new(None);
+        Connection { shard: shard.clone(), receiving, output, key, peer: None, requests: 0, seen: 0, extras }
     }
 
     /// Serves the connection to its end.
@@ -129,7 +135,7 @@ impl Connection {
                 Step::Overloaded(facts) => {
                     self.receiving.set_aside();
                     let detail = "Too many requests wait already.";
-                    Box::pin(self.error_with(facts, 503, detail, &[("Retry-After", b"1")])).await?
+                    Box::pin(self.error(facts, 503, detail)).await?
                 }
                 Step::Refuse(reject) => {
                     self.receiving.set_aside();
@@ -189,6 +195,7 @@ impl Connection {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
         };
+        self.extras.replace(route.and_then(|route| site.extras(route).cloned()));
         if head.framing == BodyFraming::None
             && let Some(route) = route
         {
@@ -210,7 +217,7 @@ impl Connection {
                     }
                 }
                 Handler::App if self.peer.is_some() => return self.call(head, facts),
-                Handler::Static(..) | Handler::App | Handler::Missing => {}
+                _ => {}
             }
         }
         Step::Work(self.receiving.input.bytes()[..len].to_vec(), route, facts)
@@ -234,15 +241,30 @@ impl Connection {
         let site = self.shard.site.borrow().clone();
         let Some(route) = route else {
             return match head.target.path_query() {
-                Some(_) => self.not_found(&head, facts).await,
+                Some(_) => self.respond_over_body(&head, action::missing(), facts).await,
                 None => self.options(&head, facts).await,
             };
         };
+        // Before anything of the body is read or asked for.
+        if matches!(head.framing, BodyFraming::Length(bytes) if bytes > site.max_body(route)) {
+            self.refuse(Reject::BodyTooLarge).await?;
+            return Ok(Next::Close);
+        }
         match site.handler(route) {
             Handler::App => self.application(&head, site.max_body(route), facts).await,
             Handler::Static(root, prefix) => self.static_file(&head, root, prefix, facts).await,
-            Handler::Missing => self.not_found(&head, facts).await,
+            // Not a word, as nginx has it.
+            Handler::Status(444) => Err(Gone),
+            handler => {
+                let response = self.simple(&head, handler).expect("the others were told apart");
+                self.respond_over_body(&head, response, facts).await
+            }
         }
+    }
+
+    /// What the route of the request in hand adds to its answer.
+    pub fn extras(&self) -> Option<Rc<Extras>> {
+        self.extras.borrow().clone()
     }
 
     /// Looks the addresses of both ends up, once.

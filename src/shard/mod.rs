@@ -6,10 +6,12 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod accept;
+mod action;
 mod answer;
 mod application;
 mod body;
 mod connection;
+mod extras;
 mod file;
 mod input;
 mod orders;

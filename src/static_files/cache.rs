@@ -221,7 +221,7 @@ impl Cache {
                 break;
             }
             let facts = Facts::new(path, before, now);
-            let head = Small::head(&facts, cache_control, now);
+            let head = Small::head(&facts, cache_control, root.options.headers.as_ref(), now);
             let body_at = head.len();
             let ready = self.read_body(&file, head, before.size).await?;
             let after = self.ring.stat(&file).await?;

@@ -9,8 +9,8 @@ use super::Now;
 use crate::base::clock::Monotonic;
 use crate::http::conditional::{ETag, Validators};
 use crate::http::date::{self, DateText};
-use crate::http::media;
 use crate::http::response::{BodyLength, HeadWriter};
+use crate::http::{HeaderOps, media};
 use crate::ring::{Descriptor, Stat};
 
 /// Where the date stands in a ready response: behind the status line and `Date: `.
@@ -107,15 +107,17 @@ pub(super) struct Small {
 
 impl Small {
     /// The head of the ready response; the body is to be read in behind it.
-    pub fn head(facts: &Facts, cache_control: Option<&str>, now: &Now<'_>) -> Vec<u8> {
-        let fields = facts.fields(cache_control);
+    pub fn head(facts: &Facts, cache_control: Option<&str>, headers: Option<&HeaderOps>, now: &Now<'_>) -> Vec<u8> {
+        let mut fields = facts.fields(cache_control);
+        if let Some(headers) = headers {
+            headers.apply(200, &mut fields);
+        }
         let mut ready = Vec::with_capacity(fields.len() + 128 + facts.stat.size as usize);
-        HeadWriter::start(&mut ready, 200)
-            .date(now.date)
-            .server()
-            .body(BodyLength::Exact(facts.stat.size))
-            .lines(&fields)
-            .finish();
+        let mut head = HeadWriter::start(&mut ready, 200).date(now.date);
+        if !headers.is_some_and(|headers| headers.replaces("server")) {
+            head = head.server();
+        }
+        head.body(BodyLength::Exact(facts.stat.size)).lines(&fields).finish();
         debug_assert!(ready[DATE_AT..].starts_with(now.date), "the date stands behind the status line");
         ready
     }
@@ -172,7 +174,7 @@ mod tests {
     fn a_date_is_patched_in_place_unless_a_send_holds_it() {
         let facts = facts(0);
         let now = Now { monotonic: Monotonic::ZERO, wall_seconds: 1000, date: &date::format(1000) };
-        let ready = Small::head(&facts, None, &now);
+        let ready = Small::head(&facts, None, None, &now);
         let mut small = Small { body_at: ready.len(), facts: Rc::new(facts), ready: Rc::new(ready) };
         let address = Rc::as_ptr(&small.ready);
         let sending = small.ready(&date::format(1001));

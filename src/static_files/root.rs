@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::flight::{Flight, Pilot};
 use super::{Age, Now};
+use crate::http::HeaderOps;
 use crate::ring::{Descriptor, OpenFlags, Ring};
 
 /// How the path of a root itself is opened again: it is the configuration's, so it may lead anywhere.
@@ -27,11 +28,13 @@ pub struct StaticOptions {
     pub index: Vec<String>,
     /// The value of Cache-Control on every file, if any.
     pub cache_control: Option<String>,
+    /// What the route does to the fields of its responses: ready responses have it done already. All others are left to whoever sends them.
+    pub headers: Option<HeaderOps>,
 }
 
 impl Default for StaticOptions {
     fn default() -> StaticOptions {
-        StaticOptions { index: vec!["index.html".to_owned()], cache_control: None }
+        StaticOptions { index: vec!["index.html".to_owned()], cache_control: None, headers: None }
     }
 }
 

@@ -478,8 +478,8 @@ fn a_root_that_is_not_there_is_named() {
         assert!(error.to_string().contains(name), "{error}");
     }
     for options in [
-        StaticOptions { index: vec!["a/b".to_owned()], cache_control: None },
-        StaticOptions { index: Vec::new(), cache_control: Some("a\r\nb: c".to_owned()) },
+        StaticOptions { index: vec!["a/b".to_owned()], cache_control: None, headers: None },
+        StaticOptions { index: Vec::new(), cache_control: Some("a\r\nb: c".to_owned()), headers: None },
     ] {
         let error = StaticRoot::open(site.path(), options).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
