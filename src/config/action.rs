@@ -4,6 +4,7 @@
 
 use super::options;
 use super::section::Reader;
+use super::static_route::static_options;
 use super::types::{Action, StaticConfig, compile};
 use super::value::Place;
 use crate::base::bounds::FIXED_RESPONSE_BYTES_MAX;
@@ -43,11 +44,8 @@ pub fn action(reader: &mut Reader<'_>, place: &Place, expression: Option<&str>) 
     let body = reader.placed(&options::RESPOND);
     let status = reader.placed(&options::STATUS);
     let content_type = reader.placed(&options::CONTENT_TYPE);
-    let cache_control = reader.placed(&options::CACHE_CONTROL);
-    let index = reader.placed(&options::INDEX);
-    let idle: [(&str, Option<&Place>, &str); 4] = [
-        ("cache_control", place_of(&cache_control).filter(|_| kind != "static"), "\"static\""),
-        ("index", place_of(&index).filter(|_| kind != "static"), "\"static\""),
+    let static_options = static_options(reader, matches!(kind, "static" | "none"));
+    let idle: [(&str, Option<&Place>, &str); 2] = [
         ("content_type", place_of(&content_type).filter(|_| kind != "respond"), "\"respond\""),
         (
             "status",
@@ -61,11 +59,7 @@ pub fn action(reader: &mut Reader<'_>, place: &Place, expression: Option<&str>) 
         }
     }
     match kind {
-        "static" => Some(Action::Static(StaticConfig {
-            directory: directory?,
-            cache_control: cache_control.map(|(value, _)| value),
-            index: index.map(|(names, _)| names).unwrap_or_else(|| reader.value(&options::INDEX)),
-        })),
+        "static" => Some(Action::Static(StaticConfig { directory: directory?, options: static_options })),
         "app" => leads_to_app.map(|_| Action::App),
         "redirect" => redirect(reader, target?, status, expression),
         "respond" => respond(reader, body?, status, content_type),

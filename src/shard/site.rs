@@ -9,12 +9,12 @@ use crate::config::{Action, PathPattern, RouteConfig, StaticConfig, compile};
 use crate::http::{Reject, Template, target};
 use crate::ring::Payload;
 use crate::route::{RouteId, Table};
-use crate::static_files::{StaticOptions, StaticRoot};
+use crate::static_files::StaticRoot;
 
 /// Who answers the requests of a route.
 pub(super) enum Handler {
     /// Files beneath a directory, and the path prefix that stands for it.
-    Static(StaticRoot, String),
+    Static(Box<StaticRoot>, String),
     /// The application.
     App,
     /// A redirect.
@@ -140,18 +140,13 @@ impl Handler {
 }
 
 fn open_static(route: &RouteConfig, files: &StaticConfig) -> Handler {
-    let options = StaticOptions {
-        index: files.index.clone(),
-        cache_control: files.cache_control.clone(),
-        headers: route.headers.clone(),
-    };
     // What is not a prefix stands for no directory: the whole path is looked up beneath it.
     let prefix = match &route.path {
         PathPattern::Prefix { path, .. } => path.clone(),
         PathPattern::Exact(_) | PathPattern::Regex(_) => "/".to_owned(),
     };
-    match StaticRoot::open(&files.directory, options) {
-        Ok(root) => Handler::Static(root, prefix),
+    match StaticRoot::open(&files.directory, files.options.clone()) {
+        Ok(root) => Handler::Static(Box::new(root.of_route(route.headers.clone(), false)), prefix),
         Err(error) => {
             tracing::error!(route = route.path.text(), %error, "the route answers 404");
             Handler::Missing

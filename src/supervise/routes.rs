@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::control::DjangoFacts;
-use crate::config::{Action, Config, HostPattern, PathPattern, RouteConfig, StaticConfig};
+use crate::config::{Action, Config, HostPattern, PathPattern, RouteConfig, StaticConfig, StaticOptions};
 
 /// The configured routes, with `STATIC_URL` → `STATIC_ROOT` where no static route was configured.
 pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<RouteConfig> {
@@ -32,8 +32,9 @@ pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<Rou
 }
 
 fn static_route(path: String, root: &Path, max_body_bytes: u64) -> RouteConfig {
-    let files = StaticConfig { directory: root.to_owned(), cache_control: None, index: Vec::new() };
-    RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), Action::Static(files), max_body_bytes)
+    let options = StaticOptions { index: Vec::new(), ..StaticOptions::default() };
+    let files = Action::Static(StaticConfig { directory: root.to_owned(), options });
+    RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), files, max_body_bytes)
 }
 
 /// The path of a `STATIC_URL` on this server, with a slash at both ends; `None` for one with a host, and for the whole site.

@@ -6,10 +6,12 @@
 mod app;
 mod route;
 mod server;
+mod static_route;
 
 pub use app::*;
 pub use route::*;
 pub use server::*;
+pub use static_route::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -35,6 +37,8 @@ pub enum Unit {
     Texts(&'static str),
     /// A path.
     Path,
+    /// A value of more than one kind, or a table, described.
+    Described(&'static str),
 }
 
 /// What holds when an option is not given.
