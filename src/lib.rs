@@ -6,11 +6,11 @@
 
 // L0: bounds, clock, mail; system calls behind safe functions
 pub mod base;
+pub mod observe;
 pub mod sys;
 // L1: each knows nothing of the others
 pub mod config;
 pub mod http;
-pub mod observe;
 pub mod ring;
 // L2
 pub mod response;

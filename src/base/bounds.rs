@@ -99,6 +99,11 @@ pub const BODY_BYTES_MAX: u64 = 1 << 40;
 /// Lines of the diagnostic log that wait to be written; further ones are lost.
 pub const LOG_LINES_MAX: usize = 16 * 1024;
 
+/// One line of the access log, bytes; values that are longer are cut.
+pub const ACCESS_LINE_BYTES_MAX: usize = 64 * 1024;
+/// A format of the access log, bytes.
+pub const ACCESS_FORMAT_BYTES_MAX: usize = 3 * 1024;
+
 /// A connection that is closed by the server reads on for so long, so that its last response arrives: milliseconds.
 pub const LINGER_MS_MAX: u64 = 2_000;
 /// … and so many bytes.

@@ -2,6 +2,8 @@
 //!
 //! Owns numbers only; pure. Each shard has its own and writes it alone. Called by `shard`.
 
+pub mod access;
+
 use hdrhistogram::Histogram;
 
 use crate::base::clock::Monotonic;
