@@ -36,7 +36,7 @@ async fn slices(ring: &Ring, output: &mut Output, file: &Descriptor, range: Rang
         match rustix::fs::sendfile(output.socket(), file, Some(&mut offset), count as usize) {
             // The file has become shorter than what was announced.
             Ok(0) => return Err(Gone),
-            Ok(_) => {}
+            Ok(sent) => output.count(sent),
             Err(rustix::io::Errno::AGAIN) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => return Err(Gone),
