@@ -18,6 +18,8 @@ mod routes;
 mod section;
 mod server;
 mod sources;
+mod static_options;
+mod static_route;
 mod types;
 mod units;
 mod value;
@@ -30,6 +32,7 @@ pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
+pub use static_options::{Expires, StaticOptions};
 pub use types::{
     Action, AppConfig, AppTarget, Config, HostPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig,
 };

@@ -254,13 +254,13 @@ impl Connection {
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
                     // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
-                        && let Some(bytes) = self.shard.statics.hot(root, path.as_bytes(), &now)
+                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), &now)
                     {
-                        self.shard.metrics.borrow_mut().request(200, facts.started);
+                        self.shard.metrics.borrow_mut().request(hot.status, facts.started);
                         if self.shard.log.is_on() {
-                            self.log_ready(head, len, &bytes, self.times(facts.started));
+                            self.log_ready(head, len, &hot, self.times(facts.started));
                         }
-                        return Step::Ready(bytes);
+                        return Step::Ready(hot.ready);
                     }
                 }
                 Handler::App if self.peer.is_some() => return self.call(head, facts),

@@ -18,6 +18,7 @@ use crate::http::head::Head;
 use crate::http::{Version, target};
 use crate::observe::access::{Record, Upstream, Wants};
 use crate::observe::request_id::{self, RequestId};
+use crate::static_files::Hot;
 
 /// The field that carries ids of requests, in both directions.
 pub(super) const REQUEST_ID_FIELD: &[u8] = b"X-Request-ID";
@@ -334,10 +335,11 @@ impl Connection {
         );
     }
 
-    /// The line of a request that is answered at once with `response`, a whole one.
-    pub(super) fn log_ready(&self, head: &Head<'_>, len: usize, response: &[u8], times: Times) {
+    /// The line of a request that is answered at once with a response that is ready.
+    pub(super) fn log_ready(&self, head: &Head<'_>, len: usize, hot: &Hot, times: Times) {
         let path = head.target.path_query().map_or(&b""[..], |target| target.path.as_bytes());
         let Some(wants) = self.shard.log.wants(path) else { return };
+        let response: &[u8] = &hot.ready;
         let bytes = self.receiving.input.bytes();
         let parts = Parts::of(bytes, head, len);
         let id = match wants.request_id {
@@ -352,7 +354,7 @@ impl Connection {
         self.write_line(
             &Source { bytes, parts: &parts, response, wants },
             &End {
-                status: 200,
+                status: hot.status,
                 is_pipelined: times.is_pipelined,
                 bytes_sent: response.len() as u64,
                 head_bytes: head_end(response) as u64,

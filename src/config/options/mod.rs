@@ -7,11 +7,13 @@ mod access_log;
 mod app;
 mod route;
 mod server;
+mod static_route;
 
 pub use access_log::*;
 pub use app::*;
 pub use route::*;
 pub use server::*;
+pub use static_route::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -37,6 +39,8 @@ pub enum Unit {
     Texts(&'static str),
     /// A path.
     Path,
+    /// A value of more than one kind, or a table, described.
+    Described(&'static str),
 }
 
 /// What holds when an option is not given.
