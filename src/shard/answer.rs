@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::connection::{Connection, Next};
+use super::exchange::REQUEST_ID_FIELD;
 use super::file;
 use super::output::Gone;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
@@ -172,6 +173,9 @@ impl Connection {
         fields: &[(&str, &[u8])],
     ) -> Result<Next, Gone> {
         let mut out = Vec::new();
+        let id = self.echoed_id();
+        let mut fields = fields.to_vec();
+        fields.extend(id.as_deref().map(|id| (REQUEST_ID_FIELD, id)));
         ErrorResponse {
             status,
             detail,
@@ -179,7 +183,7 @@ impl Connection {
             version: facts.version,
             keep_alive: facts.keep_alive,
             head_only: facts.method == Method::Head,
-            fields,
+            fields: &fields,
         }
         .write(&mut out);
         self.answered(status, &out, facts);

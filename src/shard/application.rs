@@ -87,7 +87,7 @@ impl Connection {
         let mut fields: Vec<Field<'_>> = Vec::with_capacity(16);
         for (name, value) in head.fields {
             // An absolute target's authority overrides Host (RFC 9112 §3.2.2).
-            if name.eq_ignore_ascii_case(REQUEST_ID_FIELD) {
+            if name.eq_ignore_ascii_case(REQUEST_ID_FIELD.as_bytes()) {
                 // What the application sees is the server's word.
                 continue;
             }

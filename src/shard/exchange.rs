@@ -21,7 +21,7 @@ use crate::observe::request_id::{self, RequestId};
 use crate::static_files::Hot;
 
 /// The field that carries ids of requests, in both directions.
-pub(super) const REQUEST_ID_FIELD: &[u8] = b"X-Request-ID";
+pub(super) const REQUEST_ID_FIELD: &str = "X-Request-ID";
 /// nginx's status for a client that left before it was answered.
 const CLIENT_GONE: u16 = 499;
 /// What a task that panicked leaves in the log.
@@ -174,13 +174,14 @@ impl Exchange {
     /// The request's id, made or taken over when it is first asked for; empty if requests have none.
     pub fn id(&mut self, shard: &Shard, head: &Head<'_>) -> &[u8] {
         if let Id::None = self.id {
-            let name = std::str::from_utf8(REQUEST_ID_FIELD).expect("ASCII");
             self.id = match shard.request_ids {
                 RequestIds::Off => Id::None,
-                RequestIds::Trust => match head.fields.only(name).filter(|id| request_id::is_acceptable(id)) {
-                    Some(id) => Id::Given(id.into()),
-                    None => Id::Own(shard.ids.borrow_mut().id()),
-                },
+                RequestIds::Trust => {
+                    match head.fields.only(REQUEST_ID_FIELD).filter(|id| request_id::is_acceptable(id)) {
+                        Some(id) => Id::Given(id.into()),
+                        None => Id::Own(shard.ids.borrow_mut().id()),
+                    }
+                }
                 RequestIds::Generate => Id::Own(shard.ids.borrow_mut().id()),
             };
         }
@@ -269,12 +270,17 @@ impl Connection {
 
     /// The line of response fields that says which request it answers; empty unless that is wanted.
     pub(super) fn echo(&self) -> Vec<u8> {
+        match self.echoed_id() {
+            Some(id) => [REQUEST_ID_FIELD.as_bytes(), b": ", &id, b"\r\n"].concat(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The id of the request in hand, if responses carry it.
+    pub(super) fn echoed_id(&self) -> Option<Vec<u8>> {
         let exchange = self.exchange.borrow();
         let id = exchange.id.as_bytes();
-        if !self.shard.request_id_echo || id.is_empty() {
-            return Vec::new();
-        }
-        [REQUEST_ID_FIELD, b": ", id, b"\r\n"].concat()
+        (self.shard.request_id_echo && !id.is_empty()).then(|| id.to_vec())
     }
 
     /// The request in hand is at its end, or its client is `gone`.
