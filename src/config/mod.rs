@@ -3,6 +3,7 @@
 //! Owns every option's name, unit, default and check. Reads files and directories, never opens a socket, never runs a
 //! program. Called by `cli`, once per start.
 
+mod access_log;
 mod action;
 mod address;
 mod app;
@@ -25,6 +26,7 @@ mod types;
 mod units;
 mod value;
 
+pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
 pub use address::Listen;
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
@@ -34,5 +36,6 @@ pub use reference::reference;
 pub use sources::{Flags, Surroundings};
 pub use static_options::{Expires, StaticOptions};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RouteConfig, ServerConfig, StaticConfig, compile,
+    Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RequestIds, RouteConfig, ServerConfig,
+    StaticConfig, compile,
 };

@@ -45,7 +45,9 @@ enum Progress {
 impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
-        let Some(first) = self.first_part(&mut call).await? else {
+        let first = self.first_part(&mut call).await?;
+        self.exchange.borrow_mut().upstream_began(call.sent_at(), self.shard.ring.now());
+        let Some(first) = first else {
             drop(call);
             let detail = "No worker took the request in time.";
             return self.error(facts, 503, detail).await;
@@ -132,7 +134,7 @@ impl Connection {
         if !scanned.has_server && !headers.is_some_and(|headers| headers.replaces("server")) {
             head = head.server();
         }
-        head = head.connection(facts.version, facts.keep_alive);
+        head = head.connection(facts.version, facts.keep_alive).lines(&self.echo());
         if scanned.content_length.is_none() {
             head = head.body(length);
         }
@@ -147,7 +149,7 @@ impl Connection {
         } else {
             head.lines(scanned.fields.as_bytes()).finish();
         }
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.answered(status, &out, facts);
         let mut piece = message;
         piece.truncate(body.end);
         piece.advance(body.start);
@@ -201,6 +203,7 @@ impl Relay<'_> {
         let Relay { connection, call, .. } = self;
         poll_fn(|cx| {
             if let Poll::Ready(part) = call.poll_part(cx) {
+                connection.exchange.borrow_mut().upstream_ended(connection.shard.ring.now());
                 return Poll::Ready(Ok(part));
             }
             if connection.receiving.recv.poll_ended(cx).is_ready() && connection.receiving.recv.is_broken() {

@@ -11,9 +11,11 @@ mod answer;
 mod application;
 mod body;
 mod connection;
+mod exchange;
 mod extras;
 mod file;
 mod input;
+mod log;
 mod orders;
 mod output;
 mod panic;
@@ -22,5 +24,6 @@ mod respond;
 mod run;
 mod site;
 mod state;
+mod syslog;
 
 pub use run::{ShardSetup, spawn};

@@ -35,8 +35,8 @@ impl Connection {
         if !headers.is_some_and(|headers| headers.replaces("server")) {
             head = head.server();
         }
-        head.connection(facts.version, facts.keep_alive).body(length).lines(&fields).finish();
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        head.connection(facts.version, facts.keep_alive).body(length).lines(&fields).lines(&self.echo()).finish();
+        self.answered(status, &out, facts);
         match body {
             _ if !has_body(facts.method, status) => self.output.send(Payload::from(out)).await?,
             Body::Empty { .. } => self.output.send(Payload::from(out)).await?,
