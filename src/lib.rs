@@ -13,6 +13,7 @@ pub mod http;
 pub mod observe;
 pub mod ring;
 // L2
+pub mod compress;
 pub mod response;
 pub mod route;
 // L3: handlers

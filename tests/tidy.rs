@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["base"],
     &["sys"],
     &["config", "http", "ring", "limits", "observe", "control"],
-    &["tls", "route", "response"],
+    &["tls", "route", "response", "compress"],
     &["static_files", "wsgi", "cache", "proxy"],
     &["mail"],
     &["shard", "supervise"],
