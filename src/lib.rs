@@ -14,6 +14,7 @@ pub mod observe;
 pub mod config;
 pub mod ring;
 // L2
+pub mod compress;
 pub mod response;
 pub mod route;
 // L3: handlers

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["sys"],
     &["observe", "http"],
     &["config", "ring", "limits", "control"],
-    &["tls", "route", "response"],
+    &["tls", "route", "response", "compress"],
     &["static_files", "wsgi", "cache", "proxy"],
     &["mail"],
     &["shard", "supervise"],

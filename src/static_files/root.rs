@@ -28,7 +28,7 @@ const REOPEN: OpenFlags = OpenFlags { flags: libc::O_PATH | libc::O_DIRECTORY, m
 pub struct StaticRoot {
     pub(super) id: u32,
     pub(super) options: StaticOptions,
-    pub(super) policy: Policy,
+    pub(super) policy: Rc<Policy>,
     /// The ready 404 that all roots share is right for this one.
     pub(super) plain_errors: bool,
     path: PathBuf,
@@ -71,7 +71,7 @@ impl StaticRoot {
         Ok(StaticRoot {
             // Only told apart by it: the order of counting doesn't matter.
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            policy: Policy::of(&options),
+            policy: Rc::new(Policy::of(&options)),
             plain_errors: true,
             options,
             path: absolute,
@@ -85,7 +85,7 @@ impl StaticRoot {
     #[must_use]
     pub fn of_route(mut self, headers: Option<HeaderOps>, has_pages: bool) -> StaticRoot {
         self.plain_errors = headers.is_none() && !has_pages;
-        self.policy = self.policy.with_headers(headers);
+        self.policy = Rc::new(Policy::of(&self.options).with_headers(headers));
         self
     }
 
