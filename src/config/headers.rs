@@ -3,6 +3,7 @@
 //! Owns the two forms: names with values, which are set, and `set`, `add` and `remove` by name.
 
 use super::error::Problem;
+use super::section::shown;
 use super::value::{Place, Placed, Table, Value};
 use crate::base::bounds::HEADER_LINES_BYTES_MAX;
 use crate::http::HeaderOps;
@@ -12,6 +13,7 @@ pub fn headers(placed: Placed, key: &str, problems: &mut Vec<Problem>) -> Option
     let place = placed.place.clone();
     let mut problem = |place: Place, name: &str, message: String| {
         let dot = if name.is_empty() { "" } else { "." };
+        let name = if name.is_empty() { String::new() } else { shown(name) };
         problems.push(Problem { place, key: format!("{key}{dot}{name}"), message });
     };
     let Value::Table(mut table) = placed.value else {

@@ -206,7 +206,7 @@ pub fn variables(value: &Value, unit: Unit, _: &Path) -> Result<Vec<(String, Str
 pub fn route_path(value: &Value, unit: Unit, _: &Path) -> Result<String, String> {
     let text = string(value, unit)?;
     if let Some(path) = text.strip_prefix('=') {
-        return Err(format!("is a plain path; write \"{}\" and exact = true", path.trim()));
+        return Err(format!("is a plain path; write \"{}\" and exact = true", path.trim().escape_debug()));
     }
     if !text.starts_with('/') {
         return Err(format!("must start with \"/\", as in \"/{text}\""));
