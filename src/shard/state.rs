@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::buffered::Buffering;
 use super::site::Site;
 use crate::base::clock;
 use crate::http::date::{self, DateText};
@@ -13,6 +14,7 @@ use crate::observe::ShardMetrics;
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
 use crate::wsgi::pool::Pool;
+use crate::wsgi::spool::SpoolFolder;
 
 /// How long a client may take for what (all configured).
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +52,8 @@ pub(super) struct Shard {
     pub site: RefCell<Rc<Site>>,
     pub statics: StaticFiles,
     pub pool: Pool,
-    pub spool: Descriptor,
+    pub spool: Rc<SpoolFolder>,
+    pub buffering: Rc<Buffering>,
     pub connections: RefCell<Slab<Entry>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
@@ -66,7 +69,8 @@ pub(super) struct Parts {
     pub connections_max: usize,
     pub pool: Pool,
     pub statics: StaticFiles,
-    pub spool: Descriptor,
+    pub spool: Rc<SpoolFolder>,
+    pub buffering: Rc<Buffering>,
 }
 
 impl Shard {
@@ -81,6 +85,7 @@ impl Shard {
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,
+            buffering: parts.buffering,
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
             metrics: RefCell::new(ShardMetrics::new()),
