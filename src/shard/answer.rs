@@ -10,12 +10,14 @@ use std::task::Poll;
 
 use super::buffered::{Buffered, together};
 use super::connection::{Connection, Next, Receiving};
+use super::exchange::REQUEST_ID_FIELD;
 use super::file;
 use super::output::Gone;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::http::response::{BodyLength, ErrorResponse, HeadWriter, has_body};
 use crate::http::{Method, Version, app, chunked};
+use crate::response::FileRange;
 use crate::ring::{Chunk, Payload};
 use crate::wsgi::pool::{Call, Part};
 
@@ -45,7 +47,9 @@ enum Progress {
 impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
-        let Some(first) = self.first_part(&mut call).await? else {
+        let first = self.first_part(&mut call).await?;
+        self.exchange.borrow_mut().upstream_began(call.sent_at(), self.shard.ring.now());
+        let Some(first) = first else {
             drop(call);
             let detail = "No worker took the request in time.";
             return self.error_with(facts, 503, detail, &[("Retry-After", b"1")]).await;
@@ -131,7 +135,7 @@ impl Connection {
         if !scanned.has_server {
             head = head.server();
         }
-        head = head.connection(facts.version, facts.keep_alive);
+        head = head.connection(facts.version, facts.keep_alive).lines(&self.echo());
         if scanned.content_length.is_none() {
             head = head.body(length);
         }
@@ -144,7 +148,7 @@ impl Connection {
         } else {
             head.lines(scanned.fields.as_bytes()).finish();
         }
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.answered(status, &out, facts);
         let mut piece = message;
         piece.truncate(body.end);
         piece.advance(body.start);
@@ -171,6 +175,9 @@ impl Connection {
         fields: &[(&str, &[u8])],
     ) -> Result<Next, Gone> {
         let mut out = Vec::new();
+        let id = self.echoed_id();
+        let mut fields = fields.to_vec();
+        fields.extend(id.as_deref().map(|id| (REQUEST_ID_FIELD, id)));
         ErrorResponse {
             status,
             detail,
@@ -178,10 +185,10 @@ impl Connection {
             version: facts.version,
             keep_alive: facts.keep_alive,
             head_only: facts.method == Method::Head,
-            fields,
+            fields: &fields,
         }
         .write(&mut out);
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.answered(status, &out, facts);
         self.output.send(Payload::from(out)).await?;
         Ok(if facts.keep_alive { Next::Request } else { Next::Close })
     }
@@ -217,7 +224,7 @@ impl Relay<'_> {
     /// Passes on the parts that follow. `false`: the worker stopped before the end.
     async fn rest(&mut self) -> Result<bool, Gone> {
         loop {
-            let mut part = next_part(&mut self.call, &mut self.connection.receiving).await?;
+            let mut part = self.next_part().await?;
             if self.is_buffered && self.connection.output.has_to_wait() {
                 match Box::pin(self.buffer(part)).await? {
                     Some(next) => part = next,
@@ -242,11 +249,18 @@ impl Relay<'_> {
         }
     }
 
+    async fn next_part(&mut self) -> Result<Part, Gone> {
+        let Relay { connection, call, .. } = self;
+        let part = next_part(call, &mut connection.receiving).await?;
+        connection.exchange.borrow_mut().upstream_ended(connection.shard.ring.now());
+        Ok(part)
+    }
+
     /// Keeps `part` and what follows as long as the client does not take it at once. Returns the part with which the rest goes on:
     /// `None` if all was taken and the worker has more to say.
     async fn buffer(&mut self, part: Part) -> Result<Option<Part>, Gone> {
         let Relay { connection, call, progress, buffered, .. } = self;
-        let Connection { shard, receiving, output, .. } = &mut **connection;
+        let Connection { shard, receiving, output, exchange, .. } = &mut **connection;
         let buffered = &**buffered.get_or_insert_with(|| Box::new(Buffered::new(&shard.buffering)));
         buffered.begin(output.in_flight());
         let fill = async {
@@ -266,6 +280,7 @@ impl Relay<'_> {
                 }
                 buffered.set_waiting(true);
                 part = next_part(call, receiving).await?;
+                exchange.borrow_mut().upstream_ended(shard.ring.now());
                 buffered.set_waiting(false);
             }
         };
@@ -323,7 +338,8 @@ impl Relay<'_> {
             let size = usize::try_from(count).map_err(|_| Gone)?;
             output.send(Payload::from(chunked::chunk_header(size).as_bytes().to_vec())).await?;
         }
-        file::send(&self.connection.shard.ring, output, &file, offset..offset + count).await?;
+        let file = FileRange { file, range: offset..offset + count, as_of: None };
+        file::send(&self.connection.shard.ring, output, file).await?;
         if chunked {
             let after: &'static [u8] = match (count > 0, end) {
                 (true, true) => b"\r\n0\r\n\r\n",

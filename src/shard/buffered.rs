@@ -22,6 +22,7 @@ use super::output::{Gone, Output};
 use crate::base::bounds::{BUFFERED_PIECE_BYTES, BUFFERED_RESPONSES_BYTES_MAX};
 use crate::base::budget::{Budget, Claim};
 use crate::base::clock::Monotonic;
+use crate::response::FileRange;
 use crate::ring::{Chunk, Descriptor, Payload, Ring};
 use crate::wsgi::spool::SpoolFolder;
 
@@ -233,7 +234,7 @@ impl Buffered {
                 Some(Next::Memory(bytes)) => output.send(Payload::from(bytes)).await?,
                 Some(Next::Spooled(file, range)) => {
                     let end = range.end;
-                    file::send(&self.shared.ring, output, &file, range).await?;
+                    file::send(&self.shared.ring, output, FileRange { file, range, as_of: None }).await?;
                     self.spooled.borrow_mut().sent = end;
                 }
                 None => return Ok(()),

@@ -11,8 +11,10 @@ mod application;
 mod body;
 mod buffered;
 mod connection;
+mod exchange;
 mod file;
 mod input;
+mod log;
 mod orders;
 mod output;
 mod panic;
@@ -21,5 +23,6 @@ mod respond;
 mod run;
 mod site;
 mod state;
+mod syslog;
 
 pub use run::{ShardSetup, spawn};

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
 
 /// So many times within one timeout it is looked at how far a send has got, so that the timeout is one between two steps of it
@@ -36,15 +39,27 @@ pub(super) struct Output {
     /// Made when the first send has to be waited for: an idle connection has none.
     deadline: Option<Deadline>,
     sending: Option<Sending>,
+    /// Bytes handed to the kernel; those of a send under way count until it turns out that it failed.
+    sent: u64,
 }
 
 impl Output {
     pub fn new(ring: &Ring, socket: &Descriptor, timeout: Duration) -> Output {
-        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: None, sending: None }
+        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: None, sending: None, sent: 0 }
     }
 
     pub fn socket(&self) -> &Descriptor {
         &self.socket
+    }
+
+    /// Bytes handed to the kernel so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// So many bytes have gone out by another way than `send`.
+    pub fn count(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
     }
 
     /// Waits until all that was sent is with the kernel. May be dropped and called again.
@@ -74,13 +89,17 @@ impl Output {
                 Err(error) if error.raw_os_error() == Some(libc::ECANCELED) && is_looked_at => 0,
                 // A send that was retried very often (io_uring gives up waiting for room after 128 times).
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => 0,
-                Err(_) => return Err(Gone),
+                Err(_) => {
+                    self.sent -= len as u64;
+                    return Err(Gone);
+                }
             };
             if sent == len {
                 return Ok(());
             }
             looks_in_vain = if sent > 0 { 0 } else { looks_in_vain + u32::from(is_looked_at) };
             if looks_in_vain == LOOKS {
+                self.sent -= (len - sent) as u64;
                 return Err(Gone);
             }
             self.resume(result.payloads, sent, len);
@@ -102,7 +121,26 @@ impl Output {
     pub async fn send(&mut self, payload: Payload) -> Result<(), Gone> {
         self.settle().await?;
         let len = payload.len();
+        self.count(len);
         self.sending = Some(Sending::new(self.ring.send(&self.socket, payload), len));
+        Ok(())
+    }
+
+    /// Hands `payload` over and says that more will follow at once, so that both travel together (send(2), `MSG_MORE`).
+    pub async fn send_before(&mut self, mut payload: Payload) -> Result<(), Gone> {
+        self.settle().await?;
+        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::send(&self.socket, &payload, flags) {
+            Ok(taken) => {
+                self.count(taken);
+                payload.advance(taken);
+            }
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => {}
+            Err(_) => return Err(Gone),
+        }
+        if !payload.is_empty() {
+            self.send(payload).await?;
+        }
         Ok(())
     }
 
@@ -119,6 +157,7 @@ impl Output {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => 0,
             Err(_) => return Err(Gone),
         };
+        self.count(len);
         if sent < len {
             self.resume(result.payloads, sent, len);
         }
