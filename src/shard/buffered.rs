@@ -214,17 +214,21 @@ impl Buffered {
         Some(Next::Spooled(file.clone(), spooled.sent..spooled.written))
     }
 
+    /// Nothing is in flight: what is not waiting in memory has been taken.
+    fn settled(&self) {
+        let waiting: usize = self.memory.borrow().iter().map(Vec::len).sum();
+        let mut held = self.held.borrow_mut();
+        let taken = held.bytes().saturating_sub(waiting);
+        held.shrink(taken);
+        self.has_changed.set(true);
+    }
+
     /// Sends all that is kept and all that is put meanwhile. Ends when the client has taken everything and the filling half has
     /// nothing in hand.
     pub async fn drain(&self, output: &mut Output) -> Result<(), Gone> {
         loop {
             output.settle().await?;
-            let waiting: usize = self.memory.borrow().iter().map(Vec::len).sum();
-            let mut held = self.held.borrow_mut();
-            let taken = held.bytes().saturating_sub(waiting);
-            held.shrink(taken);
-            drop(held);
-            self.has_changed.set(true);
+            self.settled();
             match poll_fn(|_| match self.next() {
                 None if !self.is_waiting.get() => Poll::Pending,
                 next => Poll::Ready(next),
