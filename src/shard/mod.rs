@@ -10,6 +10,7 @@ mod action;
 mod answer;
 mod application;
 mod body;
+mod buffered;
 mod connection;
 mod exchange;
 mod extras;
