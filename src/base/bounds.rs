@@ -149,6 +149,12 @@ pub const STATIC_MISSES_BYTES_MAX: usize = 256 * 1024;
 pub const STATIC_FRESH_MS: u64 = 1000;
 /// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
+/// Candidates of a static route's `fallback`.
+pub const STATIC_FALLBACKS_MAX: usize = 16;
+/// Entries of a directory that are listed.
+pub const LISTING_ENTRIES_MAX: usize = 10_000;
+/// A manifest of hashed names (`staticfiles.json`), bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Entries of a static route's `types`.
 pub const STATIC_TYPES_MAX: usize = 1024;
 /// Longest `expires` of a static route, seconds: ten years.

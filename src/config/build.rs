@@ -33,9 +33,14 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     let mut server = server(merged.server, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
+    let falls_back_to_app = |route: &RouteConfig| match &route.action {
+        Action::Static(files) => files.options.falls_back_to_app(),
+        Action::App => false,
+    };
+    let has_fallback = routes.iter().any(|(_, route)| falls_back_to_app(route));
 
     // A file that names routes says all that is served; otherwise a Django project that is there is meant to be served.
-    let wanted = merged.app.is_some() || leads_to_app;
+    let wanted = merged.app.is_some() || leads_to_app || has_fallback;
     let tried = wanted || (!merged.file_has_routes && problems.is_empty());
     let mut table = merged.app.unwrap_or_default();
     if !wanted {
@@ -56,6 +61,8 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
                 let (host, path, action) = (HostPattern::Any, "/".to_owned(), Action::App);
                 routes.push((Place::Nowhere, RouteConfig { host, path, action, max_body_bytes }));
             }
+            // What has no file there is the application's.
+            Some((_, route)) if falls_back_to_app(route) => {}
             Some((place, _)) if wanted => problems.push(Problem {
                 place: place.clone(),
                 key: "route".to_owned(),

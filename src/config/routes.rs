@@ -85,7 +85,7 @@ fn route(
             if !path.ends_with('/') {
                 path.push('/');
             }
-            Action::Static(StaticConfig { directory, options: static_options })
+            Action::Static(Box::new(StaticConfig { directory, options: static_options }))
         }
         (None, Some(_)) => Action::App,
         _ => return None,

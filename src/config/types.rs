@@ -136,7 +136,7 @@ pub enum HostPattern {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Serve files.
-    Static(StaticConfig),
+    Static(Box<StaticConfig>),
     /// Hand over to the application; [`Config::app`] is there.
     App,
 }

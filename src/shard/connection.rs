@@ -294,7 +294,7 @@ impl Connection {
         };
         match site.handler(route) {
             Handler::App => self.application(&head, site.max_body(route), facts).await,
-            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, facts).await,
+            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, site.max_body(route), facts).await,
             Handler::Missing => self.not_found(&head, facts).await,
         }
     }

@@ -13,7 +13,7 @@ use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{BodyFraming, target};
 use crate::response::{Body, Part, Response};
 use crate::ring::Payload;
-use crate::static_files::{Now, StaticRequest, StaticRoot};
+use crate::static_files::{Answer, Now, StaticRequest, StaticRoot};
 
 /// Methods that make sense for the server as a whole.
 const ALLOW_SERVER: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -76,10 +76,9 @@ impl Connection {
         head: &Head<'_>,
         root: &StaticRoot,
         prefix: &str,
+        max_body: u64,
         mut facts: Facts,
     ) -> Result<Next, Gone> {
-        // A client that asks before it sends a body is not asked for it (RFC 9110 §10.1.1): the connection ends instead.
-        facts.keep_alive &= !head.expect_continue;
         let target = head.target.path_query().expect("a route is found by a path");
         let respelt;
         let path = match target.path.strip_prefix(prefix) {
@@ -100,7 +99,12 @@ impl Connection {
             fields: head.fields,
             conditional: head.conditional,
         };
-        let response = self.shard.statics.serve(root, &request, &now).await;
+        let response = match self.shard.statics.serve(root, &request, &now).await {
+            Answer::Response(response) => response,
+            Answer::Pass => return self.application(head, max_body, facts).await,
+        };
+        // A client that asks before it sends a body is not asked for it (RFC 9110 §10.1.1): the connection ends instead.
+        facts.keep_alive &= !head.expect_continue;
         self.respond_over_body(head, response, facts).await
     }
 

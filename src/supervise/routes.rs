@@ -35,10 +35,10 @@ fn static_route(path: String, root: &Path, max_body_bytes: u64) -> RouteConfig {
     RouteConfig {
         host: HostPattern::Any,
         path,
-        action: Action::Static(StaticConfig {
+        action: Action::Static(Box::new(StaticConfig {
             directory: root.to_owned(),
             options: StaticOptions { index: Vec::new(), ..StaticOptions::default() },
-        }),
+        })),
         max_body_bytes,
     }
 }

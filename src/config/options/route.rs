@@ -20,6 +20,9 @@ pub static ROUTE: Section = Section {
         &STATIC.spec,
         &ROUTE_APP.spec,
         &INDEX.spec,
+        &LISTING.spec,
+        &FALLBACK.spec,
+        &NOT_FOUND.spec,
         &SYMLINKS.spec,
         &DOTFILES.spec,
         &PRECOMPRESSED.spec,
@@ -28,6 +31,7 @@ pub static ROUTE: Section = Section {
         &NOSNIFF.spec,
         &CACHE_CONTROL.spec,
         &EXPIRES.spec,
+        &MANIFEST.spec,
         &ROUTE_MAX_BODY.spec,
     ],
 };
