@@ -155,6 +155,14 @@ pub const STATIC_TYPES_MAX: usize = 1024;
 pub const STATIC_EXPIRES_SECONDS_MAX: u64 = 10 * 365 * 86_400;
 /// Ranges of one request that are answered; a Range field with more is ignored, as nginx's max_ranges does.
 pub const RANGES_MAX: usize = 16;
+/// A file, or a response, under so many bytes is not compressed: it would not fit into fewer packets.
+pub const COMPRESSED_BYTES_MIN: u64 = 256;
+/// The largest static file that is compressed on the fly, bytes.
+pub const COMPRESSED_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Jobs that wait for the helper thread of a shard; further ones are refused.
+pub const HELPER_JOBS_MAX: usize = 64;
+/// Files that a shard has its helper thread compress at the same time; others are sent as they are.
+pub const COMPRESSIONS_MAX: usize = 32;
 /// Members of an Accept-Encoding field that are looked at; further ones are ignored.
 pub const ACCEPT_ENCODING_MEMBERS_MAX: usize = 32;
 

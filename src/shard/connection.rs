@@ -254,7 +254,7 @@ impl Connection {
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
                     // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
-                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), &now)
+                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
                         self.shard.metrics.borrow_mut().request(hot.status, facts.started);
                         if self.shard.log.is_on() {
