@@ -16,6 +16,8 @@ pub use super::static_options::StaticOptions;
 pub struct Config {
     /// The HTTP front.
     pub server: ServerConfig,
+    /// Addresses of the admin listener; often none.
+    pub admin: Vec<Listen>,
     /// The application; `None` for a server of static routes alone.
     pub app: Option<AppConfig>,
     /// The routes in the order of the config file; never empty. Host and path together are unique.

@@ -21,6 +21,7 @@ mod peer;
 mod respond;
 mod run;
 mod site;
+mod snapshot;
 mod state;
 mod syslog;
 
