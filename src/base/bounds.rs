@@ -45,6 +45,16 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 pub const INLINE_BODY_BYTES_MAX: usize = 16 * 1024;
 /// A spooled body up to here stays in a memfd; a larger one goes to a file.
 pub const MEMFD_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Request bodies in memfds of one shard, all together; with no room for one more it goes to a file.
+pub const MEMFD_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Responses that one shard keeps in memory for clients that do not take them, all together; what is more goes to files.
+pub const BUFFERED_RESPONSES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Pieces of a response that are kept are put together up to this size, bytes.
+pub const BUFFERED_PIECE_BYTES: usize = 16 * 1024;
+/// The most that can be allowed of one response in memory, bytes.
+pub const RESPONSE_BUFFER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The most that can be allowed of one response in its file, bytes: 1 TiB.
+pub const RESPONSE_SPOOL_BYTES_MAX: u64 = 1 << 40;
 /// Body bytes of one response that a worker may have sent and the shard not yet passed on.
 pub const RESPONSE_WINDOW_BYTES: usize = 256 * 1024;
 /// One credit: the body bytes that one byte in a credit pipe stands for.

@@ -83,6 +83,8 @@ fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
             // A request that waits longer than it may take once it is taken is of no use to anybody.
             queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
             spool: spool.clone(),
+            response_buffer_bytes: config.app.as_ref().map_or(0, |app| app.response_buffer_bytes),
+            response_spool_bytes_max: config.app.as_ref().map_or(0, |app| app.response_spool_bytes_max),
         })?);
         shards.push(mail);
         replies.push(workers);

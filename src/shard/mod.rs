@@ -9,6 +9,7 @@ mod accept;
 mod answer;
 mod application;
 mod body;
+mod buffered;
 mod connection;
 mod exchange;
 mod file;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::buffered::Buffering;
 use super::log::AccessLog;
 use super::site::Site;
 use crate::base::clock;
@@ -16,6 +17,7 @@ use crate::observe::request_id::Generator;
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
 use crate::wsgi::pool::Pool;
+use crate::wsgi::spool::SpoolFolder;
 
 /// How long a client may take for what (all configured).
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,8 @@ pub(super) struct Shard {
     pub site: RefCell<Rc<Site>>,
     pub statics: StaticFiles,
     pub pool: Pool,
-    pub spool: Descriptor,
+    pub spool: Rc<SpoolFolder>,
+    pub buffering: Rc<Buffering>,
     pub connections: RefCell<Slab<Entry>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
@@ -74,7 +77,8 @@ pub(super) struct Parts {
     pub connections_max: usize,
     pub pool: Pool,
     pub statics: StaticFiles,
-    pub spool: Descriptor,
+    pub spool: Rc<SpoolFolder>,
+    pub buffering: Rc<Buffering>,
     /// Random bytes, for request ids.
     pub seed: [u8; 32],
     pub request_ids: RequestIds,
@@ -96,6 +100,7 @@ impl Shard {
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,
+            buffering: parts.buffering,
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
             metrics: RefCell::new(ShardMetrics::default()),
