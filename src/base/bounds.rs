@@ -45,6 +45,16 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 pub const INLINE_BODY_BYTES_MAX: usize = 16 * 1024;
 /// A spooled body up to here stays in a memfd; a larger one goes to a file.
 pub const MEMFD_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Request bodies in memfds of one shard, all together; with no room for one more it goes to a file.
+pub const MEMFD_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Responses that one shard keeps in memory for clients that do not take them, all together; what is more goes to files.
+pub const BUFFERED_RESPONSES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Pieces of a response that are kept are put together up to this size, bytes.
+pub const BUFFERED_PIECE_BYTES: usize = 16 * 1024;
+/// The most that can be allowed of one response in memory, bytes.
+pub const RESPONSE_BUFFER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The most that can be allowed of one response in its file, bytes: 1 TiB.
+pub const RESPONSE_SPOOL_BYTES_MAX: u64 = 1 << 40;
 /// Body bytes of one response that a worker may have sent and the shard not yet passed on.
 pub const RESPONSE_WINDOW_BYTES: usize = 256 * 1024;
 /// One credit: the body bytes that one byte in a credit pipe stands for.
@@ -101,6 +111,14 @@ pub const LOG_LINES_MAX: usize = 16 * 1024;
 
 /// One line of the access log, bytes; values that are longer are cut.
 pub const ACCESS_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Connections of the admin listener.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Provided receive buffers of the admin listener: how many. A power of two.
+pub const ADMIN_BUFFERS: u16 = 16;
+/// How long a client of the admin listener may take for a request, for its answer, and between requests, milliseconds.
+pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
+/// How long the metrics wait for a shard, milliseconds.
+pub const SCRAPE_MS_MAX: u64 = 1_000;
 /// A request id that is taken over from outside, bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Lines that a shard may gather before it writes them, bytes.

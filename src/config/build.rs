@@ -3,6 +3,7 @@
 //! Owns the checks that concern more than one section: an application that nothing leads to, a server with nothing to
 //! serve.
 
+use super::admin::admin;
 use super::app::{Search, app};
 use super::error::{ConfigErrors, Problem};
 use super::merge::{Merged, merge, variables};
@@ -31,6 +32,7 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
     let mut server = server(merged.server, bases, problems);
+    let admin = admin(merged.admin, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
     let falls_back_to_app = |route: &RouteConfig| match &route.action {
@@ -80,7 +82,7 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, app, routes, static_from_django }
+    Config { server, admin, app, routes, static_from_django }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod address;
+mod admin;
 mod app;
 mod build;
 mod django;

@@ -16,6 +16,8 @@ pub use super::static_options::StaticOptions;
 pub struct Config {
     /// The HTTP front.
     pub server: ServerConfig,
+    /// Addresses of the admin listener; often none.
+    pub admin: Vec<Listen>,
     /// The application; `None` for a server of static routes alone.
     pub app: Option<AppConfig>,
     /// The routes in the order of the config file; never empty. Host and path together are unique.
@@ -92,8 +94,12 @@ pub struct AppConfig {
     pub queue: usize,
     /// Environment variables that are set for the workers, later ones win.
     pub raw_env: Vec<(String, String)>,
-    /// Directory for request bodies that are too large for memory.
+    /// Directory for request bodies that are too large for memory, and for responses whose clients are slow.
     pub spool_dir: PathBuf,
+    /// Bytes of one response that are kept in memory for a slow client.
+    pub response_buffer_bytes: usize,
+    /// … and in a file; 0: none.
+    pub response_spool_bytes_max: u64,
 }
 
 /// How the WSGI callable is found.

@@ -8,10 +8,12 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::connection::{Connection, Next};
+use super::buffered::{Buffered, together};
+use super::connection::{Connection, Next, Receiving};
 use super::exchange::REQUEST_ID_FIELD;
 use super::file;
 use super::output::Gone;
+use super::snapshot;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::http::response::{BodyLength, ErrorResponse, HeadWriter, has_body};
@@ -47,7 +49,7 @@ impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
         let first = self.first_part(&mut call).await?;
-        self.exchange.borrow_mut().upstream_began(call.sent_at(), self.shard.ring.now());
+        snapshot::upstream_began(&self.shard, &mut self.exchange.borrow_mut(), call.sent_at());
         let Some(first) = first else {
             drop(call);
             let detail = "No worker took the request in time.";
@@ -110,6 +112,7 @@ impl Connection {
                 return self.error(facts, 500, "The application failed.").await;
             }
         };
+        let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered;
         let with_body = has_body(facts.method, status);
         // A response that is complete, or comes from a file, needs no chunks.
         let known = scanned.content_length.or_else(|| (end && with_body).then_some(body.len() as u64));
@@ -150,7 +153,7 @@ impl Connection {
         let mut piece = message;
         piece.truncate(body.end);
         piece.advance(body.start);
-        let mut relay = Relay { connection: self, call, progress };
+        let mut relay = Relay { connection: self, call, progress, is_buffered, buffered: None };
         relay.pass(out, piece, end).await?;
         if !end && !relay.rest().await? {
             // Cut off: the client must not take what it has for the whole.
@@ -197,13 +200,39 @@ struct Relay<'c> {
     connection: &'c mut Connection,
     call: Call,
     progress: Progress,
+    /// The worker need not wait for a client that is slow to take the response.
+    is_buffered: bool,
+    /// Made when the client has first been seen to be slow.
+    buffered: Option<Box<Buffered>>,
+}
+
+impl Progress {
+    /// What of a piece belongs to the body: more than was announced is cut off, as it would be taken for the next response
+    /// (RFC 9112 §6.3).
+    fn cut(&mut self, piece: &mut Chunk) {
+        match self {
+            Progress::Nothing => piece.truncate(0),
+            Progress::Exact(left) => {
+                piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= piece.len() as u64;
+            }
+            Progress::Chunked | Progress::UntilClose => {}
+        }
+    }
 }
 
 impl Relay<'_> {
     /// Passes on the parts that follow. `false`: the worker stopped before the end.
     async fn rest(&mut self) -> Result<bool, Gone> {
         loop {
-            match self.next_part().await? {
+            let mut part = self.next_part().await?;
+            if self.is_buffered && self.connection.output.has_to_wait() {
+                match Box::pin(self.buffer(part)).await? {
+                    Some(next) => part = next,
+                    None => continue,
+                }
+            }
+            match part {
                 Part::Body { bytes, end } => {
                     self.pass(Vec::new(), bytes, end).await?;
                     if end {
@@ -221,34 +250,48 @@ impl Relay<'_> {
         }
     }
 
-    /// The next part; meanwhile what was sent before may fail, and a client that broke the connection is not waited for.
     async fn next_part(&mut self) -> Result<Part, Gone> {
         let Relay { connection, call, .. } = self;
-        poll_fn(|cx| {
-            if let Poll::Ready(part) = call.poll_part(cx) {
-                connection.exchange.borrow_mut().upstream_ended(connection.shard.ring.now());
-                return Poll::Ready(Ok(part));
+        let part = next_part(call, &mut connection.receiving).await?;
+        connection.exchange.borrow_mut().upstream_ended(connection.shard.ring.now());
+        Ok(part)
+    }
+
+    /// Keeps `part` and what follows as long as the client does not take it at once. Returns the part with which the rest goes on:
+    /// `None` if all was taken and the worker has more to say.
+    async fn buffer(&mut self, part: Part) -> Result<Option<Part>, Gone> {
+        let Relay { connection, call, progress, buffered, .. } = self;
+        let Connection { shard, receiving, output, exchange, .. } = &mut **connection;
+        let buffered = &**buffered.get_or_insert_with(|| Box::new(Buffered::new(&shard.buffering)));
+        buffered.begin(output.in_flight());
+        let fill = async {
+            let mut part = part;
+            loop {
+                match part {
+                    Part::Body { mut bytes, end } => {
+                        let produced = bytes.len();
+                        progress.cut(&mut bytes);
+                        buffered.put(bytes).await;
+                        call.passed_on(produced);
+                        if end {
+                            return Ok(Part::Body { bytes: Chunk::from(Vec::new()), end });
+                        }
+                    }
+                    other => return Ok(other),
+                }
+                buffered.set_waiting(true);
+                part = next_part(call, receiving).await?;
+                exchange.borrow_mut().upstream_ended(shard.ring.now());
+                buffered.set_waiting(false);
             }
-            if connection.receiving.recv.poll_ended(cx).is_ready() && connection.receiving.recv.is_broken() {
-                return Poll::Ready(Err(Gone));
-            }
-            Poll::Pending
-        })
-        .await
+        };
+        together(buffered, fill, buffered.drain(output)).await
     }
 
     /// Sends `before` as it is, then `piece` as a piece of the body, then what ends the body.
     async fn pass(&mut self, mut before: Vec<u8>, mut piece: Chunk, end: bool) -> Result<(), Gone> {
         let produced = piece.len();
-        match &mut self.progress {
-            Progress::Nothing => piece.truncate(0),
-            // More than was announced is cut off, as it would be taken for the next response (RFC 9112 §6.3).
-            Progress::Exact(left) => {
-                piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= piece.len() as u64;
-            }
-            Progress::Chunked | Progress::UntilClose => {}
-        }
+        self.progress.cut(&mut piece);
         let mut after: &'static [u8] = &[];
         if self.progress == Progress::Chunked {
             if !piece.is_empty() {
@@ -309,4 +352,18 @@ impl Relay<'_> {
         }
         Ok(())
     }
+}
+
+/// The next part; meanwhile what was sent before may fail, and a client that broke the connection is not waited for.
+async fn next_part(call: &mut Call, receiving: &mut Receiving) -> Result<Part, Gone> {
+    poll_fn(|cx| {
+        if let Poll::Ready(part) = call.poll_part(cx) {
+            return Poll::Ready(Ok(part));
+        }
+        if receiving.recv.poll_ended(cx).is_ready() && receiving.recv.is_broken() {
+            return Poll::Ready(Err(Gone));
+        }
+        Poll::Pending
+    })
+    .await
 }

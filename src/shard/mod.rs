@@ -9,6 +9,7 @@ mod accept;
 mod answer;
 mod application;
 mod body;
+mod buffered;
 mod connection;
 mod exchange;
 mod file;
@@ -21,6 +22,7 @@ mod peer;
 mod respond;
 mod run;
 mod site;
+mod snapshot;
 mod state;
 mod syslog;
 

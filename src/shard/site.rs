@@ -2,6 +2,7 @@
 
 use crate::config::{Action, RouteConfig};
 use crate::http::{Reject, target};
+use crate::observe::Answerer;
 use crate::route::{RouteId, Table};
 use crate::static_files::StaticRoot;
 
@@ -13,6 +14,17 @@ pub(super) enum Handler {
     App,
     /// Nobody: the directory could not be opened.
     Missing,
+}
+
+impl Handler {
+    /// For the counters.
+    pub fn answerer(&self) -> Answerer {
+        match self {
+            Handler::App => Answerer::App,
+            Handler::Static(..) => Answerer::Static,
+            _ => Answerer::Server,
+        }
+    }
 }
 
 struct Route {

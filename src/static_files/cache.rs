@@ -3,7 +3,7 @@
 //! Owns the three maps (ready responses, open descriptors, paths that lead nowhere) and the freshness of what is in them. It never decides a
 //! status. Called by `StaticFiles`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
@@ -70,6 +70,8 @@ pub(super) struct Cache {
     pub(super) helper: Helper,
     /// What the helper compresses, by the hash of its key.
     pub(super) compressing: RefCell<HashSet<u64>>,
+    /// Requests for which what was known sufficed, and those for which it did not.
+    pub looks: Cell<(u64, u64)>,
 }
 
 impl Cache {
@@ -83,6 +85,7 @@ impl Cache {
             missing: RefCell::new(Lru::new(bounds::STATIC_MISSES_BYTES_MAX, bounds::STATIC_MISSES_MAX)),
             absence: RefCell::default(),
             flights: RefCell::default(),
+            looks: Cell::default(),
             helper: Helper::default(),
             compressing: RefCell::default(),
         }
@@ -133,8 +136,11 @@ impl Cache {
         let key = self.key(root, None, path);
         let mut known = self.known(key, opened.generation, now);
         if let Some((found, Age::Fresh)) = known {
+            self.hit();
             return found;
         }
+        let (hits, misses) = self.looks.get();
+        self.looks.set((hits, misses + 1));
         let under_way = self.flights.borrow().get(&key.hash).cloned();
         if let Some(flight) = under_way {
             if let Some((found, Age::Usable)) = known {
@@ -169,6 +175,12 @@ impl Cache {
                 flights.remove(&hash);
             }
         })
+    }
+
+    /// What was known sufficed.
+    pub fn hit(&self) {
+        let (hits, misses) = self.looks.get();
+        self.looks.set((hits + 1, misses));
     }
 
     pub fn trim(&self, now: &Now<'_>) {

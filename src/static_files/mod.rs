@@ -147,7 +147,7 @@ impl StaticFiles {
     /// The complete response to a plain GET (HTTP/1.1, no preconditions, no range) on a connection that stays, if it is at hand. `path` is raw
     /// and after the prefix, as in [`StaticRequest`], `fields` are the request's. Allocates nothing, except once a second for an entry that is being sent.
     pub fn hot(&self, root: &StaticRoot, path: &[u8], fields: Fields<'_>, now: &Now<'_>) -> Option<Hot> {
-        self.cache.hot(root, path, fields, now)
+        self.cache.hot(root, path, fields, now).inspect(|_| self.cache.hit())
     }
 
     /// Answers any request for a file beneath `root`. Never fails: errors are responses too.
@@ -170,6 +170,11 @@ impl StaticFiles {
     /// to call every few seconds.
     pub fn trim(&self, now: &Now<'_>) {
         self.cache.trim(now);
+    }
+
+    /// Requests for which what was known sufficed, and those for which somebody had to look.
+    pub fn looks(&self) -> (u64, u64) {
+        self.cache.looks.get()
     }
 
     /// Ready responses in the cache: how many, and their bytes.
