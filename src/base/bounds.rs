@@ -127,6 +127,14 @@ pub const LOG_LINES_MAX: usize = 16 * 1024;
 
 /// One line of the access log, bytes; values that are longer are cut.
 pub const ACCESS_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Connections of the admin listener.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Provided receive buffers of the admin listener: how many. A power of two.
+pub const ADMIN_BUFFERS: u16 = 16;
+/// How long a client of the admin listener may take for a request, for its answer, and between requests, milliseconds.
+pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
+/// How long the metrics wait for a shard, milliseconds.
+pub const SCRAPE_MS_MAX: u64 = 1_000;
 /// A request id that is taken over from outside, bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Lines that a shard may gather before it writes them, bytes.
@@ -175,6 +183,12 @@ pub const STATIC_MISSES_BYTES_MAX: usize = 256 * 1024;
 pub const STATIC_FRESH_MS: u64 = 1000;
 /// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
+/// Candidates of a static route's `fallback`.
+pub const STATIC_FALLBACKS_MAX: usize = 16;
+/// Entries of a directory that are listed.
+pub const LISTING_ENTRIES_MAX: usize = 10_000;
+/// A manifest of hashed names (`staticfiles.json`), bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Entries of a static route's `types`.
 pub const STATIC_TYPES_MAX: usize = 1024;
 /// Longest `expires` of a static route, seconds: ten years.

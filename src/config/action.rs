@@ -59,7 +59,7 @@ pub fn action(reader: &mut Reader<'_>, place: &Place, expression: Option<&str>) 
         }
     }
     match kind {
-        "static" => Some(Action::Static(StaticConfig { directory: directory?, options: static_options })),
+        "static" => Some(Action::Static(Box::new(StaticConfig { directory: directory?, options: static_options }))),
         "app" => leads_to_app.map(|_| Action::App),
         "redirect" => redirect(reader, target?, status, expression),
         "respond" => respond(reader, body?, status, content_type),

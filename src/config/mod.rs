@@ -6,6 +6,7 @@
 mod access_log;
 mod action;
 mod address;
+mod admin;
 mod app;
 mod build;
 mod django;
@@ -34,7 +35,7 @@ pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
-pub use static_options::{Expires, Levels, StaticOptions};
+pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use types::{
     Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RequestIds, RouteConfig, ServerConfig,
     StaticConfig, compile,

@@ -21,6 +21,8 @@ pub use super::static_options::StaticOptions;
 pub struct Config {
     /// The HTTP front.
     pub server: ServerConfig,
+    /// Addresses of the admin listener; often none.
+    pub admin: Vec<Listen>,
     /// The application; `None` for a server of static routes alone.
     pub app: Option<AppConfig>,
     /// The routes in the order of the config file; never empty. Host and path together are unique.
@@ -212,7 +214,7 @@ pub fn compile(expression: &str) -> Result<Regex, String> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Serve files.
-    Static(StaticConfig),
+    Static(Box<StaticConfig>),
     /// Hand over to the application; [`Config::app`] is there.
     App,
     /// Send the client elsewhere.

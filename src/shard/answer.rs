@@ -12,6 +12,7 @@ use super::buffered::{Buffered, together};
 use super::connection::{Connection, Next, Receiving};
 use super::file;
 use super::output::Gone;
+use super::snapshot;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::http::response::{BodyLength, HeadWriter, has_body};
@@ -47,7 +48,7 @@ impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
         let first = self.first_part(&mut call).await?;
-        self.exchange.borrow_mut().upstream_began(call.sent_at(), self.shard.ring.now());
+        snapshot::upstream_began(&self.shard, &mut self.exchange.borrow_mut(), call.sent_at());
         let Some(first) = first else {
             drop(call);
             let detail = "No worker took the request in time.";

@@ -23,6 +23,7 @@ use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
 use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
+use crate::observe::Labels;
 use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
 use crate::route::RouteId;
 use crate::static_files::Now;
@@ -228,6 +229,8 @@ impl Connection {
     }
 
     fn decide(&self, head: &Head<'_>, len: usize, facts: Facts) -> Step {
+        let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
+        self.exchange.borrow_mut().label(labels);
         let Some(target) = head.target.path_query() else {
             // CONNECT makes tunnels, which this server does not; `*` asks about the server as a whole.
             return match head.method {
@@ -242,6 +245,11 @@ impl Connection {
             Err(reject) => return Step::Refuse(reject),
         };
         self.extras.replace(route.and_then(|route| site.extras(route).cloned()));
+        if let Some(route) = route {
+            labels.route = Some(route.index());
+            labels.answerer = site.handler(route).answerer();
+            self.exchange.borrow_mut().label(labels);
+        }
         if head.framing == BodyFraming::None
             && let Some(route) = route
         {
@@ -259,7 +267,7 @@ impl Connection {
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
                         && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
-                        self.shard.metrics.borrow_mut().request(hot.status, facts.started);
+                        self.shard.metrics.borrow_mut().request(labels, hot.status, facts.started);
                         if self.shard.log.is_on() {
                             self.log_ready(head, len, &hot, self.times(facts.started));
                         }
@@ -302,7 +310,7 @@ impl Connection {
         }
         match site.handler(route) {
             Handler::App => self.application(&head, site.max_body(route), facts).await,
-            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, facts).await,
+            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, site.max_body(route), facts).await,
             // Not a word, as nginx has it.
             Handler::Status(444) => Err(Gone),
             handler => {

@@ -24,6 +24,7 @@ mod peer;
 mod respond;
 mod run;
 mod site;
+mod snapshot;
 mod state;
 mod syslog;
 

@@ -13,7 +13,7 @@ use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{BodyFraming, target};
 use crate::response::{Body, Part, Response};
 use crate::ring::Payload;
-use crate::static_files::{Now, StaticRequest, StaticRoot};
+use crate::static_files::{Answer, Now, StaticRequest, StaticRoot};
 
 /// Methods that make sense for the server as a whole.
 const ALLOW_SERVER: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -78,6 +78,7 @@ impl Connection {
         head: &Head<'_>,
         root: &StaticRoot,
         prefix: &str,
+        max_body: u64,
         facts: Facts,
     ) -> Result<Next, Gone> {
         let target = head.target.path_query().expect("a route is found by a path");
@@ -100,7 +101,10 @@ impl Connection {
             fields: head.fields,
             conditional: head.conditional,
         };
-        let response = self.shard.statics.serve(root, &request, &now).await;
+        let response = match self.shard.statics.serve(root, &request, &now).await {
+            Answer::Response(response) => response,
+            Answer::Pass => return self.application(head, max_body, facts).await,
+        };
         self.respond_over_body(head, response, facts).await
     }
 

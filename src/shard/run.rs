@@ -208,17 +208,17 @@ fn seed() -> [u8; 32] {
 }
 
 fn report(shard: u32, metrics: &ShardMetrics, log: LogCounts) {
-    let quantile = |q| metrics.latency_us.value_at_quantile(q);
+    let latency = metrics.latency();
     tracing::info!(
         shard,
         connections = metrics.connections,
         requests = metrics.requests,
-        refused = metrics.refused,
+        refused = metrics.refused_in_all(),
         panics = metrics.panics,
         log_lines = log.lines,
         log_dropped = log.dropped,
-        p50_us = quantile(0.5),
-        p99_us = quantile(0.99),
+        p50_us = latency.quantile_us(0.5),
+        p99_us = latency.quantile_us(0.99),
         "shard stopped"
     );
 }

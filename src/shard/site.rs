@@ -7,6 +7,7 @@ use regex::bytes::Regex;
 use super::extras::Extras;
 use crate::config::{Action, PathPattern, RouteConfig, StaticConfig, compile};
 use crate::http::{Reject, Template, target};
+use crate::observe::Answerer;
 use crate::ring::Payload;
 use crate::route::{RouteId, Table};
 use crate::static_files::StaticRoot;
@@ -40,6 +41,17 @@ pub(super) struct Fixed {
     pub status: u16,
     pub content_type: String,
     pub body: Rc<Vec<u8>>,
+}
+
+impl Handler {
+    /// For the counters.
+    pub fn answerer(&self) -> Answerer {
+        match self {
+            Handler::App => Answerer::App,
+            Handler::Static(..) => Answerer::Static,
+            _ => Answerer::Server,
+        }
+    }
 }
 
 struct Route {

@@ -65,7 +65,7 @@ pub(super) struct Shard {
     pub request_ids: RequestIds,
     pub request_id_echo: bool,
     shards: u64,
-    date: Cell<(u64, DateText)>,
+    date: date::Present,
 }
 
 /// The parts of a [`Shard`] that are made outside.
@@ -103,13 +103,13 @@ impl Shard {
             buffering: parts.buffering,
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
-            metrics: RefCell::new(ShardMetrics::new()),
+            metrics: RefCell::new(ShardMetrics::default()),
             log,
             ids: RefCell::new(Generator::new(parts.seed)),
             request_ids: parts.request_ids,
             request_id_echo: parts.request_id_echo,
             shards: parts.shards,
-            date: Cell::new((0, date::format(0))),
+            date: date::Present::default(),
         }
     }
 
@@ -120,13 +120,6 @@ impl Shard {
 
     /// The Date field's value and the second that it stands for, made once a second.
     pub fn date(&self) -> (u64, DateText) {
-        let now = clock::wall_seconds_coarse();
-        let (second, text) = self.date.get();
-        if second == now {
-            return (second, text);
-        }
-        let fresh = (now, date::format(now));
-        self.date.set(fresh);
-        fresh
+        self.date.at(clock::wall_seconds_coarse())
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<Rou
 
 fn static_route(path: String, root: &Path, max_body_bytes: u64) -> RouteConfig {
     let options = StaticOptions { index: Vec::new(), ..StaticOptions::default() };
-    let files = Action::Static(StaticConfig { directory: root.to_owned(), options });
+    let files = Action::Static(Box::new(StaticConfig { directory: root.to_owned(), options }));
     RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), files, max_body_bytes)
 }
 

@@ -160,6 +160,11 @@ impl Pool {
         drop(self.0.gate.take());
     }
 
+    /// Calls that wait in the shard's own queue.
+    pub fn queued(&self) -> usize {
+        self.0.queue.borrow().len()
+    }
+
     /// Calls that are not finished: waiting, in the inbox or in workers' hands.
     pub fn unfinished(&self) -> usize {
         self.0.calls.borrow().len()

@@ -32,6 +32,9 @@ pub static ROUTE: Section = Section {
         &PROXY.spec,
         &HEADERS.spec,
         &INDEX.spec,
+        &LISTING.spec,
+        &FALLBACK.spec,
+        &NOT_FOUND.spec,
         &SYMLINKS.spec,
         &DOTFILES.spec,
         &PRECOMPRESSED.spec,
@@ -40,6 +43,7 @@ pub static ROUTE: Section = Section {
         &NOSNIFF.spec,
         &CACHE_CONTROL.spec,
         &EXPIRES.spec,
+        &MANIFEST.spec,
         &ROUTE_MAX_BODY.spec,
     ],
 };
