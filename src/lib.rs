@@ -7,12 +7,14 @@
 // L0: bounds, clock, mail; system calls behind safe functions
 pub mod base;
 pub mod sys;
-// L1: each knows nothing of the others
-pub mod config;
+// pure: counters and lines of the access log, HTTP; `config` checks with both what will be written
 pub mod http;
 pub mod observe;
+// L1: each knows nothing of the others
+pub mod config;
 pub mod ring;
 // L2
+pub mod compress;
 pub mod response;
 pub mod route;
 // L3: handlers

@@ -2,10 +2,13 @@
 //!
 //! Owns their vocabulary only. Stands below `shard` and `supervise`, neither of which knows the other.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::RouteConfig;
+use crate::base::mail::Sender;
+use crate::config::{AccessLogConfig, RouteConfig};
+use crate::observe::Snapshot;
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -21,6 +24,18 @@ pub enum ShardMail {
     Gone {
         /// The generation.
         generation: u32,
+    },
+    /// Say how things stand.
+    Snapshot {
+        /// To whom.
+        to: Sender<Box<Snapshot>>,
+    },
+    /// Write the access log there from now on.
+    AccessLog {
+        /// What lines look like, and which are written.
+        config: Arc<AccessLogConfig>,
+        /// A file opened for appending, or a socket.
+        sink: OwnedFd,
     },
     /// Stop accepting, finish what is in hand, end; answered by [`ShardNews::Stopped`].
     Drain {

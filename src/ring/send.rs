@@ -80,9 +80,20 @@ pub struct SendResult {
 pub struct SendOp(Op);
 
 impl SendOp {
+    /// Whether the send has ended and the kernel took `len` bytes.
+    pub fn has_sent(&self, len: usize) -> bool {
+        self.0.result().is_some_and(|result| usize::try_from(result) == Ok(len))
+    }
+
     /// Whether the result is in.
     pub fn is_done(&self) -> bool {
         self.0.is_done()
+    }
+
+    /// Asks the kernel to end the send now. The bytes that it has taken so far are still told (io_uring keeps them over a
+    /// cancellation since Linux 6.1); `ECANCELED` says that it took none.
+    pub fn cancel(&self) {
+        self.0.cancel();
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) enum Hold {
     Parts(Box<Parts>),
     Bytes(Vec<u8>),
     Open(CString, Box<io_uring::types::OpenHow>),
+    Path(CString),
     Stat(CString, Box<libc::statx>),
     Address(Box<rustix::net::SocketAddrAny>),
     Timespec(Box<io_uring::types::Timespec>),
@@ -83,8 +84,24 @@ impl Op {
 
     /// Whether the result is in, so that awaiting it would not wait.
     pub fn is_done(&self) -> bool {
-        let slots = self.core.slots.borrow();
-        self.key.is_none_or(|key| matches!(slots.get(key), Some(Slot::Single(single)) if single.result.is_some()))
+        self.key.is_none() || self.result().is_some()
+    }
+
+    /// The kernel's result, if it is in and was not taken.
+    pub(super) fn result(&self) -> Option<i32> {
+        match self.core.slots.borrow().get(self.key?) {
+            Some(Slot::Single(single)) => single.result,
+            _ => None,
+        }
+    }
+
+    /// Asks the kernel to end the operation now: its result, with whatever was done so far, comes all the sooner.
+    pub fn cancel(&self) {
+        if let Some(key) = self.key
+            && !self.is_done()
+        {
+            self.core.cancel(key);
+        }
     }
 
     pub(super) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<(i32, Hold)> {

@@ -53,6 +53,7 @@ async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize) {
         contained(run.as_mut()).await
     };
     if let Err(panic) = outcome {
+        connection.end_panicked();
         shard.metrics.borrow_mut().panics += 1;
         tracing::error!(shard = shard.number, panic, "a connection's task panicked; the connection is closed");
     }

@@ -3,21 +3,27 @@
 //! Owns the socket, what has arrived on it and the order of responses. Straight-line code: a request is decided on as soon as
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::net::Shutdown;
 
+use super::action;
 use super::answer::Facts;
 use super::body::{Body, BodyError};
+use super::exchange::{Exchange, Times};
+use super::extras::Extras;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
 use super::site::Handler;
 use super::state::{Phase, Shard};
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
+use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
+use crate::observe::Labels;
 use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
 use crate::route::RouteId;
 use crate::static_files::Now;
@@ -60,12 +66,22 @@ pub(super) struct Connection {
     pub shard: Rc<Shard>,
     pub receiving: Receiving,
     pub output: Output,
+    /// The request in hand, for the access log and the counters.
+    pub exchange: RefCell<Exchange>,
+    /// Its number among all connections of the server.
+    pub number: u64,
     /// Its place among the shard's connections.
     key: usize,
     peer: Option<Box<Peer>>,
     requests: u32,
     /// Bytes of a partial head that were parsed in vain.
     seen: usize,
+    /// When they were.
+    begun: Monotonic,
+    /// Something had come behind the last request before it was answered.
+    is_pipelined: bool,
+    /// What the route of the request in hand adds to its answer.
+    extras: RefCell<Option<Rc<Extras>>>,
 }
 
 /// How a connection goes on after a request.
@@ -99,7 +115,20 @@ impl Connection {
             body_timeout: shard.timeouts.body,
         };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
-        Connection { shard: shard.clone(), receiving, output, key, peer: None, requests: 0, seen: 0 }
+        Connection {
+            shard: shard.clone(),
+            receiving,
+            output,
+            exchange: RefCell::default(),
+            number: shard.connection_number(),
+            key,
+            peer: None,
+            requests: 0,
+            seen: 0,
+            begun: Monotonic::ZERO,
+            is_pipelined: false,
+            extras: RefCell::default(),
+        }
     }
 
     /// Serves the connection to its end.
@@ -123,23 +152,11 @@ impl Connection {
                     self.output.begin(Payload::from(bytes));
                     Next::Request
                 }
-                Step::Call(call, facts) => {
+                step => {
                     self.receiving.set_aside();
-                    Box::pin(self.answer_call(call, facts)).await?
-                }
-                Step::Work(head, route, facts) => {
-                    self.receiving.set_aside();
-                    Box::pin(self.work(head, route, facts)).await?
-                }
-                Step::Overloaded(facts) => {
-                    self.receiving.set_aside();
-                    let detail = "Too many requests wait already.";
-                    Box::pin(self.error_with(facts, 503, detail, &[("Retry-After", b"1")])).await?
-                }
-                Step::Refuse(reject) => {
-                    self.receiving.set_aside();
-                    Box::pin(self.refuse(reject)).await?;
-                    Next::Close
+                    let outcome = Box::pin(self.carry_out(step)).await;
+                    self.end_exchange(outcome.is_err());
+                    outcome?
                 }
             };
             self.requests += 1;
@@ -152,12 +169,39 @@ impl Connection {
         }
     }
 
+    /// Does what takes more than one look.
+    async fn carry_out(&mut self, step: Step) -> Result<Next, Gone> {
+        match step {
+            Step::Call(call, facts) => self.answer_call(call, facts).await,
+            Step::Work(head, route, facts) => self.work(head, route, facts).await,
+            Step::Overloaded(facts) => self.error(facts, 503, "Too many requests wait already.").await,
+            Step::Refuse(reject) => self.refuse(reject).await.map(|()| Next::Close),
+            Step::Ready(_) => unreachable!("seen to in `run`"),
+        }
+    }
+
+    /// When what has arrived did so.
+    fn times(&self, started: Monotonic) -> Times {
+        Times { begun: if self.seen > 0 { self.begun } else { started }, started, is_pipelined: self.is_pipelined }
+    }
+
+    /// Requests that came before the one in hand.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
     /// Decides on what has arrived so far, without waiting. `None`: there is no whole head yet.
     fn step(&mut self) -> Option<Step> {
+        if self.shard.log.is_on() {
+            self.look_up_peer();
+        }
         let bytes = self.receiving.input.bytes();
         if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen)) {
             self.seen = bytes.len();
             return None;
+        }
+        if self.seen == 0 {
+            self.begun = self.shard.ring.now();
         }
         let (head, len) = match head::parse(bytes) {
             Ok(Parse::Complete { head, len }) => (head, len),
@@ -165,7 +209,11 @@ impl Connection {
                 self.seen = bytes.len();
                 return None;
             }
-            Err(reject) => return Some(Step::Refuse(reject)),
+            Err(reject) => {
+                let times = self.times(self.shard.ring.now());
+                self.exchange.borrow_mut().begin_unread(&self.shard, bytes, times);
+                return Some(Step::Refuse(reject));
+            }
         };
         let facts = Facts {
             method: head.method,
@@ -174,13 +222,20 @@ impl Connection {
             started: self.shard.ring.now(),
         };
         let step = self.decide(&head, len, facts);
+        if !matches!(step, Step::Ready(_)) {
+            let times = self.times(facts.started);
+            self.exchange.borrow_mut().begin(&self.shard, bytes, &head, len, times);
+        }
         self.seen = 0;
         self.receiving.input.consume(len);
+        self.is_pipelined = !self.receiving.input.is_empty();
         self.set_phase(Phase::Busy);
         Some(step)
     }
 
     fn decide(&self, head: &Head<'_>, len: usize, facts: Facts) -> Step {
+        let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
+        self.exchange.borrow_mut().label(labels);
         let Some(target) = head.target.path_query() else {
             // CONNECT makes tunnels, which this server does not; `*` asks about the server as a whole.
             return match head.method {
@@ -194,6 +249,12 @@ impl Connection {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
         };
+        self.extras.replace(route.and_then(|route| site.extras(route).cloned()));
+        if let Some(route) = route {
+            labels.route = Some(route.index());
+            labels.answerer = site.handler(route).answerer();
+            self.exchange.borrow_mut().label(labels);
+        }
         if head.framing == BodyFraming::None
             && let Some(route) = route
         {
@@ -202,20 +263,24 @@ impl Connection {
                     if facts.method == Method::Get
                         && facts.keep_alive
                         && facts.version == Version::Http11
-                        && !head.conditional =>
+                        && !head.conditional
+                        && !self.shard.request_id_echo =>
                 {
                     let (wall_seconds, date) = self.shard.date();
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
                     // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
-                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), &now)
+                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
-                        self.shard.metrics.borrow_mut().request(hot.status, facts.started);
+                        self.shard.metrics.borrow_mut().request(labels, hot.status, facts.started);
+                        if self.shard.log.is_on() {
+                            self.log_ready(head, len, &hot, self.times(facts.started));
+                        }
                         return Step::Ready(hot.ready);
                     }
                 }
                 Handler::App if self.peer.is_some() => return self.call(head, facts),
-                Handler::Static(..) | Handler::App | Handler::Missing => {}
+                _ => {}
             }
         }
         Step::Work(self.receiving.input.bytes()[..len].to_vec(), route, facts)
@@ -239,15 +304,30 @@ impl Connection {
         let site = self.shard.site.borrow().clone();
         let Some(route) = route else {
             return match head.target.path_query() {
-                Some(_) => self.not_found(&head, facts).await,
+                Some(_) => self.respond_over_body(&head, action::missing(), facts).await,
                 None => self.options(&head, facts).await,
             };
         };
+        // Before anything of the body is read or asked for.
+        if matches!(head.framing, BodyFraming::Length(bytes) if bytes > site.max_body(route)) {
+            self.refuse(Reject::BodyTooLarge).await?;
+            return Ok(Next::Close);
+        }
         match site.handler(route) {
             Handler::App => self.application(&head, site.max_body(route), facts).await,
-            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, facts).await,
-            Handler::Missing => self.not_found(&head, facts).await,
+            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, site.max_body(route), facts).await,
+            // Not a word, as nginx has it.
+            Handler::Status(444) => Err(Gone),
+            handler => {
+                let response = self.simple(&head, handler).expect("the others were told apart");
+                self.respond_over_body(&head, response, facts).await
+            }
         }
+    }
+
+    /// What the route of the request in hand adds to its answer.
+    pub fn extras(&self) -> Option<Rc<Extras>> {
+        self.extras.borrow().clone()
     }
 
     /// Looks the addresses of both ends up, once.
@@ -285,7 +365,12 @@ impl Connection {
                     self.receiving.input.push(chunk);
                     return Ok(true);
                 }
-                Ok(Ok(None) | Err(_)) => return Ok(false),
+                Ok(Ok(None) | Err(_)) => {
+                    if begun {
+                        self.end_unread(self.times(self.shard.ring.now()));
+                    }
+                    return Ok(false);
+                }
                 // Boxed like all that is rare: what this future may hold is held by every idle connection.
                 Err(_) if begun => return Box::pin(self.head_timeout()).await.map(|()| false),
                 Err(_) => {
@@ -301,7 +386,11 @@ impl Connection {
     }
 
     async fn head_timeout(&mut self) -> Result<(), Gone> {
-        self.refuse(Reject::HeadTimeout).await?;
+        let times = self.times(self.shard.ring.now());
+        self.exchange.borrow_mut().begin_unread(&self.shard, self.receiving.input.bytes(), times);
+        let outcome = self.refuse(Reject::HeadTimeout).await;
+        self.end_exchange(outcome.is_err());
+        outcome?;
         self.output.settle().await?;
         self.linger().await
     }
@@ -309,9 +398,9 @@ impl Connection {
     /// Answers a request that can't be served; the connection ends after it.
     pub async fn refuse(&mut self, reject: Reject) -> Result<(), Gone> {
         tracing::debug!(shard = self.shard.number, status = reject.status(), %reject, "request refused");
-        self.shard.metrics.borrow_mut().refused(reject.status());
         let mut out = Vec::new();
         response::write_reject(&mut out, reject, &self.shard.date().1);
+        self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await
     }
 

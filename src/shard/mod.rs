@@ -6,12 +6,17 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod accept;
+mod action;
 mod answer;
 mod application;
 mod body;
+mod buffered;
 mod connection;
+mod exchange;
+mod extras;
 mod file;
 mod input;
+mod log;
 mod orders;
 mod output;
 mod panic;
@@ -19,6 +24,8 @@ mod peer;
 mod respond;
 mod run;
 mod site;
+mod snapshot;
 mod state;
+mod syslog;
 
 pub use run::{ShardSetup, spawn};

@@ -21,6 +21,7 @@ use slab::Slab;
 use super::credit::Credit;
 use super::messages::{self, Reply, ReplyKind, Token};
 use super::share::Share;
+use super::spool::BodyFile;
 use crate::base::clock::Monotonic;
 use crate::ring::{Chunk, Descriptor, Message, Ring};
 use crate::sys::packets;
@@ -89,9 +90,9 @@ enum Phase {
     /// Its message is being made.
     Building,
     /// Waits in the shard's queue.
-    Queued { message: Vec<u8>, descriptor: Option<OwnedFd> },
+    Queued { message: Vec<u8>, descriptor: Option<BodyFile> },
     /// In the inbox or in a worker's hands. Kept whole, to be sent again if no worker takes it.
-    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<OwnedFd> },
+    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<BodyFile> },
     /// The last part is in.
     Ended,
 }
@@ -102,6 +103,8 @@ struct CallState {
     parts: VecDeque<Part>,
     waker: Option<Waker>,
     credit: Credit,
+    /// When it was last put into the inbox.
+    sent_at: Option<Monotonic>,
     /// Nobody waits for the answer any more.
     abandoned: bool,
 }
@@ -157,6 +160,11 @@ impl Pool {
         drop(self.0.gate.take());
     }
 
+    /// Calls that wait in the shard's own queue.
+    pub fn queued(&self) -> usize {
+        self.0.queue.borrow().len()
+    }
+
     /// Calls that are not finished: waiting, in the inbox or in workers' hands.
     pub fn unfinished(&self) -> usize {
         self.0.calls.borrow().len()
@@ -178,6 +186,7 @@ impl Pool {
             parts: VecDeque::new(),
             waker: None,
             credit: Credit::default(),
+            sent_at: None,
             abandoned: false,
         };
         let slot = self.0.calls.borrow_mut().insert(state);
@@ -201,8 +210,9 @@ impl Pool {
                     let Phase::Queued { message, descriptor } = std::mem::replace(&mut call.phase, Phase::Ended) else {
                         unreachable!("matched above")
                     };
-                    call.phase =
-                        Phase::Sent { generation: gate.generation, at: self.0.ring.now(), message, descriptor };
+                    let at = self.0.ring.now();
+                    call.sent_at = Some(at);
+                    call.phase = Phase::Sent { generation: gate.generation, at, message, descriptor };
                     self.0.queue.borrow_mut().pop_front();
                     self.set_taken(self.0.taken.get() + 1);
                 }
@@ -397,11 +407,16 @@ impl Call {
     }
 
     /// Hands the request over, made by [`messages::encode_request`] with this call's token.
-    pub fn submit(&self, message: Vec<u8>, descriptor: Option<OwnedFd>) {
+    pub fn submit(&self, message: Vec<u8>, descriptor: Option<BodyFile>) {
         let inner = &self.pool.0;
         inner.calls.borrow_mut()[self.slot].phase = Phase::Queued { message, descriptor };
         inner.queue.borrow_mut().push_back(self.slot);
         self.pool.dispatch();
+    }
+
+    /// When the request was put into the inbox; `None`: it never was.
+    pub fn sent_at(&self) -> Option<Monotonic> {
+        self.pool.0.calls.borrow()[self.slot].sent_at
     }
 
     /// Whether no worker has been given the request yet, so that dropping the call undoes it.
