@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::mail::Sender;
-use crate::config::{AccessLogConfig, RouteConfig};
+use crate::config::{AccessLogConfig, MaintenanceConfig, RouteConfig};
 use crate::observe::Snapshot;
 use crate::wsgi::pool::Gate;
 
@@ -16,6 +16,8 @@ use crate::wsgi::pool::Gate;
 pub enum ShardMail {
     /// Serve these routes from now on.
     Routes(Arc<Vec<RouteConfig>>),
+    /// Close the site for all whom these rules don't let through; `None`: open it.
+    Maintenance(Option<Arc<MaintenanceConfig>>),
     /// Begin to accept connections.
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].

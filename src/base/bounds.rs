@@ -101,6 +101,14 @@ pub const TEMPLATE_BYTES_MAX: usize = 2048;
 pub const FIXED_RESPONSE_BYTES_MAX: usize = 64 * 1024;
 /// The page that a route has for an error, bytes.
 pub const ERROR_PAGE_BYTES_MAX: u64 = 256 * 1024;
+/// Redirects within the server that one request may go through, as in nginx.
+pub const INTERNAL_REDIRECTS_MAX: usize = 10;
+/// The name of a charset that an application orders, bytes.
+pub const CHARSET_BYTES_MAX: usize = 64;
+/// Networks, and paths, that maintenance mode lets through.
+pub const MAINTENANCE_EXCEPTIONS_MAX: usize = 256;
+/// Directories whose files an application may name, per route.
+pub const SENDFILE_ROOTS_MAX: usize = 16;
 /// What a route adds to the fields of its responses, bytes.
 pub const HEADER_LINES_BYTES_MAX: usize = 8 * 1024;
 /// Shards.

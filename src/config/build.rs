@@ -6,7 +6,10 @@
 use super::admin::admin;
 use super::app::{Search, app};
 use super::error::{ConfigErrors, Problem};
+use super::maintenance::maintenance;
 use super::merge::{Merged, merge, variables};
+use super::options;
+use super::pages::error_pages as pages;
 use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, server};
@@ -29,8 +32,12 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 }
 
 /// A configuration that is good if no problem was added.
-fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
+fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
+    let error_pages = merged.server.take(options::SERVER_ERROR_PAGES.spec.name);
+    let error_pages =
+        error_pages.map(|placed| pages(placed, "server.error_pages", bases, problems)).unwrap_or_default();
+    let closed = maintenance(merged.server.take(options::MAINTENANCE_KEY.spec.name), bases, problems);
     let mut server = server(merged.server, bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
@@ -77,13 +84,20 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
             Some(_) => app = None,
         }
     }
+    for (place, route) in &mut routes {
+        route.error_pages = std::mem::take(&mut route.error_pages).or(&error_pages);
+        if app.is_none() && route.error_pages.asks_app() {
+            let message = "\"app:\" names a page of the application, and there is none".to_owned();
+            problems.push(Problem { place: place.clone(), key: "route.error_pages".to_owned(), message });
+        }
+    }
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
     if server.shards == AUTO {
         server.shards = automatic_shards(around.cpus, app.is_some());
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, admin, app, routes, static_from_django }
+    Config { server, admin, app, routes, static_from_django, error_pages, maintenance: closed }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

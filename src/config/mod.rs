@@ -12,8 +12,10 @@ mod build;
 mod django;
 mod error;
 mod headers;
+mod maintenance;
 mod merge;
 mod options;
+mod pages;
 mod python;
 mod read;
 mod reference;
@@ -37,6 +39,6 @@ pub use reference::reference;
 pub use sources::{Flags, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RequestIds, RouteConfig, ServerConfig,
-    StaticConfig, compile,
+    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, HostPattern, MaintenanceConfig, Page, PathPattern,
+    RequestIds, RouteConfig, ServerConfig, StaticConfig, compile,
 };

@@ -3,14 +3,19 @@
 //! Pure: nothing here looks at the file system, so a path may name what does not exist.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::options::Unit;
 use super::types::{AppTarget, HostPattern, compile};
 use super::units;
 use super::value::Value;
-use crate::base::bounds::{REGEX_BYTES_MAX, TIMEOUT_MAX_MS, TIMEOUT_MIN_MS};
+use crate::base::bounds::{
+    MAINTENANCE_EXCEPTIONS_MAX, REGEX_BYTES_MAX, SENDFILE_ROOTS_MAX, TIMEOUT_MAX_MS, TIMEOUT_MIN_MS,
+};
 
 impl fmt::Display for Unit {
     /// What the option takes, for messages and the reference.
@@ -220,6 +225,32 @@ pub fn route_path(value: &Value, unit: Unit, _: &Path) -> Result<String, String>
         );
     }
     Ok(text.to_owned())
+}
+
+pub fn route_paths(value: &Value, unit: Unit, base: &Path) -> Result<Vec<String>, String> {
+    let paths = strings(value, unit)?.into_iter().map(|text| route_path(&Value::Text(text.to_owned()), unit, base));
+    few(paths.collect::<Result<_, _>>()?, MAINTENANCE_EXCEPTIONS_MAX)
+}
+
+pub fn paths(value: &Value, unit: Unit, base: &Path) -> Result<Vec<PathBuf>, String> {
+    let paths = strings(value, unit)?.into_iter().map(|text| absolute(text, base));
+    few(paths.collect::<Result<_, _>>()?, SENDFILE_ROOTS_MAX)
+}
+
+/// Addresses count as networks of one.
+pub fn networks(value: &Value, unit: Unit, _: &Path) -> Result<Vec<IpNet>, String> {
+    let network = |text: &str| {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        let network = address.or_else(|_| text.parse::<IpNet>().map(|network| network.trunc()));
+        network.map_err(|_| {
+            format!("\"{}\" is neither an address nor a network such as \"10.0.0.0/8\"", text.escape_debug())
+        })
+    };
+    few(strings(value, unit)?.into_iter().map(network).collect::<Result<_, _>>()?, MAINTENANCE_EXCEPTIONS_MAX)
+}
+
+fn few<T>(items: Vec<T>, max: usize) -> Result<Vec<T>, String> {
+    if items.len() > max { Err(format!("has more than {max} entries")) } else { Ok(items) }
 }
 
 pub fn host(value: &Value, unit: Unit, _: &Path) -> Result<HostPattern, String> {

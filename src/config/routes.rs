@@ -8,6 +8,7 @@ use super::action::action;
 use super::error::Problem;
 use super::headers::headers;
 use super::options;
+use super::pages::error_pages as error_pages_of;
 use super::section::{Bases, Reader};
 use super::types::{Action, HostPattern, PathPattern, RouteConfig};
 use super::value::{Place, Table};
@@ -71,6 +72,8 @@ fn route(
     problems: &mut Vec<Problem>,
 ) -> Option<RouteConfig> {
     let headers = table.take(options::HEADERS.spec.name).and_then(|placed| headers(placed, "route.headers", problems));
+    let error_pages = table.take(options::ERROR_PAGES.spec.name);
+    let error_pages = error_pages.map(|placed| error_pages_of(placed, "route.error_pages", bases, problems));
     let mut reader = Reader::new(table, "route", options::ROUTE.options, bases, problems);
     let path = path(&mut reader, place);
     let expression = match &path {
@@ -82,6 +85,21 @@ fn route(
     let host = reader.optional(&options::HOST);
     let internal = reader.optional(&options::INTERNAL).unwrap_or(false);
     let max_body_bytes = reader.optional(&options::ROUTE_MAX_BODY).unwrap_or(max_body_bytes);
+    let intercept_errors = reader.placed(&options::INTERCEPT_ERRORS);
+    let sendfile_root = reader.placed(&options::SENDFILE_ROOT);
+    if let Some(action) = &action
+        && *action != Action::App
+    {
+        let places = [
+            ("intercept_errors", intercept_errors.as_ref().map(|(_, place)| place)),
+            ("sendfile_root", sendfile_root.as_ref().map(|(_, place)| place)),
+        ];
+        for (key, place) in places {
+            if let Some(place) = place {
+                reader.problem(place.clone(), key, "has an effect only in a route with \"app\"");
+            }
+        }
+    }
     reader.finish();
 
     let (mut path, action) = (path?, action?);
@@ -96,7 +114,14 @@ fn route(
         // Without the slash "/static" would also hold for "/staticfoo", and name a file "foo".
         path.push('/');
     }
-    Some(RouteConfig { internal, headers, ..RouteConfig::new(host, path, action, max_body_bytes) })
+    Some(RouteConfig {
+        internal,
+        headers,
+        error_pages: error_pages.unwrap_or_default(),
+        intercept_errors: intercept_errors.is_some_and(|(intercepts, _)| intercepts),
+        sendfile_root: sendfile_root.map(|(roots, _)| roots).unwrap_or_default(),
+        ..RouteConfig::new(host, path, action, max_body_bytes)
+    })
 }
 
 /// Which paths the route is for.

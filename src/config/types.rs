@@ -13,6 +13,8 @@ use crate::http::{HeaderOps, Template};
 
 pub use super::access_log::AccessLogConfig;
 pub use super::address::Listen;
+pub use super::maintenance::MaintenanceConfig;
+pub use super::pages::{ErrorPage, ErrorPages, Page};
 pub use super::python::Interpreter;
 pub use super::static_options::StaticOptions;
 
@@ -30,6 +32,10 @@ pub struct Config {
     /// No static route was configured, so `STATIC_URL` → `STATIC_ROOT` is taken over from Django if the application's
     /// worker reports them. Always false without an app.
     pub static_from_django: bool,
+    /// Pages of the whole server; every route's hold them already.
+    pub error_pages: ErrorPages,
+    /// Maintenance mode.
+    pub maintenance: MaintenanceConfig,
 }
 
 /// `[server]`: listeners, shards and what a connection may cost.
@@ -134,12 +140,28 @@ pub struct RouteConfig {
     pub max_body_bytes: u64,
     /// What happens to the fields of its responses, if anything does.
     pub headers: Option<HeaderOps>,
+    /// Pages in place of the server's own; the server's are among them.
+    pub error_pages: ErrorPages,
+    /// The pages also stand in place of the application's.
+    pub intercept_errors: bool,
+    /// Directories whose files the application may have sent by X-Sendfile.
+    pub sendfile_root: Vec<PathBuf>,
 }
 
 impl RouteConfig {
     /// A route with nothing but an action.
     pub fn new(host: HostPattern, path: PathPattern, action: Action, max_body_bytes: u64) -> RouteConfig {
-        RouteConfig { host, path, internal: false, action, max_body_bytes, headers: None }
+        RouteConfig {
+            host,
+            path,
+            internal: false,
+            action,
+            max_body_bytes,
+            headers: None,
+            error_pages: ErrorPages::default(),
+            intercept_errors: false,
+            sendfile_root: Vec::new(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use memchr::memchr_iter;
 
 use super::Fields;
+use super::accel::is_accel;
 use super::framing::parse_length;
 use crate::base::bounds::RESPONSE_FIELDS_MAX;
 
@@ -29,6 +30,8 @@ pub struct AppFields<'b> {
     pub is_unbuffered: bool,
     /// Whether fields are among them that only the server may send: the lines must be written with `copy_without`.
     pub has_hop_by_hop: bool,
+    /// Whether orders to the server are among them (`accel`): as above.
+    pub has_orders: bool,
 }
 
 /// Why a block of field lines is refused: the application's fault, answered with a 500 and logged.
@@ -68,6 +71,7 @@ fn scan_up_to<const MAX: usize>(block: &[u8]) -> Result<AppFields<'_>, AppFault>
         has_server: false,
         is_unbuffered: false,
         has_hop_by_hop: false,
+        has_orders: false,
     };
     for header in headers {
         let name = header.name;
@@ -77,6 +81,7 @@ fn scan_up_to<const MAX: usize>(block: &[u8]) -> Result<AppFields<'_>, AppFault>
             12 if name.eq_ignore_ascii_case("content-type") => found.is_unbuffered |= is_event_stream(header.value),
             17 if name.eq_ignore_ascii_case("x-accel-buffering") => {
                 found.is_unbuffered |= header.value.trim_ascii().eq_ignore_ascii_case(b"no");
+                found.has_orders = true;
             }
             14 if name.eq_ignore_ascii_case("content-length") => {
                 if found.content_length.is_some() {
@@ -84,6 +89,7 @@ fn scan_up_to<const MAX: usize>(block: &[u8]) -> Result<AppFields<'_>, AppFault>
                 }
                 found.content_length = Some(parse_length(header.value).ok_or(AppFault::Length)?);
             }
+            _ if matches!(name.as_bytes(), [b'x' | b'X', ..]) => found.has_orders |= is_accel(name.as_bytes()),
             _ => found.has_hop_by_hop |= is_hop_by_hop(name.as_bytes()),
         }
     }

@@ -99,8 +99,7 @@ impl HeaderOps {
         fields.extend_from_slice(self.lines(status));
     }
 
-    /// Whether lines of the field `name`, in any case, are left out.
-    pub fn drops(&self, name: &[u8]) -> bool {
+    fn drops(&self, name: &[u8]) -> bool {
         self.dropped.iter().any(|dropped| dropped.as_bytes().eq_ignore_ascii_case(name))
     }
 

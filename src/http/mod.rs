@@ -4,6 +4,7 @@
 //! heads of responses. It never does I/O, never asks for the time and never allocates on the way in. Called by the handlers and
 //! by `shard`, which own the sockets.
 
+pub mod accel;
 pub mod app;
 pub mod authority;
 pub mod chunked;

@@ -119,17 +119,17 @@ impl Template {
                     encode_decoded(&mut out, found.unwrap_or_default());
                 }
                 Part::Variable(variable) => match variable {
-                    Variable::Host => encode_sent(&mut out, &values.host.to_ascii_lowercase()),
+                    Variable::Host => encode_sent(&mut out, values.host.to_ascii_lowercase().as_bytes()),
                     Variable::Uri => encode_decoded(&mut out, values.path),
-                    Variable::Args => encode_sent(&mut out, values.query.unwrap_or_default()),
+                    Variable::Args => encode_sent(&mut out, values.query.unwrap_or_default().as_bytes()),
                     Variable::IsArgs => {
                         out.push_str(if values.query.is_some_and(|query| !query.is_empty()) { "?" } else { "" })
                     }
                     Variable::RequestUri => {
-                        encode_sent(&mut out, values.raw_path);
+                        encode_sent(&mut out, values.raw_path.as_bytes());
                         if let Some(query) = values.query {
                             out.push('?');
-                            encode_sent(&mut out, query);
+                            encode_sent(&mut out, query.as_bytes());
                         }
                     }
                     Variable::Scheme => out.push_str(values.scheme),
@@ -245,8 +245,8 @@ pub fn encode_decoded(out: &mut String, bytes: &[u8]) {
 }
 
 /// What was sent in encoded form: only what may not stand in a URI is encoded (RFC 3986 §2).
-fn encode_sent(out: &mut String, text: &str) {
-    for &byte in text.as_bytes() {
+pub fn encode_sent(out: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
         match is_path_byte(byte) || matches!(byte, b'%' | b'?' | b'[' | b']') {
             true => out.push(char::from(byte)),
             false => write!(out, "%{byte:02X}").expect("a String takes everything"),

@@ -15,6 +15,7 @@ use super::output::Gone;
 use super::snapshot;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
+use crate::http::accel::is_accel;
 use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{Method, Version, app, chunked};
 use crate::response::{FileRange, Response};
@@ -111,7 +112,13 @@ impl Connection {
                 return self.error(facts, 500, "The application failed.").await;
             }
         };
-        let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered;
+        if let Some(detour) = self.detour(&scanned, status) {
+            drop(call);
+            return Box::pin(self.follow(detour, facts)).await;
+        }
+        let status = self.held.as_ref().and_then(|held| held.page_status()).unwrap_or(status);
+        // A response that keeps to a rate holds its worker to it.
+        let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered && !self.output.is_paced();
         let with_body = has_body(facts.method, status);
         // A response that is complete, or comes from a file, needs no chunks.
         let known = scanned.content_length.or_else(|| (end && with_body).then_some(body.len() as u64));
@@ -141,14 +148,21 @@ impl Connection {
         if scanned.content_length.is_none() {
             head = head.body(length);
         }
-        if headers.is_some() || scanned.has_hop_by_hop || (scanned.content_length.is_some() && status == 204) {
-            let dropped = |name: &[u8]| {
+        let is_changed = headers.is_some() || self.held.is_some() || scanned.has_orders || scanned.has_hop_by_hop;
+        if is_changed || (scanned.content_length.is_some() && status == 204) {
+            let mut lines = Vec::with_capacity(256);
+            app::copy_without(scanned.fields, &mut lines, |name| {
                 app::is_hop_by_hop(name)
+                    || is_accel(name)
                     || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
-                    || headers.is_some_and(|headers| headers.drops(name))
-            };
-            app::copy_without(scanned.fields, &mut out, dropped);
-            HeadWriter::resume(&mut out).lines(headers.map_or(&[], |headers| headers.lines(status))).finish();
+            });
+            if let Some(held) = &self.held {
+                held.finish(status, &mut lines);
+            }
+            if let Some(headers) = headers {
+                headers.apply(status, &mut lines);
+            }
+            HeadWriter::resume(&mut out).lines(&lines).finish();
         } else {
             head.lines(scanned.fields.as_bytes()).finish();
         }
@@ -168,7 +182,7 @@ impl Connection {
 
     /// An answer of the server's own in place of the application's.
     pub(super) async fn error(&mut self, facts: Facts, status: u16, detail: &str) -> Result<Next, Gone> {
-        self.respond(Response::error(status, detail), facts).await
+        self.answer_own(Response::error(status, detail), facts).await
     }
 }
 

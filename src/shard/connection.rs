@@ -12,6 +12,7 @@ use rustix::net::Shutdown;
 use super::action;
 use super::answer::Facts;
 use super::body::{Body, BodyError};
+use super::detour::Held;
 use super::exchange::{Exchange, Times};
 use super::extras::Extras;
 use super::input::Input;
@@ -24,6 +25,7 @@ use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::observe::Labels;
+use crate::response::Response;
 use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
 use crate::route::RouteId;
 use crate::static_files::Now;
@@ -81,7 +83,9 @@ pub(super) struct Connection {
     /// Something had come behind the last request before it was answered.
     is_pipelined: bool,
     /// What the route of the request in hand adds to its answer.
-    extras: RefCell<Option<Rc<Extras>>>,
+    pub extras: RefCell<Option<Rc<Extras>>>,
+    /// What is kept of that request for what may become of it.
+    pub held: Option<Box<Held>>,
 }
 
 /// How a connection goes on after a request.
@@ -128,6 +132,7 @@ impl Connection {
             begun: Monotonic::ZERO,
             is_pipelined: false,
             extras: RefCell::default(),
+            held: None,
         }
     }
 
@@ -156,6 +161,8 @@ impl Connection {
                     self.receiving.set_aside();
                     let outcome = Box::pin(self.carry_out(step)).await;
                     self.end_exchange(outcome.is_err());
+                    self.held = None;
+                    self.output.set_rate(0);
                     outcome?
                 }
             };
@@ -165,6 +172,7 @@ impl Connection {
                 self.output.settle().await?;
                 return self.linger().await;
             }
+            *self.extras.get_mut() = None;
             self.set_phase(Phase::Idle);
         }
     }
@@ -257,6 +265,7 @@ impl Connection {
         }
         if head.framing == BodyFraming::None
             && let Some(route) = route
+            && self.shard.maintenance.borrow().is_none()
         {
             match site.handler(route) {
                 Handler::Static(root, prefix)
@@ -279,7 +288,7 @@ impl Connection {
                         return Step::Ready(hot.ready);
                     }
                 }
-                Handler::App if self.peer.is_some() => return self.call(head, facts),
+                Handler::App if self.peer.is_some() && !site.keeps_heads() => return self.call(head, facts),
                 _ => {}
             }
         }
@@ -302,6 +311,12 @@ impl Connection {
             unreachable!("these bytes were parsed before")
         };
         let site = self.shard.site.borrow().clone();
+        if site.keeps_heads() {
+            self.held = Some(Box::new(Held::new(&bytes)));
+        }
+        if let Some(answered) = self.closed(&head, facts).await {
+            return answered;
+        }
         let Some(route) = route else {
             return match head.target.path_query() {
                 Some(_) => self.respond_over_body(&head, action::missing(), facts).await,
@@ -313,14 +328,25 @@ impl Connection {
             self.refuse(Reject::BodyTooLarge).await?;
             return Ok(Next::Close);
         }
-        match site.handler(route) {
-            Handler::App => self.application(&head, site.max_body(route), facts).await,
-            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, site.max_body(route), facts).await,
+        self.handle(&head, site.handler(route), site.max_body(route), facts).await
+    }
+
+    /// Hands a request to whoever answers it.
+    pub async fn handle(
+        &mut self,
+        head: &Head<'_>,
+        handler: &Handler,
+        body_bytes_max: u64,
+        facts: Facts,
+    ) -> Result<Next, Gone> {
+        match handler {
+            Handler::App => self.application(head, body_bytes_max, facts).await,
+            Handler::Static(root, prefix) => self.static_file(head, root, prefix, body_bytes_max, facts).await,
             // Not a word, as nginx has it.
             Handler::Status(444) => Err(Gone),
             handler => {
-                let response = self.simple(&head, handler).expect("the others were told apart");
-                self.respond_over_body(&head, response, facts).await
+                let response = self.simple(head, handler).expect("the others were told apart");
+                self.answer_over_body(head, response, facts).await
             }
         }
     }
@@ -398,6 +424,16 @@ impl Connection {
     /// Answers a request that can't be served; the connection ends after it.
     pub async fn refuse(&mut self, reject: Reject) -> Result<(), Gone> {
         tracing::debug!(shard = self.shard.number, status = reject.status(), %reject, "request refused");
+        if self.extras.borrow().is_some() {
+            let response = self.page_at_hand(Response::error(reject.status(), reject.reason()));
+            let facts = Facts {
+                method: Method::Get,
+                version: Version::Http11,
+                keep_alive: false,
+                started: self.shard.ring.now(),
+            };
+            return self.respond(response, facts).await.map(drop);
+        }
         let mut out = Vec::new();
         response::write_reject(&mut out, reject, &self.shard.date().1);
         self.refused(reject.status(), &out);

@@ -67,6 +67,7 @@ impl Orders {
         for letter in letters {
             match letter {
                 ShardMail::Routes(routes) => self.serve(routes),
+                ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
                 ShardMail::Accept => self.accept(),
                 ShardMail::Gate(gate) => {
                     let generation = gate.generation;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
+use super::pace::Pace;
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
 
 /// So many times within one timeout it is looked at how far a send has got, so that the timeout is one between two steps of it
@@ -41,11 +42,21 @@ pub(super) struct Output {
     sending: Option<Sending>,
     /// Bytes handed to the kernel; those of a send under way count until it turns out that it failed.
     sent: u64,
+    /// The rate that the response in hand keeps to, if any.
+    pace: Option<Box<Pace>>,
 }
 
 impl Output {
     pub fn new(ring: &Ring, socket: &Descriptor, timeout: Duration) -> Output {
-        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: None, sending: None, sent: 0 }
+        Output {
+            ring: ring.clone(),
+            socket: socket.clone(),
+            timeout,
+            deadline: None,
+            sending: None,
+            sent: 0,
+            pace: None,
+        }
     }
 
     pub fn socket(&self) -> &Descriptor {
@@ -114,6 +125,45 @@ impl Output {
         }
     }
 
+    /// Sends no more than so many bytes a second from now on; 0: as fast as the client takes them.
+    pub fn set_rate(&mut self, bytes_per_second: u64) {
+        self.pace = (bytes_per_second > 0).then(|| Box::new(Pace::new(bytes_per_second, self.ring.now())));
+    }
+
+    /// Whether the rate of what is sent is bounded.
+    pub fn is_paced(&self) -> bool {
+        self.pace.is_some()
+    }
+
+    /// How many of `wanted` bytes may be sent now; waits for the first.
+    pub async fn granted(&mut self, wanted: u64) -> u64 {
+        loop {
+            let Some(pace) = &mut self.pace else { return wanted };
+            match pace.take(wanted, self.ring.now()) {
+                Ok(bytes) => return bytes,
+                Err(wait) => self.ring.sleep(wait).await,
+            }
+        }
+    }
+
+    /// So many of the granted bytes were not sent.
+    pub fn give_back(&mut self, bytes: u64) {
+        if let Some(pace) = &mut self.pace {
+            pace.give_back(bytes);
+        }
+    }
+
+    /// Sends `payload` in pieces, each when it may go.
+    async fn send_paced(&mut self, mut payload: Payload) -> Result<(), Gone> {
+        while !payload.is_empty() {
+            let count = self.granted(payload.len() as u64).await as usize;
+            let piece = Payload::from(payload[..count].to_vec());
+            payload.advance(count);
+            self.send_at_once(piece).await?;
+        }
+        Ok(())
+    }
+
     /// Whether the next send has to wait for the client to take the one before it.
     pub fn has_to_wait(&self) -> bool {
         self.in_flight() > 0
@@ -126,6 +176,13 @@ impl Output {
 
     /// Hands `payload` over, after what was sent before it.
     pub async fn send(&mut self, payload: Payload) -> Result<(), Gone> {
+        match self.pace {
+            None => self.send_at_once(payload).await,
+            Some(_) => Box::pin(self.send_paced(payload)).await,
+        }
+    }
+
+    async fn send_at_once(&mut self, payload: Payload) -> Result<(), Gone> {
         self.settle().await?;
         self.begin(payload);
         Ok(())
@@ -141,6 +198,9 @@ impl Output {
 
     /// Hands `payload` over and says that more will follow at once, so that both travel together (send(2), `MSG_MORE`).
     pub async fn send_before(&mut self, mut payload: Payload) -> Result<(), Gone> {
+        if self.is_paced() {
+            return self.send(payload).await;
+        }
         self.settle().await?;
         let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         match rustix::net::send(&self.socket, &payload, flags) {
@@ -159,6 +219,12 @@ impl Output {
 
     /// Hands `parts` over as one. What lies in a provided buffer does not stay there while a slow client is waited for.
     pub async fn send_parts(&mut self, mut parts: [Payload; 3]) -> Result<(), Gone> {
+        if self.is_paced() {
+            for part in parts {
+                self.send(part).await?;
+            }
+            return Ok(());
+        }
         if self.has_to_wait() {
             parts = parts.map(Payload::into_owned);
         }

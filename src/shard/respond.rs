@@ -22,6 +22,9 @@ impl Connection {
     /// Sends `response`.
     pub(super) async fn respond(&mut self, response: Response, facts: Facts) -> Result<Next, Gone> {
         let Response { status, mut fields, body } = response;
+        if let Some(held) = &self.held {
+            held.finish(status, &mut fields);
+        }
         let extras = self.extras();
         let headers = extras.as_ref().and_then(|extras| extras.headers.as_ref());
         if let Some(headers) = headers {
@@ -102,10 +105,30 @@ impl Connection {
             conditional: head.conditional,
         };
         let response = match self.shard.statics.serve(root, &request, &now).await {
+            // A directory has no address that the client could be told.
+            Answer::Response(response)
+                if response.status == 301 && self.held.as_ref().is_some_and(|held| held.is_inner()) =>
+            {
+                Response::error(404, "There is nothing here.")
+            }
             Answer::Response(response) => response,
             Answer::Pass => return self.application(head, max_body, facts).await,
         };
-        self.respond_over_body(head, response, facts).await
+        self.answer_over_body(head, response, facts).await
+    }
+
+    /// Answers with `response` or the page in its place, then reads over a body that came with the request all the same.
+    pub(super) async fn answer_over_body(
+        &mut self,
+        head: &Head<'_>,
+        response: Response,
+        mut facts: Facts,
+    ) -> Result<Next, Gone> {
+        facts.keep_alive &= !head.expect_continue;
+        match self.answer_own(response, facts).await? {
+            Next::Request if head.framing != BodyFraming::None => Ok(self.skip_body(head.framing).await),
+            next => Ok(next),
+        }
     }
 
     /// Answers, then reads over a body that came with the request all the same.

@@ -69,20 +69,23 @@ pub(super) struct Site {
     table: Table,
     routes: Vec<Route>,
     has_missing: bool,
+    /// Something may become of an answer for which the request's head is needed.
+    keeps_heads: bool,
 }
 
 impl Site {
     /// Nothing is found.
     pub fn empty() -> Site {
-        Site { table: Table::new(&[]), routes: Vec::new(), has_missing: false }
+        Site { table: Table::new(&[]), routes: Vec::new(), has_missing: false, keeps_heads: false }
     }
 
     /// Opens what the routes need.
     pub fn open(routes: &[RouteConfig]) -> Site {
         let table = Table::new(routes);
         let routes: Vec<_> = routes.iter().map(Route::open).collect();
-        let has_missing = routes.iter().any(|route| matches!(route.for_all(), Handler::Missing));
-        Site { table, routes, has_missing }
+        let has_missing = routes.iter().any(|route| route.is_incomplete());
+        let keeps_heads = routes.iter().any(Route::needs_head);
+        Site { table, routes, has_missing, keeps_heads }
     }
 
     /// The route of a path as it was sent: looked up in its normalised form, so that no spelling of a path gets around a route.
@@ -104,6 +107,16 @@ impl Site {
         &self.routes[route.index()].handler
     }
 
+    /// The handler for a request that comes from within.
+    pub fn inner_handler(&self, route: RouteId) -> &Handler {
+        self.routes[route.index()].for_all()
+    }
+
+    /// Whether heads of requests for the application have to be kept.
+    pub fn keeps_heads(&self) -> bool {
+        self.keeps_heads
+    }
+
     pub fn max_body(&self, route: RouteId) -> u64 {
         self.routes[route.index()].body_bytes_max
     }
@@ -119,8 +132,18 @@ impl Route {
             (handler, false) => (handler, None),
             (handler, true) => (Handler::Missing, Some(handler)),
         };
-        let extras = Extras::new(route).map(Rc::new);
+        let extras = Extras::open(route).map(Rc::new);
         Route { handler, inner, body_bytes_max: route.max_body_bytes, extras }
+    }
+
+    /// Whether something could not be opened.
+    fn is_incomplete(&self) -> bool {
+        matches!(self.for_all(), Handler::Missing) || self.extras.as_ref().is_some_and(|extras| extras.has_missing)
+    }
+
+    /// Whether this route is one because of which heads are kept.
+    fn needs_head(&self) -> bool {
+        self.inner.is_some() || self.extras.as_ref().is_some_and(|extras| extras.needs_head())
     }
 
     /// The handler, wherever the request comes from.
@@ -158,7 +181,9 @@ fn open_static(route: &RouteConfig, files: &StaticConfig) -> Handler {
         PathPattern::Exact(_) | PathPattern::Regex(_) => "/".to_owned(),
     };
     match StaticRoot::open(&files.directory, files.options.clone()) {
-        Ok(root) => Handler::Static(Box::new(root.of_route(route.headers.clone(), false)), prefix),
+        Ok(root) => {
+            Handler::Static(Box::new(root.of_route(route.headers.clone(), !route.error_pages.is_empty())), prefix)
+        }
         Err(error) => {
             tracing::error!(route = route.path.text(), %error, "the route answers 404");
             Handler::Missing

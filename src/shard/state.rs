@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
@@ -10,6 +11,7 @@ use super::buffered::Buffering;
 use super::log::AccessLog;
 use super::site::Site;
 use crate::base::clock;
+use crate::config::MaintenanceConfig;
 use crate::config::RequestIds;
 use crate::http::date::{self, DateText};
 use crate::observe::ShardMetrics;
@@ -53,6 +55,8 @@ pub(super) struct Shard {
     pub timeouts: Timeouts,
     pub connections_max: usize,
     pub site: RefCell<Rc<Site>>,
+    /// While the site is closed: who gets through.
+    pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
     pub statics: StaticFiles,
     pub pool: Pool,
     pub spool: Rc<SpoolFolder>,
@@ -97,6 +101,7 @@ impl Shard {
             timeouts: parts.timeouts,
             connections_max: parts.connections_max,
             site: RefCell::new(Rc::new(Site::empty())),
+            maintenance: RefCell::default(),
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,

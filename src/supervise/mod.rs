@@ -11,6 +11,7 @@ pub mod control;
 mod generation;
 pub mod logs;
 pub mod machine;
+mod maintenance;
 mod notices;
 mod output;
 mod routes;

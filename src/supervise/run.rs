@@ -22,7 +22,7 @@ use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
 use super::notices::{Notice, Notices};
-use super::{output, routes};
+use super::{maintenance, output, routes};
 use crate::base::bounds::{
     ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, REAP_SECONDS,
 };
@@ -98,6 +98,8 @@ pub(super) enum Happening {
     Event(Event),
     Signal(Signal),
     News(ShardNews),
+    /// The flag file of maintenance mode has come or gone.
+    Maintenance(bool),
     Zygote(GenerationId, FromZygote),
     /// Somebody asks for the metrics.
     Question(Rc<Question>),
@@ -144,6 +146,9 @@ struct Supervisor {
     accepting: usize,
     stopped: usize,
     exit: Option<i32>,
+    /// The site is closed.
+    is_closed: bool,
+    watch: Option<glommio::Task<()>>,
 }
 
 async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
@@ -168,12 +173,15 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         accepting: 0,
         stopped: 0,
         exit: None,
+        is_closed: false,
+        watch: None,
         setup,
     };
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
     supervisor.start_access_log();
     supervisor.start_admin()?;
+    supervisor.watch_maintenance();
     supervisor.handle(Event::Start);
     let code = loop {
         if let Some(code) = supervisor.exit {
@@ -235,6 +243,7 @@ impl Supervisor {
             Happening::Event(event) => self.handle(event),
             Happening::Signal(signal) => self.signal(signal),
             Happening::News(news) => self.news(news),
+            Happening::Maintenance(closed) => self.close_site(closed),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
             Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
@@ -358,10 +367,12 @@ impl Supervisor {
         match (pool, self.setup.config.app.is_some()) {
             (Some(pool), true) => {
                 self.setup.config = Arc::new(config);
+                self.watch_maintenance();
                 self.handle(Event::Reload(pool));
             }
             (None, false) => {
                 self.setup.config = Arc::new(config);
+                self.watch_maintenance();
                 self.send_routes(None);
                 tracing::info!("reloaded");
             }
@@ -551,6 +562,25 @@ impl Supervisor {
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
         self.mail(|| ShardMail::Routes(routes.clone()));
+    }
+
+    /// Looks at the flag file of maintenance mode, and watches it from now on; what was watched before is not.
+    fn watch_maintenance(&mut self) {
+        let file = self.setup.config.maintenance.file.clone();
+        let is_set = maintenance::is_set(file.as_ref());
+        self.watch = file.map(|file| maintenance::watch(&self.ring, file, is_set, self.inbox.clone()));
+        self.close_site(is_set);
+    }
+
+    fn close_site(&mut self, closed: bool) {
+        if closed != self.is_closed {
+            tracing::info!(closed, "maintenance mode");
+        }
+        if closed || self.is_closed {
+            let rules = closed.then(|| Arc::new(self.setup.config.maintenance.clone()));
+            self.mail(|| ShardMail::Maintenance(rules.clone()));
+        }
+        self.is_closed = closed;
     }
 
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {

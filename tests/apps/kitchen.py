@@ -380,6 +380,20 @@ def orphan(environ, start_response, query):
     return answer(start_response, b"left an orphan\n")
 
 
+def fields(environ, start_response, query):
+    """Answers with any field lines: `f=Name:value`, as often as wanted, percent-encoded bytes and all."""
+    pairs = urllib.parse.parse_qsl(environ["QUERY_STRING"], encoding="latin-1", keep_blank_values=True)
+    lines = [tuple(value.split(":", 1)) for name, value in pairs if name == "f"]
+    body = environ["REQUEST_METHOD"].encode() + b" " + environ["PATH_INFO"].encode("latin-1") + b"\n"
+    start_response(query.get("status", "200 OK"), [*lines, ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def circle_of_redirects(environ, start_response, query):
+    """Leads back to itself, for ever."""
+    return answer(start_response, b"", more=[("X-Accel-Redirect", "/circle_of_redirects")])
+
+
 ROUTES = dict(
     hello=hello,
     environ=show_environ,
@@ -404,6 +418,8 @@ ROUTES = dict(
     never=never,
     status=status,
     headers=headers,
+    fields=fields,
+    circle_of_redirects=circle_of_redirects,
     injected=injected,
     no_length=no_length,
     empty=empty,

@@ -6,6 +6,7 @@
 mod access_log;
 mod admin;
 mod app;
+mod maintenance;
 mod route;
 mod server;
 mod static_route;
@@ -13,6 +14,7 @@ mod static_route;
 pub use access_log::*;
 pub use admin::*;
 pub use app::*;
+pub use maintenance::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
@@ -107,7 +109,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 5] = [&SERVER, &ACCESS_LOG_TABLE, &ADMIN, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 6] = [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &ADMIN, &APP, &ROUTE];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

@@ -31,6 +31,9 @@ pub static ROUTE: Section = Section {
         &CONTENT_TYPE.spec,
         &PROXY.spec,
         &HEADERS.spec,
+        &ERROR_PAGES.spec,
+        &INTERCEPT_ERRORS.spec,
+        &SENDFILE_ROOT.spec,
         &INDEX.spec,
         &LISTING.spec,
         &FALLBACK.spec,
@@ -93,7 +96,8 @@ pub static INTERNAL: Opt<bool> = Opt {
         "internal",
         Unit::Bool,
         Default::Toml("false"),
-        "`true`: a client's request for it is answered with 404.",
+        "`true`: a client's request for it is answered with 404. The application leads there with `X-Accel-Redirect`, which is followed as soon \
+         as there is such a route, to any route.",
     ),
     read: read::boolean,
 };
@@ -161,6 +165,38 @@ pub static HEADERS: Opt<Value> = Opt {
     .elsewhere(&["add_header"]),
     read: read::raw,
 };
+/// Read by `config::pages`: its keys are statuses.
+pub static ERROR_PAGES: Opt<Value> = Opt {
+    spec: Spec::new(
+        "error_pages",
+        Unit::Text("a table of statuses and pages"),
+        Default::Described("those of `[server]`"),
+        "Pages for errors that the server itself answers with: `{ 404 = \"404.html\", 5xx = \"app:/oops\" }`, a file or a path of the \
+         application, which is asked for it with GET; the status stays. A status counts more than its class, the route's pages \
+         more than the server's.",
+    )
+    .elsewhere(&["error_page"]),
+    read: read::raw,
+};
+pub static INTERCEPT_ERRORS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "intercept_errors",
+        Unit::Bool,
+        Default::Toml("false"),
+        "`true`: the pages also stand in place of the application's answers with such a status.",
+    )
+    .elsewhere(&["proxy_intercept_errors", "uwsgi_intercept_errors"]),
+    read: read::boolean,
+};
+pub static SENDFILE_ROOT: Opt<Vec<PathBuf>> = Opt {
+    spec: Spec::new(
+        "sendfile_root",
+        Unit::Texts("a directory or a list of them"),
+        Default::Toml("[]"),
+        "Directories whose files the application may have sent by answering with `X-Sendfile: PATH`.",
+    ),
+    read: read::paths,
+};
 pub static HOST: Opt<HostPattern> = Opt {
     spec: Spec::new(
         "host",
@@ -206,6 +242,7 @@ mod tests {
     #[test]
     fn every_declared_default_passes_its_own_check() {
         assert_defaults!(PATH EXACT BEFORE_REGEX REGEX HOST INTERNAL STATIC ROUTE_APP REDIRECT RESPOND STATUS CONTENT_TYPE PROXY HEADERS);
+        assert_defaults!(ERROR_PAGES INTERCEPT_ERRORS SENDFILE_ROOT);
         assert_defaults!(ROUTE_MAX_BODY);
     }
 }

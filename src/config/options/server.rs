@@ -24,6 +24,8 @@ pub static SERVER: Section = Section {
         &BACKLOG.spec,
         &PIDFILE.spec,
         &ACCESS_LOG.spec,
+        &SERVER_ERROR_PAGES.spec,
+        &MAINTENANCE_KEY.spec,
         &REQUEST_ID.spec,
         &REQUEST_ID_ECHO.spec,
     ],
@@ -115,6 +117,28 @@ pub static MAX_BODY: Opt<u64> = Opt {
     )
     .elsewhere(&["client_max_body_size"]),
     read: read::size,
+};
+/// Read by `config::pages`: its keys are statuses.
+pub static SERVER_ERROR_PAGES: Opt<Value> = Opt {
+    spec: Spec::new(
+        "error_pages",
+        Unit::Text("a table of statuses and pages"),
+        Default::Described("the server's own"),
+        "Pages for errors, on every route and where there is none: `{ 404 = \"404.html\", 5xx = \"50x.html\" }`. A file is read when the \
+         configuration is; \"app:/PATH\" asks the application for that path instead. A route's own come first.",
+    )
+    .elsewhere(&["error_page"]),
+    read: read::raw,
+};
+/// Read by `config::maintenance`: a table of its own.
+pub static MAINTENANCE_KEY: Opt<Value> = Opt {
+    spec: Spec::new(
+        "maintenance",
+        Unit::Text("a table"),
+        Default::Described("as its keys say"),
+        "Maintenance mode, see `[server.maintenance]`.",
+    ),
+    read: read::raw,
 };
 pub static BACKLOG: Opt<u32> = Opt {
     spec: Spec::new(
