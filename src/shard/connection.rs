@@ -71,6 +71,8 @@ pub(super) struct Connection {
     requests: u32,
     /// Bytes of a partial head that were parsed in vain.
     seen: usize,
+    /// The present request's method is HEAD, as far as it can be told: a refusal has no body then.
+    is_head: bool,
     /// When they were.
     begun: Monotonic,
     /// Something had come behind the last request before it was answered.
@@ -120,6 +122,7 @@ impl Connection {
             peer: None,
             requests: 0,
             seen: 0,
+            is_head: false,
             begun: Monotonic::ZERO,
             is_pipelined: false,
         }
@@ -193,6 +196,7 @@ impl Connection {
             self.seen = bytes.len();
             return Step::More;
         }
+        self.is_head = bytes.starts_with(b"HEAD ");
         if self.seen == 0 {
             self.begun = self.shard.ring.now();
         }
@@ -363,7 +367,7 @@ impl Connection {
     pub async fn refuse(&mut self, reject: Reject) -> Result<(), Gone> {
         tracing::debug!(shard = self.shard.number, status = reject.status(), %reject, "request refused");
         let mut out = Vec::new();
-        response::write_reject(&mut out, reject, &self.shard.date().1);
+        response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
         self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await
     }
