@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import idle
+import slow
 import storm
 import throughput
 from report import Report
@@ -28,6 +29,7 @@ WORK = {
     "idle": idle.idle,
     "wakeups": idle.wakeups,
     "kill": storm.kill,
+    "slow": slow.slow,
 }
 HERE = Path(__file__).resolve().parent
 

@@ -78,7 +78,7 @@ pub const OUTPUT_LINE_BYTES_MAX: usize = 8 * 1024;
 pub const DRAINING_GENERATIONS_MAX: usize = 2;
 /// Workers that may die before any of a new generation is up; then its boot has failed.
 pub const BOOT_DEATHS_MAX: u32 = 3;
-/// Exits of processes that the supervisor does not know yet (a fork report is still under way), kept for that report.
+/// Exits of processes that the supervisor does not know yet (a fork report is still under way), kept for that report: so many, and one for each worker.
 pub const EARLY_EXITS_MAX: usize = 64;
 
 /// The config file, bytes.

@@ -99,6 +99,8 @@ impl Connection {
             (Some(Spooled::Descriptor(_, bytes)), _) => Some(*bytes),
             (None, _) => None,
         };
+        let named = head.authority.map_or(("", ""), |authority| name_and_port(authority.raw));
+        let server = server_of((&peer.local_address, &peer.local_port), named);
         let mut exchange = self.exchange.borrow_mut();
         exchange.received(content_length.unwrap_or(0));
         let environ = Environ {
@@ -110,8 +112,8 @@ impl Connection {
             protocol: head.version.as_str(),
             remote_address: &peer.remote_address,
             remote_port: &peer.remote_port,
-            server_name: &peer.local_address,
-            server_port: &peer.local_port,
+            server_name: server.0,
+            server_port: server.1,
             scheme: "http",
             content_length,
             request_id: exchange.id(&self.shard, head),
@@ -133,5 +135,44 @@ impl Connection {
         };
         call.submit(message, descriptor);
         Ok(call)
+    }
+}
+
+/// The host and the port of an authority, without the brackets of an IPv6 address.
+fn name_and_port(authority: &str) -> (&str, &str) {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, port),
+        _ => (authority, ""),
+    };
+    (host.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+/// SERVER_NAME and SERVER_PORT, which PEP 3333 never allows to be empty: a unix socket has neither, so they are what the client
+/// called the server, or what it would have meant without a word.
+fn server_of<'a>(local: (&'a str, &'a str), named: (&'a str, &'a str)) -> (&'a str, &'a str) {
+    let first = |one: &'a str, other: &'a str, last: &'a str| match (one, other) {
+        ("", "") => last,
+        ("", other) => other,
+        (one, _) => one,
+    };
+    if local.0.is_empty() { (first(named.0, "", "localhost"), first(named.1, "", "80")) } else { local }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_a_name_and_a_port_on_every_listener() {
+        assert_eq!(server_of(("10.0.0.1", "8000"), ("example.com", "")), ("10.0.0.1", "8000"));
+        for (authority, name, port) in [
+            ("example.com", "example.com", "80"),
+            ("example.com:8080", "example.com", "8080"),
+            ("[::1]:81", "::1", "81"),
+            ("[2001:db8::1]", "2001:db8::1", "80"),
+            ("", "localhost", "80"),
+        ] {
+            assert_eq!(server_of(("", ""), name_and_port(authority)), (name, port), "{authority}");
+        }
     }
 }

@@ -78,6 +78,8 @@ pub(super) struct Connection {
     requests: u32,
     /// Bytes of a partial head that were parsed in vain.
     seen: usize,
+    /// The present request's method is HEAD, as far as it can be told: a refusal has no body then.
+    is_head: bool,
     /// When they were.
     begun: Monotonic,
     /// Something had come behind the last request before it was answered.
@@ -129,6 +131,7 @@ impl Connection {
             peer: None,
             requests: 0,
             seen: 0,
+            is_head: false,
             begun: Monotonic::ZERO,
             is_pipelined: false,
             extras: RefCell::default(),
@@ -208,6 +211,7 @@ impl Connection {
             self.seen = bytes.len();
             return None;
         }
+        self.is_head = bytes.starts_with(b"HEAD ");
         if self.seen == 0 {
             self.begun = self.shard.ring.now();
         }
@@ -435,7 +439,7 @@ impl Connection {
             return self.respond(response, facts).await.map(drop);
         }
         let mut out = Vec::new();
-        response::write_reject(&mut out, reject, &self.shard.date().1);
+        response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
         self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await
     }

@@ -1,6 +1,7 @@
 //! A shard's life: set up, serve, drain, end.
 
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,21 +69,34 @@ pub fn spawn(setup: ShardSetup) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name).spawn(move || {
         let (number, news) = (setup.number, setup.news.clone());
         let placement = setup.cpu.map_or(Placement::Unbound, Placement::Fixed);
-        let executor = LocalExecutorBuilder::new(placement).preempt_timer(PREEMPT_TIMER).io_memory(64 * 1024).make();
-        let failure = match executor {
-            Ok(executor) => executor.run(run(setup)).err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        let last = match failure {
-            None => ShardNews::Stopped { shard: number },
-            Some(error) => {
-                tracing::error!(shard = number, error, "the shard cannot run");
-                ShardNews::Failed { shard: number }
-            }
-        };
-        // A supervisor that is gone needs no news.
-        let _ = news.send(last);
+        watched(number, &news, move || {
+            // Open until the program ends: workers that still answer this shard must not take the server for gone.
+            std::mem::forget(setup.replies.try_clone()?);
+            LocalExecutorBuilder::new(placement)
+                .preempt_timer(PREEMPT_TIMER)
+                .io_memory(64 * 1024)
+                .make()
+                .map_err(|error| io::Error::other(error.to_string()))?
+                .run(run(setup))
+        });
     })
+}
+
+/// Runs a shard's life and tells the supervisor how it ended, also when a task of it panics that is no connection's.
+fn watched(shard: u32, news: &Sender<ShardNews>, life: impl FnOnce() -> io::Result<()>) {
+    let failure = match catch_unwind(AssertUnwindSafe(life)) {
+        Ok(result) => result.err().map(|error| error.to_string()),
+        Err(panic) => Some(format!("it panicked: {}", super::panic::message(&*panic))),
+    };
+    let last = match failure {
+        None => ShardNews::Stopped { shard },
+        Some(error) => {
+            tracing::error!(shard, error, "the shard cannot run");
+            ShardNews::Failed { shard }
+        }
+    };
+    // A supervisor that is gone needs no news.
+    let _ = news.send(last);
 }
 
 async fn run(setup: ShardSetup) -> io::Result<()> {
@@ -221,4 +235,37 @@ fn report(shard: u32, metrics: &ShardMetrics, log: LogCounts) {
         p99_us = latency.quantile_us(0.99),
         "shard stopped"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::mail::mailbox;
+
+    #[test]
+    fn a_panic_of_any_task_is_told_to_the_supervisor() {
+        let (news, told) = mailbox(8).expect("a mailbox");
+        let life = || {
+            let executor = LocalExecutorBuilder::new(Placement::Unbound).preempt_timer(PREEMPT_TIMER).make();
+            executor.expect("an executor").run(async {
+                let (ring, driver) = Ring::new(RingConfig { entries: 64, completions: 256 })?;
+                let driver = glommio::spawn_local(driver.run());
+                glommio::spawn_local(async { panic!("in a task of the shard's own") }).detach();
+                ring.sleep(Duration::from_secs(60)).await;
+                ring.close();
+                driver.await;
+                Ok(())
+            })
+        };
+        let thread = std::thread::spawn(move || {
+            watched(3, &news, life);
+            watched(4, &news, || Ok(()));
+            watched(5, &news, || Err(io::ErrorKind::OutOfMemory.into()));
+        });
+        thread.join().expect("the thread goes on");
+        let told: Vec<_> = told.drain().collect();
+        let expected =
+            [ShardNews::Failed { shard: 3 }, ShardNews::Stopped { shard: 4 }, ShardNews::Failed { shard: 5 }];
+        assert_eq!(told, expected);
+    }
 }

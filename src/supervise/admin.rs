@@ -141,7 +141,7 @@ impl Admin {
                 },
                 Err(reject) => {
                     let mut out = Vec::new();
-                    write_reject(&mut out, reject, &date::format(clock::wall_seconds()));
+                    write_reject(&mut out, reject, &date::format(clock::wall_seconds()), false);
                     (out, input.len(), false)
                 }
             };

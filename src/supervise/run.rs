@@ -133,7 +133,8 @@ struct Supervisor {
     machine: Machine,
     inbox: Rc<Inbox>,
     generations: HashMap<GenerationId, Generation>,
-    pidfds: HashMap<Pid, OwnedFd>,
+    /// Children that have not been reaped; without a pidfd when there was no descriptor left for one.
+    pidfds: HashMap<Pid, Option<OwnedFd>>,
     zygotes: HashMap<Pid, Zygote>,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
@@ -145,6 +146,9 @@ struct Supervisor {
     switching: Option<(GenerationId, usize)>,
     accepting: usize,
     stopped: usize,
+    /// A shard has ended that was not told to.
+    has_failed: bool,
+    is_draining: bool,
     exit: Option<i32>,
     /// The site is closed.
     is_closed: bool,
@@ -172,6 +176,8 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         switching: None,
         accepting: 0,
         stopped: 0,
+        has_failed: false,
+        is_draining: false,
         exit: None,
         is_closed: false,
         watch: None,
@@ -330,8 +336,15 @@ impl Supervisor {
                     let held = held.map(|slot| Held { shard: slot.shard, token: slot.token }).collect();
                     let served = slots.iter().map(|slot| slot.done).sum();
                     match self.zygotes.get_mut(&pid) {
-                        // What it said last comes first.
-                        Some(zygote) if !zygote.control_ended => zygote.exit = Some(exit),
+                        // What it said last comes first. A process that the application has started may hold its end of the socket
+                        // open: what is there is still read, and then there is an end.
+                        Some(zygote) if !zygote.control_ended => {
+                            zygote.exit = Some(exit);
+                            let found = self.generations.get_mut(&zygote.generation);
+                            if let Some(control) = found.and_then(|found| found.control.take()) {
+                                let _ = rustix::net::shutdown(control, rustix::net::Shutdown::Both);
+                            }
+                        }
                         _ => {
                             self.zygotes.remove(&pid);
                             self.handle(Event::ChildExited { pid, exit, held, served });
@@ -413,7 +426,20 @@ impl Supervisor {
                     self.handle(Event::ShardsDrained);
                 }
             }
-            ShardNews::Failed { .. } => self.exit = Some(EXIT_FAILED),
+            ShardNews::Failed { .. } if self.accepting < shards => self.exit = Some(EXIT_FAILED),
+            // What it was to accept nobody accepts: the others finish what they have in hand, and whoever started the program may
+            // start it anew.
+            ShardNews::Failed { shard } => {
+                tracing::error!(shard, "a shard has failed: the server stops");
+                self.has_failed = true;
+                self.stopped += 1;
+                if !self.is_draining {
+                    self.handle(Event::Terminate);
+                }
+                if self.stopped == shards {
+                    self.handle(Event::ShardsDrained);
+                }
+            }
         }
     }
 
@@ -430,9 +456,7 @@ impl Supervisor {
             FromZygote::ImportFailed { traceback } => Event::ImportFailed { generation, traceback },
             FromZygote::Forked { worker, pid } => {
                 let Some(pid) = Pid::from_raw(pid) else { return };
-                if let Ok(pidfd) = process::pidfd(pid) {
-                    self.pidfds.insert(pid, pidfd);
-                }
+                self.pidfds.insert(pid, process::pidfd(pid).ok());
                 Event::WorkerForked { generation, worker: WorkerId(worker), pid }
             }
             FromZygote::ForkFailed { worker, error } => {
@@ -488,6 +512,7 @@ impl Supervisor {
                 self.mail(|| ShardMail::Gone { generation: generation.0 });
             }
             Action::DrainShards { deadline } => {
+                self.is_draining = true;
                 let limit = deadline.since(Monotonic::now());
                 self.mail(|| ShardMail::Drain { limit });
             }
@@ -496,7 +521,7 @@ impl Supervisor {
                 report.count(&mut self.facts);
                 report.log();
             }
-            Action::Exit { code } => self.exit = Some(code),
+            Action::Exit { code } => self.exit = Some(if self.has_failed { EXIT_FAILED.max(code) } else { code }),
         }
     }
 
@@ -504,7 +529,7 @@ impl Supervisor {
         let Some(app) = &self.setup.config.app else { unreachable!("only an application has generations") };
         match Generation::start(id, settings, app, &self.replies) {
             Ok(started) => {
-                self.pidfds.insert(started.pid, started.pidfd);
+                self.pidfds.insert(started.pid, Some(started.pidfd));
                 output::log_zygote(&self.ring, started.output, id);
                 let control = started.generation.control.clone().expect("just made");
                 self.listen_to_zygote(id, &control);
@@ -594,8 +619,10 @@ impl Supervisor {
 
     fn kill(&self, pid: Pid, signal: process::Signal) {
         let result = match self.pidfds.get(&pid) {
-            Some(pidfd) => process::signal_pidfd(pidfd, signal),
-            None => process::signal(pid, signal),
+            Some(Some(pidfd)) => process::signal_pidfd(pidfd, signal),
+            Some(None) => process::signal(pid, signal),
+            // Reaped: the number may be somebody else's by now.
+            None => return,
         };
         if let Err(error) = result {
             tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "cannot signal a child");
