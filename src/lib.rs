@@ -15,6 +15,7 @@ pub mod ring;
 // L2
 pub mod response;
 pub mod route;
+pub mod tls;
 // L3: handlers
 pub mod static_files;
 pub mod wsgi;

@@ -73,6 +73,19 @@ pub const EARLY_EXITS_MAX: usize = 64;
 
 /// The config file, bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// A certificate, key or OCSP file, bytes.
+pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Certificates of one file.
+pub const CERTIFICATES_MAX: usize = 1024;
+/// A ClientHello, bytes; the longest that rustls takes.
+pub const CLIENT_HELLO_BYTES_MAX: usize = 64 * 1024 - 1;
+/// Bytes of a TLS record, or of a handshake message in several records, that wait for the rest: the longest message, and a receive's
+/// worth more.
+pub const TLS_PENDING_BYTES_MAX: usize = 192 * 1024;
+/// Entries of `[[tls]]`.
+pub const TLS_ENTRIES_MAX: usize = 4096;
+/// Certificates of one entry: one for each kind of key.
+pub const TLS_ENTRY_CERTIFICATES_MAX: usize = 8;
 /// Listen addresses.
 pub const LISTENERS_MAX: u64 = 64;
 /// Routes of the configuration.

@@ -111,9 +111,9 @@ impl Listeners {
         let backlog = i32::try_from(config.server.backlog).unwrap_or(i32::MAX);
         let mut by_shard: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());
-        for address in &config.server.listen {
-            let failed = |error: io::Error| format!("cannot listen on {address}: {error}");
-            let sockets = match address {
+        for listener in &config.server.listen {
+            let failed = |error: io::Error| format!("cannot listen on {listener}: {error}");
+            let sockets = match &listener.address {
                 Listen::Tcp(tcp) => {
                     let sockets = listen::tcp(*tcp, shards, TcpOptions { backlog, v6_only: false }).map_err(failed)?;
                     addresses.push(format!("http://{}", listen::local_addr(&sockets[0]).map_err(failed)?));

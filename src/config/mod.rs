@@ -6,6 +6,7 @@
 mod address;
 mod app;
 mod build;
+pub mod certificate;
 mod django;
 mod error;
 mod merge;
@@ -17,15 +18,17 @@ mod routes;
 mod section;
 mod server;
 mod sources;
+mod tls;
 mod types;
 mod units;
 mod value;
 
-pub use address::Listen;
+pub use address::{Listen, Listener};
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
+pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig};

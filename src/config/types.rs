@@ -6,14 +6,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use super::address::Listen;
+pub use super::address::Listener;
 pub use super::python::Interpreter;
+pub use super::tls::TlsEntry;
 
 /// Everything that the server was told, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The HTTP front.
     pub server: ServerConfig,
+    /// Certificates of the TLS listeners, the one for clients that name no host first; not empty if there is such a listener.
+    pub tls: Vec<TlsEntry>,
     /// The application; `None` for a server of static routes alone.
     pub app: Option<AppConfig>,
     /// The routes in the order of the config file; never empty. Host and path together are unique.
@@ -26,8 +29,8 @@ pub struct Config {
 /// `[server]`: listeners, shards and what a connection may cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// Addresses to listen on; never empty, no duplicates.
-    pub listen: Vec<Listen>,
+    /// Where to listen, and what is spoken there; never empty, no address twice.
+    pub listen: Vec<Listener>,
     /// Number of shards, at least 1.
     pub shards: usize,
     /// How long an idle keep-alive connection stays open.
@@ -38,6 +41,10 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// How long a client may pause between two reads of its response.
     pub send_timeout: Duration,
+    /// How long a TLS handshake may take, from the connection's beginning.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes that one shard has under way at the same time.
+    pub max_handshakes: usize,
     /// Connections that one shard keeps open at the same time.
     pub max_connections: usize,
     /// Largest request body, bytes; [`RouteConfig::max_body_bytes`] already takes it into account.

@@ -6,10 +6,12 @@
 mod app;
 mod route;
 mod server;
+mod tls;
 
 pub use app::*;
 pub use route::*;
 pub use server::*;
+pub use tls::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -99,7 +101,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 3] = [&SERVER, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 4] = [&SERVER, &TLS, &APP, &ROUTE];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
