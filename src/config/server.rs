@@ -1,5 +1,6 @@
 //! `[server]`: from its table to [`ServerConfig`].
 
+use super::access_log::access_log;
 use super::address::{Listen, Listener, PORT_HTTPS};
 use super::error::Problem;
 use super::options;
@@ -33,7 +34,11 @@ pub fn server(table: Table, has_tls: bool, bases: Bases<'_>, problems: &mut Vec<
         max_body_bytes: reader.value(&options::MAX_BODY),
         backlog: reader.value(&options::BACKLOG),
         pidfile: reader.optional(&options::PIDFILE),
+        access_log: None,
+        request_ids: reader.value(&options::REQUEST_ID),
+        request_id_echo: reader.value(&options::REQUEST_ID_ECHO),
     };
+    let log = reader.placed(&options::ACCESS_LOG).map(|(value, place)| Placed { place, value });
     reader.finish();
     let listen = listen(Placed { place, value: addresses }, has_tls, redirect_https, bases, problems);
     let leads_nowhere =
@@ -44,7 +49,8 @@ pub fn server(table: Table, has_tls: bool, bases: Bases<'_>, problems: &mut Vec<
             "there is no TLS listener to redirect to; add one to \"listen\", such as \"0.0.0.0:443\"".to_owned();
         problems.push(Problem { place, key: "server.redirect_https".to_owned(), message });
     }
-    ServerConfig { listen, ..config }
+    let access_log = access_log(log, bases, problems);
+    ServerConfig { listen, access_log, ..config }
 }
 
 /// One address or a list of them, each a string or a table.
