@@ -76,7 +76,7 @@ fn everything_in_a_tls_table_is_read() {
     let [first, second] = &config.tls[..] else { panic!("two entries: {:?}", config.tls) };
     let names = [HostPattern::Exact("example.com".to_owned()), HostPattern::Suffix(".example.com".to_owned())];
     assert_eq!(first.names, names);
-    assert_eq!(first.place, "maitred.toml:6: tls");
+    assert_eq!(first.place, "maitred.toml:7: tls");
     let in_folder = |name: &str| -> PathBuf { folder.path().join(name) };
     let files: Vec<_> = first.certificates.iter().map(|files| (files.cert.clone(), files.key.clone())).collect();
     assert_eq!(files, [(in_folder("a.pem"), in_folder("a.key")), (in_folder("b.pem"), in_folder("b.key"))]);
