@@ -14,6 +14,7 @@ pub mod config;
 pub mod http;
 pub mod ring;
 // L2
+pub mod compress;
 pub mod response;
 pub mod route;
 pub mod tls;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{AccessLogConfig, RouteConfig};
+use crate::tls::Directory;
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -14,6 +15,8 @@ use crate::wsgi::pool::Gate;
 pub enum ShardMail {
     /// Serve these routes from now on.
     Routes(Arc<Vec<RouteConfig>>),
+    /// Show these certificates to clients that connect from now on.
+    Certificates(Arc<Directory>),
     /// Begin to accept connections.
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["sys"],
     &["observe"],
     &["config", "http", "ring", "limits", "control"],
-    &["tls", "route", "response"],
+    &["tls", "route", "response", "compress"],
     &["static_files", "wsgi", "cache", "proxy"],
     &["mail"],
     &["shard", "supervise"],

@@ -77,11 +77,21 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Certificates of one file.
 pub const CERTIFICATES_MAX: usize = 1024;
-/// A ClientHello, bytes; the longest that rustls takes.
-pub const CLIENT_HELLO_BYTES_MAX: usize = 64 * 1024 - 1;
+/// A ClientHello in which a name is looked for, bytes.
+pub const CLIENT_HELLO_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a TLS record, or of a handshake message in several records, that wait for the rest: the longest message, and a receive's
 /// worth more.
 pub const TLS_PENDING_BYTES_MAX: usize = 192 * 1024;
+/// Parts of a response up to here together are copied into one TLS record; larger ones are encrypted as they are.
+pub const TLS_ONE_RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that are encrypted at a time, before other connections of the shard get their turn.
+pub const TLS_SEALED_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a file that are read and encrypted at a time.
+pub const TLS_FILE_SLICE_BYTES: usize = 64 * 1024;
+/// What a TLS session may have to say beside responses before it is given up, bytes.
+pub const TLS_WAITING_BYTES_MAX: usize = 16 * 1024;
+/// Certificate files are looked at for changes so often, seconds.
+pub const TLS_LOOK_SECONDS: u64 = 2;
 /// Entries of `[[tls]]`.
 pub const TLS_ENTRIES_MAX: usize = 4096;
 /// Certificates of one entry: one for each kind of key.
@@ -168,6 +178,14 @@ pub const STATIC_TYPES_MAX: usize = 1024;
 pub const STATIC_EXPIRES_SECONDS_MAX: u64 = 10 * 365 * 86_400;
 /// Ranges of one request that are answered; a Range field with more is ignored, as nginx's max_ranges does.
 pub const RANGES_MAX: usize = 16;
+/// A file, or a response, under so many bytes is not compressed: it would not fit into fewer packets.
+pub const COMPRESSED_BYTES_MIN: u64 = 256;
+/// The largest static file that is compressed on the fly, bytes.
+pub const COMPRESSED_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Jobs that wait for the helper thread of a shard; further ones are refused.
+pub const HELPER_JOBS_MAX: usize = 64;
+/// Files that a shard has its helper thread compress at the same time; others are sent as they are.
+pub const COMPRESSIONS_MAX: usize = 32;
 /// Members of an Accept-Encoding field that are looked at; further ones are ignored.
 pub const ACCEPT_ENCODING_MEMBERS_MAX: usize = 32;
 

@@ -17,6 +17,7 @@ pub use super::environment::environment;
 use super::environment::{basics, descriptors};
 use super::{EXIT_UNUSABLE, Options, probe, rlimits};
 use crate::config::{Action, Config, Listen, Listener, ServerConfig};
+use crate::tls;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,7 @@ pub fn run(options: &Options) -> ExitCode {
         tell(Finding::ok(summary(&config)));
         tell(descriptors(&config.server));
         config.server.listen.iter().for_each(|listen| tell(bindable(listen, &config.server)));
+        tls::warnings(&config.server, &config.tls).into_iter().map(Finding::hint).for_each(&mut tell);
         directories(&config).into_iter().for_each(&mut tell);
         if let Some(app) = &config.app {
             probe::app(app, &mut tell);

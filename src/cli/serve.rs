@@ -4,7 +4,6 @@
 //! its part until the supervisor says that the program is to exit.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,13 +12,16 @@ use super::{EXIT_UNUSABLE, Options, reconfigure};
 use crate::base::bounds::MAILBOX_CAPACITY;
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen};
-use crate::shard::{self, ShardSetup};
+use crate::shard::{self, Protocol, ShardListener, ShardSetup};
 use crate::supervise::access_log::AccessLogFile;
+use crate::supervise::certificates::Certificates;
 use crate::supervise::run::{SupervisorSetup, run as supervise};
 use crate::sys::affinity::usable_cpus;
 use crate::sys::listen::{self, TcpOptions};
 use crate::sys::{limits, packets, process};
 
+/// The port of HTTPS (RFC 9110 §4.2.2).
+const PORT_HTTPS: u16 = 443;
 /// Permissions of a unix listener's socket file.
 const SOCKET_MODE: u32 = 0o666;
 
@@ -34,11 +36,15 @@ pub fn run(config: Config, options: Options) -> ExitCode {
         Ok(access_log) => access_log,
         Err(message) => return unusable(&message),
     };
+    let certificates = match Certificates::open(&config) {
+        Ok(certificates) => certificates,
+        Err(message) => return unusable(&message),
+    };
     let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
-    let code = match serve(config, options, listeners, access_log) {
+    let code = match serve(config, options, listeners, access_log, certificates) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(%error, "the server cannot run");
@@ -54,7 +60,13 @@ fn unusable(message: &str) -> ExitCode {
     ExitCode::from(EXIT_UNUSABLE)
 }
 
-fn serve(config: Config, options: Options, listeners: Listeners, access_log: Option<AccessLogFile>) -> io::Result<i32> {
+fn serve(
+    config: Config,
+    options: Options,
+    listeners: Listeners,
+    access_log: Option<AccessLogFile>,
+    certificates: Option<Certificates>,
+) -> io::Result<i32> {
     if let Err(error) = limits::raise_descriptors() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
@@ -73,6 +85,7 @@ fn serve(config: Config, options: Options, listeners: Listeners, access_log: Opt
             // With more shards than CPUs pinning would only pile them up.
             cpu: (server.shards <= cpus.len()).then(|| cpus[number]),
             listeners: own,
+            https_port: listeners.https_port,
             replies: ours,
             mail: letters,
             news: news.clone(),
@@ -93,6 +106,7 @@ fn serve(config: Config, options: Options, listeners: Listeners, access_log: Opt
         replies,
         addresses: listeners.addresses,
         access_log,
+        certificates,
     })?;
     for thread in threads {
         // A shard that has not stopped by now, or never began, is not waited for.
@@ -105,7 +119,8 @@ fn serve(config: Config, options: Options, listeners: Listeners, access_log: Opt
 
 /// The listening sockets, sorted by shard.
 struct Listeners {
-    by_shard: Vec<Vec<OwnedFd>>,
+    by_shard: Vec<Vec<ShardListener>>,
+    https_port: u16,
     addresses: Vec<String>,
     /// Socket files, which go with the listeners.
     _files: Vec<SocketFile>,
@@ -115,14 +130,19 @@ impl Listeners {
     fn open(config: &Config) -> Result<Listeners, String> {
         let shards = config.server.shards;
         let backlog = i32::try_from(config.server.backlog).unwrap_or(i32::MAX);
-        let mut by_shard: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
+        let mut https_ports = Vec::new();
+        let mut by_shard: Vec<Vec<ShardListener>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());
         for listener in &config.server.listen {
             let failed = |error: io::Error| format!("cannot listen on {listener}: {error}");
             let sockets = match &listener.address {
                 Listen::Tcp(tcp) => {
                     let sockets = listen::tcp(*tcp, shards, TcpOptions { backlog, v6_only: false }).map_err(failed)?;
-                    addresses.push(format!("http://{}", listen::local_addr(&sockets[0]).map_err(failed)?));
+                    let local = listen::local_addr(&sockets[0]).map_err(failed)?;
+                    if listener.tls {
+                        https_ports.push(local.port());
+                    }
+                    addresses.push(format!("{}://{local}", if listener.tls { "https" } else { "http" }));
                     sockets
                 }
                 Listen::Unix(path) => {
@@ -134,10 +154,14 @@ impl Listeners {
                 }
             };
             for (own, socket) in by_shard.iter_mut().zip(sockets) {
-                own.push(socket);
+                let protocol = Protocol { tls: listener.tls, redirect_https: listener.redirect_https };
+                own.push(ShardListener { socket, protocol });
             }
         }
-        Ok(Listeners { by_shard, addresses, _files: files })
+        // Where browsers look by themselves, if that is one of them.
+        let https_port = https_ports.iter().copied().find(|&port| port == PORT_HTTPS).or(https_ports.first().copied());
+        let https_port = https_port.unwrap_or(PORT_HTTPS);
+        Ok(Listeners { by_shard, https_port, addresses, _files: files })
     }
 }
 

@@ -34,7 +34,7 @@ pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
-pub use static_options::{Expires, StaticOptions};
+pub use static_options::{Expires, Levels, StaticOptions};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
     Action, AppConfig, AppTarget, Config, HostPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig,

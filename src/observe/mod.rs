@@ -22,6 +22,12 @@ pub struct ShardMetrics {
     pub by_class: [u64; 5],
     /// Requests refused before anybody looked at them, by bad bytes or for want of time.
     pub refused: u64,
+    /// TLS handshakes that made a new session.
+    pub handshakes_full: u64,
+    /// TLS handshakes that resumed a session.
+    pub handshakes_resumed: u64,
+    /// TLS handshakes that a client began and that led to nothing.
+    pub handshakes_failed: u64,
     /// Tasks that panicked.
     pub panics: u64,
     /// From the last byte of the head to the answer's being handed to the kernel, µs.
@@ -37,6 +43,9 @@ impl ShardMetrics {
             requests: 0,
             by_class: [0; 5],
             refused: 0,
+            handshakes_full: 0,
+            handshakes_resumed: 0,
+            handshakes_failed: 0,
             panics: 0,
             latency_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).expect("the bounds are in order"),
         }
@@ -53,6 +62,11 @@ impl ShardMetrics {
         self.class(status);
         let us = Monotonic::now().since(started).as_micros();
         self.latency_us.saturating_record(u64::try_from(us).unwrap_or(LATENCY_US_MAX).max(1));
+    }
+
+    /// A TLS handshake is complete.
+    pub fn handshake(&mut self, resumed: bool) {
+        *(if resumed { &mut self.handshakes_resumed } else { &mut self.handshakes_full }) += 1;
     }
 
     /// A request was refused.

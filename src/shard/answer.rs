@@ -146,6 +146,7 @@ impl Connection {
         } else {
             head.lines(scanned.fields.as_bytes()).finish();
         }
+        self.add_hsts(&mut out);
         self.answered(status, &out, facts);
         let mut piece = message;
         piece.truncate(body.end);
@@ -186,6 +187,7 @@ impl Connection {
             fields: &fields,
         }
         .write(&mut out);
+        self.add_hsts(&mut out);
         self.answered(status, &out, facts);
         self.output.send(Payload::from(out)).await?;
         Ok(if facts.keep_alive { Next::Request } else { Next::Close })

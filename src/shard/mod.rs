@@ -23,5 +23,10 @@ mod run;
 mod site;
 mod state;
 mod syslog;
+mod tls;
+mod tls_file;
+mod tls_handshake;
+mod tls_https;
 
+pub use accept::{Protocol, ShardListener};
 pub use run::{ShardSetup, spawn};

@@ -34,6 +34,7 @@ impl Connection {
             .lines(&fields)
             .lines(&self.echo())
             .finish();
+        self.add_hsts(&mut out);
         self.answered(status, &out, facts);
         match body {
             _ if !has_body(facts.method, status) => self.output.send(Payload::from(out)).await?,
@@ -104,7 +105,12 @@ impl Connection {
         self.respond_over_body(head, response, facts).await
     }
 
-    async fn respond_over_body(&mut self, head: &Head<'_>, response: Response, facts: Facts) -> Result<Next, Gone> {
+    pub(super) async fn respond_over_body(
+        &mut self,
+        head: &Head<'_>,
+        response: Response,
+        facts: Facts,
+    ) -> Result<Next, Gone> {
         match self.respond(response, facts).await? {
             Next::Request if head.framing != BodyFraming::None => Ok(self.skip_body(head.framing).await),
             next => Ok(next),

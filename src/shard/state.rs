@@ -8,6 +8,7 @@ use slab::Slab;
 
 use super::log::AccessLog;
 use super::site::Site;
+use super::tls_handshake::Handshakes;
 use crate::base::clock;
 use crate::config::RequestIds;
 use crate::http::date::{self, DateText};
@@ -24,6 +25,7 @@ pub(super) struct Timeouts {
     pub head: Duration,
     pub body: Duration,
     pub send: Duration,
+    pub handshake: Duration,
     /// How long a request may wait for a worker to take it; `None`: for ever.
     pub queue: Option<Duration>,
 }
@@ -57,6 +59,9 @@ pub(super) struct Shard {
     pub connections: RefCell<Slab<Entry>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
+    pub handshakes: Handshakes,
+    /// Where redirects to HTTPS lead.
+    pub https_port: u16,
     pub log: AccessLog,
     pub ids: RefCell<Generator>,
     pub request_ids: RequestIds,
@@ -79,6 +84,8 @@ pub(super) struct Parts {
     pub seed: [u8; 32],
     pub request_ids: RequestIds,
     pub request_id_echo: bool,
+    pub handshakes_max: usize,
+    pub https_port: u16,
     /// How many shards there are.
     pub shards: u64,
 }
@@ -99,6 +106,8 @@ impl Shard {
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
             metrics: RefCell::new(ShardMetrics::new()),
+            handshakes: Handshakes::new(parts.handshakes_max),
+            https_port: parts.https_port,
             log,
             ids: RefCell::new(Generator::new(parts.seed)),
             request_ids: parts.request_ids,

@@ -118,6 +118,24 @@ impl Secure {
         out
     }
 
+    /// What the application is told, beside the scheme, in the names of Apache, nginx and uWSGI.
+    pub fn add_variables<'s>(&'s self, all: &mut Vec<(&'s [u8], &'s [u8])>) {
+        all.push((b"HTTPS", b"on"));
+        all.push((b"SSL_PROTOCOL", self.facts.protocol.as_bytes()));
+        all.push((b"SSL_CIPHER", self.facts.cipher.as_bytes()));
+        if let Some(name) = &self.server_name {
+            all.push((b"SSL_TLS_SNI", name.as_bytes()));
+        }
+        if !self.client_verify.is_empty() {
+            all.push((b"SSL_CLIENT_VERIFY", self.client_verify.as_bytes()));
+        }
+        if let Some(client) = &self.facts.client {
+            all.push((b"SSL_CLIENT_S_DN", client.subject.as_bytes()));
+            all.push((b"SSL_CLIENT_I_DN", client.issuer.as_bytes()));
+            all.push((b"SSL_CLIENT_M_SERIAL", client.serial.as_bytes()));
+        }
+    }
+
     /// The line of response fields that tells browsers to stay with HTTPS; often empty.
     pub fn hsts(&self) -> &str {
         self.directory.hsts(self.entry)

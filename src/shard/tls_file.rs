@@ -25,6 +25,7 @@ pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> R
             Ok(read) => slice.truncate(read),
             // A kernel worker waits for the disk, or for the server of a network file system.
             Err(Errno::AGAIN | Errno::OPNOTSUPP) => {
+                slice.clear();
                 slice = ring.read_at(&file, slice, count, offset).await.map_err(|_| Gone)?;
                 if slice.is_empty() {
                     return Err(Gone);

@@ -6,6 +6,7 @@
 
 pub mod access_log;
 pub mod backoff;
+pub mod certificates;
 pub mod control;
 mod generation;
 pub mod logs;

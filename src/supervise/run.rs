@@ -17,6 +17,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::{AccessLogFile, ROTATION_LOOK};
+use super::certificates::{self, Certificates};
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
@@ -59,6 +60,8 @@ pub struct SupervisorSetup {
     pub addresses: Vec<String>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogFile>,
+    /// The certificates, if there are any.
+    pub certificates: Option<Certificates>,
 }
 
 /// Runs until the program is to exit; returns its exit code.
@@ -129,6 +132,7 @@ struct Supervisor {
     zygotes: HashMap<Pid, Zygote>,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
+    certificates: Option<Rc<Certificates>>,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
     /// The generation to which shards are being switched, and how many have not done so yet.
@@ -153,6 +157,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         access_log: setup.access_log.take().map(Rc::new),
+        certificates: setup.certificates.take().map(Rc::new),
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
         accepting: 0,
@@ -163,6 +168,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
     supervisor.start_access_log();
+    supervisor.start_certificates();
     supervisor.handle(Event::Start);
     let code = loop {
         if let Some(code) = supervisor.exit {
@@ -256,6 +262,20 @@ impl Supervisor {
         }
     }
 
+    /// Hands the certificates to the shards, and looks after their files.
+    fn start_certificates(&self) {
+        let Some(certificates) = self.certificates.clone() else { return };
+        certificates.hand_out(&self.setup.shards);
+        let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
+        glommio::spawn_local(async move {
+            loop {
+                ring.sleep(certificates::LOOK).await;
+                certificates.look(&shards);
+            }
+        })
+        .detach();
+    }
+
     fn reopen_logs(&self) {
         if let Some(log) = &self.access_log {
             log.reopen(&self.setup.shards);
@@ -303,6 +323,9 @@ impl Supervisor {
             tracing::error!("reload refused: the configuration is unusable; the old one goes on");
             return;
         };
+        if let Some(certificates) = &self.certificates {
+            certificates.reload(&config, &self.setup.shards);
+        }
         if config.server != self.setup.config.server {
             tracing::warn!("changes in [server] take effect at the next start");
         }

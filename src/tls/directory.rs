@@ -67,6 +67,13 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+impl fmt::Debug for Directory {
+    /// Its size: there is nothing else in it that may be shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Directory({} entries)", self.entries.len())
+    }
+}
+
 impl Directory {
     /// Reads the files of `entries` (so it never runs on a shard). Sessions that were begun with `previous` can be resumed,
     /// unless what is asked of clients has changed.
