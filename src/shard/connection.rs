@@ -149,8 +149,7 @@ impl Connection {
             return Ok(());
         }
         self.serve().await?;
-        self.output.close_at_once();
-        Ok(())
+        self.output.close().await
     }
 
     async fn serve(&mut self) -> Result<(), Gone> {

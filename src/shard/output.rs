@@ -71,21 +71,12 @@ impl Output {
     pub async fn close(&mut self) -> Result<(), Gone> {
         if let Some(secure) = &self.secure {
             let last = secure.close();
-            self.send_sealed(last, 0).await?;
+            if !last.is_empty() {
+                self.send_sealed(last, 0).await?;
+            }
             self.settle().await?;
         }
         Ok(())
-    }
-
-    /// As [`Output::close`], for a connection that ends at once: it is said if that needs no waiting.
-    pub fn close_at_once(&mut self) {
-        if let Some(secure) = self.secure.as_ref().filter(|_| !self.has_to_wait()) {
-            let last = secure.close();
-            if !last.is_empty() {
-                // The client may be gone, which is why the connection ends.
-                let _ = rustix::net::send(&self.socket, &last, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-            }
-        }
     }
 
     /// Bytes handed to the kernel so far.

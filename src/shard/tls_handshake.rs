@@ -19,7 +19,7 @@ use super::tls::Secure;
 use crate::base::bounds::TLS_PENDING_BYTES_MAX;
 use crate::http::Reject;
 use crate::ring::{Chunk, Descriptor, within};
-use crate::tls::{Directory, EntryId, Hello, ServerSession, server_name};
+use crate::tls::{Directory, Hello, server_name};
 
 /// A shard's certificates, and its handshakes.
 pub(super) struct Handshakes {
@@ -147,7 +147,8 @@ impl Drop for TurnFuture<'_> {
 
 /// How a connection's beginning came out.
 enum Beginning {
-    Session(ServerSession, Arc<Directory>, EntryId, Option<Box<str>>, Vec<u8>),
+    /// What HTTP has already got through it.
+    Session(Rc<Secure>, Vec<u8>),
     /// The client is gone, or was too slow. `true`: it had sent something.
     Ended(bool),
     /// The client speaks HTTP; what it has sent.
@@ -161,8 +162,7 @@ impl Connection {
     pub(super) async fn handshake(&mut self) -> Result<bool, Gone> {
         self.receiving.deadline.set(self.shard.timeouts.handshake);
         match self.begin_session().await? {
-            Beginning::Session(session, directory, entry, name, plain) => {
-                let secure = Rc::new(Secure::new(session, directory, entry, name));
+            Beginning::Session(secure, plain) => {
                 self.shard.metrics.borrow_mut().handshake(secure.facts.resumed);
                 self.output.secure(secure.clone());
                 self.receiving.secure = Some(secure);
@@ -230,7 +230,8 @@ impl Connection {
             yield_now().await;
             drop(turn);
             if !session.is_handshaking() {
-                return Ok(Beginning::Session(session, directory, entry, name, plain));
+                let secure = Secure::new(session, directory, entry, name);
+                return Ok(Beginning::Session(Rc::new(secure), plain));
             }
             // Copied, so that whoever waits for the turn holds none of the shard's buffers.
             let Some(more) = self.arrival().await else { return Ok(Beginning::Ended(true)) };

@@ -129,10 +129,11 @@ impl ServerSession {
 
     /// Appends what a failed session has to say.
     fn alert(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) {
-        let status = self.connection.process_tls_records(bytes);
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state {
-            // Without its alert the client is told by the end of the connection.
-            let _ = append(out, 0, |out| data.encode(out));
+        // The alert may stand behind a part of the server's flight.
+        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(bytes).state {
+            if append(out, 0, |out| data.encode(out)).is_err() {
+                return;
+            }
         }
     }
 

@@ -237,8 +237,7 @@ fn what_cannot_be_loaded_is_named() {
         (CertificateFiles { key: encrypted, ..good.clone() }, "encrypted: is encrypted"),
         (CertificateFiles { ocsp: Some(text), ..good.clone() }, "text: is not a DER encoded OCSP response"),
     ] {
-        let error =
-            Directory::load(&[entry(vec![files], &["localhost"], policy())], None).err().expect("it is refused");
+        let error = Directory::load(&[entry(vec![files], &["localhost"], policy())], None).expect_err("it is refused");
         let text = error.to_string();
         assert!(text.starts_with("maitred.toml:1: tls: ") && text.contains(expected), "{text}");
     }

@@ -23,6 +23,7 @@ pub struct Builder {
     server: Vec<String>,
     app: Vec<String>,
     routes: Vec<String>,
+    tables: Vec<String>,
     config: bool,
     arguments: Vec<String>,
     prefix: Vec<String>,
@@ -48,6 +49,7 @@ impl Builder {
             server: Vec::new(),
             app: Vec::new(),
             routes: Vec::new(),
+            tables: Vec::new(),
             config: true,
             arguments: Vec::new(),
             prefix: Vec::new(),
@@ -139,6 +141,12 @@ impl Builder {
     /// A `[[route]]` for the files of `folder` with more lines of its own.
     pub fn static_route(self, path: &str, folder: &Path, lines: &str) -> Builder {
         self.route(&format!("path = {path:?}\nstatic = {folder:?}\n{lines}"))
+    }
+
+    /// Any other table, with its header.
+    pub fn table(mut self, text: &str) -> Builder {
+        self.tables.push(text.to_owned());
+        self
     }
 
     /// A variable of the server's environment.
@@ -235,6 +243,9 @@ impl Builder {
                 self.python,
                 self.app.join("\n")
             );
+        }
+        for table in &self.tables {
+            text += &format!("\n{table}\n");
         }
         for route in &self.routes {
             text += &format!("\n[[route]]\n{route}\n");
