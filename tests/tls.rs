@@ -16,7 +16,7 @@ use support::{Builder, Client, Server, assert_same_bytes, pattern};
 const RSA_KEY: &str = include_str!("tls_files/rsa.key");
 
 fn kitchen(authority: &Authority, tables: &str) -> (Server, SocketAddr) {
-    start(Builder::app("kitchen:application").shards(2).table(tables).app_route("").static_route(
+    start(Builder::app("kitchen:application").shards(2).section(tables).app_route("").static_route(
         "/files/",
         authority.folder(),
         "",

@@ -15,7 +15,7 @@ fn server(keys: &[&str]) -> (Server, SocketAddr, Arc<ClientConfig>, Authority) {
     let authority = Authority::new();
     authority.issue("a", &["localhost"], &PKCS_ECDSA_P256_SHA256);
     let mut builder =
-        Builder::bare().shards(1).table(&authority.table("a", "")).static_route("/", authority.folder(), "");
+        Builder::bare().shards(1).section(&authority.table("a", "")).static_route("/", authority.folder(), "");
     for key in keys {
         builder = builder.server_key(key);
     }

@@ -33,7 +33,7 @@ fn plain_listeners_lead_to_https() {
     let (server, address) = start(
         Builder::app("kitchen:application")
             .server_key("redirect_https = true")
-            .table(&authority.table("a", "hsts = \"max-age=60\""))
+            .section(&authority.table("a", "hsts = \"max-age=60\""))
             .static_route("/", folder.path(), "dotfiles = true")
             .route("path = \"/environ\"\napp = true"),
     );
@@ -64,7 +64,7 @@ fn hsts_is_on_every_response_over_tls() {
     let authority = authority();
     let (server, address) = start(
         Builder::app("kitchen:application")
-            .table(&authority.table("a", "hsts = \"max-age=31536000; includeSubDomains\""))
+            .section(&authority.table("a", "hsts = \"max-age=31536000; includeSubDomains\""))
             .static_route("/files/", authority.folder(), "")
             .app_route("max_body = 10"),
     );
@@ -90,7 +90,7 @@ fn hsts_is_on_every_response_over_tls() {
 fn certificates_change_with_their_files_and_on_sighup() {
     let authority = authority();
     let (server, address) =
-        start(Builder::bare().table(&authority.table("a", "")).static_route("/", authority.folder(), ""));
+        start(Builder::bare().section(&authority.table("a", "")).static_route("/", authority.folder(), ""));
     let config = Arc::new(authority.client(&VERSIONS));
     let mut open = connect(address, &config, "localhost");
     assert_eq!(open.get("/ca.pem").status, 200);
@@ -125,7 +125,7 @@ fn what_keeps_a_tls_listener_from_starting_is_named() {
     assert_eq!(refusal.code, Some(2));
     assert!(refusal.stderr.contains("there is no [[tls]]"), "{}", refusal.stderr);
     let table = authority.table("a", "").replace("a.key", "absent.key");
-    let refusal = Builder::bare().static_route("/", authority.folder(), "").table(&table).refuse();
+    let refusal = Builder::bare().static_route("/", authority.folder(), "").section(&table).refuse();
     assert_eq!(refusal.code, Some(2));
     assert!(
         refusal.stderr.contains("tls.key: ") && refusal.stderr.contains("absent.key: cannot be read"),

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{EXIT_UNUSABLE, Options, reconfigure};
-use crate::base::bounds::MAILBOX_CAPACITY;
+use crate::base::bounds::{LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, Listener};
 use crate::shard::{self, Protocol, ShardListener, ShardSetup};
 use crate::supervise::access_log::AccessLogFile;
 use crate::supervise::certificates::Certificates;
@@ -24,27 +24,21 @@ use crate::sys::{limits, packets, process};
 const PORT_HTTPS: u16 = 443;
 /// Permissions of a unix listener's socket file.
 const SOCKET_MODE: u32 = 0o666;
+/// … and of one of the admin listener, which not everybody on the host may ask.
+const ADMIN_SOCKET_MODE: u32 = 0o660;
 
 /// Serves until told to stop. `options` are read again for a reload.
 #[must_use]
 pub fn run(config: Config, options: Options) -> ExitCode {
-    let listeners = match Listeners::open(&config) {
-        Ok(listeners) => listeners,
-        Err(message) => return unusable(&message),
-    };
-    let access_log = match config.server.access_log.as_ref().map(AccessLogFile::open).transpose() {
-        Ok(access_log) => access_log,
-        Err(message) => return unusable(&message),
-    };
-    let certificates = match Certificates::open(&config) {
-        Ok(certificates) => certificates,
+    let opened = match Opened::open(&config) {
+        Ok(opened) => opened,
         Err(message) => return unusable(&message),
     };
     let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
-    let code = match serve(config, options, listeners, access_log, certificates) {
+    let code = match serve(config, options, opened) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(%error, "the server cannot run");
@@ -60,13 +54,11 @@ fn unusable(message: &str) -> ExitCode {
     ExitCode::from(EXIT_UNUSABLE)
 }
 
-fn serve(
-    config: Config,
-    options: Options,
-    listeners: Listeners,
-    access_log: Option<AccessLogFile>,
-    certificates: Option<Certificates>,
-) -> io::Result<i32> {
+fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
+    let Opened { listeners, admin, access_log, certificates } = opened;
+    for address in &admin.addresses {
+        tracing::info!("admin: listening on {address}");
+    }
     if let Err(error) = limits::raise_descriptors() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
@@ -94,6 +86,8 @@ fn serve(
             // A request that waits longer than it may take once it is taken is of no use to anybody.
             queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
             spool: spool.clone(),
+            response_buffer_bytes: config.app.as_ref().map_or(0, |app| app.response_buffer_bytes),
+            response_spool_bytes_max: config.app.as_ref().map_or(0, |app| app.response_spool_bytes_max),
         })?);
         shards.push(mail);
         replies.push(workers);
@@ -105,6 +99,7 @@ fn serve(
         news: from_shards,
         replies,
         addresses: listeners.addresses,
+        admin: admin.by_shard.into_iter().flatten().map(|listener| listener.socket).collect(),
         access_log,
         certificates,
     })?;
@@ -117,9 +112,33 @@ fn serve(
     Ok(code)
 }
 
+/// What is opened before anything runs.
+struct Opened {
+    listeners: Listeners,
+    admin: Listeners,
+    access_log: Option<AccessLogFile>,
+    certificates: Option<Certificates>,
+}
+
+impl Opened {
+    fn open(config: &Config) -> Result<Opened, String> {
+        let server = &config.server;
+        let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
+        let plain = |address: &Listen| Listener { address: address.clone(), tls: false, redirect_https: false };
+        let admin: Vec<_> = config.admin.iter().map(plain).collect();
+        Ok(Opened {
+            listeners: Listeners::open(&server.listen, server.shards, backlog, SOCKET_MODE)?,
+            admin: Listeners::open(&admin, 1, LISTEN_BACKLOG, ADMIN_SOCKET_MODE)?,
+            access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
+            certificates: Certificates::open(config)?,
+        })
+    }
+}
+
 /// The listening sockets, sorted by shard.
 struct Listeners {
     by_shard: Vec<Vec<ShardListener>>,
+    /// Where redirects to HTTPS lead.
     https_port: u16,
     addresses: Vec<String>,
     /// Socket files, which go with the listeners.
@@ -127,13 +146,11 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn open(config: &Config) -> Result<Listeners, String> {
-        let shards = config.server.shards;
-        let backlog = i32::try_from(config.server.backlog).unwrap_or(i32::MAX);
+    fn open(listen: &[Listener], shards: usize, backlog: i32, mode: u32) -> Result<Listeners, String> {
         let mut https_ports = Vec::new();
         let mut by_shard: Vec<Vec<ShardListener>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());
-        for listener in &config.server.listen {
+        for listener in listen {
             let failed = |error: io::Error| format!("cannot listen on {listener}: {error}");
             let sockets = match &listener.address {
                 Listen::Tcp(tcp) => {
@@ -146,7 +163,7 @@ impl Listeners {
                     sockets
                 }
                 Listen::Unix(path) => {
-                    let first = listen::unix(path, SOCKET_MODE, backlog).map_err(failed)?;
+                    let first = listen::unix(path, mode, backlog).map_err(failed)?;
                     files.push(SocketFile(path.clone()));
                     addresses.push(format!("unix:{}", path.display()));
                     let others: io::Result<Vec<_>> = (1..shards).map(|_| first.try_clone()).collect();

@@ -4,12 +4,15 @@
 //! program. Called by `cli`, once per start.
 
 mod access_log;
+mod action;
 mod address;
+mod admin;
 mod app;
 mod build;
 pub mod certificate;
 mod django;
 mod error;
+mod headers;
 mod merge;
 mod options;
 mod python;
@@ -34,8 +37,9 @@ pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
-pub use static_options::{Expires, Levels, StaticOptions};
+pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, HostPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig,
+    Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RequestIds, RouteConfig, ServerConfig,
+    StaticConfig, compile,
 };

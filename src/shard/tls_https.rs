@@ -26,8 +26,7 @@ impl Connection {
     }
 
     /// Sends the client on to the same URL with `https`; 308 keeps the method (RFC 9110 §15.4.9).
-    pub(super) async fn redirect_to_https(&mut self, head: &Head<'_>, mut facts: Facts) -> Result<Next, Gone> {
-        facts.keep_alive &= !head.expect_continue;
+    pub(super) async fn redirect_to_https(&mut self, head: &Head<'_>, facts: Facts) -> Result<Next, Gone> {
         let host = head.authority.map_or("", |authority| authority.host);
         let response = match head.target.path_query() {
             Some(target) if !host.is_empty() => {

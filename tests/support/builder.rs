@@ -23,7 +23,7 @@ pub struct Builder {
     server: Vec<String>,
     app: Vec<String>,
     routes: Vec<String>,
-    tables: Vec<String>,
+    sections: Vec<String>,
     config: bool,
     arguments: Vec<String>,
     prefix: Vec<String>,
@@ -49,7 +49,7 @@ impl Builder {
             server: Vec::new(),
             app: Vec::new(),
             routes: Vec::new(),
-            tables: Vec::new(),
+            sections: Vec::new(),
             config: true,
             arguments: Vec::new(),
             prefix: Vec::new(),
@@ -143,9 +143,9 @@ impl Builder {
         self.route(&format!("path = {path:?}\nstatic = {folder:?}\n{lines}"))
     }
 
-    /// Any other table, with its header.
-    pub fn table(mut self, text: &str) -> Builder {
-        self.tables.push(text.to_owned());
+    /// Further sections of the config file, as they are.
+    pub fn section(mut self, text: &str) -> Builder {
+        self.sections.push(text.to_owned());
         self
     }
 
@@ -244,11 +244,11 @@ impl Builder {
                 self.app.join("\n")
             );
         }
-        for table in &self.tables {
-            text += &format!("\n{table}\n");
-        }
         for route in &self.routes {
             text += &format!("\n[[route]]\n{route}\n");
+        }
+        for section in &self.sections {
+            text += &format!("\n{section}\n");
         }
         text
     }

@@ -4,6 +4,7 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod access_log;
+mod admin;
 mod app;
 mod route;
 mod server;
@@ -11,6 +12,7 @@ mod static_route;
 mod tls;
 
 pub use access_log::*;
+pub use admin::*;
 pub use app::*;
 pub use route::*;
 pub use server::*;
@@ -107,7 +109,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 5] = [&SERVER, &ACCESS_LOG_TABLE, &TLS, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 6] = [&SERVER, &ACCESS_LOG_TABLE, &TLS, &ADMIN, &APP, &ROUTE];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
