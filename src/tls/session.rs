@@ -19,6 +19,8 @@ pub struct ServerSession {
     /// The beginning of a record, or of a message in several records.
     pending: Vec<u8>,
     is_closed: bool,
+    /// It must not be shown anything any more.
+    has_failed: bool,
 }
 
 /// The session can't go on; what the client should be told is among the bytes to be sent.
@@ -65,7 +67,7 @@ const RECORD_BYTES_MAX: usize = 16 * 1024;
 impl ServerSession {
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<ServerSession, Failure> {
         let connection = UnbufferedServerConnection::new(config).map_err(Failure)?;
-        Ok(ServerSession { connection, pending: Vec::new(), is_closed: false })
+        Ok(ServerSession { connection, pending: Vec::new(), is_closed: false, has_failed: false })
     }
 
     /// Takes what has arrived, which is decrypted in place. Appends to `plain` what it holds for the application, and to `out`
@@ -74,6 +76,15 @@ impl ServerSession {
     /// # Errors
     /// The client broke the rules, or nothing could be agreed on.
     pub fn receive(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Failure> {
+        if self.has_failed {
+            return Err(Failure(Error::General("the session has failed before".to_owned())));
+        }
+        let result = self.take(bytes, plain, out);
+        self.has_failed = result.is_err();
+        result
+    }
+
+    fn take(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Failure> {
         if self.pending.is_empty() {
             let used = self.process(bytes, plain, out)?;
             self.pending.extend_from_slice(&bytes[used..]);
@@ -129,8 +140,10 @@ impl ServerSession {
 
     /// Appends what a failed session has to say.
     fn alert(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) {
-        // The alert may stand behind a part of the server's flight.
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(bytes).state {
+        // It may stand behind a part of the server's flight. With nothing to be sent the session must not be shown the bytes again.
+        while self.connection.wants_write() {
+            let status = self.connection.process_tls_records(bytes);
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state else { return };
             if append(out, 0, |out| data.encode(out)).is_err() {
                 return;
             }
@@ -161,6 +174,9 @@ impl ServerSession {
             &mut [u8],
         ) -> Result<usize, EncryptError>,
     ) -> Result<(), Failure> {
+        if self.has_failed {
+            return Err(Failure(Error::General("the session has failed before".to_owned())));
+        }
         loop {
             // The incomplete record is shown again each time: the session counts on finding it.
             let status = self.connection.process_tls_records(&mut self.pending);

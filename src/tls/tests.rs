@@ -243,6 +243,23 @@ fn what_cannot_be_loaded_is_named() {
     }
 }
 
+/// The files were made with `openssl genpkey`, and turned into their older forms with `openssl rsa -traditional` and `openssl ec`.
+#[test]
+fn keys_are_read_in_every_form() {
+    let folder = TempDir::new().expect("a folder");
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls_files");
+    for (pkcs8, older) in [("rsa.key", "rsa_pkcs1.key"), ("ec.key", "ec_sec1.key")] {
+        let key = KeyPair::from_pem(&std::fs::read_to_string(files.join(pkcs8)).expect("readable")).expect("a key");
+        let made = CertificateParams::new(["localhost".to_owned()]).and_then(|params| params.self_signed(&key));
+        let cert = folder.path().join("cert.pem");
+        std::fs::write(&cert, made.expect("a certificate").pem()).expect("a writable folder");
+        for form in [pkcs8, older] {
+            let files = CertificateFiles { cert: cert.clone(), key: files.join(form), ocsp: None };
+            assert!(files.read().is_ok(), "{form}");
+        }
+    }
+}
+
 #[test]
 fn a_change_of_files_shows() {
     let folder = TempDir::new().expect("a folder");
