@@ -84,10 +84,10 @@ daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors; eve
 http {{
   types {{
     text/html html; text/plain txt; text/css css; text/javascript js; application/json json; image/png png; image/svg+xml svg;
-    font/woff2 woff2; application/pdf pdf;
+    font/woff2 woff2; application/pdf pdf; application/gzip gz;
   }}
   default_type application/octet-stream; charset utf-8; charset_types text/html text/plain text/css text/javascript application/json;
-  access_log off; sendfile on; tcp_nopush on; max_ranges 16; server_tokens off; absolute_redirect off;
+  access_log off; sendfile on; tcp_nopush on; max_ranges 16; gzip_static on; gzip_vary on; gzip_http_version 1.0; gzip_proxied any; server_tokens off; absolute_redirect off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
