@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::mail::Sender;
 use crate::config::{AccessLogConfig, MaintenanceConfig, RouteConfig};
 use crate::observe::Snapshot;
+use crate::tls::Directory;
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -18,6 +19,8 @@ pub enum ShardMail {
     Routes(Arc<Vec<RouteConfig>>),
     /// Close the site for all whom these rules don't let through; `None`: open it.
     Maintenance(Option<Arc<MaintenanceConfig>>),
+    /// Show these certificates to clients that connect from now on.
+    Certificates(Arc<Directory>),
     /// Begin to accept connections.
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].

@@ -14,6 +14,7 @@ use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, server};
 use super::sources::{Flags, Surroundings};
+use super::tls::tls;
 use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
 
@@ -38,7 +39,8 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let error_pages =
         error_pages.map(|placed| pages(placed, "server.error_pages", bases, problems)).unwrap_or_default();
     let closed = maintenance(merged.server.take(options::MAINTENANCE_KEY.spec.name), bases, problems);
-    let mut server = server(merged.server, bases, problems);
+    let mut server = server(merged.server, !merged.tls.is_empty(), bases, problems);
+    let tls = tls(merged.tls, bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
@@ -97,7 +99,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, admin, app, routes, static_from_django, error_pages, maintenance: closed }
+    Config { server, tls, admin, app, routes, static_from_django, error_pages, maintenance: closed }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

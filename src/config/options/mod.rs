@@ -10,6 +10,7 @@ mod maintenance;
 mod route;
 mod server;
 mod static_route;
+mod tls;
 
 pub use access_log::*;
 pub use admin::*;
@@ -18,6 +19,7 @@ pub use maintenance::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
+pub use tls::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -109,7 +111,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 6] = [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &ADMIN, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 7] = [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
