@@ -73,6 +73,16 @@ pub const EARLY_EXITS_MAX: usize = 64;
 
 /// The config file, bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Processes of all programs together.
+pub const PROCESSES_MAX: u64 = 10_000;
+/// Where the numbers of a program's processes may start.
+pub const PROCESS_NUMBER_MAX: u64 = 1_000_000;
+/// Retries of a start.
+pub const START_RETRIES_MAX: u64 = 1_000_000_000;
+/// Size at which a program's log file is rotated, bytes: 1 TiB.
+pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
+/// Rotated log files of a program's stream that are kept.
+pub const LOG_BACKUPS_MAX: u64 = 1000;
 /// Listen addresses.
 pub const LISTENERS_MAX: u64 = 64;
 /// Routes of the configuration.

@@ -6,9 +6,10 @@
 use super::app::{Search, app};
 use super::error::{ConfigErrors, Problem};
 use super::merge::{Merged, merge, variables};
+use super::programs::programs;
 use super::routes::routes;
 use super::section::Bases;
-use super::server::{AUTO, server};
+use super::server::{AUTO, Listens, server};
 use super::sources::{Flags, Surroundings};
 use super::types::{Action, Config, HostPattern, RouteConfig};
 use super::value::Place;
@@ -30,20 +31,22 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 /// A configuration that is good if no problem was added.
 fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
-    let mut server = server(merged.server, bases, problems);
+    let may_be_silent = !merged.programs.is_empty();
+    let (mut server, listens) = server(merged.server, bases, may_be_silent, problems);
+    let programs = programs(merged.programs, merged.groups, bases, around, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
 
     // A file that names routes says all that is served; otherwise a Django project that is there is meant to be served.
     let wanted = merged.app.is_some() || leads_to_app;
-    let tried = wanted || (!merged.file_has_routes && problems.is_empty());
+    let tried = wanted || (!merged.file_has_routes && listens != Listens::Never && problems.is_empty());
     let mut table = merged.app.unwrap_or_default();
     if !wanted {
         variables(&mut table, around);
     }
     let search = Search {
         directory: if merged.file_has_app { bases.file } else { bases.working },
-        necessary: wanted || routes.is_empty(),
+        necessary: wanted || (routes.is_empty() && !may_be_silent),
         file: merged.file.as_deref(),
     };
     let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
@@ -68,12 +71,23 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
         }
     }
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
+    match listens {
+        Listens::Never if app.is_some() || !routes.is_empty() => problems.push(Problem {
+            place: Place::Nowhere,
+            key: "server.listen".to_owned(),
+            message: "with listen = [] nobody reaches the routes and the application; name an address, or remove them"
+                .to_owned(),
+        }),
+        // Programs alone: nobody asked for a listener, and nothing would answer.
+        Listens::ByDefault if app.is_none() && routes.is_empty() => server.listen.clear(),
+        _ => {}
+    }
     if server.shards == AUTO {
         server.shards = automatic_shards(around.cpus, app.is_some());
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, app, routes, static_from_django }
+    Config { server, app, programs, routes, static_from_django }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

@@ -8,8 +8,12 @@ mod app;
 mod build;
 mod django;
 mod error;
+mod expand;
 mod merge;
 mod options;
+mod process;
+mod program_values;
+mod programs;
 mod python;
 mod read;
 mod reference;
@@ -20,11 +24,16 @@ mod sources;
 mod types;
 mod units;
 mod value;
+mod words;
 
 pub use address::Listen;
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
+pub use process::{
+    Autorestart, BackoffConfig, CareConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig, OutputTarget,
+    ProcessConfig,
+};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};

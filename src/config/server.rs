@@ -11,12 +11,33 @@ use crate::base::bounds::LISTENERS_MAX;
 /// `shards = "auto"`, until it is known whether there is an application.
 pub const AUTO: usize = 0;
 
-/// Reads `[server]`; `shards` may be [`AUTO`].
-pub fn server(table: Table, bases: Bases<'_>, problems: &mut Vec<Problem>) -> ServerConfig {
+/// What was said about listening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listens {
+    /// Nothing, or only a variable of the environment that many programs read.
+    ByDefault,
+    /// On these addresses.
+    AsToldTo,
+    /// Not at all: `listen = []`.
+    Never,
+}
+
+/// Reads `[server]`; `shards` may be [`AUTO`]. `may_be_silent`: there may be no address at all.
+pub fn server(
+    table: Table,
+    bases: Bases<'_>,
+    may_be_silent: bool,
+    problems: &mut Vec<Problem>,
+) -> (ServerConfig, Listens) {
     let mut reader = Reader::new(table, "server", options::SERVER.options, bases, problems);
     let (addresses, place) = match reader.placed(&options::LISTEN) {
         Some((value, place)) => (value, place),
         None => (reader.value(&options::LISTEN), Place::Nowhere),
+    };
+    let listens = match (&place, &addresses) {
+        (Place::Nowhere | Place::Variable(_), _) => Listens::ByDefault,
+        (_, Value::List(items)) if items.is_empty() && may_be_silent => Listens::Never,
+        _ => Listens::AsToldTo,
     };
     let config = ServerConfig {
         listen: Vec::new(),
@@ -31,7 +52,10 @@ pub fn server(table: Table, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Se
         pidfile: reader.optional(&options::PIDFILE),
     };
     reader.finish();
-    ServerConfig { listen: listen(Placed { place, value: addresses }, bases, problems), ..config }
+    if listens == Listens::Never {
+        return (config, listens);
+    }
+    (ServerConfig { listen: listen(Placed { place, value: addresses }, bases, problems), ..config }, listens)
 }
 
 /// One address or a list of them, each a string or a table.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::address::Listen;
+pub use super::process::GroupConfig;
 pub use super::python::Interpreter;
 
 /// Everything that the server was told, checked.
@@ -14,9 +15,11 @@ pub use super::python::Interpreter;
 pub struct Config {
     /// The HTTP front.
     pub server: ServerConfig,
-    /// The application; `None` for a server of static routes alone.
+    /// The application; `None` for a server of static routes or programs alone.
     pub app: Option<AppConfig>,
-    /// The routes in the order of the config file; never empty. Host and path together are unique.
+    /// The programs' groups in the order in which they start; names are unique.
+    pub programs: Vec<GroupConfig>,
+    /// The routes in the order of the config file; empty with programs alone. Host and path together are unique.
     pub routes: Vec<RouteConfig>,
     /// No static route was configured, so `STATIC_URL` → `STATIC_ROOT` is taken over from Django if the application's
     /// worker reports them. Always false without an app.
@@ -26,9 +29,9 @@ pub struct Config {
 /// `[server]`: listeners, shards and what a connection may cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// Addresses to listen on; never empty, no duplicates.
+    /// Addresses to listen on, no duplicates; empty only with programs alone.
     pub listen: Vec<Listen>,
-    /// Number of shards, at least 1.
+    /// Number of shards, at least 1; without an address none is started.
     pub shards: usize,
     /// How long an idle keep-alive connection stays open.
     pub keepalive_timeout: Duration,

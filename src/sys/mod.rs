@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod affinity;
+pub mod family;
 pub mod limits;
 pub mod listen;
 pub mod memory;
@@ -13,3 +14,4 @@ pub mod packets;
 pub mod process;
 pub mod signals;
 pub mod spawn;
+pub mod users;

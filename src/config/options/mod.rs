@@ -4,10 +4,12 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod app;
+mod program;
 mod route;
 mod server;
 
 pub use app::*;
+pub use program::*;
 pub use route::*;
 pub use server::*;
 
@@ -21,12 +23,16 @@ pub enum Unit {
     Bool,
     /// A whole number.
     Count { min: u64, max: u64 },
+    /// A whole number that may be negative.
+    Integer { min: i64, max: i64 },
     /// A whole number or `"auto"`.
     CountOrAuto { min: u64, max: u64 },
     /// A duration within the bounds of timeouts.
     Duration,
     /// The same, or 0 for none at all.
     DurationOrNever,
+    /// A duration that may be zero, up to the longest timeout.
+    Span,
     /// Bytes.
     Size { max: u64 },
     /// A string, described.
@@ -99,7 +105,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 3] = [&SERVER, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 5] = [&SERVER, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
