@@ -11,6 +11,7 @@ pub mod logs;
 pub mod machine;
 mod notices;
 mod output;
+pub mod programs;
 mod routes;
 pub mod run;
 mod spawn;

@@ -1,0 +1,2 @@
+//! The programs: commands that are kept running.
+pub mod machine;
