@@ -167,6 +167,8 @@ pub const TREE_PROCESSES_MAX: usize = 10_000;
 pub const OUTPUT_LINES_PER_SECOND_MAX: u32 = 2_000;
 /// What is read at a time of a stream whose lines go into the log, bytes: each may be a line.
 pub const OUTPUT_LINES_BUFFER_BYTES: usize = 2 * 1024;
+/// After a stop the last words of programs are waited for so long, milliseconds.
+pub const OUTPUT_FINISH_MS: u64 = 500;
 /// A log file that can't be opened is tried again after so long, seconds.
 pub const LOG_REOPEN_SECONDS: u64 = 5;
 /// Letters that a mailbox between supervisor and shard holds.

@@ -78,11 +78,13 @@ pub fn descendants(roots: &[Pid], max: usize) -> Vec<Pid> {
     found
 }
 
-/// Whether the environment with which `pid` was started, or which it inherited, holds `entry` (`NAME=value`). False when it
-/// can't be read.
-pub fn has_variable(pid: Pid, entry: &str) -> bool {
-    fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))
-        .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|found| found == entry.as_bytes()))
+/// The value of a variable in the environment with which `pid` was started, or which it inherited. None when it has none, or
+/// may not be looked at.
+pub fn variable(pid: Pid, name: &str) -> Option<String> {
+    let environ = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let value = |entry: &[u8]| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec());
+    let found = environ.split(|&byte| byte == 0).find_map(value)?;
+    String::from_utf8(found).ok()
 }
 
 /// Sends a signal to a process that need not be a child of ours, unless another one has taken its number since `kin` was looked at.
@@ -122,7 +124,8 @@ mod tests {
         BufReader::new(shell.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         let root = Pid::from_child(&shell);
         assert_eq!(kin(root).expect("it lives").parent, Some(rustix::process::getpid()));
-        assert!(has_variable(root, "FAMILY_TEST=one") && !has_variable(root, "FAMILY_TEST=on"));
+        assert_eq!(variable(root, "FAMILY_TEST").as_deref(), Some("one"));
+        assert_eq!(variable(root, "FAMILY"), None);
         let family = descendants(&[root], 100);
         assert_eq!(family.len(), 3, "two sleeps and a subshell");
         assert_eq!(children_by_parent(root).len(), 2);
