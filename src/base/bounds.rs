@@ -140,6 +140,14 @@ pub const STATIC_MISSES_BYTES_MAX: usize = 256 * 1024;
 pub const STATIC_FRESH_MS: u64 = 1000;
 /// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
+/// Entries of a static route's `types`.
+pub const STATIC_TYPES_MAX: usize = 1024;
+/// Longest `expires` of a static route, seconds: ten years.
+pub const STATIC_EXPIRES_SECONDS_MAX: u64 = 10 * 365 * 86_400;
+/// Ranges of one request that are answered; a Range field with more is ignored, as nginx's max_ranges does.
+pub const RANGES_MAX: usize = 16;
+/// Members of an Accept-Encoding field that are looked at; further ones are ignored.
+pub const ACCEPT_ENCODING_MEMBERS_MAX: usize = 32;
 
 /// Requests that each worker thread may have before it, the one in hand among them, when they take long.
 pub const PIPELINE_DEPTH_MIN: usize = 2;

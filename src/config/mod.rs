@@ -21,6 +21,8 @@ mod routes;
 mod section;
 mod server;
 mod sources;
+mod static_options;
+mod static_route;
 mod types;
 mod units;
 mod value;
@@ -37,4 +39,5 @@ pub use process::{
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
+pub use static_options::{Expires, StaticOptions};
 pub use types::{Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig};

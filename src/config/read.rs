@@ -25,7 +25,7 @@ impl fmt::Display for Unit {
             Unit::DurationOrNever => write!(f, "a duration from {low} to {high}, or 0"),
             Unit::Span => write!(f, "a duration up to {high}, or 0"),
             Unit::Size { max } => write!(f, "a size up to {}", units::show_size(*max)),
-            Unit::Text(what) | Unit::Texts(what) => f.write_str(what),
+            Unit::Text(what) | Unit::Texts(what) | Unit::Described(what) => f.write_str(what),
             Unit::Path => f.write_str("a path"),
         }
     }
@@ -254,7 +254,7 @@ pub(super) fn string(value: &Value, unit: Unit) -> Result<&str, String> {
 }
 
 /// One string or a list of strings.
-fn strings(value: &Value, unit: Unit) -> Result<Vec<&str>, String> {
+pub(super) fn strings(value: &Value, unit: Unit) -> Result<Vec<&str>, String> {
     match value {
         Value::List(items) => items.iter().map(|item| string(&item.value, unit)).collect(),
         _ => Ok(vec![string(value, unit)?]),

@@ -9,6 +9,7 @@ use std::time::Duration;
 pub use super::address::Listen;
 pub use super::process::GroupConfig;
 pub use super::python::Interpreter;
+pub use super::static_options::StaticOptions;
 
 /// Everything that the server was told, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,8 +131,6 @@ pub enum Action {
 pub struct StaticConfig {
     /// The directory that the route's path stands for (like nginx's `alias`). Need not exist yet.
     pub directory: PathBuf,
-    /// Value of the `Cache-Control` field, if any.
-    pub cache_control: Option<String>,
-    /// Files tried in this order when a directory is asked for; may be empty.
-    pub index: Vec<String>,
+    /// How its files are served.
+    pub options: StaticOptions,
 }

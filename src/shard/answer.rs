@@ -15,6 +15,7 @@ use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::http::response::{BodyLength, ErrorResponse, HeadWriter, has_body};
 use crate::http::{Method, Version, app, chunked};
+use crate::response::FileRange;
 use crate::ring::{Chunk, Payload};
 use crate::wsgi::pool::{Call, Part};
 
@@ -288,7 +289,8 @@ impl Relay<'_> {
             let size = usize::try_from(count).map_err(|_| Gone)?;
             output.send(Payload::from(chunked::chunk_header(size).as_bytes().to_vec())).await?;
         }
-        file::send(&self.connection.shard.ring, output, &file, offset..offset + count).await?;
+        let file = FileRange { file, range: offset..offset + count, as_of: None };
+        file::send(&self.connection.shard.ring, output, file).await?;
         if chunked {
             let after: &'static [u8] = match (count > 0, end) {
                 (true, true) => b"\r\n0\r\n\r\n",

@@ -203,10 +203,10 @@ impl Connection {
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
                     // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
-                        && let Some(bytes) = self.shard.statics.hot(root, path.as_bytes(), &now)
+                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), &now)
                     {
-                        self.shard.metrics.borrow_mut().request(200, facts.started);
-                        return Step::Ready(bytes);
+                        self.shard.metrics.borrow_mut().request(hot.status, facts.started);
+                        return Step::Ready(hot.ready);
                     }
                 }
                 Handler::App if self.peer.is_some() => return self.call(head, facts),

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
 
 /// The client is gone or too slow: nothing more can be sent.
@@ -57,6 +60,21 @@ impl Output {
         self.settle().await?;
         let len = payload.len();
         self.sending = Some((self.ring.send(&self.socket, payload), len));
+        Ok(())
+    }
+
+    /// Hands `payload` over and says that more will follow at once, so that both travel together (send(2), `MSG_MORE`).
+    pub async fn send_before(&mut self, mut payload: Payload) -> Result<(), Gone> {
+        self.settle().await?;
+        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::send(&self.socket, &payload, flags) {
+            Ok(taken) => payload.advance(taken),
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => {}
+            Err(_) => return Err(Gone),
+        }
+        if !payload.is_empty() {
+            self.send(payload).await?;
+        }
         Ok(())
     }
 

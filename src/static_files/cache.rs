@@ -8,12 +8,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::absence::Absence;
 use super::entry::{Facts, Large, Looked, Small};
 use super::flight::{Flight, Pilot};
 use super::lru::{ByHash, Key, Lru, Seed};
 use super::resolve::{Failure, Resolved, resolve};
 use super::root::{Opened, StaticRoot};
-use super::{Age, CacheBounds, Now};
+use super::{Age, CacheBounds, Hot, Now};
 use crate::base::bounds;
 use crate::ring::{Descriptor, Ring, Stat};
 
@@ -55,6 +56,8 @@ pub(super) struct Cache {
     small: RefCell<Lru<Entry<Small>>>,
     large: RefCell<Lru<Entry<Large>>>,
     missing: RefCell<Lru<Entry<Failure>>>,
+    /// What a plain request for a file that isn't there is answered with.
+    absence: RefCell<Absence>,
     /// Looks under way, by the hash of their path: a collision only waits for nothing.
     flights: RefCell<ByHash<Rc<Flight>>>,
 }
@@ -68,20 +71,27 @@ impl Cache {
             small: RefCell::new(Lru::new(bounds.bytes, bounds.entries)),
             large: RefCell::new(Lru::new(usize::MAX, bounds::STATIC_DESCRIPTORS_MAX)),
             missing: RefCell::new(Lru::new(bounds::STATIC_MISSES_BYTES_MAX, bounds::STATIC_MISSES_MAX)),
+            absence: RefCell::default(),
             flights: RefCell::default(),
         }
     }
 
-    pub fn hot(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Option<Rc<Vec<u8>>> {
+    pub fn hot(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Option<Hot> {
         let generation = root.fresh_generation(now)?;
         // An encoded path may look like another's decoded one; what isn't normal is no key and isn't found.
         if memchr::memchr(b'%', path).is_some() {
             return None;
         }
         let path = path.strip_prefix(b"/").unwrap_or(path);
-        let mut small = self.small.borrow_mut();
-        let entry = small.get(self.seed.key(root.id, path))?;
-        (entry.age(generation, now) == Age::Fresh).then(|| entry.value.ready(now.date))
+        let key = self.seed.key(root.id, path);
+        if let Some(entry) = self.small.borrow_mut().get(key) {
+            let fresh = entry.age(generation, now) == Age::Fresh;
+            return fresh.then(|| Hot { status: 200, ready: entry.value.ready(&root.policy, now) });
+        }
+        let mut missing = self.missing.borrow_mut();
+        let entry = missing.get(key)?;
+        let ready = entry.value == Failure::Missing && entry.age(generation, now) == Age::Fresh;
+        ready.then(|| Hot { status: 404, ready: self.absence.borrow_mut().ready(now) })
     }
 
     /// What the normal path `path` leads to, as of at most a second ago, or two while somebody looks.
@@ -139,7 +149,9 @@ impl Cache {
             return Some((Found::Small(entry.value.clone()), entry.age(generation, now)));
         }
         if let Some(entry) = self.large.borrow_mut().get(key) {
-            return Some((Found::Large(entry.value.clone()), entry.age(generation, now)));
+            // Its bytes are read when they are sent: a tag that no longer fits them must not go out before them.
+            let age = if entry.value.is_current() { entry.age(generation, now) } else { Age::Old };
+            return Some((Found::Large(entry.value.clone()), age));
         }
         let mut missing = self.missing.borrow_mut();
         let entry = missing.get(key)?;
@@ -160,11 +172,11 @@ impl Cache {
             Resolved::Failed(failure) => Found::Failed(failure),
             Resolved::Directory => Found::Directory,
             Resolved::File { file, stat, path } if stat.size > self.file_max => {
-                Found::Large(Large { facts: Rc::new(Facts::new(&path, stat, now)), file })
+                Found::Large(Large { facts: Rc::new(Facts::new(&path, &root.options.types, stat, now)), file })
             }
             Resolved::File { file, stat, path } => match self.read(root, file, stat, &path, now).await {
                 Ok(found) => found,
-                Err(error) => Found::Failed(Failure::of(&error, &path)),
+                Err(error) => Found::Failed(Failure::of(&error, &path, root.options.symlinks)),
             },
         };
         self.remember(key, &found, looked);
@@ -214,14 +226,13 @@ impl Cache {
         path: &[u8],
         now: &Now<'_>,
     ) -> io::Result<Found> {
-        let cache_control = root.options.cache_control.as_deref();
         let mut before = stat;
         for _ in 0..READ_ATTEMPTS_MAX {
             if before.size > self.file_max {
                 break;
             }
-            let facts = Facts::new(path, before, now);
-            let head = Small::head(&facts, cache_control, now);
+            let facts = Facts::new(path, &root.options.types, before, now);
+            let head = Small::head(&facts, &root.policy, now);
             let body_at = head.len();
             let ready = self.read_body(&file, head, before.size).await?;
             let after = self.ring.stat(&file).await?;
@@ -230,7 +241,7 @@ impl Cache {
             }
             before = after;
         }
-        Ok(Found::Unstable(Large { facts: Rc::new(Facts::new(path, before, now)), file }))
+        Ok(Found::Unstable(Large { facts: Rc::new(Facts::new(path, &root.options.types, before, now)), file }))
     }
 
     /// Appends `size` bytes of the file to `buffer`, fewer only at the file's end.

@@ -7,11 +7,13 @@ mod app;
 mod program;
 mod route;
 mod server;
+mod static_route;
 
 pub use app::*;
 pub use program::*;
 pub use route::*;
 pub use server::*;
+pub use static_route::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -41,6 +43,8 @@ pub enum Unit {
     Texts(&'static str),
     /// A path.
     Path,
+    /// A value of more than one kind, or a table, described.
+    Described(&'static str),
 }
 
 /// What holds when an option is not given.
