@@ -81,6 +81,8 @@ pub const PROCESS_NUMBER_MAX: u64 = 1_000_000;
 pub const START_RETRIES_MAX: u64 = 1_000_000_000;
 /// Size at which a program's log file is rotated, bytes: 1 TiB.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
+/// A log file is rotated at no smaller size, bytes.
+pub const LOG_FILE_BYTES_MIN: u64 = 4 * 1024;
 /// Rotated log files of a program's stream that are kept.
 pub const LOG_BACKUPS_MAX: u64 = 1000;
 /// Listen addresses.

@@ -107,7 +107,8 @@ struct Listeners {
 
 impl Listeners {
     fn open(config: &Config) -> Result<Listeners, String> {
-        let shards = config.server.shards;
+        // With programs alone there is nobody to accept.
+        let shards = if config.server.listen.is_empty() { 0 } else { config.server.shards };
         let backlog = i32::try_from(config.server.backlog).unwrap_or(i32::MAX);
         let mut by_shard: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());

@@ -39,7 +39,7 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
 
     // A file that names routes says all that is served; otherwise a Django project that is there is meant to be served.
     let wanted = merged.app.is_some() || leads_to_app;
-    let tried = wanted || (!merged.file_has_routes && listens != Listens::Never && problems.is_empty());
+    let tried = wanted || (!merged.file_has_routes && !matches!(listens, Listens::Never(_)) && problems.is_empty());
     let mut table = merged.app.unwrap_or_default();
     if !wanted {
         variables(&mut table, around);
@@ -72,8 +72,8 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     }
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
     match listens {
-        Listens::Never if app.is_some() || !routes.is_empty() => problems.push(Problem {
-            place: Place::Nowhere,
+        Listens::Never(place) if app.is_some() || !routes.is_empty() => problems.push(Problem {
+            place,
             key: "server.listen".to_owned(),
             message: "with listen = [] nobody reaches the routes and the application; name an address, or remove them"
                 .to_owned(),

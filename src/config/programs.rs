@@ -303,8 +303,8 @@ fn read_care(reader: &mut Reader<'_>) -> CareConfig {
     let first = reader.value(&options::PROGRAM_BACKOFF_FIRST);
     let max = reader.placed(&options::PROGRAM_BACKOFF_MAX);
     let longest = max.as_ref().map_or_else(|| reader.value(&options::PROGRAM_BACKOFF_MAX), |(max, _)| *max);
-    if let (Some((max, place)), true) = (max, longest < first) {
-        reader.problem(place, "backoff_max", format!("is shorter than backoff_first ({max:?} < {first:?})"));
+    if let (Some((_, place)), true) = (max, longest < first) {
+        reader.problem(place, "backoff_max", "is shorter than backoff_first");
     }
     let stable = reader.value(&options::PROGRAM_STABLE_AFTER);
     CareConfig {

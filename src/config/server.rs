@@ -12,14 +12,14 @@ use crate::base::bounds::LISTENERS_MAX;
 pub const AUTO: usize = 0;
 
 /// What was said about listening.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listens {
     /// Nothing, or only a variable of the environment that many programs read.
     ByDefault,
     /// On these addresses.
     AsToldTo,
-    /// Not at all: `listen = []`.
-    Never,
+    /// Not at all: `listen = []`, written there.
+    Never(Place),
 }
 
 /// Reads `[server]`; `shards` may be [`AUTO`]. `may_be_silent`: there may be no address at all.
@@ -36,7 +36,7 @@ pub fn server(
     };
     let listens = match (&place, &addresses) {
         (Place::Nowhere | Place::Variable(_), _) => Listens::ByDefault,
-        (_, Value::List(items)) if items.is_empty() && may_be_silent => Listens::Never,
+        (_, Value::List(items)) if items.is_empty() && may_be_silent => Listens::Never(place.clone()),
         _ => Listens::AsToldTo,
     };
     let config = ServerConfig {
@@ -52,7 +52,7 @@ pub fn server(
         pidfile: reader.optional(&options::PIDFILE),
     };
     reader.finish();
-    if listens == Listens::Never {
+    if matches!(listens, Listens::Never(_)) {
         return (config, listens);
     }
     (ServerConfig { listen: listen(Placed { place, value: addresses }, bases, problems), ..config }, listens)

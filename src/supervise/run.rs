@@ -20,6 +20,7 @@ use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
 use super::notices::{Notice, Notices};
+use super::programs::Programs;
 use super::{output, routes};
 use crate::base::bounds::{
     ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, REAP_SECONDS,
@@ -38,6 +39,8 @@ use crate::wsgi::share::Share;
 
 /// Exit code for what has no code of its own.
 const EXIT_FAILED: i32 = 1;
+/// Exit code when a program with `on_fatal = "exit"` was given up.
+const EXIT_PROGRAM_FATAL: i32 = 4;
 
 /// Reads the configuration anew; `None` when it is unusable, which was said then.
 pub type Reconfigure = Box<dyn Fn() -> Option<Config>>;
@@ -124,6 +127,10 @@ struct Supervisor {
     generations: HashMap<GenerationId, Generation>,
     pidfds: HashMap<Pid, OwnedFd>,
     zygotes: HashMap<Pid, Zygote>,
+    programs: Programs,
+    /// The exit code that the end of the pool asks for; the programs may still be ending then.
+    pool_code: Option<i32>,
+    has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -146,6 +153,9 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
+        programs: Programs::new(ring, &setup.config.programs),
+        pool_code: None,
+        has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
@@ -158,12 +168,15 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
     supervisor.handle(Event::Start);
+    supervisor.programs.begin();
     let code = loop {
+        supervisor.conclude();
         if let Some(code) = supervisor.exit {
             break code;
         }
         supervisor.wait(&bell).await;
     };
+    supervisor.programs.finish().await;
     drop(signal_task);
     Ok(code)
 }
@@ -183,7 +196,7 @@ impl Supervisor {
     async fn wait(&mut self, bell: &Descriptor) {
         let now = Monotonic::now();
         let deadline = self.ring.deadline();
-        if let Some(at) = self.machine.wake_at(now) {
+        if let Some(at) = self.machine.wake_at(now).into_iter().chain(self.programs.wake_at()).min() {
             deadline.set(at.since(now));
         }
         let mut rings = self.ring.poll(bell, libc::POLLIN as u32);
@@ -210,6 +223,7 @@ impl Supervisor {
         if is_due {
             let readings = self.readings();
             self.handle(Event::Tick { readings });
+            self.programs.tick();
         }
     }
 
@@ -225,17 +239,40 @@ impl Supervisor {
 
     fn signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Terminate | Signal::Interrupt => self.handle(Event::Terminate),
-            Signal::Quit => self.handle(Event::Quit),
+            Signal::Terminate | Signal::Interrupt => self.stop(false),
+            Signal::Quit => self.stop(true),
             Signal::Child => self.reap(),
             Signal::Hangup => self.reload(),
+            Signal::User1 => self.programs.reopen_logs(),
             other => tracing::info!(signal = ?other, "the signal has no meaning yet"),
+        }
+    }
+
+    /// Asked to stop: the pool and the programs; the second time without waiting for anybody.
+    fn stop(&mut self, fast: bool) {
+        if self.pool_code.is_some() {
+            tracing::warn!("stopping at once");
+        }
+        self.handle(if fast { Event::Quit } else { Event::Terminate });
+        self.programs.stop(fast);
+    }
+
+    /// What the programs' state asks of the rest: an end when a critical one was given up, the exit when all have ended.
+    fn conclude(&mut self) {
+        if self.programs.take_given_up() {
+            self.has_given_up = true;
+            self.stop(false);
+        }
+        if let Some(code) = self.pool_code.filter(|_| self.programs.is_done()) {
+            let code = if self.has_given_up && code == 0 { EXIT_PROGRAM_FATAL } else { code };
+            self.exit.get_or_insert(code);
         }
     }
 
     fn reap(&mut self) {
         loop {
             match process::reap_any() {
+                Ok(Some((pid, exit))) if self.programs.reaped(pid, exit) => {}
                 Ok(Some((pid, exit))) => {
                     self.pidfds.remove(&pid);
                     let slots = self.generations.values().flat_map(|generation| generation.scoreboard.take(pid));
@@ -252,7 +289,7 @@ impl Supervisor {
                         }
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return self.programs.after_reaping(),
                 Err(error) => return tracing::error!(%error, "cannot reap children"),
             }
         }
@@ -280,10 +317,12 @@ impl Supervisor {
         let pool = config.app.as_ref().map(pool_settings);
         match (pool, self.setup.config.app.is_some()) {
             (Some(pool), true) => {
+                self.programs.reload(&config.programs);
                 self.setup.config = Arc::new(config);
                 self.handle(Event::Reload(pool));
             }
             (None, false) => {
+                self.programs.reload(&config.programs);
                 self.setup.config = Arc::new(config);
                 self.send_routes(None);
                 tracing::info!("reloaded");
@@ -375,6 +414,9 @@ impl Supervisor {
                     self.send_routes(None);
                 }
                 self.mail(|| ShardMail::Accept);
+                if self.setup.shards.is_empty() {
+                    tracing::info!("ready: programs alone, nothing listens");
+                }
             }
             Action::CloseInbox { generation } => {
                 if let Some(found) = self.generations.get_mut(&generation) {
@@ -399,10 +441,16 @@ impl Supervisor {
             Action::DrainShards { deadline } => {
                 let limit = deadline.since(Monotonic::now());
                 self.mail(|| ShardMail::Drain { limit });
+                if self.setup.shards.is_empty() {
+                    self.tell(Event::ShardsDrained);
+                }
             }
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
             Action::Report(report) => report.log(),
-            Action::Exit { code } => self.exit = Some(code),
+            Action::Exit { code } => {
+                self.pool_code = Some(code);
+                self.programs.pool_gone();
+            }
         }
     }
 

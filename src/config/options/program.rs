@@ -296,7 +296,7 @@ pub static PROGRAM_STDOUT_LOGFILE_MAXBYTES: Opt<u64> = Opt {
         "stdout_logfile_maxbytes",
         Unit::Size { max: LOG_FILE_BYTES_MAX },
         Default::Toml("\"50M\""),
-        "Size at which the file is rotated; 0 is never.",
+        "Size at which the file is rotated, 4K at least; 0 is never.",
     ),
     read: read::size,
 };
@@ -323,7 +323,7 @@ pub static PROGRAM_STDERR_LOGFILE_MAXBYTES: Opt<u64> = Opt {
         "stderr_logfile_maxbytes",
         Unit::Size { max: LOG_FILE_BYTES_MAX },
         Default::Toml("\"50M\""),
-        "Size at which the file is rotated; 0 is never.",
+        "Size at which the file is rotated, 4K at least; 0 is never.",
     ),
     read: read::size,
 };

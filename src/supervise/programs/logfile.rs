@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_setfl};
 
-use crate::base::bounds::LOG_REOPEN_SECONDS;
+use crate::base::bounds::{LOG_FILE_BYTES_MIN, LOG_REOPEN_SECONDS};
 use crate::base::clock::Monotonic;
 use crate::ring::{Descriptor, Payload, Ring};
 
@@ -40,7 +40,7 @@ impl LogFile {
     pub fn new(path: PathBuf, max_bytes: u64, backups: u32, is_private: bool) -> LogFile {
         LogFile {
             path,
-            max_bytes: Cell::new(max_bytes),
+            max_bytes: Cell::new(effective(max_bytes)),
             backups: Cell::new(backups),
             is_private,
             file: RefCell::new(None),
@@ -59,7 +59,7 @@ impl LogFile {
 
     /// Other limits from now on.
     pub fn limit(&self, max_bytes: u64, backups: u32) {
-        self.max_bytes.set(max_bytes);
+        self.max_bytes.set(effective(max_bytes));
         self.backups.set(backups);
     }
 
@@ -69,31 +69,41 @@ impl LogFile {
         self.retry_at.set(Monotonic::ZERO);
     }
 
-    /// Appends `bytes`; hands the buffer back, or an empty one.
-    pub async fn write(&self, ring: &Ring, bytes: Vec<u8>) -> Vec<u8> {
+    /// Appends `bytes`. A file is full with the last whole line that fits; a line that no file could hold makes its own longer.
+    pub async fn write(&self, ring: &Ring, mut bytes: Vec<u8>) {
         let total = bytes.len();
-        // Where a file is full, it ends with a whole line.
-        let fills = self.is_full_with(total as u64);
-        let cut = if fills { memchr::memrchr(b'\n', &bytes).map_or(total, |at| at + 1) } else { total };
-        let bytes = self.append(ring, bytes, 0..cut).await;
-        if self.is_full_with(0) {
-            self.rotate();
-        }
-        if cut == total {
-            return bytes.unwrap_or_default();
-        }
-        match bytes {
-            Some(bytes) => self.append(ring, bytes, cut..total).await.unwrap_or_default(),
-            None => {
-                self.lost.set(self.lost.get().saturating_add((total - cut) as u64));
-                Vec::new()
+        let mut start = 0;
+        while start < total {
+            // Only an open file's size is known.
+            let is_open = self.opened().is_some();
+            let room = if is_open { self.room() } else { usize::MAX };
+            let fits = &bytes[start..total.min(start.saturating_add(room))];
+            let end = if start + fits.len() < total || fits.len() == room {
+                let lines = memchr::memrchr(b'\n', fits).map(|at| start + at + 1);
+                let whole = || memchr::memchr(b'\n', &bytes[start..]).map_or(total, |at| start + at + 1);
+                lines.unwrap_or_else(|| if self.size.get() > 0 { start } else { whole() })
+            } else {
+                total
+            };
+            let Some(back) = self.append(ring, bytes, start..end).await else {
+                self.lost.set(self.lost.get().saturating_add((total - end) as u64));
+                return;
+            };
+            bytes = back;
+            if is_open && (end < total || self.room() == 0) {
+                self.rotate();
             }
+            start = end;
         }
     }
 
-    fn is_full_with(&self, more: u64) -> bool {
-        let max_bytes = self.max_bytes.get();
-        max_bytes > 0 && !self.is_special.get() && self.size.get().saturating_add(more) >= max_bytes
+    /// Bytes until the file is full.
+    fn room(&self) -> usize {
+        match self.max_bytes.get() {
+            0 => usize::MAX,
+            _ if self.is_special.get() => usize::MAX,
+            max_bytes => usize::try_from(max_bytes.saturating_sub(self.size.get())).unwrap_or(usize::MAX),
+        }
     }
 
     /// Writes a part of `bytes`; hands the buffer back unless writing failed.
@@ -201,6 +211,11 @@ impl LogFile {
             tracing::warn!(file = %self.path.display(), lost_bytes, "a program's log file can be written again");
         }
     }
+}
+
+/// A rotation for every few bytes would do nothing but rename.
+fn effective(max_bytes: u64) -> u64 {
+    if max_bytes == 0 { 0 } else { max_bytes.max(LOG_FILE_BYTES_MIN) }
 }
 
 /// Renames, unless there is nothing to rename.

@@ -19,7 +19,7 @@ use crate::base::clock::{self, Monotonic};
 use crate::config::{GroupConfig, ProcessConfig};
 use crate::ring::Ring;
 use crate::sys::family;
-use crate::sys::process::{Exit, Pid, Signal};
+use crate::sys::process::{self, Exit, Pid, Signal};
 use machine::{Action, Event, Happened, Machine, ProcessId, Target};
 use output::{Outputs, Stream};
 use tree::{Adopted, Tree};
@@ -43,14 +43,14 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// None of them is started yet. `has_pool`: there is a pool whose end will be told.
-    pub fn new(ring: &Ring, groups: &[GroupConfig], has_pool: bool) -> Programs {
+    /// None of them is started yet.
+    pub fn new(ring: &Ring, groups: &[GroupConfig]) -> Programs {
         output::remove_stale(&std::env::temp_dir());
         let own = rustix::process::getpid();
         let started = family::kin(own).map_or(0, |kin| kin.started);
         let seed = clock::wall_seconds() ^ (Monotonic::now().as_nanos() << 20);
         Programs {
-            machine: Machine::new(groups, has_pool, seed),
+            machine: Machine::new(groups, seed),
             outputs: Outputs::new(ring),
             trees: HashMap::new(),
             mains: HashMap::new(),
@@ -81,8 +81,8 @@ impl Programs {
 
     /// These are the programs from now on: what is new is started, what is gone is stopped, what has changed is started anew, and the
     /// rest is left alone.
-    pub fn reload(&mut self, groups: Vec<GroupConfig>) {
-        self.handle(Event::Reload(groups));
+    pub fn reload(&mut self, groups: &[GroupConfig]) {
+        self.handle(Event::Reload(groups.to_vec()));
     }
 
     /// Stops all of them in order; at once if `fast` or told before, and killing them the third time.
@@ -95,7 +95,7 @@ impl Programs {
         });
     }
 
-    /// The worker pool has ended.
+    /// The worker pool has ended: also told where there is none, once the rest of the server has stopped.
     pub fn pool_gone(&mut self) {
         self.handle(Event::PoolGone);
     }
@@ -147,6 +147,11 @@ impl Programs {
         for id in self.trees.keys().copied().collect::<Vec<_>>() {
             // Nobody is there any more to whom a failure would matter.
             let _ = self.signal(id, Target::Tree, libc::SIGKILL);
+        }
+        for pid in family::children(rustix::process::getpid()) {
+            if family::variable(pid, tree::MARK).is_some_and(|mark| mark.starts_with(&self.mark)) {
+                let _ = process::signal(pid, Signal::KILL);
+            }
         }
         self.outputs.finish(Duration::from_millis(OUTPUT_FINISH_MS)).await;
     }

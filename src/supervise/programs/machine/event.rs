@@ -32,7 +32,7 @@ pub enum Event {
     End,
     /// … and without waiting for anybody for longer than this.
     Hasten(Duration),
-    /// The worker pool has ended: what starts before it may stop now.
+    /// The worker pool has ended, or what there is in its place: what starts before it may stop now. Comes in any case.
     PoolGone,
 }
 

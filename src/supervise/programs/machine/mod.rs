@@ -29,7 +29,7 @@ pub struct Machine {
     units: Vec<Unit>,
     next_id: u32,
     end: Option<End>,
-    /// The worker pool has ended, or there is none.
+    /// The worker pool has ended.
     pool_is_gone: bool,
     is_done: bool,
     seed: u64,
@@ -72,10 +72,10 @@ pub struct Status {
 }
 
 impl Machine {
-    /// A machine to which nothing has happened. `has_pool`: `PoolGone` will come. `seed` makes waits differ from those of other hosts.
-    pub fn new(groups: &[GroupConfig], has_pool: bool, seed: u64) -> Machine {
+    /// A machine to which nothing has happened. `seed` makes waits differ from those of other hosts.
+    pub fn new(groups: &[GroupConfig], seed: u64) -> Machine {
         let mut machine =
-            Machine { units: Vec::new(), next_id: 0, end: None, pool_is_gone: !has_pool, is_done: false, seed };
+            Machine { units: Vec::new(), next_id: 0, end: None, pool_is_gone: false, is_done: false, seed };
         for (level, config) in flatten(groups) {
             machine.add(config, level);
         }

@@ -87,7 +87,7 @@ impl World {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let groups = groups(&mut random);
         World {
-            machine: Machine::new(&groups, random.percent(50), seed),
+            machine: Machine::new(&groups, seed),
             random,
             now: 1000 * MS,
             next: 0,

@@ -337,8 +337,8 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(groups: &[GroupConfig], has_pool: bool) -> Fleet {
-        let machine = Machine::new(groups, has_pool, 1);
+    fn new(groups: &[GroupConfig]) -> Fleet {
+        let machine = Machine::new(groups, 1);
         let mut fleet = Fleet { machine, next_pid: 100, log: Vec::new(), ids: HashMap::new() };
         fleet.play(Event::Begin, 0.0);
         fleet
@@ -383,8 +383,7 @@ fn at_priority(name: &str, priority: i32) -> GroupConfig {
 #[test]
 fn priorities_order_starts_and_stops() {
     let groups = [at_priority("low", 1), at_priority("a", 5), at_priority("b", 5), at_priority("high", 1000)];
-    let mut fleet = Fleet::new(&groups, true);
-    assert_eq!(std::mem::take(&mut fleet.log), [""; 0], "taken by the first play");
+    let mut fleet = Fleet::new(&groups);
     let statuses = |fleet: &Fleet| fleet.machine.statuses().iter().map(|status| status.state).collect::<Vec<_>>();
     use State::{Running, Starting, Stopped};
     assert_eq!(statuses(&fleet), [Starting, Stopped, Stopped, Stopped]);
@@ -404,7 +403,7 @@ fn priorities_order_starts_and_stops() {
 fn what_starts_later_waits_until_the_former_is_up_or_was_given_up() {
     let never = CareConfig { startretries: 1_000, priority: 1, ..care() };
     let groups = [group(config("never", never)), at_priority("later", 2)];
-    let mut machine = Machine::new(&groups, false, 1);
+    let mut machine = Machine::new(&groups, 1);
     let mut actions = machine.handle(Event::Begin, at(0.0));
     let mut failures = 0;
     let mut now = at(0.0);
@@ -430,7 +429,7 @@ fn what_starts_later_waits_until_the_former_is_up_or_was_given_up() {
 
 #[test]
 fn a_fast_end_waits_for_nobody() {
-    let mut fleet = Fleet::new(&[at_priority("first", 1), at_priority("second", 2)], true);
+    let mut fleet = Fleet::new(&[at_priority("first", 1), at_priority("second", 2)]);
     fleet.play(Event::Tick, 1.0);
     fleet.play(Event::Tick, 2.0);
     assert_eq!(fleet.play(Event::End, 3.0), [""; 0]);
@@ -446,21 +445,17 @@ fn a_fast_end_waits_for_nobody() {
 #[test]
 fn a_critical_process_that_is_given_up_ends_everything() {
     let critical = CareConfig { startretries: 0, on_fatal: OnFatal::Exit, ..care() };
-    let mut fleet = Fleet::new(&[group(config("critical", critical)), at_priority("other", 5)], false);
-    fleet.play(Event::Tick, 1.0);
-    let mut fleet = Fleet::new(
-        &[group(config("critical", CareConfig { startretries: 0, on_fatal: OnFatal::Exit, ..care() }))],
-        false,
-    );
+    let mut fleet = Fleet::new(&[group(config("critical", critical))]);
     assert_eq!(fleet.exit("critical", 0.5), ["give up"]);
-    assert_eq!(fleet.play(Event::End, 0.5), ["done"]);
+    assert_eq!(fleet.play(Event::End, 0.5), [""; 0]);
+    assert_eq!(fleet.play(Event::PoolGone, 0.5), ["done"]);
 }
 
 #[test]
 fn a_reload_touches_only_the_difference() {
     let groups =
         [at_priority("same", 5), at_priority("changed", 5), at_priority("gone", 5), at_priority("adjusted", 5)];
-    let mut fleet = Fleet::new(&groups, false);
+    let mut fleet = Fleet::new(&groups);
     fleet.play(Event::Tick, 1.0);
     let mut changed = at_priority("changed", 5);
     changed.processes[0].launch.command = vec!["changed2".into()];
