@@ -7,6 +7,7 @@ pub mod check;
 mod check_programs;
 mod environment;
 pub mod log;
+pub mod precompress;
 mod probe;
 mod rlimits;
 pub mod serve;

@@ -3,6 +3,7 @@
 //! Owns every option's name, unit, default and check. Reads files and directories, never opens a socket, never runs a
 //! program. Called by `cli`, once per start.
 
+mod access_log;
 mod address;
 mod app;
 mod build;
@@ -28,6 +29,7 @@ mod units;
 mod value;
 mod words;
 
+pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
 pub use address::Listen;
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
@@ -39,5 +41,7 @@ pub use process::{
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
-pub use static_options::{Expires, StaticOptions};
-pub use types::{Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig};
+pub use static_options::{Expires, Levels, StaticOptions};
+pub use types::{
+    Action, AppConfig, AppTarget, Config, HostPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig,
+};

@@ -1,5 +1,6 @@
 //! `[server]`: from its table to [`ServerConfig`].
 
+use super::access_log::access_log;
 use super::address::Listen;
 use super::error::Problem;
 use super::options;
@@ -50,12 +51,18 @@ pub fn server(
         max_body_bytes: reader.value(&options::MAX_BODY),
         backlog: reader.value(&options::BACKLOG),
         pidfile: reader.optional(&options::PIDFILE),
+        access_log: None,
+        request_ids: reader.value(&options::REQUEST_ID),
+        request_id_echo: reader.value(&options::REQUEST_ID_ECHO),
     };
+    let log = reader.placed(&options::ACCESS_LOG).map(|(value, place)| Placed { place, value });
     reader.finish();
-    if matches!(listens, Listens::Never(_)) {
-        return (config, listens);
-    }
-    (ServerConfig { listen: listen(Placed { place, value: addresses }, bases, problems), ..config }, listens)
+    let access_log = access_log(log, bases, problems);
+    let listen = match listens {
+        Listens::Never(_) => Vec::new(),
+        _ => listen(Placed { place, value: addresses }, bases, problems),
+    };
+    (ServerConfig { listen, access_log, ..config }, listens)
 }
 
 /// One address or a list of them, each a string or a table.

@@ -13,6 +13,10 @@ pub struct StaticOptions {
     pub symlinks: bool,
     /// Names that begin with a dot are served too.
     pub dotfiles: bool,
+    /// Compressed siblings are served in a file's place to clients that accept them.
+    pub precompressed: bool,
+    /// Files without a sibling are compressed by the server, and kept in its cache.
+    pub compress: Option<Levels>,
     /// Content types by extension, over the built-in table; extensions in lower case, without the dot.
     pub types: Vec<(String, String)>,
     /// `X-Content-Type-Options: nosniff` is sent.
@@ -30,12 +34,30 @@ impl Default for StaticOptions {
             index: vec!["index.html".to_owned()],
             symlinks: true,
             dotfiles: false,
+            precompressed: true,
+            compress: None,
             types: Vec::new(),
             nosniff: false,
             cache_control: None,
             expires: None,
         }
     }
+}
+
+/// How hard each content coding works on the fly; none: it is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Levels {
+    /// 1 to 9.
+    pub gzip: Option<u32>,
+    /// 0 to 11.
+    pub brotli: Option<u32>,
+    /// 1 to 19.
+    pub zstd: Option<u32>,
+}
+
+impl Levels {
+    /// What `compress = true` stands for: levels at which the processor time is worth the bytes.
+    pub const USUAL: Levels = Levels { gzip: Some(6), brotli: Some(5), zstd: Some(3) };
 }
 
 /// What the Expires field says (RFC 9111 §5.3), and Cache-Control with it where the route has none of its own.

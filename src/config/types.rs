@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::access_log::AccessLogConfig;
 pub use super::address::Listen;
 pub use super::process::GroupConfig;
 pub use super::python::Interpreter;
@@ -50,6 +51,23 @@ pub struct ServerConfig {
     pub backlog: u32,
     /// Where to write the process id.
     pub pidfile: Option<PathBuf>,
+    /// The access log, if there is to be one.
+    pub access_log: Option<AccessLogConfig>,
+    /// Where requests have their ids from.
+    pub request_ids: RequestIds,
+    /// Whether responses carry the id of their request.
+    pub request_id_echo: bool,
+}
+
+/// Where requests have their ids from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestIds {
+    /// They have none.
+    Off,
+    /// Each is given one.
+    Generate,
+    /// From X-Request-ID, if that holds a good one; else each is given one.
+    Trust,
 }
 
 /// `[app]`: the Python application and its workers.

@@ -36,7 +36,7 @@ async fn slices(ring: &Ring, output: &mut Output, FileRange { file, range, as_of
         match rustix::fs::sendfile(output.socket(), file, Some(&mut offset), count as usize) {
             // The file has become shorter than what was announced.
             Ok(0) => return Err(Gone),
-            Ok(_) => {}
+            Ok(sent) => output.count(sent),
             Err(Errno::AGAIN) => {}
             Err(Errno::INTR) => continue,
             Err(_) => return Err(Gone),

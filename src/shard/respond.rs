@@ -32,8 +32,9 @@ impl Connection {
             .connection(facts.version, facts.keep_alive)
             .body(length)
             .lines(&fields)
+            .lines(&self.echo())
             .finish();
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.answered(status, &out, facts);
         match body {
             _ if !has_body(facts.method, status) => self.output.send(Payload::from(out)).await?,
             Body::Empty { .. } => self.output.send(Payload::from(out)).await?,

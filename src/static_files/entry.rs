@@ -3,13 +3,16 @@
 //! Owns the bytes of the ready response and the dates in it. It never does I/O. Called by the cache.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Now;
 use super::policy::Policy;
+use super::variants::Forms;
 use crate::base::clock::Monotonic;
 use crate::http::conditional::{ETag, Validators};
 use crate::http::date::{self, DateText};
+use crate::http::encoding::Coding;
 use crate::http::media;
 use crate::http::response::{BodyLength, HeadWriter};
 use crate::ring::{Descriptor, Stat};
@@ -24,6 +27,14 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct Facts {
     pub stat: Stat,
+    /// Bytes of the representation: as the file has them, or as many as the server made of it.
+    pub size: u64,
+    /// How it is encoded.
+    coding: Option<Coding>,
+    /// The compressed forms that can be had instead.
+    pub forms: Option<Box<Forms>>,
+    /// Codings that were found not to make it smaller: a bit for each `Coding::index`.
+    pub useless: Cell<u8>,
     media: Cow<'static, str>,
     /// Modification time in nanoseconds and size, both hexadecimal: two deploys within one second differ.
     etag: String,
@@ -39,11 +50,28 @@ impl Facts {
         let seconds = u64::try_from(stat.modified_ns.div_euclid(NANOS_PER_SECOND)).ok();
         Facts {
             stat,
+            size: stat.size,
+            coding: None,
+            forms: None,
+            useless: Cell::new(0),
             media: media::content_type(path, types),
             etag: format!("{:x}-{:x}", stat.modified_ns, stat.size),
             modified: seconds.filter(|&seconds| seconds <= now.wall_seconds),
             settled: seconds.is_none_or(|seconds| seconds + 1 < now.wall_seconds),
         }
+    }
+
+    /// The same, with the forms that can be had instead.
+    pub fn with_forms(self, forms: Option<Box<Forms>>) -> Facts {
+        Facts { forms, ..self }
+    }
+
+    /// The facts of this file's form in `coding`, of `size` bytes, made from the file that `stat` describes: a sibling, or this one. Its tag is
+    /// told apart by the coding and by `tag`.
+    pub fn in_coding(&self, coding: Coding, stat: Stat, size: u64, tag: &str, now: &Now<'_>) -> Facts {
+        let file = Facts::new(b"", &[], stat, now);
+        let etag = format!("{}-{}{tag}", file.etag, coding.name());
+        Facts { size, coding: Some(coding), media: self.media.clone(), etag, ..file }
     }
 
     pub fn validators(&self) -> Validators<'_> {
@@ -67,6 +95,7 @@ impl Facts {
         let mut fields = Vec::with_capacity(192);
         self.write_expires(&mut fields, policy, now);
         let _ = HeadWriter::resume(&mut fields).field("ETag", &self.quoted_etag());
+        self.write_vary(&mut fields);
         policy.write_caching(&mut fields, false);
         fields
     }
@@ -87,7 +116,18 @@ impl Facts {
             out = out.field("Last-Modified", &date::format(modified));
         }
         let _ = out.field("ETag", &self.quoted_etag()).field("Accept-Ranges", b"bytes");
+        if let Some(coding) = self.coding {
+            let _ = HeadWriter::resume(fields).field("Content-Encoding", coding.name().as_bytes());
+        }
+        self.write_vary(fields);
         policy.write(fields, false);
+    }
+
+    /// Vary, where another client may get another form (RFC 9110 §12.5.5).
+    fn write_vary(&self, fields: &mut Vec<u8>) {
+        if self.coding.is_some() || self.forms.is_some() {
+            let _ = HeadWriter::resume(fields).field("Vary", b"Accept-Encoding");
+        }
     }
 
     fn write_expires(&self, fields: &mut Vec<u8>, policy: &Policy, now: &Now<'_>) {
@@ -122,14 +162,19 @@ pub(super) struct Small {
 impl Small {
     /// The head of the ready response; the body is to be read in behind it.
     pub fn head(facts: &Facts, policy: &Policy, now: &Now<'_>) -> Vec<u8> {
-        let mut ready = Vec::with_capacity(512 + facts.stat.size as usize);
+        let mut ready = Vec::with_capacity(512 + facts.size as usize);
         let _ = HeadWriter::start(&mut ready, 200).date(now.date);
         facts.write_expires(&mut ready, policy, now);
-        let _ = HeadWriter::resume(&mut ready).server().body(BodyLength::Exact(facts.stat.size));
+        let _ = HeadWriter::resume(&mut ready).server().body(BodyLength::Exact(facts.size));
         facts.write(&mut ready, &facts.media, policy);
         HeadWriter::resume(&mut ready).finish();
         debug_assert!(ready[DATE_AT..].starts_with(now.date), "the date stands behind the status line");
         ready
+    }
+
+    /// The body, as it is sent.
+    pub fn body(&self) -> &[u8] {
+        &self.ready[self.body_at..]
     }
 
     /// The ready response as of `now`. Its dates are patched in place, or copied first if a send still needs the old ones.

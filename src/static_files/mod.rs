@@ -10,12 +10,14 @@ mod answer;
 mod cache;
 mod entry;
 mod flight;
+mod helper;
 mod lru;
 mod policy;
 mod resolve;
 mod root;
 #[cfg(test)]
 mod tests;
+mod variants;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -128,9 +130,9 @@ impl StaticFiles {
     }
 
     /// The complete response to a plain GET (HTTP/1.1, no preconditions, no range) on a connection that stays, if it is at hand. `path` is raw
-    /// and after the prefix, as in [`StaticRequest`]. Allocates nothing, except once a second for an entry that is being sent.
-    pub fn hot(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Option<Hot> {
-        self.cache.hot(root, path, now)
+    /// and after the prefix, as in [`StaticRequest`], `fields` are the request's. Allocates nothing, except once a second for an entry that is being sent.
+    pub fn hot(&self, root: &StaticRoot, path: &[u8], fields: Fields<'_>, now: &Now<'_>) -> Option<Hot> {
+        self.cache.hot(root, path, fields, now)
     }
 
     /// Answers any request for a file beneath `root`. Never fails: errors are responses too.
@@ -162,7 +164,8 @@ impl StaticFiles {
         if !root.options.dotfiles && resolve::is_hidden(&path) {
             return failed(resolve::Failure::Missing);
         }
-        match self.cache.find(root, &path, now).await {
+        let found = self.cache.find(root, &path, now).await;
+        match self.cache.negotiate(root, &path, found, request.fields, now).await {
             Found::Small(small) => answer(request, &root.policy, now, &Source::Small(&small)),
             Found::Large(large) => answer(request, &root.policy, now, &Source::Large(&large)),
             Found::Unstable(large) => {

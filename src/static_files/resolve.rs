@@ -163,7 +163,13 @@ pub(super) async fn resolve(ring: &Ring, root: &StaticRoot, opened: &Opened, pat
     Resolved::Failed(Failure::Missing)
 }
 
-async fn open(ring: &Ring, root: &StaticRoot, opened: &Opened, path: &[u8]) -> io::Result<(Descriptor, Stat)> {
+/// Opens one file beneath `opened`.
+pub(super) async fn open(
+    ring: &Ring,
+    root: &StaticRoot,
+    opened: &Opened,
+    path: &[u8],
+) -> io::Result<(Descriptor, Stat)> {
     let name: &[u8] = if path.is_empty() { b"." } else { path };
     let name = CString::new(name).expect("a decoded path holds no NUL");
     let mut attempt = 1;

@@ -27,7 +27,7 @@ const REOPEN: OpenFlags = OpenFlags { flags: libc::O_PATH | libc::O_DIRECTORY, m
 pub struct StaticRoot {
     pub(super) id: u32,
     pub(super) options: StaticOptions,
-    pub(super) policy: Policy,
+    pub(super) policy: Rc<Policy>,
     path: PathBuf,
     opened: RefCell<Opened>,
     looking: RefCell<Option<Rc<Flight>>>,
@@ -68,7 +68,7 @@ impl StaticRoot {
         Ok(StaticRoot {
             // Only told apart by it: the order of counting doesn't matter.
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            policy: Policy::of(&options),
+            policy: Rc::new(Policy::of(&options)),
             options,
             path: absolute,
             opened: RefCell::new(opened),

@@ -1,6 +1,7 @@
 //! Static files against real directories and the real kernel; the time is the tests' own.
 
 mod changes;
+mod forms;
 mod options;
 mod ranges;
 
@@ -83,8 +84,14 @@ impl Bench {
     }
 
     fn hot(&self, path: &str) -> Option<String> {
-        let hot = self.at(|now| self.files.hot(&self.root, path.as_bytes(), now))?;
-        (hot.status == 200).then(|| String::from_utf8(hot.ready.to_vec()).expect("text"))
+        self.hot_for(path, "")
+    }
+
+    fn hot_for(&self, path: &str, fields: &str) -> Option<String> {
+        let raw = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let Ok(Parse::Complete { head, .. }) = head::parse(raw.as_bytes()) else { panic!("a whole head") };
+        let hot = self.at(|now| self.files.hot(&self.root, path.as_bytes(), head.fields, now))?;
+        (hot.status == 200).then(|| String::from_utf8_lossy(&hot.ready).into_owned())
     }
 
     async fn ask(&self, method: &str, path: &str, fields: &str) -> Answer {
@@ -140,24 +147,29 @@ fn bench<F: Future<Output = ()> + 'static>(body: impl FnOnce(Rc<Bench>) -> F + S
     bench_with(CacheBounds::default(), StaticOptions::default(), body);
 }
 
-fn bench_with<F: Future<Output = ()> + 'static>(
-    bounds: CacheBounds,
-    options: StaticOptions,
-    body: impl FnOnce(Rc<Bench>) -> F + Send + 'static,
-) {
+/// Runs `body` on an executor with a ring.
+pub(super) fn on_a_ring<F: Future<Output = ()> + 'static>(body: impl FnOnce(Ring) -> F + Send + 'static) {
     LocalExecutorBuilder::new(Placement::Unbound)
         // Out of reach: glommio may go to sleep on runnable tasks when this timer fires.
         .preempt_timer(Duration::from_secs(24 * 60 * 60))
         .spawn(move || async move {
             let (ring, driver) = Ring::new(RingConfig::default()).expect("io_uring is permitted here");
             let driver = glommio::spawn_local(driver.run());
-            body(Rc::new(Bench::new(ring.clone(), bounds, options))).await;
+            body(ring.clone()).await;
             ring.close();
             driver.await;
         })
         .expect("an executor")
         .join()
         .expect("no panic on the executor");
+}
+
+fn bench_with<F: Future<Output = ()> + 'static>(
+    bounds: CacheBounds,
+    options: StaticOptions,
+    body: impl FnOnce(Rc<Bench>) -> F + Send + 'static,
+) {
+    on_a_ring(move |ring| async move { body(Rc::new(Bench::new(ring, bounds, options))).await });
 }
 
 #[test]
@@ -377,9 +389,13 @@ fn hot_path_cost() {
         bench.get("/a.css").await;
         let started = Monotonic::now();
         const ROUNDS: u32 = 1_000_000;
+        let raw = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        let Ok(Parse::Complete { head, .. }) = head::parse(raw) else { panic!("a whole head") };
+        let fields = head.fields;
         bench.at(|now| {
             for _ in 0..ROUNDS {
-                std::hint::black_box(bench.files.hot(&bench.root, std::hint::black_box(b"/a.css"), now)).expect("hot");
+                std::hint::black_box(bench.files.hot(&bench.root, std::hint::black_box(b"/a.css"), fields, now))
+                    .expect("hot");
             }
         });
         println!("{:?} a lookup", Monotonic::now().since(started) / ROUNDS);

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::access_log::{AccessLogFile, ROTATION_LOOK};
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
@@ -59,6 +60,8 @@ pub struct SupervisorSetup {
     pub replies: Vec<OwnedFd>,
     /// The addresses on which the shards listen, for the log.
     pub addresses: Vec<String>,
+    /// The access log, if there is one.
+    pub access_log: Option<AccessLogFile>,
 }
 
 /// Runs until the program is to exit; returns its exit code.
@@ -132,6 +135,7 @@ struct Supervisor {
     pool_code: Option<i32>,
     has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
+    access_log: Option<Rc<AccessLogFile>>,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
     /// The generation to which shards are being switched, and how many have not done so yet.
@@ -158,6 +162,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
+        access_log: setup.access_log.take().map(Rc::new),
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
         accepting: 0,
@@ -167,6 +172,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     };
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
+    supervisor.start_access_log();
     supervisor.handle(Event::Start);
     supervisor.programs.begin();
     let code = loop {
@@ -243,7 +249,7 @@ impl Supervisor {
             Signal::Quit => self.stop(true),
             Signal::Child => self.reap(),
             Signal::Hangup => self.reload(),
-            Signal::User1 => self.programs.reopen_logs(),
+            Signal::User1 => self.reopen_logs(),
             other => tracing::info!(signal = ?other, "the signal has no meaning yet"),
         }
     }
@@ -266,6 +272,29 @@ impl Supervisor {
         if let Some(code) = self.pool_code.filter(|_| self.programs.is_done()) {
             let code = if self.has_given_up && code == 0 { EXIT_PROGRAM_FATAL } else { code };
             self.exit.get_or_insert(code);
+        }
+    }
+
+    /// Hands the access log to the shards, and looks after it where it rotates itself.
+    fn start_access_log(&self) {
+        let Some(log) = self.access_log.clone() else { return };
+        log.hand_out(&self.setup.shards);
+        if log.is_rotated() {
+            let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
+            glommio::spawn_local(async move {
+                loop {
+                    ring.sleep(ROTATION_LOOK).await;
+                    log.look(&shards);
+                }
+            })
+            .detach();
+        }
+    }
+
+    fn reopen_logs(&self) {
+        self.programs.reopen_logs();
+        if let Some(log) = &self.access_log {
+            log.reopen(&self.setup.shards);
         }
     }
 

@@ -3,12 +3,14 @@
 //! Unknown-key messages, defaults, the help of the flags and `docs/configuration.md` all come from here. Each section has
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
+mod access_log;
 mod app;
 mod program;
 mod route;
 mod server;
 mod static_route;
 
+pub use access_log::*;
 pub use app::*;
 pub use program::*;
 pub use route::*;
@@ -109,7 +111,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 5] = [&SERVER, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 6] = [&SERVER, &ACCESS_LOG_TABLE, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

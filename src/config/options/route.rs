@@ -22,6 +22,8 @@ pub static ROUTE: Section = Section {
         &INDEX.spec,
         &SYMLINKS.spec,
         &DOTFILES.spec,
+        &PRECOMPRESSED.spec,
+        &COMPRESS.spec,
         &TYPES.spec,
         &NOSNIFF.spec,
         &CACHE_CONTROL.spec,

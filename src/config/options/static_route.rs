@@ -1,7 +1,7 @@
 //! Options of `[[route]]` that only a route with `static` has: how its files are served.
 
 use super::{Default, Opt, Spec, Unit};
-use crate::config::static_options::Expires;
+use crate::config::static_options::{Expires, Levels};
 use crate::config::{read, static_route};
 
 pub static INDEX: Opt<Vec<String>> = Opt {
@@ -31,6 +31,28 @@ pub static DOTFILES: Opt<bool> = Opt {
         "Whether a static route serves names that begin with a dot; otherwise they are 404, but for `.well-known`.",
     ),
     read: read::boolean,
+};
+pub static PRECOMPRESSED: Opt<bool> = Opt {
+    spec: Spec::new(
+        "precompressed",
+        Unit::Bool,
+        Default::Toml("true"),
+        "Whether `NAME.br`, `NAME.zst` and `NAME.gz`, which `maitred precompress` makes, are sent in the place of `NAME` to \
+         clients that accept them. One that is older than its file is not.",
+    )
+    .elsewhere(&["gzip_static", "brotli_static"]),
+    read: read::boolean,
+};
+pub static COMPRESS: Opt<Option<Levels>> = Opt {
+    spec: Spec::new(
+        "compress",
+        Unit::Described("true, false, or a table of levels such as { gzip = 6, brotli = 5, zstd = 3 }"),
+        Default::Described("false"),
+        "Whether files of a static route that have no compressed sibling are compressed by the server, once, and kept in its \
+         cache: text and the like, from 256 bytes to 2M. `true` stands for the levels shown; a table uses the codings that it names.",
+    )
+    .elsewhere(&["gzip", "brotli", "zstd"]),
+    read: static_route::compress,
 };
 pub static TYPES: Opt<Vec<(String, String)>> = Opt {
     spec: Spec::new(
@@ -78,6 +100,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(INDEX SYMLINKS DOTFILES TYPES NOSNIFF CACHE_CONTROL EXPIRES);
+        assert_defaults!(INDEX SYMLINKS DOTFILES PRECOMPRESSED COMPRESS TYPES NOSNIFF CACHE_CONTROL EXPIRES);
     }
 }
