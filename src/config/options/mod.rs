@@ -4,6 +4,7 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod access_log;
+mod admin;
 mod app;
 mod program;
 mod route;
@@ -11,6 +12,7 @@ mod server;
 mod static_route;
 
 pub use access_log::*;
+pub use admin::*;
 pub use app::*;
 pub use program::*;
 pub use route::*;
@@ -111,7 +113,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 6] = [&SERVER, &ACCESS_LOG_TABLE, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 7] = [&SERVER, &ACCESS_LOG_TABLE, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
