@@ -12,6 +12,7 @@ use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, Listens, server};
 use super::sources::{Flags, Surroundings};
+use super::tls::tls;
 use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
 
@@ -33,8 +34,9 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
     let may_be_silent = !merged.programs.is_empty();
-    let (mut server, listens) = server(merged.server, bases, may_be_silent, problems);
+    let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let programs = programs(merged.programs, merged.groups, bases, around, problems);
+    let tls = tls(merged.tls, bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
@@ -97,7 +99,7 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, admin, app, programs, routes, static_from_django }
+    Config { server, tls, admin, app, programs, routes, static_from_django }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

@@ -7,8 +7,10 @@
 pub mod access_log;
 mod admin;
 pub mod backoff;
+pub mod certificates;
 pub mod control;
 mod generation;
+mod inbox;
 pub mod logs;
 pub mod machine;
 mod notices;

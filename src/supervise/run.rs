@@ -3,23 +3,24 @@
 //! Owns the descriptors of the pool's generations and the handles of all children. Decides nothing that `machine` can decide.
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::{AccessLogFile, ROTATION_LOOK};
-use super::admin::{Admin, Question};
+use super::admin::Admin;
+use super::certificates::{self, Certificates};
 use super::control::FromZygote;
 use super::generation::Generation;
+use super::inbox::{Happening, Inbox};
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
@@ -64,6 +65,8 @@ pub struct SupervisorSetup {
     pub admin: Vec<OwnedFd>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogFile>,
+    /// The certificates, if there are any.
+    pub certificates: Option<Certificates>,
 }
 
 /// Runs until the program is to exit; returns its exit code.
@@ -87,38 +90,6 @@ pub fn run(setup: SupervisorSetup) -> io::Result<i32> {
     })
 }
 
-/// What has happened and was not handled yet.
-#[derive(Default)]
-pub(super) struct Inbox {
-    events: RefCell<VecDeque<Happening>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// Something for the loop.
-pub(super) enum Happening {
-    Event(Event),
-    Signal(Signal),
-    News(ShardNews),
-    Zygote(GenerationId, FromZygote),
-    /// Somebody asks for the metrics.
-    Question(Rc<Question>),
-    /// Nothing more comes from the zygote of this generation.
-    ControlEnded(GenerationId),
-}
-
-impl Inbox {
-    pub fn push(&self, happening: Happening) {
-        self.events.borrow_mut().push_back(happening);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    fn pop(&self) -> Option<Happening> {
-        self.events.borrow_mut().pop_front()
-    }
-}
-
 /// A zygote that was not reaped yet, or whose last words are still to be read.
 struct Zygote {
     generation: GenerationId,
@@ -140,6 +111,7 @@ struct Supervisor {
     has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
+    certificates: Option<Rc<Certificates>>,
     admin: Option<Rc<Admin>>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
@@ -169,6 +141,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         access_log: setup.access_log.take().map(Rc::new),
+        certificates: setup.certificates.take().map(Rc::new),
         admin: None,
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
@@ -181,6 +154,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
     supervisor.start_access_log();
+    supervisor.start_certificates();
     supervisor.start_admin()?;
     supervisor.handle(Event::Start);
     supervisor.programs.begin();
@@ -225,7 +199,7 @@ impl Supervisor {
             if is_due || has_mail || !happened.is_empty() {
                 return Poll::Ready(());
             }
-            *inbox.waker.borrow_mut() = Some(cx.waker().clone());
+            inbox.wake_by(cx.waker());
             Poll::Pending
         })
         .await;
@@ -299,6 +273,20 @@ impl Supervisor {
             })
             .detach();
         }
+    }
+
+    /// Hands the certificates to the shards, and looks after their files.
+    fn start_certificates(&self) {
+        let Some(certificates) = self.certificates.clone() else { return };
+        certificates.hand_out(&self.setup.shards);
+        let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
+        glommio::spawn_local(async move {
+            loop {
+                ring.sleep(certificates::LOOK).await;
+                certificates.look(&shards);
+            }
+        })
+        .detach();
     }
 
     /// Why requests are not served now; `None`: they are.
@@ -386,6 +374,9 @@ impl Supervisor {
             tracing::error!("reload refused: the configuration is unusable; the old one goes on");
             return;
         };
+        if let Some(certificates) = &self.certificates {
+            certificates.reload(&config, &self.setup.shards);
+        }
         if config.server != self.setup.config.server {
             tracing::warn!("changes in [server] take effect at the next start");
         }

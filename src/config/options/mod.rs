@@ -10,6 +10,7 @@ mod program;
 mod route;
 mod server;
 mod static_route;
+mod tls;
 
 pub use access_log::*;
 pub use admin::*;
@@ -18,6 +19,7 @@ pub use program::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
+pub use tls::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -113,7 +115,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 7] = [&SERVER, &ACCESS_LOG_TABLE, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 8] = [&SERVER, &ACCESS_LOG_TABLE, &TLS, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
