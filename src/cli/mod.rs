@@ -4,6 +4,7 @@
 
 mod args;
 pub mod check;
+mod check_programs;
 mod environment;
 pub mod log;
 pub mod precompress;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::run::{Happening, Inbox};
+use super::inbox::{Happening, Inbox};
 use crate::ring::Ring;
 
 /// How often the file is looked at.

@@ -3,37 +3,38 @@
 //! Owns the descriptors of the pool's generations and the handles of all children. Decides nothing that `machine` can decide.
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+mod equipment;
+
+use std::collections::HashMap;
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::access_log::{AccessLogFile, ROTATION_LOOK};
-use super::admin::{Admin, Question};
-use super::certificates::{self, Certificates};
+use super::access_log::AccessLogFile;
+use super::admin::Admin;
+use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
-use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
+use super::inbox::{Happening, Inbox};
+use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
-use super::{maintenance, output, routes};
-use crate::base::bounds::{
-    ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, REAP_SECONDS,
-};
+use super::programs::Programs;
+use super::settings::{pool_settings, settings};
+use super::{output, routes};
+use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
-use crate::config::{AppConfig, Config};
+use crate::config::Config;
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::WorkerFacts;
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
-use crate::supervise::backoff::Policy;
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Signal, SignalFd};
@@ -42,6 +43,8 @@ use crate::wsgi::share::Share;
 
 /// Exit code for what has no code of its own.
 const EXIT_FAILED: i32 = 1;
+/// Exit code when a program with `on_fatal = "exit"` was given up.
+const EXIT_PROGRAM_FATAL: i32 = 4;
 
 /// Reads the configuration anew; `None` when it is unusable, which was said then.
 pub type Reconfigure = Box<dyn Fn() -> Option<Config>>;
@@ -89,40 +92,6 @@ pub fn run(setup: SupervisorSetup) -> io::Result<i32> {
     })
 }
 
-/// What has happened and was not handled yet.
-#[derive(Default)]
-pub(super) struct Inbox {
-    events: RefCell<VecDeque<Happening>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// Something for the loop.
-pub(super) enum Happening {
-    Event(Event),
-    Signal(Signal),
-    News(ShardNews),
-    /// The flag file of maintenance mode has come or gone.
-    Maintenance(bool),
-    Zygote(GenerationId, FromZygote),
-    /// Somebody asks for the metrics.
-    Question(Rc<Question>),
-    /// Nothing more comes from the zygote of this generation.
-    ControlEnded(GenerationId),
-}
-
-impl Inbox {
-    pub fn push(&self, happening: Happening) {
-        self.events.borrow_mut().push_back(happening);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    fn pop(&self) -> Option<Happening> {
-        self.events.borrow_mut().pop_front()
-    }
-}
-
 /// A zygote that was not reaped yet, or whose last words are still to be read.
 struct Zygote {
     generation: GenerationId,
@@ -139,6 +108,10 @@ struct Supervisor {
     /// Children that have not been reaped; without a pidfd when there was no descriptor left for one.
     pidfds: HashMap<Pid, Option<OwnedFd>>,
     zygotes: HashMap<Pid, Zygote>,
+    programs: Programs,
+    /// The exit code that the end of the pool asks for; the programs may still be ending then.
+    pool_code: Option<i32>,
+    has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
     certificates: Option<Rc<Certificates>>,
@@ -171,6 +144,9 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
+        programs: Programs::new(ring, &setup.config.programs),
+        pool_code: None,
+        has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         access_log: setup.access_log.take().map(Rc::new),
@@ -195,12 +171,15 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     supervisor.start_admin()?;
     supervisor.watch_maintenance();
     supervisor.handle(Event::Start);
+    supervisor.programs.begin();
     let code = loop {
+        supervisor.conclude();
         if let Some(code) = supervisor.exit {
             break code;
         }
         supervisor.wait(&bell).await;
     };
+    supervisor.programs.finish().await;
     drop(signal_task);
     Ok(code)
 }
@@ -220,7 +199,7 @@ impl Supervisor {
     async fn wait(&mut self, bell: &Descriptor) {
         let now = Monotonic::now();
         let deadline = self.ring.deadline();
-        if let Some(at) = self.machine.wake_at(now) {
+        if let Some(at) = self.machine.wake_at(now).into_iter().chain(self.programs.wake_at()).min() {
             deadline.set(at.since(now));
         }
         let mut rings = self.ring.poll(bell, libc::POLLIN as u32);
@@ -234,7 +213,7 @@ impl Supervisor {
             if is_due || has_mail || !happened.is_empty() {
                 return Poll::Ready(());
             }
-            *inbox.waker.borrow_mut() = Some(cx.waker().clone());
+            inbox.wake_by(cx.waker());
             Poll::Pending
         })
         .await;
@@ -247,6 +226,7 @@ impl Supervisor {
         if is_due {
             let readings = self.readings();
             self.handle(Event::Tick { readings });
+            self.programs.tick();
         }
     }
 
@@ -264,8 +244,8 @@ impl Supervisor {
 
     fn signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Terminate | Signal::Interrupt => self.handle(Event::Terminate),
-            Signal::Quit => self.handle(Event::Quit),
+            Signal::Terminate | Signal::Interrupt => self.stop(false),
+            Signal::Quit => self.stop(true),
             Signal::Child => self.reap(),
             Signal::Hangup => self.reload(),
             Signal::User1 => self.reopen_logs(),
@@ -273,81 +253,31 @@ impl Supervisor {
         }
     }
 
-    /// Hands the access log to the shards, and looks after it where it rotates itself.
-    fn start_access_log(&self) {
-        let Some(log) = self.access_log.clone() else { return };
-        log.hand_out(&self.setup.shards);
-        if log.is_rotated() {
-            let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
-            glommio::spawn_local(async move {
-                loop {
-                    ring.sleep(ROTATION_LOOK).await;
-                    log.look(&shards);
-                }
-            })
-            .detach();
+    /// Asked to stop: the pool and the programs; the second time without waiting for anybody.
+    fn stop(&mut self, fast: bool) {
+        if self.pool_code.is_some() {
+            tracing::warn!("stopping at once");
         }
+        self.handle(if fast { Event::Quit } else { Event::Terminate });
+        self.programs.stop(fast);
     }
 
-    /// Hands the certificates to the shards, and looks after their files.
-    fn start_certificates(&self) {
-        let Some(certificates) = self.certificates.clone() else { return };
-        certificates.hand_out(&self.setup.shards);
-        let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
-        glommio::spawn_local(async move {
-            loop {
-                ring.sleep(certificates::LOOK).await;
-                certificates.look(&shards);
-            }
-        })
-        .detach();
-    }
-
-    /// Why requests are not served now; `None`: they are.
-    fn unready(&self) -> Option<&'static str> {
-        match () {
-            _ if self.machine.is_stopping() => Some("stopping"),
-            _ if !self.machine.is_ready() => Some("starting"),
-            _ if self.facts.has_app && self.machine.workers_serving() == 0 => Some("no worker is left"),
-            _ => None,
+    /// What the programs' state asks of the rest: an end when a critical one was given up, the exit when all have ended.
+    fn conclude(&mut self) {
+        if self.programs.take_given_up() {
+            self.has_given_up = true;
+            self.stop(false);
         }
-    }
-
-    fn start_admin(&mut self) -> io::Result<()> {
-        let listeners = std::mem::take(&mut self.setup.admin);
-        if listeners.is_empty() {
-            return Ok(());
-        }
-        let inbox = self.inbox.clone();
-        let ask = Box::new(move |question| inbox.push(Happening::Question(question)));
-        let admin = Admin::new(&self.ring, self.setup.shards.clone(), ask)?;
-        listeners.into_iter().for_each(|listener| admin.listen(listener));
-        self.admin = Some(admin);
-        Ok(())
-    }
-
-    /// How the workers stand now.
-    fn worker_facts(&self) -> WorkerFacts {
-        let readings = self.readings();
-        let count = |state| readings.iter().filter(|reading| reading.view.state == state).count() as u64;
-        WorkerFacts {
-            busy: count(SlotState::Busy),
-            idle: count(SlotState::Idle),
-            alive: self.facts.started.saturating_sub(self.facts.exited),
-            generation: self.machine.generation_serving().map_or(0, |generation| generation.0),
-            ..self.facts
-        }
-    }
-
-    fn reopen_logs(&self) {
-        if let Some(log) = &self.access_log {
-            log.reopen(&self.setup.shards);
+        if let Some(code) = self.pool_code.filter(|_| self.programs.is_done()) {
+            let code = if self.has_given_up && code == 0 { EXIT_PROGRAM_FATAL } else { code };
+            self.exit.get_or_insert(code);
         }
     }
 
     fn reap(&mut self) {
         loop {
             match process::reap_any() {
+                Ok(Some((pid, exit))) if self.programs.reaped(pid, exit) => {}
                 Ok(Some((pid, exit))) => {
                     self.pidfds.remove(&pid);
                     let slots = self.generations.values().flat_map(|generation| generation.scoreboard.take(pid));
@@ -371,7 +301,7 @@ impl Supervisor {
                         }
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return self.programs.after_reaping(),
                 Err(error) => return tracing::error!(%error, "cannot reap children"),
             }
         }
@@ -402,11 +332,13 @@ impl Supervisor {
         let pool = config.app.as_ref().map(pool_settings);
         match (pool, self.setup.config.app.is_some()) {
             (Some(pool), true) => {
+                self.programs.reload(&config.programs);
                 self.setup.config = Arc::new(config);
                 self.watch_maintenance();
                 self.handle(Event::Reload(pool));
             }
             (None, false) => {
+                self.programs.reload(&config.programs);
                 self.setup.config = Arc::new(config);
                 self.watch_maintenance();
                 self.send_routes(None);
@@ -457,7 +389,7 @@ impl Supervisor {
                 self.has_failed = true;
                 self.stopped += 1;
                 if !self.is_draining {
-                    self.handle(Event::Terminate);
+                    self.stop(false);
                 }
                 if self.stopped == shards {
                     self.handle(Event::ShardsDrained);
@@ -513,6 +445,9 @@ impl Supervisor {
                     self.send_routes(None);
                 }
                 self.mail(|| ShardMail::Accept);
+                if self.setup.shards.is_empty() {
+                    tracing::info!("ready: programs alone, nothing listens");
+                }
             }
             Action::CloseInbox { generation } => {
                 if let Some(found) = self.generations.get_mut(&generation) {
@@ -538,13 +473,19 @@ impl Supervisor {
                 self.is_draining = true;
                 let limit = deadline.since(Monotonic::now());
                 self.mail(|| ShardMail::Drain { limit });
+                if self.setup.shards.is_empty() {
+                    self.tell(Event::ShardsDrained);
+                }
             }
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
             Action::Report(report) => {
                 report.count(&mut self.facts);
                 report.log();
             }
-            Action::Exit { code } => self.exit = Some(if self.has_failed { EXIT_FAILED.max(code) } else { code }),
+            Action::Exit { code } => {
+                self.pool_code = Some(if self.has_failed { EXIT_FAILED.max(code) } else { code });
+                self.programs.pool_gone();
+            }
         }
     }
 
@@ -612,25 +553,6 @@ impl Supervisor {
         self.mail(|| ShardMail::Routes(routes.clone()));
     }
 
-    /// Looks at the flag file of maintenance mode, and watches it from now on; what was watched before is not.
-    fn watch_maintenance(&mut self) {
-        let file = self.setup.config.maintenance.file.clone();
-        let is_set = maintenance::is_set(file.as_ref());
-        self.watch = file.map(|file| maintenance::watch(&self.ring, file, is_set, self.inbox.clone()));
-        self.close_site(is_set);
-    }
-
-    fn close_site(&mut self, closed: bool) {
-        if closed != self.is_closed {
-            tracing::info!(closed, "maintenance mode");
-        }
-        if closed || self.is_closed {
-            let rules = closed.then(|| Arc::new(self.setup.config.maintenance.clone()));
-            self.mail(|| ShardMail::Maintenance(rules.clone()));
-        }
-        self.is_closed = closed;
-    }
-
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {
         for (number, shard) in self.setup.shards.iter().enumerate() {
             // A shard that has stopped reads no mail; one whose mailbox is full has not run for minutes.
@@ -664,26 +586,5 @@ impl Supervisor {
             }
         }
         readings
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        pool: config.app.as_ref().map(pool_settings),
-        graceful_timeout: config.app.as_ref().map_or(Duration::from_secs(30), |app| app.graceful_timeout),
-        fast_timeout: Duration::from_secs(FAST_STOP_SECONDS),
-        reap_timeout: Duration::from_secs(REAP_SECONDS),
-    }
-}
-
-fn pool_settings(app: &AppConfig) -> PoolSettings {
-    PoolSettings {
-        workers: app.workers as u32,
-        threads: app.threads as u32,
-        timeout: app.timeout,
-        abort_grace: Duration::from_millis(ABORT_GRACE_MS),
-        boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
-        graceful_timeout: app.graceful_timeout,
-        backoff: Policy::default(),
     }
 }

@@ -7,6 +7,7 @@ mod access_log;
 mod admin;
 mod app;
 mod maintenance;
+mod program;
 mod route;
 mod server;
 mod static_route;
@@ -16,6 +17,7 @@ pub use access_log::*;
 pub use admin::*;
 pub use app::*;
 pub use maintenance::*;
+pub use program::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
@@ -31,12 +33,16 @@ pub enum Unit {
     Bool,
     /// A whole number.
     Count { min: u64, max: u64 },
+    /// A whole number that may be negative.
+    Integer { min: i64, max: i64 },
     /// A whole number or `"auto"`.
     CountOrAuto { min: u64, max: u64 },
     /// A duration within the bounds of timeouts.
     Duration,
     /// The same, or 0 for none at all.
     DurationOrNever,
+    /// A duration that may be zero, up to the longest timeout.
+    Span,
     /// Bytes.
     Size { max: u64 },
     /// A string, described.
@@ -111,7 +117,8 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 7] = [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 9] =
+    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
