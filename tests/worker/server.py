@@ -1,6 +1,7 @@
 """Plays the server to the real worker: sockets, scoreboard, zygote, workers.
 
-The worker's sources and its `-c` text come from the Rust test in MAITRED_CODE (a file) and MAITRED_BOOTSTRAP.
+The worker's sources and its `-c` text come from the Rust test in MAITRED_CODE (a file) and MAITRED_BOOTSTRAP; MAITRED_LOOP is the
+loop that the workers are to run.
 """
 import array
 import ctypes
@@ -176,6 +177,7 @@ class Server:
             "threads": threads,
             "multiprocess": True,
             "server_software": "maitred/test",
+            "worker_loop": os.environ["MAITRED_LOOP"],
             "generation": 1,
         }
         self.tell({**start, **settings})
@@ -209,6 +211,7 @@ class Server:
         """Imports the application and forks one worker."""
         report = self.report()
         assert report["type"] == "imported", report
+        assert report["loop"] == os.environ["MAITRED_LOOP"], report
         self.worker, self.log = self.fork(1, 0)
         return self
 
