@@ -42,6 +42,7 @@ help: ## List the targets
 tools:
 	@$(call need,git,git)
 	@$(call need,cc,gcc libc6-dev)
+	@$(call need,c++,g++)
 	@$(call need,$(PYTHON),python3)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) can't make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: the example site needs Python 3.10 or later (Django 5.2). Set PYTHON=/path/to/python3" >&2; exit 1; }
@@ -83,6 +84,8 @@ test: $(VENV)/.installed ## Test everything from a bare checkout
 	else \
 		set -x; $(in_venv) cargo test --locked --all-targets --no-fail-fast; \
 	fi
+	@$(call say,"Fuzz targets$(,) 2 s each")
+	fuzz/run 2 --fresh
 	@$(call say,"All tests passed")
 
 .PHONY: check
@@ -98,9 +101,8 @@ advisories: tools ## Known vulnerabilities in the dependencies (fetches the advi
 
 .PHONY: fuzz
 fuzz: tools ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each
-	@test -d fuzz || { echo "make: there are no fuzz targets in this checkout" >&2; exit 1; }
-	@cargo fuzz --version >/dev/null 2>&1 || { echo "make: cargo-fuzz is missing: cargo install cargo-fuzz (it needs a nightly toolchain)" >&2; exit 1; }
-	@for name in $$(cargo fuzz list); do (set -x; cargo fuzz run "$$name" -- -max_total_time=$(FUZZ_SECONDS)); done
+	@$(call say,"Fuzzing$(,) $(FUZZ_SECONDS) s each")
+	fuzz/run $(FUZZ_SECONDS)
 
 $(PEERS)/.installed: loadtest/requirements.txt | tools
 	@$(call say,"Servers to measure against in $(PEERS)")

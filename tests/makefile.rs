@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// What `make tools` asks for, after the two by which the Makefile finds the sources of the site.
-const TOOLS: &[&str] = &["find", "sed", "git", "cc", "python3", "cargo"];
+const TOOLS: &[&str] = &["find", "sed", "git", "cc", "c++", "python3", "cargo"];
 
 /// `make tools` with nothing on the `PATH` but `TOOLS` without `missing`.
 fn make_tools_without(missing: &str) -> Output {
@@ -30,7 +30,7 @@ fn make_tools_without(missing: &str) -> Output {
 fn make_names_the_debian_package_of_a_missing_tool() {
     let complete = make_tools_without("");
     assert!(!String::from_utf8_lossy(&complete.stderr).contains("is missing"), "{complete:?}");
-    for (tool, package) in [("git", "git"), ("cc", "gcc libc6-dev"), ("python3", "python3")] {
+    for (tool, package) in [("git", "git"), ("cc", "gcc libc6-dev"), ("c++", "g++"), ("python3", "python3")] {
         let output = make_tools_without(tool);
         assert!(!output.status.success(), "without {tool}: {output:?}");
         let told = String::from_utf8_lossy(&output.stderr);

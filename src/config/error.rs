@@ -2,7 +2,7 @@
 //!
 //! Owns the form of the messages; every one of them names its place, and all are told at once.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::value::Place;
 
@@ -22,7 +22,11 @@ impl fmt::Display for Problem {
         if !self.key.is_empty() && matches!(self.place, Place::File { .. }) {
             write!(f, "{}: ", self.key)?;
         }
-        f.write_str(&self.message)
+        // What the file says may stand in the message, whatever it is: one problem stays one line, and commands no terminal.
+        self.message.chars().try_for_each(|letter| match letter.is_control() {
+            true => write!(f, "{}", letter.escape_default()),
+            false => f.write_char(letter),
+        })
     }
 }
 
