@@ -28,4 +28,6 @@ pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
-pub use types::{Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig};
+pub use types::{
+    Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig, WorkerLoop,
+};

@@ -77,6 +77,11 @@ def environ(method="GET", path="/", **more):
     return base
 
 
+def encode(content):
+    """As the Rust side encodes it: texts without back references."""
+    return marshal.dumps(content, 2)
+
+
 class Log:
     """The reading end of a worker's log pipe."""
 
@@ -122,6 +127,12 @@ class Fifo:
 
     def release(self):
         os.write(self._descriptor, b".")
+
+    def take(self):
+        """A byte that the application wrote."""
+        ready, _, _ = select.select([self._descriptor], [], [], PATIENCE_S)
+        assert ready, "the application wrote nothing"
+        return os.read(self._descriptor, 1)
 
     def __exit__(self, *_):
         os.close(self._descriptor)
@@ -233,11 +244,14 @@ class Server:
     # Requests and replies.
 
     def send(self, path="/", method="GET", body=None, descriptor=None, shard=0, **more):
+        return self.send_raw(encode((body, environ(method, path, **more))), descriptor, shard)
+
+    def send_raw(self, content, descriptor=None, shard=0):
+        """A message with a header and whatever is behind it."""
         self.serial += 1
         token = self.serial << 32 | 7
-        data = marshal.dumps((body, environ(method, path, **more)), 2)
         rights = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        self.inbox.sendmsg([struct.pack("<QQ", token, shard), data], rights)
+        self.inbox.sendmsg([struct.pack("<QQ", token, shard), content], rights)
         return token
 
     def receive(self, shard=0):

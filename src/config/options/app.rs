@@ -3,7 +3,7 @@
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::{QUEUE_MAX, WORKER_THREADS_MAX, WORKERS_MAX};
 use crate::config::read;
-use crate::config::types::AppTarget;
+use crate::config::types::{AppTarget, WorkerLoop};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ pub static APP: Section = Section {
         &TIMEOUT.spec,
         &GRACEFUL_TIMEOUT.spec,
         &PRELOAD_APP.spec,
+        &WORKER_LOOP.spec,
         &QUEUE.spec,
         &RAW_ENV.spec,
         &SPOOL_DIR.spec,
@@ -119,6 +120,15 @@ pub static PRELOAD_APP: Opt<bool> = Opt {
     .elsewhere(&["preload"]),
     read: read::boolean,
 };
+pub static WORKER_LOOP: Opt<WorkerLoop> = Opt {
+    spec: Spec::new(
+        "worker_loop",
+        Unit::Text("\"auto\", \"native\" or \"python\""),
+        Default::Toml("\"auto\""),
+        "The workers' inner loop: `native` is in C, `python` the same in Python; `auto` takes the native one where the interpreter can load it.",
+    ),
+    read: read::worker_loop,
+};
 pub static QUEUE: Opt<usize> = Opt {
     spec: Spec::new(
         "queue",
@@ -157,6 +167,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP QUEUE RAW_ENV SPOOL_DIR);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE RAW_ENV SPOOL_DIR);
     }
 }

@@ -49,7 +49,7 @@ static int receive(Loop *loop, Taken *taken) {
     for (;;) {
         /* A handler that ends the wait of an idle thread raises; one that ends a busy one leaves a note. */
         if (PyErr_CheckSignals() < 0) return -1;
-        if (loop->slot->state == STATE_LEAVING) return 0;
+        if (loop->is_leaving) return 0;
         union {
             struct cmsghdr aligned;
             char bytes[CMSG_SPACE(sizeof(int))];
@@ -229,6 +229,14 @@ static PyObject *loop_run(PyObject *self, PyObject *unused) {
     return fatal;
 }
 
+/* Loop.leave(): no more is to be taken. For the thread itself, out of a signal's handler, and for others. */
+static PyObject *loop_leave(PyObject *self, PyObject *unused) {
+    (void)unused;
+    ((Loop *)self)->is_leaving = 1;
+    Py_IncRef(Py_None);
+    return Py_None;
+}
+
 /* Maps the line of the scoreboard in `descriptor` that is `index` lines from its start. */
 static int map_slot(Loop *loop, int descriptor, size_t index) {
     struct stat status;
@@ -353,6 +361,7 @@ static void loop_dealloc(PyObject *self) {
 
 static PyMethodDef LOOP_METHODS[] = {
     {"run", loop_run, METH_NOARGS, "Answers requests until there are no more. Returns the exception that ends the worker, or None."},
+    {"leave", loop_leave, METH_NOARGS, "Takes no more messages from now on. Does not end a wait for one."},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot LOOP_SLOTS[] = {

@@ -32,7 +32,6 @@ typedef struct {
     uint64_t unused[3];
 } Slot;
 _Static_assert(sizeof(Slot) == 64, "a line of the scoreboard");
-#define STATE_LEAVING 2
 
 typedef struct Loop Loop;
 
@@ -67,6 +66,8 @@ struct Loop {
     /* An epoll descriptor to wait on if other threads wait too, or -1: then the inbox itself is waited for. */
     int idle;
     int is_running;
+    /* Written by other threads too. */
+    atomic_int is_leaving;
     Slot *slot;
     void *map;
     size_t map_bytes;

@@ -111,6 +111,8 @@ def answer(environ, body, descriptors, words, replies, application):
         body_input = BytesIO(body)
     else:
         try:
+            if type(body) is not int:
+                raise TypeError("a body is bytes or a length, not %s" % type(body).__name__)
             body_input = spooled_input(_only(descriptors), body)
         except (TypeError, ValueError) as failure:
             return refuse(words[TOKEN], replies, descriptors, failure, environ)

@@ -52,13 +52,14 @@ def run(pool, settings, slot, log, loaded, extension):
     shared_environ = constants(settings)
 
     def prepare(index, receive, idle):
-        """What a thread calls to serve. `receive` and `idle` are two ways to wait: the loop in Python uses the one, the other the other."""
+        """What a thread calls to serve, and what tells it to take no more. The loop in Python waits in `receive`, which has to
+        know that by itself; the native one waits for the inbox, or for the descriptor `idle` if that is not negative."""
         if extension is None:
-            return partial(serve, receive, slots[index], replies, loaded, shared_environ)
+            return partial(serve, receive, slots[index], replies, loaded, shared_environ), lambda: None
         hooks = native.Hooks(slots[index], replies, loaded)
         lines = (pool.scoreboard, first + index)
         loop = extension.Loop(pool.inbox, idle, *lines, tuple(pool.replies), loaded, shared_environ, hooks)
-        return partial(native.serve, loop)
+        return partial(native.serve, loop), loop.leave
 
     crew = _Alone(inbox, slots[0], prepare) if threads == 1 else _Crew(inbox, slots, prepare)
     os.close(pool.scoreboard)
@@ -86,7 +87,7 @@ class _Alone:
         self._inbox = inbox
         self._slot = slot
         self._leaving = False
-        self._serve = prepare(0, self._receive, -1)
+        self._serve, self._leave = prepare(0, self._receive, -1)
 
     def run(self):
         fatal = None
@@ -101,6 +102,7 @@ class _Alone:
 
     def _terminate(self, _signal, _frame):
         self._leaving = True
+        self._leave()
         self._slot.leave()
         if self._slot.words[scoreboard.TOKEN] == 0:
             raise Leave
@@ -136,7 +138,7 @@ class _Crew:
         signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
         threads = [
             threading.Thread(target=self._serve, args=(slot, serve_here), name="maitred-%d" % index, daemon=True)
-            for index, (slot, serve_here) in enumerate(zip(self._slots, self._serves))
+            for index, (slot, (serve_here, _)) in enumerate(zip(self._slots, self._serves))
         ]
         for thread in threads:
             thread.start()
@@ -155,7 +157,8 @@ class _Crew:
     def _leave(self):
         if not self._leaving:
             self._leaving = True
-            for slot in self._slots:
+            for slot, (_, leave_here) in zip(self._slots, self._serves):
+                leave_here()
                 slot.leave()
             os.close(self._stopper)
 
