@@ -7,12 +7,14 @@
 // L0: bounds, clock, mail; system calls behind safe functions
 pub mod base;
 pub mod sys;
+// counters and lines of the access log; `config` checks formats
+pub mod observe;
 // L1: each knows nothing of the others
 pub mod config;
 pub mod http;
-pub mod observe;
 pub mod ring;
 // L2
+pub mod compress;
 pub mod response;
 pub mod route;
 // L3: handlers

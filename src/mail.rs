@@ -2,10 +2,11 @@
 //!
 //! Owns their vocabulary only. Stands below `shard` and `supervise`, neither of which knows the other.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::RouteConfig;
+use crate::config::{AccessLogConfig, RouteConfig};
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -21,6 +22,13 @@ pub enum ShardMail {
     Gone {
         /// The generation.
         generation: u32,
+    },
+    /// Write the access log there from now on.
+    AccessLog {
+        /// What lines look like, and which are written.
+        config: Arc<AccessLogConfig>,
+        /// A file opened for appending, or a socket.
+        sink: OwnedFd,
     },
     /// Stop accepting, finish what is in hand, end; answered by [`ShardNews::Stopped`].
     Drain {

@@ -9,7 +9,7 @@ use memchr::memmem;
 
 use crate::http::response::{ErrorResponse, HeadWriter};
 use crate::http::{Version, date};
-use crate::ring::{Descriptor, Payload};
+use crate::ring::{Descriptor, Payload, Stat};
 
 /// Seconds after which a client that was refused for want of capacity may come back (RFC 9110 §10.2.3).
 const RETRY_AFTER_SECONDS: &[u8] = b"1";
@@ -36,13 +36,31 @@ pub enum Body {
     },
     /// Bytes in memory.
     Bytes(Payload),
-    /// Bytes of an open regular file. If the file has become shorter than the range, the writer has to close the connection.
-    File {
-        /// The file, open for reading.
-        file: Descriptor,
-        /// Which of its bytes.
-        range: Range<u64>,
-    },
+    /// Bytes of a file.
+    File(FileRange),
+    /// One after the other, as a `multipart/byteranges` body is made of.
+    Parts(Vec<Part>),
+}
+
+/// A piece of a body.
+#[derive(Debug)]
+pub enum Part {
+    /// Bytes in memory.
+    Bytes(Payload),
+    /// Bytes of a file.
+    File(FileRange),
+}
+
+/// Bytes of an open regular file. If the file has become shorter than the range, the writer has to close the connection.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    /// The file, open for reading.
+    pub file: Descriptor,
+    /// Which of its bytes.
+    pub range: Range<u64>,
+    /// What the file was when its head was written. Once it is something else the writer has to close the connection: the rest would not be
+    /// what the validators stand for. `None`: whatever there is is sent.
+    pub as_of: Option<Stat>,
 }
 
 impl Response {
@@ -97,8 +115,26 @@ impl Body {
         match self {
             Body::Empty { length } => *length,
             Body::Bytes(payload) => Some(payload.len() as u64),
-            Body::File { range, .. } => Some(range.end - range.start),
+            Body::File(file) => Some(file.length()),
+            Body::Parts(parts) => Some(parts.iter().map(Part::length).sum()),
         }
+    }
+}
+
+impl Part {
+    /// Its bytes.
+    pub fn length(&self) -> u64 {
+        match self {
+            Part::Bytes(payload) => payload.len() as u64,
+            Part::File(file) => file.length(),
+        }
+    }
+}
+
+impl FileRange {
+    /// Its bytes.
+    pub fn length(&self) -> u64 {
+        self.range.end - self.range.start
     }
 }
 

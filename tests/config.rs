@@ -186,8 +186,8 @@ fn everything_in_a_file_is_read() {
     assert_eq!((&route.host, route.path.as_str()), (&HostPattern::Suffix(".example.com".to_owned()), "/static/"));
     let Action::Static(files) = &route.action else { panic!("the first route serves files") };
     assert_eq!(files.directory, project.path("files"));
-    assert_eq!(files.cache_control.as_deref(), Some("public, max-age=60"));
-    assert_eq!(files.index, ["a.html", "b.html"]);
+    assert_eq!(files.options.cache_control.as_deref(), Some("public, max-age=60"));
+    assert_eq!(files.options.index, ["a.html", "b.html"]);
     assert_eq!(config.routes.iter().map(|route| route.max_body_bytes).collect::<Vec<_>>(), [1 << 20, 1 << 30]);
     assert!(!config.static_from_django);
 }

@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in layer order, lowest first. A module imports from lower layers only, never from a sibling.
-/// `sys` stands above `base`: system calls need the bounds.
+/// `sys` stands above `base`: system calls need the bounds. `observe` stands below `config`, which checks formats of the access log.
 const LAYERS: &[&[&str]] = &[
     &["base"],
     &["sys"],
-    &["config", "http", "ring", "limits", "observe", "control"],
-    &["tls", "route", "response"],
+    &["observe"],
+    &["config", "http", "ring", "limits", "control"],
+    &["tls", "route", "response", "compress"],
     &["static_files", "wsgi", "cache", "proxy"],
     &["mail"],
     &["shard", "supervise"],

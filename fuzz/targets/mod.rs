@@ -8,6 +8,7 @@ mod authority;
 mod chunked;
 mod config;
 mod dates;
+mod encoding;
 mod head;
 mod path;
 mod preconditions;
@@ -36,6 +37,7 @@ pub static ALL: &[Target] = &[
     chunked::TARGET,
     config::TARGET,
     dates::TARGET,
+    encoding::TARGET,
     head::TARGET,
     path::TARGET,
     preconditions::TARGET,

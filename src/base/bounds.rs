@@ -99,6 +99,25 @@ pub const BODY_BYTES_MAX: u64 = 1 << 40;
 /// Lines of the diagnostic log that wait to be written; further ones are lost.
 pub const LOG_LINES_MAX: usize = 16 * 1024;
 
+/// One line of the access log, bytes; values that are longer are cut.
+pub const ACCESS_LINE_BYTES_MAX: usize = 64 * 1024;
+/// A request id that is taken over from outside, bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Lines that a shard may gather before it writes them, bytes.
+pub const ACCESS_BUFFER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Rotated files of an access log that may be kept.
+pub const ACCESS_ROTATED_FILES_MAX: u64 = 1000;
+/// Size at which an access log may be rotated, bytes: 1 TiB.
+pub const ACCESS_ROTATE_BYTES_MAX: u64 = 1 << 40;
+/// What a shard that ends waits for its last lines to be written, milliseconds.
+pub const ACCESS_FLUSH_MS_MAX: u64 = 2_000;
+/// Lines that were dropped are told of in the diagnostic log at most this often, seconds.
+pub const ACCESS_WARNING_SECONDS: u64 = 10;
+/// One message to syslog, bytes; a longer line is cut.
+pub const SYSLOG_BYTES_MAX: usize = 8 * 1024;
+/// A format of the access log, bytes.
+pub const ACCESS_FORMAT_BYTES_MAX: usize = 3 * 1024;
+
 /// A connection that is closed by the server reads on for so long, so that its last response arrives: milliseconds.
 pub const LINGER_MS_MAX: u64 = 2_000;
 /// … and so many bytes.
@@ -130,6 +149,22 @@ pub const STATIC_MISSES_BYTES_MAX: usize = 256 * 1024;
 pub const STATIC_FRESH_MS: u64 = 1000;
 /// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
+/// Entries of a static route's `types`.
+pub const STATIC_TYPES_MAX: usize = 1024;
+/// Longest `expires` of a static route, seconds: ten years.
+pub const STATIC_EXPIRES_SECONDS_MAX: u64 = 10 * 365 * 86_400;
+/// Ranges of one request that are answered; a Range field with more is ignored, as nginx's max_ranges does.
+pub const RANGES_MAX: usize = 16;
+/// A file, or a response, under so many bytes is not compressed: it would not fit into fewer packets.
+pub const COMPRESSED_BYTES_MIN: u64 = 256;
+/// The largest static file that is compressed on the fly, bytes.
+pub const COMPRESSED_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Jobs that wait for the helper thread of a shard; further ones are refused.
+pub const HELPER_JOBS_MAX: usize = 64;
+/// Files that a shard has its helper thread compress at the same time; others are sent as they are.
+pub const COMPRESSIONS_MAX: usize = 32;
+/// Members of an Accept-Encoding field that are looked at; further ones are ignored.
+pub const ACCEPT_ENCODING_MEMBERS_MAX: usize = 32;
 
 /// Requests that each worker thread may have before it, the one in hand among them, when they take long.
 pub const PIPELINE_DEPTH_MIN: usize = 2;

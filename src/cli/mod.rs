@@ -6,6 +6,7 @@ mod args;
 pub mod check;
 mod environment;
 pub mod log;
+pub mod precompress;
 mod probe;
 mod rlimits;
 pub mod serve;

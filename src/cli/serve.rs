@@ -14,6 +14,7 @@ use crate::base::bounds::MAILBOX_CAPACITY;
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen};
 use crate::shard::{self, ShardSetup};
+use crate::supervise::access_log::AccessLogFile;
 use crate::supervise::run::{SupervisorSetup, run as supervise};
 use crate::sys::affinity::usable_cpus;
 use crate::sys::listen::{self, TcpOptions};
@@ -29,11 +30,15 @@ pub fn run(config: Config, options: Options) -> ExitCode {
         Ok(listeners) => listeners,
         Err(message) => return unusable(&message),
     };
+    let access_log = match config.server.access_log.as_ref().map(AccessLogFile::open).transpose() {
+        Ok(access_log) => access_log,
+        Err(message) => return unusable(&message),
+    };
     let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
-    let code = match serve(config, options, listeners) {
+    let code = match serve(config, options, listeners, access_log) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(%error, "the server cannot run");
@@ -49,7 +54,7 @@ fn unusable(message: &str) -> ExitCode {
     ExitCode::from(EXIT_UNUSABLE)
 }
 
-fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i32> {
+fn serve(config: Config, options: Options, listeners: Listeners, access_log: Option<AccessLogFile>) -> io::Result<i32> {
     if let Err(error) = limits::raise_descriptors() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
@@ -87,6 +92,7 @@ fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i
         news: from_shards,
         replies,
         addresses: listeners.addresses,
+        access_log,
     })?;
     for thread in threads {
         // A shard that has not stopped by now, or never began, is not waited for.

@@ -109,7 +109,11 @@ fn unknown(key: String, place: Place) -> Problem {
         (Some((section, spec)), _) => format!("; \"{}\" belongs in {}", spec.name, section.header),
         (None, Some(section)) => format!("; did you mean {}?", section.header),
         (None, None) => {
-            let headers: Vec<_> = options::SECTIONS.iter().map(|section| section.header).collect();
+            let headers: Vec<_> = options::SECTIONS
+                .iter()
+                .filter(|section| !section.name.contains('.'))
+                .map(|section| section.header)
+                .collect();
             format!("; there are {}", headers.join(", "))
         }
     };

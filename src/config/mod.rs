@@ -3,6 +3,7 @@
 //! Owns every option's name, unit, default and check. Reads files and directories, never opens a socket, never runs a
 //! program. Called by `cli`, once per start.
 
+mod access_log;
 mod address;
 mod app;
 mod build;
@@ -17,10 +18,13 @@ mod routes;
 mod section;
 mod server;
 mod sources;
+mod static_options;
+mod static_route;
 mod types;
 mod units;
 mod value;
 
+pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
 pub use address::Listen;
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
@@ -28,6 +32,7 @@ pub use options::{flags, help};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
+pub use static_options::{Expires, Levels, StaticOptions};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig, WorkerLoop,
+    Action, AppConfig, AppTarget, Config, HostPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop,
 };

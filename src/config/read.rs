@@ -23,7 +23,7 @@ impl fmt::Display for Unit {
             Unit::Duration => write!(f, "a duration from {low} to {high}"),
             Unit::DurationOrNever => write!(f, "a duration from {low} to {high}, or 0"),
             Unit::Size { max } => write!(f, "a size up to {}", units::show_size(*max)),
-            Unit::Text(what) | Unit::Texts(what) => f.write_str(what),
+            Unit::Text(what) | Unit::Texts(what) | Unit::Described(what) => f.write_str(what),
             Unit::Path => f.write_str("a path"),
         }
     }
@@ -251,7 +251,7 @@ pub fn file_names(value: &Value, unit: Unit, _: &Path) -> Result<Vec<String>, St
     strings(value, unit)?.into_iter().map(name).collect()
 }
 
-fn string(value: &Value, unit: Unit) -> Result<&str, String> {
+pub(super) fn string(value: &Value, unit: Unit) -> Result<&str, String> {
     match value {
         Value::Text(text) => Ok(text),
         _ => Err(not(unit, value)),
@@ -259,7 +259,7 @@ fn string(value: &Value, unit: Unit) -> Result<&str, String> {
 }
 
 /// One string or a list of strings.
-fn strings(value: &Value, unit: Unit) -> Result<Vec<&str>, String> {
+pub(super) fn strings(value: &Value, unit: Unit) -> Result<Vec<&str>, String> {
     match value {
         Value::List(items) => items.iter().map(|item| string(&item.value, unit)).collect(),
         _ => Ok(vec![string(value, unit)?]),
@@ -267,7 +267,7 @@ fn strings(value: &Value, unit: Unit) -> Result<Vec<&str>, String> {
 }
 
 /// "must be … , not …".
-fn not(unit: Unit, value: &Value) -> String {
+pub(super) fn not(unit: Unit, value: &Value) -> String {
     let given = match value {
         Value::Text(text) => format!("\"{}\"", text.escape_debug()),
         Value::Integer(number) => number.to_string(),

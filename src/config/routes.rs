@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::error::Problem;
 use super::options;
 use super::section::{Bases, Reader};
+use super::static_route::static_options;
 use super::types::{Action, HostPattern, RouteConfig, StaticConfig};
 use super::value::{Place, Table};
 use crate::base::bounds::ROUTES_MAX;
@@ -66,22 +67,10 @@ fn route(
     let path = reader.optional(&options::PATH);
     let directory = reader.optional(&options::STATIC);
     let leads_to_app = reader.optional(&options::ROUTE_APP);
-    let cache_control = reader.placed(&options::CACHE_CONTROL);
-    let index = reader.placed(&options::INDEX);
-    if actions == (false, true) {
-        let idle =
-            [("cache_control", cache_control.as_ref().map(|it| &it.1)), ("index", index.as_ref().map(|it| &it.1))];
-        for (key, place) in idle {
-            let Some(place) = place.cloned() else {
-                continue;
-            };
-            reader.problem(place, key, "has an effect only in a route with \"static\"");
-        }
-    }
+    let static_options = static_options(&mut reader, actions.0);
     let names_host = reader.has(&options::HOST);
     let host = reader.optional(&options::HOST);
     let max_body_bytes = reader.optional(&options::ROUTE_MAX_BODY).unwrap_or(max_body_bytes);
-    let index = index.map(|(names, _)| names).unwrap_or_else(|| reader.value(&options::INDEX));
     reader.finish();
 
     let mut path = path?;
@@ -92,12 +81,11 @@ fn route(
     };
     let action = match (directory, leads_to_app) {
         (Some(directory), None) => {
-            let cache_control = cache_control.map(|(value, _)| value);
             // Without the slash "/static" would also hold for "/staticfoo", and name a file "foo".
             if !path.ends_with('/') {
                 path.push('/');
             }
-            Action::Static(StaticConfig { directory, cache_control, index })
+            Action::Static(StaticConfig { directory, options: static_options })
         }
         (None, Some(_)) => Action::App,
         _ => return None,

@@ -1,5 +1,6 @@
 //! `[server]`: from its table to [`ServerConfig`].
 
+use super::access_log::access_log;
 use super::address::Listen;
 use super::error::Problem;
 use super::options;
@@ -29,9 +30,14 @@ pub fn server(table: Table, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Se
         max_body_bytes: reader.value(&options::MAX_BODY),
         backlog: reader.value(&options::BACKLOG),
         pidfile: reader.optional(&options::PIDFILE),
+        access_log: None,
+        request_ids: reader.value(&options::REQUEST_ID),
+        request_id_echo: reader.value(&options::REQUEST_ID_ECHO),
     };
+    let log = reader.placed(&options::ACCESS_LOG).map(|(value, place)| Placed { place, value });
     reader.finish();
-    ServerConfig { listen: listen(Placed { place, value: addresses }, bases, problems), ..config }
+    let access_log = access_log(log, bases, problems);
+    ServerConfig { listen: listen(Placed { place, value: addresses }, bases, problems), access_log, ..config }
 }
 
 /// One address or a list of them, each a string or a table.

@@ -6,8 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::access_log::AccessLogConfig;
 pub use super::address::Listen;
 pub use super::python::Interpreter;
+pub use super::static_options::StaticOptions;
 
 /// Everything that the server was told, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +48,23 @@ pub struct ServerConfig {
     pub backlog: u32,
     /// Where to write the process id.
     pub pidfile: Option<PathBuf>,
+    /// The access log, if there is to be one.
+    pub access_log: Option<AccessLogConfig>,
+    /// Where requests have their ids from.
+    pub request_ids: RequestIds,
+    /// Whether responses carry the id of their request.
+    pub request_id_echo: bool,
+}
+
+/// Where requests have their ids from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestIds {
+    /// They have none.
+    Off,
+    /// Each is given one.
+    Generate,
+    /// From X-Request-ID, if that holds a good one; else each is given one.
+    Trust,
 }
 
 /// `[app]`: the Python application and its workers.
@@ -151,8 +170,6 @@ pub enum Action {
 pub struct StaticConfig {
     /// The directory that the route's path stands for (like nginx's `alias`). Need not exist yet.
     pub directory: PathBuf,
-    /// Value of the `Cache-Control` field, if any.
-    pub cache_control: Option<String>,
-    /// Files tried in this order when a directory is asked for; may be empty.
-    pub index: Vec<String>,
+    /// How its files are served.
+    pub options: StaticOptions,
 }

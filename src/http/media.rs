@@ -10,9 +10,9 @@ pub const UNKNOWN: &str = "application/octet-stream";
 /// Longest extension that is looked up, bytes.
 const EXTENSION_BYTES_MAX: usize = 16;
 
-/// The Content-Type of the file at `path`, by what follows the last dot of its name, without regard to case. Text is UTF-8. Allocates
-/// only for rare text types.
-pub fn content_type(path: &[u8]) -> Cow<'static, str> {
+/// The Content-Type of the file at `path`, by what follows the last dot of its name, without regard to case: as `own` has it, pairs of
+/// an extension in lower case and a type, else as usual, text as UTF-8.
+pub fn content_type(path: &[u8], own: &[(String, String)]) -> Cow<'static, str> {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let extension = match memchr::memrchr(b'.', name) {
         // A leading dot hides a file; it doesn't begin an extension.
@@ -28,6 +28,9 @@ pub fn content_type(path: &[u8]) -> Cow<'static, str> {
     let Ok(extension) = std::str::from_utf8(lower) else {
         return Cow::Borrowed(UNKNOWN);
     };
+    if let Some((_, media)) = own.iter().find(|(known, _)| known == extension) {
+        return Cow::Owned(media.clone());
+    }
     if let Some(common) = common(extension) {
         return Cow::Borrowed(common);
     }
@@ -35,6 +38,43 @@ pub fn content_type(path: &[u8]) -> Cow<'static, str> {
         Some(text) if text.starts_with("text/") => Cow::Owned(format!("{text}; charset=utf-8")),
         Some(other) => Cow::Borrowed(other),
         None => Cow::Borrowed(UNKNOWN),
+    }
+}
+
+/// Whether content of this type gets smaller by a content coding; pictures, films, archives and web fonts are compressed already.
+pub fn is_compressible(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim_end();
+    let Some((kind, subtype)) = essence.split_once('/') else {
+        return false;
+    };
+    match kind {
+        "text" => true,
+        "application" => {
+            subtype.ends_with("+json")
+                || subtype.ends_with("+xml")
+                || matches!(
+                    subtype,
+                    "json"
+                        | "javascript"
+                        | "x-javascript"
+                        | "ecmascript"
+                        | "xml"
+                        | "wasm"
+                        | "rtf"
+                        | "x-ndjson"
+                        | "sql"
+                        | "graphql"
+                        | "toml"
+                        | "yaml"
+                        | "x-yaml"
+                        | "vnd.ms-fontobject"
+                        | "x-font-ttf"
+                )
+        }
+        "image" => matches!(subtype, "svg+xml" | "bmp" | "x-icon" | "vnd.microsoft.icon"),
+        "font" => matches!(subtype, "ttf" | "otf" | "collection"),
+        "model" => subtype.ends_with("+xml") || subtype.ends_with("+json"),
+        _ => false,
     }
 }
 
@@ -96,15 +136,35 @@ mod tests {
             ("/a.", UNKNOWN),
             ("", UNKNOWN),
         ] {
-            assert_eq!(content_type(path.as_bytes()), expected, "{path}");
+            assert_eq!(content_type(path.as_bytes(), &[]), expected, "{path}");
         }
-        assert_eq!(content_type(b"/a.\xff"), UNKNOWN);
+        assert_eq!(content_type(b"/a.\xff", &[]), UNKNOWN);
     }
 
     #[test]
     fn common_types_are_borrowed() {
         for path in ["a.html", "a.png", "a.woff2", "a.docx"] {
-            assert!(matches!(content_type(path.as_bytes()), Cow::Borrowed(_)), "{path}");
+            assert!(matches!(content_type(path.as_bytes(), &[]), Cow::Borrowed(_)), "{path}");
         }
+    }
+
+    #[test]
+    fn a_route_s_own_types_come_first() {
+        let own = [("css".to_owned(), "text/x-css".to_owned()), ("foo".to_owned(), "a/b".to_owned())];
+        for (path, expected) in [("a.CSS", "text/x-css"), ("b.foo", "a/b"), ("foo", UNKNOWN), ("a.png", "image/png")] {
+            assert_eq!(content_type(path.as_bytes(), &own), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_worth_compressing() {
+        for path in ["a.html", "a.css", "a.js", "a.json", "a.svg", "a.wasm", "a.webmanifest", "a.ttf", "a.ico", "a.txt"]
+        {
+            assert!(is_compressible(&content_type(path.as_bytes(), &[])), "{path}");
+        }
+        for path in ["a.png", "a.jpg", "a.woff2", "a.zip", "a.gz", "a.mp4", "a.pdf", "a", "a.unheard-of"] {
+            assert!(!is_compressible(&content_type(path.as_bytes(), &[])), "{path}");
+        }
+        assert!(!is_compressible("") && !is_compressible("text") && is_compressible("text/html ; charset=x"));
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Owns numbers only; pure. Each shard has its own and writes it alone. Called by `shard`.
 
+pub mod access;
+pub mod request_id;
+
 use hdrhistogram::Histogram;
 
 use crate::base::clock::Monotonic;

@@ -5,9 +5,10 @@
 use std::ffi::CString;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::types::OpenHow;
+use rustix::fs::{AtFlags, StatxFlags};
 
 use super::Descriptor;
 use super::core::Ring;
@@ -34,6 +35,9 @@ impl OpenFlags {
         mode: 0,
         resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS,
     };
+    /// The same, and through no symlink at all (`RESOLVE_NO_SYMLINKS`): one gives `ELOOP`.
+    pub const READ_BENEATH_PLAIN: OpenFlags =
+        OpenFlags { resolve: Self::READ_BENEATH.resolve | libc::RESOLVE_NO_SYMLINKS, ..Self::READ_BENEATH };
 }
 
 /// What statx(2) says of a file, as far as maitred wants it.
@@ -52,6 +56,23 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// What the kernel knows of an open file without asking anybody, so that this never waits (statx(2), `AT_STATX_DONT_SYNC`). On a network
+    /// file system it may be a few seconds old.
+    ///
+    /// # Errors
+    /// As statx(2).
+    pub fn at_hand(fd: impl AsFd) -> io::Result<Stat> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let found = rustix::fs::statx(fd, "", flags, StatxFlags::BASIC_STATS)?;
+        Ok(Stat {
+            mode: u32::from(found.stx_mode),
+            size: found.stx_size,
+            modified_ns: nanos(found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec),
+            inode: found.stx_ino,
+            device: (found.stx_dev_major, found.stx_dev_minor),
+        })
+    }
+
     /// A regular file.
     pub fn is_file(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFREG
@@ -61,6 +82,10 @@ impl Stat {
     pub fn is_directory(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFDIR
     }
+}
+
+fn nanos(seconds: i64, nanos: u32) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
 }
 
 impl Ring {
@@ -96,7 +121,7 @@ impl Ring {
         Ok(Stat {
             mode: u32::from(stat.stx_mode),
             size: stat.stx_size,
-            modified_ns: i128::from(stat.stx_mtime.tv_sec) * 1_000_000_000 + i128::from(stat.stx_mtime.tv_nsec),
+            modified_ns: nanos(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
             inode: stat.stx_ino,
             device: (stat.stx_dev_major, stat.stx_dev_minor),
         })

@@ -47,6 +47,7 @@ fn begin(shard: &Rc<Shard>, socket: Descriptor) -> glommio::Task<()> {
 async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize) {
     let mut connection = Connection::new(&shard, socket, key);
     if let Err(panic) = contained(connection.run()).await {
+        connection.end_panicked();
         shard.metrics.borrow_mut().panics += 1;
         tracing::error!(shard = shard.number, panic, "a connection's task panicked; the connection is closed");
     }

@@ -9,12 +9,14 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::connection::{Connection, Next};
+use super::exchange::REQUEST_ID_FIELD;
 use super::file;
 use super::output::Gone;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::http::response::{BodyLength, ErrorResponse, HeadWriter, has_body};
 use crate::http::{Method, Version, app, chunked};
+use crate::response::FileRange;
 use crate::ring::{Chunk, Payload};
 use crate::wsgi::pool::{Call, Part};
 
@@ -44,7 +46,9 @@ enum Progress {
 impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
-        let Some(first) = self.first_part(&mut call).await? else {
+        let first = self.first_part(&mut call).await?;
+        self.exchange.borrow_mut().upstream_began(call.sent_at(), self.shard.ring.now());
+        let Some(first) = first else {
             drop(call);
             let detail = "No worker took the request in time.";
             return self.error_with(facts, 503, detail, &[("Retry-After", b"1")]).await;
@@ -129,7 +133,7 @@ impl Connection {
         if !scanned.has_server {
             head = head.server();
         }
-        head = head.connection(facts.version, facts.keep_alive);
+        head = head.connection(facts.version, facts.keep_alive).lines(&self.echo());
         if scanned.content_length.is_none() {
             head = head.body(length);
         }
@@ -142,7 +146,7 @@ impl Connection {
         } else {
             head.lines(scanned.fields.as_bytes()).finish();
         }
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.answered(status, &out, facts);
         let mut piece = message;
         piece.truncate(body.end);
         piece.advance(body.start);
@@ -169,6 +173,9 @@ impl Connection {
         fields: &[(&str, &[u8])],
     ) -> Result<Next, Gone> {
         let mut out = Vec::new();
+        let id = self.echoed_id();
+        let mut fields = fields.to_vec();
+        fields.extend(id.as_deref().map(|id| (REQUEST_ID_FIELD, id)));
         ErrorResponse {
             status,
             detail,
@@ -176,10 +183,10 @@ impl Connection {
             version: facts.version,
             keep_alive: facts.keep_alive,
             head_only: facts.method == Method::Head,
-            fields,
+            fields: &fields,
         }
         .write(&mut out);
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.answered(status, &out, facts);
         self.output.send(Payload::from(out)).await?;
         Ok(if facts.keep_alive { Next::Request } else { Next::Close })
     }
@@ -219,6 +226,7 @@ impl Relay<'_> {
         let Relay { connection, call, .. } = self;
         poll_fn(|cx| {
             if let Poll::Ready(part) = call.poll_part(cx) {
+                connection.exchange.borrow_mut().upstream_ended(connection.shard.ring.now());
                 return Poll::Ready(Ok(part));
             }
             if connection.receiving.recv.poll_ended(cx).is_ready() && connection.receiving.recv.is_broken() {
@@ -288,7 +296,8 @@ impl Relay<'_> {
             let size = usize::try_from(count).map_err(|_| Gone)?;
             output.send(Payload::from(chunked::chunk_header(size).as_bytes().to_vec())).await?;
         }
-        file::send(&self.connection.shard.ring, output, &file, offset..offset + count).await?;
+        let file = FileRange { file, range: offset..offset + count, as_of: None };
+        file::send(&self.connection.shard.ring, output, file).await?;
         if chunked {
             let after: &'static [u8] = match (count > 0, end) {
                 (true, true) => b"\r\n0\r\n\r\n",

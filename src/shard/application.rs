@@ -5,6 +5,7 @@
 use super::answer::Facts;
 use super::body::{Body, BodyError};
 use super::connection::{Connection, Next};
+use super::exchange::REQUEST_ID_FIELD;
 use super::output::Gone;
 use super::peer::Peer;
 use crate::base::bounds::MESSAGE_BYTES_MAX;
@@ -86,6 +87,10 @@ impl Connection {
         let mut fields: Vec<Field<'_>> = Vec::with_capacity(16);
         for (name, value) in head.fields {
             // An absolute target's authority overrides Host (RFC 9112 §3.2.2).
+            if name.eq_ignore_ascii_case(REQUEST_ID_FIELD.as_bytes()) {
+                // What the application sees is the server's word.
+                continue;
+            }
             let is_host = name.eq_ignore_ascii_case(b"host");
             fields.push((name, if is_host { authority } else { value }));
         }
@@ -94,6 +99,8 @@ impl Connection {
             (Some(Spooled::Descriptor(_, bytes)), _) => Some(*bytes),
             (None, _) => None,
         };
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.received(content_length.unwrap_or(0));
         let environ = Environ {
             method: head.method_name.as_bytes(),
             target: head.raw_target.as_bytes(),
@@ -107,6 +114,7 @@ impl Connection {
             server_port: &peer.local_port,
             scheme: "http",
             content_length,
+            request_id: exchange.id(&self.shard, head),
             fields: &fields,
         };
         let call = self.shard.pool.call().map_err(|_| Reject::QueueFull)?;

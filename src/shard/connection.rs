@@ -3,6 +3,7 @@
 //! Owns the socket, what has arrived on it and the order of responses. Straight-line code: a request is decided on as soon as
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use rustix::net::Shutdown;
 
 use super::answer::Facts;
 use super::body::{Body, BodyError};
+use super::exchange::{Exchange, Times};
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
 use super::site::Handler;
 use super::state::{Phase, Shard};
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
+use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
@@ -57,12 +60,20 @@ pub(super) struct Connection {
     pub shard: Rc<Shard>,
     pub receiving: Receiving,
     pub output: Output,
+    /// The request in hand, for the access log and the counters.
+    pub exchange: RefCell<Exchange>,
+    /// Its number among all connections of the server.
+    pub number: u64,
     /// Its place among the shard's connections.
     key: usize,
     peer: Option<Box<Peer>>,
     requests: u32,
     /// Bytes of a partial head that were parsed in vain.
     seen: usize,
+    /// When they were.
+    begun: Monotonic,
+    /// Something had come behind the last request before it was answered.
+    is_pipelined: bool,
 }
 
 /// How a connection goes on after a request.
@@ -98,7 +109,19 @@ impl Connection {
             body_timeout: shard.timeouts.body,
         };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
-        Connection { shard: shard.clone(), receiving, output, key, peer: None, requests: 0, seen: 0 }
+        Connection {
+            shard: shard.clone(),
+            receiving,
+            output,
+            exchange: RefCell::default(),
+            number: shard.connection_number(),
+            key,
+            peer: None,
+            requests: 0,
+            seen: 0,
+            begun: Monotonic::ZERO,
+            is_pipelined: false,
+        }
     }
 
     /// Serves the connection to its end.
@@ -118,23 +141,11 @@ impl Connection {
                     self.output.send(Payload::from(bytes)).await?;
                     Next::Request
                 }
-                Step::Call(call, facts) => {
+                step => {
                     self.receiving.set_aside();
-                    Box::pin(self.answer_call(call, facts)).await?
-                }
-                Step::Work(head, route, facts) => {
-                    self.receiving.set_aside();
-                    Box::pin(self.work(head, route, facts)).await?
-                }
-                Step::Overloaded(facts) => {
-                    self.receiving.set_aside();
-                    let detail = "Too many requests wait already.";
-                    Box::pin(self.error_with(facts, 503, detail, &[("Retry-After", b"1")])).await?
-                }
-                Step::Refuse(reject) => {
-                    self.receiving.set_aside();
-                    self.refuse(reject).await?;
-                    Next::Close
+                    let outcome = Box::pin(self.carry_out(step)).await;
+                    self.end_exchange(outcome.is_err());
+                    outcome?
                 }
             };
             self.requests += 1;
@@ -147,12 +158,42 @@ impl Connection {
         }
     }
 
+    /// Does what takes more than one look.
+    async fn carry_out(&mut self, step: Step) -> Result<Next, Gone> {
+        match step {
+            Step::Call(call, facts) => self.answer_call(call, facts).await,
+            Step::Work(head, route, facts) => self.work(head, route, facts).await,
+            Step::Overloaded(facts) => {
+                let detail = "Too many requests wait already.";
+                self.error_with(facts, 503, detail, &[("Retry-After", b"1")]).await
+            }
+            Step::Refuse(reject) => self.refuse(reject).await.map(|()| Next::Close),
+            Step::More | Step::Ready(_) => unreachable!("seen to in `run`"),
+        }
+    }
+
+    /// When what has arrived did so.
+    fn times(&self, started: Monotonic) -> Times {
+        Times { begun: if self.seen > 0 { self.begun } else { started }, started, is_pipelined: self.is_pipelined }
+    }
+
+    /// Requests that came before the one in hand.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
     /// Decides on what has arrived so far, without waiting.
     fn step(&mut self) -> Step {
+        if self.shard.log.is_on() {
+            self.look_up_peer();
+        }
         let bytes = self.receiving.input.bytes();
         if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen)) {
             self.seen = bytes.len();
             return Step::More;
+        }
+        if self.seen == 0 {
+            self.begun = self.shard.ring.now();
         }
         let (head, len) = match head::parse(bytes) {
             Ok(Parse::Complete { head, len }) => (head, len),
@@ -160,7 +201,11 @@ impl Connection {
                 self.seen = bytes.len();
                 return Step::More;
             }
-            Err(reject) => return Step::Refuse(reject),
+            Err(reject) => {
+                let times = self.times(self.shard.ring.now());
+                self.exchange.borrow_mut().begin_unread(&self.shard, bytes, times);
+                return Step::Refuse(reject);
+            }
         };
         let facts = Facts {
             method: head.method,
@@ -169,8 +214,13 @@ impl Connection {
             started: self.shard.ring.now(),
         };
         let step = self.decide(&head, len, facts);
+        if !matches!(step, Step::Ready(_)) {
+            let times = self.times(facts.started);
+            self.exchange.borrow_mut().begin(&self.shard, bytes, &head, len, times);
+        }
         self.seen = 0;
         self.receiving.input.consume(len);
+        self.is_pipelined = !self.receiving.input.is_empty();
         self.set_phase(Phase::Busy);
         step
     }
@@ -197,16 +247,20 @@ impl Connection {
                     if facts.method == Method::Get
                         && facts.keep_alive
                         && facts.version == Version::Http11
-                        && !head.conditional =>
+                        && !head.conditional
+                        && !self.shard.request_id_echo =>
                 {
                     let (wall_seconds, date) = self.shard.date();
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
                     // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
-                        && let Some(bytes) = self.shard.statics.hot(root, path.as_bytes(), &now)
+                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
-                        self.shard.metrics.borrow_mut().request(200, facts.started);
-                        return Step::Ready(bytes);
+                        self.shard.metrics.borrow_mut().request(hot.status, facts.started);
+                        if self.shard.log.is_on() {
+                            self.log_ready(head, len, &hot, self.times(facts.started));
+                        }
+                        return Step::Ready(hot.ready);
                     }
                 }
                 Handler::App if self.peer.is_some() => return self.call(head, facts),
@@ -278,9 +332,18 @@ impl Connection {
                 self.receiving.input.push(chunk);
                 Ok(true)
             }
-            Ok(Ok(None) | Err(_)) => Ok(false),
+            Ok(Ok(None) | Err(_)) => {
+                if begun {
+                    self.end_unread(self.times(self.shard.ring.now()));
+                }
+                Ok(false)
+            }
             Err(_) if begun => {
-                self.refuse(Reject::HeadTimeout).await?;
+                let times = self.times(self.shard.ring.now());
+                self.exchange.borrow_mut().begin_unread(&self.shard, self.receiving.input.bytes(), times);
+                let outcome = self.refuse(Reject::HeadTimeout).await;
+                self.end_exchange(outcome.is_err());
+                outcome?;
                 self.output.settle().await?;
                 self.linger().await.map(|()| false)
             }
@@ -291,9 +354,9 @@ impl Connection {
     /// Answers a request that can't be served; the connection ends after it.
     pub async fn refuse(&mut self, reject: Reject) -> Result<(), Gone> {
         tracing::debug!(shard = self.shard.number, status = reject.status(), %reject, "request refused");
-        self.shard.metrics.borrow_mut().refused(reject.status());
         let mut out = Vec::new();
         response::write_reject(&mut out, reject, &self.shard.date().1);
+        self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await
     }
 

@@ -1,44 +1,44 @@
 //! Files on their way to the client without passing through user space.
 //!
 //! Owns the slicing: a slice at a time, so that one download never starves a shard, and never a slice that is not in the page
-//! cache, because sendfile(2) would wait for the disk. A file that becomes shorter ends the connection.
+//! cache, because sendfile(2) would wait for the disk. A file that is no longer what its head said ends the connection.
 
-use std::io;
-use std::ops::Range;
-
-use rustix::io::{IoSliceMut, ReadWriteFlags};
+use rustix::io::{Errno, IoSliceMut, ReadWriteFlags};
 
 use super::output::{Gone, Output};
 use crate::base::bounds::{PAGE_CACHE_STRIDE_BYTES, SENDFILE_SLICE_BYTES};
-use crate::ring::{Descriptor, Ring, within};
+use crate::response::FileRange;
+use crate::ring::{Descriptor, Ring, Stat, within};
 
-/// Sends `range` of `file` after what was sent before.
-pub(super) async fn send(ring: &Ring, output: &mut Output, file: &Descriptor, range: Range<u64>) -> Result<(), Gone> {
-    if range.is_empty() {
+/// Sends `file` after what was sent before.
+pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> Result<(), Gone> {
+    if file.range.is_empty() {
         return Ok(());
     }
     output.settle().await?;
     // sendfile(2) has no flag for it, so the socket itself is told not to wait, for as long as this takes.
     rustix::io::ioctl_fionbio(output.socket(), true).map_err(|_| Gone)?;
-    let result = slices(ring, output, file, range).await;
+    let result = slices(ring, output, &file).await;
     rustix::io::ioctl_fionbio(output.socket(), false).map_err(|_| Gone)?;
     result
 }
 
-async fn slices(ring: &Ring, output: &mut Output, file: &Descriptor, range: Range<u64>) -> Result<(), Gone> {
+async fn slices(ring: &Ring, output: &mut Output, FileRange { file, range, as_of }: &FileRange) -> Result<(), Gone> {
     let mut offset = range.start;
     while offset < range.end {
         let count = (range.end - offset).min(SENDFILE_SLICE_BYTES as u64);
         if !is_cached(file, offset, count) {
-            // A kernel worker waits for the disk; the bytes themselves are not wanted.
-            ring.read_at(file, Vec::new(), count as usize, offset).await.map_err(|_| Gone)?;
+            read_ahead(ring, file, offset, count).await?;
+        }
+        if as_of.is_some_and(|stat| Stat::at_hand(file).ok() != Some(stat)) {
+            return Err(Gone);
         }
         match rustix::fs::sendfile(output.socket(), file, Some(&mut offset), count as usize) {
             // The file has become shorter than what was announced.
             Ok(0) => return Err(Gone),
-            Ok(_) => {}
-            Err(rustix::io::Errno::AGAIN) => {}
-            Err(rustix::io::Errno::INTR) => continue,
+            Ok(sent) => output.count(sent),
+            Err(Errno::AGAIN) => {}
+            Err(Errno::INTR) => continue,
             Err(_) => return Err(Gone),
         }
         if offset < range.end {
@@ -51,13 +51,110 @@ async fn slices(ring: &Ring, output: &mut Output, file: &Descriptor, range: Rang
     Ok(())
 }
 
-/// Whether the bytes are in the page cache, by samples: the kernel reads and drops pages in runs.
+/// Whether the bytes are in the page cache, by samples: the kernel reads and drops pages in runs. Where the file system can't tell
+/// (`EOPNOTSUPP`: network file systems, FUSE) they count as if they weren't, since a disk or a server may have to be waited for.
 fn is_cached(file: &Descriptor, offset: u64, count: u64) -> bool {
     let mut byte = [0];
     let last = offset + count - 1;
     (offset..last).step_by(PAGE_CACHE_STRIDE_BYTES).chain([last]).all(|at| {
         let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
-        // Where the file system can't tell (EOPNOTSUPP, as tmpfs may), there is no disk to wait for.
-        !matches!(read.map_err(io::Error::from), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        // What is wrong otherwise, sendfile(2) says too.
+        !matches!(read, Err(Errno::AGAIN | Errno::OPNOTSUPP))
     })
+}
+
+/// Lets a kernel worker read the bytes into the page cache; they themselves are not wanted here.
+async fn read_ahead(ring: &Ring, file: &Descriptor, offset: u64, count: u64) -> Result<(), Gone> {
+    ring.read_at(file, Vec::new(), count as usize, offset).await.map(drop).map_err(|_| Gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{PREEMPT_TIMER, RingConfig};
+    use glommio::{LocalExecutorBuilder, Placement};
+    use rustix::fs::Advice;
+    use std::fs::{self, File};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    const SIZE: usize = 3 * SENDFILE_SLICE_BYTES + 1000;
+
+    /// A file on the disk of the build, in memory and on the disk alike.
+    fn file(name: &str) -> (Descriptor, Vec<u8>) {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/page-cache");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("{name}-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..SIZE).map(|at| (at % 251) as u8).collect();
+        let mut written = File::create(&path).unwrap();
+        written.write_all(&bytes).unwrap();
+        written.sync_all().unwrap();
+        let open = File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        (Rc::new(open.into()), bytes)
+    }
+
+    fn on_a_ring<F: Future<Output = ()> + 'static>(body: impl FnOnce(Ring) -> F + Send + 'static) {
+        let builder = LocalExecutorBuilder::new(Placement::Unbound).preempt_timer(PREEMPT_TIMER);
+        let executor = builder.spawn(move || async move {
+            let (ring, driver) = Ring::new(RingConfig::default()).expect("io_uring is permitted here");
+            let driver = glommio::spawn_local(driver.run());
+            body(ring.clone()).await;
+            ring.close();
+            driver.await;
+        });
+        executor.expect("an executor").join().expect("no panic on the executor");
+    }
+
+    fn sent(ring: Ring, file: FileRange) -> impl Future<Output = (Result<(), Gone>, Vec<u8>)> {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            theirs.read_to_end(&mut bytes).map(|_| bytes).unwrap()
+        });
+        async move {
+            let mut output = Output::new(&ring, &Rc::new(ours.into()), Duration::from_secs(20));
+            let result = send(&ring, &mut output, file).await;
+            drop(output);
+            (result, reader.join().unwrap())
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_page_cache_is_read_ahead() {
+        on_a_ring(|ring| async move {
+            let (file, bytes) = file("evicted");
+            let slice = SENDFILE_SLICE_BYTES as u64;
+            assert!(is_cached(&file, 0, SIZE as u64), "just written");
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+            if is_cached(&file, 0, slice) {
+                eprintln!("not shown: the file system of the build keeps its pages");
+                return;
+            }
+            assert!(!is_cached(&file, slice, slice));
+            read_ahead(&ring, &file, 0, slice).await.unwrap();
+            assert!(is_cached(&file, 0, slice));
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+            let range = FileRange { file: file.clone(), range: 0..SIZE as u64, as_of: None };
+            let (result, received) = sent(ring, range).await;
+            assert_eq!((result, received == bytes), (Ok(()), true));
+            assert!(is_cached(&file, 0, SIZE as u64));
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_what_was_said_is_not_sent() {
+        on_a_ring(|ring| async move {
+            let (file, bytes) = file("changed");
+            let stat = Stat::at_hand(&file).unwrap();
+            let part = FileRange { file: file.clone(), range: 10..SIZE as u64, as_of: Some(stat) };
+            let (result, received) = sent(ring.clone(), part.clone()).await;
+            assert_eq!((result, received == bytes[10..]), (Ok(()), true));
+            let other = Some(Stat { modified_ns: stat.modified_ns - 1, ..stat });
+            let (result, received) = sent(ring, FileRange { as_of: other, ..part }).await;
+            assert_eq!((result, received.len()), (Err(Gone), 0));
+        });
+    }
 }

@@ -10,8 +10,10 @@ mod answer;
 mod application;
 mod body;
 mod connection;
+mod exchange;
 mod file;
 mod input;
+mod log;
 mod orders;
 mod output;
 mod panic;
@@ -20,5 +22,6 @@ mod respond;
 mod run;
 mod site;
 mod state;
+mod syslog;
 
 pub use run::{ShardSetup, spawn};

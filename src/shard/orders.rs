@@ -76,6 +76,7 @@ impl Orders {
                     let pool = self.shard.pool.clone();
                     glommio::spawn_local(async move { pool.lose_generation(generation).await }).detach();
                 }
+                ShardMail::AccessLog { config, sink } => self.shard.log.switch(config, sink),
                 ShardMail::Drain { limit } => drain = Some(limit),
             }
         }

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
 
 /// The client is gone or too slow: nothing more can be sent.
@@ -19,15 +22,27 @@ pub(super) struct Output {
     /// Made when the first send has to be waited for: an idle connection has none.
     deadline: Option<Deadline>,
     sending: Option<(SendOp, usize)>,
+    /// Bytes handed to the kernel; those of a send under way count until it turns out that it failed.
+    sent: u64,
 }
 
 impl Output {
     pub fn new(ring: &Ring, socket: &Descriptor, timeout: Duration) -> Output {
-        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: None, sending: None }
+        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: None, sending: None, sent: 0 }
     }
 
     pub fn socket(&self) -> &Descriptor {
         &self.socket
+    }
+
+    /// Bytes handed to the kernel so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// So many bytes have gone out by another way than `send`.
+    pub fn count(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
     }
 
     /// Waits until all that was sent is with the kernel.
@@ -43,7 +58,11 @@ impl Output {
         };
         match result {
             Ok(result) if result.sent.as_ref().is_ok_and(|&sent| sent == expected) => Ok(()),
-            _ => Err(Gone),
+            result => {
+                let sent = result.map_or(0, |result| result.sent.unwrap_or(0));
+                self.sent -= expected.saturating_sub(sent) as u64;
+                Err(Gone)
+            }
         }
     }
 
@@ -56,7 +75,23 @@ impl Output {
     pub async fn send(&mut self, payload: Payload) -> Result<(), Gone> {
         self.settle().await?;
         let len = payload.len();
+        self.count(len);
         self.sending = Some((self.ring.send(&self.socket, payload), len));
+        Ok(())
+    }
+
+    /// Hands `payload` over and says that more will follow at once, so that both travel together (send(2), `MSG_MORE`).
+    pub async fn send_before(&mut self, mut payload: Payload) -> Result<(), Gone> {
+        self.settle().await?;
+        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::send(&self.socket, &payload, flags) {
+            Ok(taken) => payload.advance(taken),
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => {}
+            Err(_) => return Err(Gone),
+        }
+        if !payload.is_empty() {
+            self.send(payload).await?;
+        }
         Ok(())
     }
 
@@ -73,6 +108,7 @@ impl Output {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => 0,
             Err(_) => return Err(Gone),
         };
+        self.count(len);
         if sent < len {
             let mut left = sent;
             let rest = result.payloads.map(|mut payload| {

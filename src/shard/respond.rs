@@ -11,7 +11,7 @@ use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::http::head::Head;
 use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{BodyFraming, target};
-use crate::response::{Body, Response};
+use crate::response::{Body, Part, Response};
 use crate::ring::Payload;
 use crate::static_files::{Now, StaticRequest, StaticRoot};
 
@@ -22,11 +22,7 @@ impl Connection {
     /// Sends `response`.
     pub(super) async fn respond(&mut self, response: Response, facts: Facts) -> Result<Next, Gone> {
         let Response { status, fields, body } = response;
-        let len = match &body {
-            Body::Empty { length } => length.unwrap_or(0),
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::File { range, .. } => range.end - range.start,
-        };
+        let len = body.length().unwrap_or(0);
         let announced = !matches!(body, Body::Empty { length: None }) || has_body(facts.method, status);
         let length = BodyLength::choose(facts.version, status, announced.then_some(len));
         let mut out = Vec::with_capacity(256 + fields.len());
@@ -36,8 +32,9 @@ impl Connection {
             .connection(facts.version, facts.keep_alive)
             .body(length)
             .lines(&fields)
+            .lines(&self.echo())
             .finish();
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.answered(status, &out, facts);
         match body {
             _ if !has_body(facts.method, status) => self.output.send(Payload::from(out)).await?,
             Body::Empty { .. } => self.output.send(Payload::from(out)).await?,
@@ -46,9 +43,28 @@ impl Connection {
                 self.output.send(Payload::from(out)).await?;
             }
             Body::Bytes(bytes) => self.output.send_parts([Payload::from(out), bytes, Payload::EMPTY]).await?,
-            Body::File { file, range } => {
-                self.output.send(Payload::from(out)).await?;
-                file::send(&self.shard.ring, &mut self.output, &file, range).await?;
+            Body::File(file) => {
+                self.output.send_before(Payload::from(out)).await?;
+                file::send(&self.shard.ring, &mut self.output, file).await?;
+            }
+            Body::Parts(parts) => {
+                let mut before = out;
+                for part in parts {
+                    match part {
+                        Part::Bytes(bytes) if bytes.len() <= COPIED_RESPONSE_BYTES_MAX => {
+                            before.extend_from_slice(&bytes);
+                        }
+                        Part::Bytes(bytes) => {
+                            self.output.send_before(Payload::from(std::mem::take(&mut before))).await?;
+                            self.output.send_before(bytes).await?;
+                        }
+                        Part::File(file) => {
+                            self.output.send_before(Payload::from(std::mem::take(&mut before))).await?;
+                            file::send(&self.shard.ring, &mut self.output, file).await?;
+                        }
+                    }
+                }
+                self.output.send(Payload::from(before)).await?;
             }
         }
         Ok(if facts.keep_alive { Next::Request } else { Next::Close })

@@ -11,6 +11,7 @@ use std::{io, thread};
 use glommio::{LocalExecutorBuilder, Placement};
 use rustix::net::Shutdown;
 
+use super::log::LogCounts;
 use super::orders::Orders;
 use super::state::{Parts, Phase, Shard, Timeouts};
 use crate::base::bounds::{MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
@@ -113,7 +114,15 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
         statics: StaticFiles::new(ring.clone(), CacheBounds::default()),
         spool: Rc::new(spool),
+        seed: seed(),
+        request_ids: server.request_ids,
+        request_id_echo: server.request_id_echo,
+        shards: server.shards as u64,
     }));
+    let log_task = glommio::spawn_local({
+        let shard = shard.clone();
+        async move { shard.log.run().await }
+    });
     let replies_task = glommio::spawn_local({
         let shard = shard.clone();
         let socket = Rc::new(setup.replies);
@@ -140,8 +149,9 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
     let mut orders = Orders::new(&shard, setup.listeners, setup.mail, setup.news)?;
     let limit = orders.until_drain().await?;
     drain(&shard, &mut orders, limit).await;
-    drop((replies_task, trim_task));
-    report(shard.number, &shard.metrics.borrow());
+    shard.log.close().await;
+    drop((replies_task, trim_task, log_task));
+    report(shard.number, &shard.metrics.borrow(), shard.log.counts());
     Ok(())
 }
 
@@ -178,7 +188,17 @@ async fn trim(shard: Rc<Shard>) {
     }
 }
 
-fn report(shard: u32, metrics: &ShardMetrics) {
+/// Random bytes; where the kernel has none yet, which it has since long before anything is served, the time has to do.
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    if rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::NONBLOCK).is_err() {
+        seed[..8].copy_from_slice(&Monotonic::now().as_nanos().to_le_bytes());
+        seed[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+    }
+    seed
+}
+
+fn report(shard: u32, metrics: &ShardMetrics, log: LogCounts) {
     let quantile = |q| metrics.latency_us.value_at_quantile(q);
     tracing::info!(
         shard,
@@ -186,6 +206,8 @@ fn report(shard: u32, metrics: &ShardMetrics) {
         requests = metrics.requests,
         refused = metrics.refused,
         panics = metrics.panics,
+        log_lines = log.lines,
+        log_dropped = log.dropped,
         p50_us = quantile(0.5),
         p99_us = quantile(0.99),
         "shard stopped"

@@ -3,12 +3,12 @@
 use crate::config::{Action, RouteConfig};
 use crate::http::{Reject, target};
 use crate::route::{RouteId, Table};
-use crate::static_files::{StaticOptions, StaticRoot};
+use crate::static_files::StaticRoot;
 
 /// Who answers the requests of a route.
 pub(super) enum Handler {
     /// Files beneath a directory, and the path prefix that stands for it.
-    Static(StaticRoot, String),
+    Static(Box<StaticRoot>, String),
     /// The application.
     App,
     /// Nobody: the directory could not be opened.
@@ -37,17 +37,13 @@ impl Site {
         let open = |route: &RouteConfig| {
             let handler = match &route.action {
                 Action::App => Handler::App,
-                Action::Static(files) => {
-                    let options =
-                        StaticOptions { index: files.index.clone(), cache_control: files.cache_control.clone() };
-                    match StaticRoot::open(&files.directory, options) {
-                        Ok(root) => Handler::Static(root, route.path.clone()),
-                        Err(error) => {
-                            tracing::error!(route = route.path, %error, "the route answers 404");
-                            Handler::Missing
-                        }
+                Action::Static(files) => match StaticRoot::open(&files.directory, files.options.clone()) {
+                    Ok(root) => Handler::Static(Box::new(root), route.path.clone()),
+                    Err(error) => {
+                        tracing::error!(route = route.path, %error, "the route answers 404");
+                        Handler::Missing
                     }
-                }
+                },
             };
             Route { handler, body_bytes_max: route.max_body_bytes }
         };

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::log::AccessLog;
 use super::site::Site;
 use crate::base::clock;
+use crate::config::RequestIds;
 use crate::http::date::{self, DateText};
 use crate::observe::ShardMetrics;
+use crate::observe::request_id::Generator;
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
 use crate::wsgi::pool::Pool;
@@ -54,6 +57,11 @@ pub(super) struct Shard {
     pub connections: RefCell<Slab<Entry>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
+    pub log: AccessLog,
+    pub ids: RefCell<Generator>,
+    pub request_ids: RequestIds,
+    pub request_id_echo: bool,
+    shards: u64,
     date: Cell<(u64, DateText)>,
 }
 
@@ -67,10 +75,17 @@ pub(super) struct Parts {
     pub pool: Pool,
     pub statics: StaticFiles,
     pub spool: Descriptor,
+    /// Random bytes, for request ids.
+    pub seed: [u8; 32],
+    pub request_ids: RequestIds,
+    pub request_id_echo: bool,
+    /// How many shards there are.
+    pub shards: u64,
 }
 
 impl Shard {
     pub fn new(parts: Parts) -> Shard {
+        let log = AccessLog::new(parts.number, parts.ring.clone());
         Shard {
             number: parts.number,
             ring: parts.ring,
@@ -84,8 +99,18 @@ impl Shard {
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
             metrics: RefCell::new(ShardMetrics::new()),
+            log,
+            ids: RefCell::new(Generator::new(parts.seed)),
+            request_ids: parts.request_ids,
+            request_id_echo: parts.request_id_echo,
+            shards: parts.shards,
             date: Cell::new((0, date::format(0))),
         }
+    }
+
+    /// The number of the connection that was counted last: no two of the server's have the same.
+    pub fn connection_number(&self) -> u64 {
+        self.metrics.borrow().connections * self.shards + u64::from(self.number)
     }
 
     /// The Date field's value and the second that it stands for, made once a second.

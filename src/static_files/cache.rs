@@ -4,17 +4,23 @@
 //! status. Called by `StaticFiles`.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::absence::Absence;
 use super::entry::{Facts, Large, Looked, Small};
 use super::flight::{Flight, Pilot};
+use super::helper::Helper;
 use super::lru::{ByHash, Key, Lru, Seed};
 use super::resolve::{Failure, Resolved, resolve};
 use super::root::{Opened, StaticRoot};
-use super::{Age, CacheBounds, Now};
+use super::variants::Forms;
+use super::{Age, CacheBounds, Hot, Now};
 use crate::base::bounds;
+use crate::http::Fields;
+use crate::http::encoding::Coding;
 use crate::ring::{Descriptor, Ring, Stat};
 
 /// Attempts to read a small file that others are writing.
@@ -33,9 +39,9 @@ pub(super) enum Found {
 }
 
 /// A value and how much it counts.
-struct Entry<T> {
-    value: T,
-    looked: Looked,
+pub(super) struct Entry<T> {
+    pub value: T,
+    pub looked: Looked,
 }
 
 impl<T> Entry<T> {
@@ -49,14 +55,19 @@ impl<T> Entry<T> {
 }
 
 pub(super) struct Cache {
-    ring: Ring,
+    pub(super) ring: Ring,
     seed: Seed,
-    file_max: u64,
-    small: RefCell<Lru<Entry<Small>>>,
-    large: RefCell<Lru<Entry<Large>>>,
+    pub(super) file_max: u64,
+    pub(super) small: RefCell<Lru<Entry<Small>>>,
+    pub(super) large: RefCell<Lru<Entry<Large>>>,
     missing: RefCell<Lru<Entry<Failure>>>,
+    /// What a plain request for a file that isn't there is answered with.
+    absence: RefCell<Absence>,
     /// Looks under way, by the hash of their path: a collision only waits for nothing.
     flights: RefCell<ByHash<Rc<Flight>>>,
+    pub(super) helper: Helper,
+    /// What the helper compresses, by the hash of its key.
+    pub(super) compressing: RefCell<HashSet<u64>>,
 }
 
 impl Cache {
@@ -68,26 +79,53 @@ impl Cache {
             small: RefCell::new(Lru::new(bounds.bytes, bounds.entries)),
             large: RefCell::new(Lru::new(usize::MAX, bounds::STATIC_DESCRIPTORS_MAX)),
             missing: RefCell::new(Lru::new(bounds::STATIC_MISSES_BYTES_MAX, bounds::STATIC_MISSES_MAX)),
+            absence: RefCell::default(),
             flights: RefCell::default(),
+            helper: Helper::default(),
+            compressing: RefCell::default(),
         }
     }
 
-    pub fn hot(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Option<Rc<Vec<u8>>> {
+    /// The key of the file at `path`, or of its form in `coding`.
+    pub(super) fn key<'p>(&self, root: &StaticRoot, coding: Option<Coding>, path: &'p [u8]) -> Key<'p> {
+        self.seed.key(root.id << 2 | coding.map_or(0, |coding| coding.index() as u32 + 1), path)
+    }
+
+    pub fn hot(&self, root: &StaticRoot, path: &[u8], fields: Fields<'_>, now: &Now<'_>) -> Option<Hot> {
         let generation = root.fresh_generation(now)?;
         // An encoded path may look like another's decoded one; what isn't normal is no key and isn't found.
         if memchr::memchr(b'%', path).is_some() {
             return None;
         }
         let path = path.strip_prefix(b"/").unwrap_or(path);
+        let key = self.key(root, None, path);
         let mut small = self.small.borrow_mut();
-        let entry = small.get(self.seed.key(root.id, path))?;
-        (entry.age(generation, now) == Age::Fresh).then(|| entry.value.ready(now.date))
+        if let Some(entry) = small.get(key) {
+            if entry.age(generation, now) != Age::Fresh {
+                return None;
+            }
+            let Some(coding) = Cache::wanted(&entry.value.facts, fields) else {
+                return Some(Hot { status: 200, ready: entry.value.ready(&root.policy, now) });
+            };
+            let facts = entry.value.facts.clone();
+            return self.hot_form(&mut small, root, path, coding, &facts, now);
+        }
+        // A large file may have a small form.
+        if let Some(entry) = self.large.borrow_mut().get(key) {
+            let coding = Cache::wanted(&entry.value.facts, fields)?;
+            let fresh = entry.age(generation, now) == Age::Fresh;
+            return fresh.then(|| self.hot_form(&mut small, root, path, coding, &entry.value.facts, now))?;
+        }
+        let mut missing = self.missing.borrow_mut();
+        let entry = missing.get(key)?;
+        let ready = entry.value == Failure::Missing && entry.age(generation, now) == Age::Fresh;
+        ready.then(|| Hot { status: 404, ready: self.absence.borrow_mut().ready(now) })
     }
 
     /// What the normal path `path` leads to, as of at most a second ago, or two while somebody looks.
     pub async fn find(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Found {
         let opened = root.directory(&self.ring, now).await;
-        let key = self.seed.key(root.id, path);
+        let key = self.key(root, None, path);
         let mut known = self.known(key, opened.generation, now);
         if let Some((found, Age::Fresh)) = known {
             return found;
@@ -103,16 +141,29 @@ impl Cache {
                 return found;
             }
         }
-        let flight = Rc::new(Flight::default());
-        // After a wait there may be another one by now: both look.
-        self.flights.borrow_mut().insert(key.hash, flight.clone());
-        let _pilot = Pilot::new(flight.clone(), || {
-            let mut flights = self.flights.borrow_mut();
-            if flights.get(&key.hash).is_some_and(|current| Rc::ptr_eq(current, &flight)) {
-                flights.remove(&key.hash);
-            }
-        });
+        let _pilot = self.take_off(key.hash);
         self.look(root, &opened, key, now).await
+    }
+
+    /// Waits for a look under way at `hash`, if there is one, and begins another. For who has looked whether it is still needed.
+    pub(super) async fn board(&self, hash: u64) -> Pilot<impl FnMut()> {
+        let under_way = self.flights.borrow().get(&hash).cloned();
+        if let Some(flight) = under_way {
+            flight.landed().await;
+        }
+        self.take_off(hash)
+    }
+
+    /// Lets others wait for a look. After a wait there may be another one by now: both look.
+    fn take_off(&self, hash: u64) -> Pilot<impl FnMut()> {
+        let flight = Rc::new(Flight::default());
+        self.flights.borrow_mut().insert(hash, flight.clone());
+        Pilot::new(flight.clone(), move || {
+            let mut flights = self.flights.borrow_mut();
+            if flights.get(&hash).is_some_and(|current| Rc::ptr_eq(current, &flight)) {
+                flights.remove(&hash);
+            }
+        })
     }
 
     pub fn trim(&self, now: &Now<'_>) {
@@ -139,7 +190,9 @@ impl Cache {
             return Some((Found::Small(entry.value.clone()), entry.age(generation, now)));
         }
         if let Some(entry) = self.large.borrow_mut().get(key) {
-            return Some((Found::Large(entry.value.clone()), entry.age(generation, now)));
+            // Its bytes are read when they are sent: a tag that no longer fits them must not go out before them.
+            let age = if entry.value.is_current() { entry.age(generation, now) } else { Age::Old };
+            return Some((Found::Large(entry.value.clone()), age));
         }
         let mut missing = self.missing.borrow_mut();
         let entry = missing.get(key)?;
@@ -151,8 +204,12 @@ impl Cache {
         self.trim(now);
         let looked = Looked { checked: now.monotonic, generation: opened.generation };
         let resolved = resolve(&self.ring, root, opened, key.path).await;
+        let forms = match &resolved {
+            Resolved::File { stat, path, .. } => Forms::of(&self.ring, root, opened, path, stat).await,
+            Resolved::Directory | Resolved::Failed(_) => None,
+        };
         if let Resolved::File { stat, .. } = &resolved
-            && let Some(found) = self.confirm(key, stat, looked)
+            && let Some(found) = self.confirm(key, stat, &forms, looked)
         {
             return found;
         }
@@ -160,11 +217,12 @@ impl Cache {
             Resolved::Failed(failure) => Found::Failed(failure),
             Resolved::Directory => Found::Directory,
             Resolved::File { file, stat, path } if stat.size > self.file_max => {
-                Found::Large(Large { facts: Rc::new(Facts::new(&path, stat, now)), file })
+                let facts = Facts::new(&path, &root.options.types, stat, now).with_forms(forms);
+                Found::Large(Large { facts: Rc::new(facts), file })
             }
-            Resolved::File { file, stat, path } => match self.read(root, file, stat, &path, now).await {
+            Resolved::File { file, stat, path } => match self.read(root, file, stat, &path, forms, now).await {
                 Ok(found) => found,
-                Err(error) => Found::Failed(Failure::of(&error, &path)),
+                Err(error) => Found::Failed(Failure::of(&error, &path, root.options.symlinks)),
             },
         };
         self.remember(key, &found, looked);
@@ -172,8 +230,8 @@ impl Cache {
     }
 
     /// What is known at `key`, if the file is still the one that `stat` describes. Bytes that were read right after a change are read again.
-    fn confirm(&self, key: Key<'_>, stat: &Stat, looked: Looked) -> Option<Found> {
-        let same = |facts: &Facts| facts.stat == *stat;
+    fn confirm(&self, key: Key<'_>, stat: &Stat, forms: &Option<Box<Forms>>, looked: Looked) -> Option<Found> {
+        let same = |facts: &Facts| facts.stat == *stat && facts.forms == *forms;
         if let Some(entry) = self.small.borrow_mut().get(key)
             && same(&entry.value.facts)
             && entry.value.facts.settled
@@ -188,7 +246,7 @@ impl Cache {
     }
 
     /// Puts `found` where it belongs, and removes what was there before.
-    fn remember(&self, key: Key<'_>, found: &Found, looked: Looked) {
+    pub(super) fn remember(&self, key: Key<'_>, found: &Found, looked: Looked) {
         self.small.borrow_mut().remove(key);
         self.large.borrow_mut().remove(key);
         self.missing.borrow_mut().remove(key);
@@ -212,16 +270,18 @@ impl Cache {
         file: Descriptor,
         stat: Stat,
         path: &[u8],
+        mut forms: Option<Box<Forms>>,
         now: &Now<'_>,
     ) -> io::Result<Found> {
-        let cache_control = root.options.cache_control.as_deref();
         let mut before = stat;
         for _ in 0..READ_ATTEMPTS_MAX {
             if before.size > self.file_max {
                 break;
             }
-            let facts = Facts::new(path, before, now);
-            let head = Small::head(&facts, cache_control, now);
+            // What was found beside the file as it was then says nothing of what it has become since.
+            let forms = if before == stat { forms.take() } else { None };
+            let facts = Facts::new(path, &root.options.types, before, now).with_forms(forms);
+            let head = Small::head(&facts, &root.policy, now);
             let body_at = head.len();
             let ready = self.read_body(&file, head, before.size).await?;
             let after = self.ring.stat(&file).await?;
@@ -230,11 +290,11 @@ impl Cache {
             }
             before = after;
         }
-        Ok(Found::Unstable(Large { facts: Rc::new(Facts::new(path, before, now)), file }))
+        Ok(Found::Unstable(Large { facts: Rc::new(Facts::new(path, &root.options.types, before, now)), file }))
     }
 
     /// Appends `size` bytes of the file to `buffer`, fewer only at the file's end.
-    async fn read_body(&self, file: &Descriptor, mut buffer: Vec<u8>, size: u64) -> io::Result<Vec<u8>> {
+    pub(super) async fn read_body(&self, file: &Descriptor, mut buffer: Vec<u8>, size: u64) -> io::Result<Vec<u8>> {
         let mut offset = 0;
         while offset < size {
             let start = buffer.len();

@@ -1,26 +1,40 @@
 //! What is known of a file: its validators, its fields, and for a small one the whole ready response.
 //!
-//! Owns the bytes of the ready response and its Date. It never does I/O. Called by the cache.
+//! Owns the bytes of the ready response and the dates in it. It never does I/O. Called by the cache.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Now;
+use super::policy::Policy;
+use super::variants::Forms;
 use crate::base::clock::Monotonic;
 use crate::http::conditional::{ETag, Validators};
 use crate::http::date::{self, DateText};
+use crate::http::encoding::Coding;
 use crate::http::media;
 use crate::http::response::{BodyLength, HeadWriter};
 use crate::ring::{Descriptor, Stat};
 
 /// Where the date stands in a ready response: behind the status line and `Date: `.
 const DATE_AT: usize = b"HTTP/1.1 200 OK\r\nDate: ".len();
+/// Where Expires stands in a ready response that has it: behind the date.
+const EXPIRES_AT: usize = DATE_AT + size_of::<DateText>() + b"\r\nExpires: ".len();
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 /// A file as it was when it was looked at.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub stat: Stat,
+    /// Bytes of the representation: as the file has them, or as many as the server made of it.
+    pub size: u64,
+    /// How it is encoded.
+    coding: Option<Coding>,
+    /// The compressed forms that can be had instead.
+    pub forms: Option<Box<Forms>>,
+    /// Codings that were found not to make it smaller: a bit for each `Coding::index`.
+    pub useless: Cell<u8>,
     media: Cow<'static, str>,
     /// Modification time in nanoseconds and size, both hexadecimal: two deploys within one second differ.
     etag: String,
@@ -31,39 +45,58 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// `path`: the file's own, which decides its type.
-    pub fn new(path: &[u8], stat: Stat, now: &Now<'_>) -> Facts {
+    /// `path`: the file's own, which decides its type; `types`: the route's own (`media::content_type`).
+    pub fn new(path: &[u8], types: &[(String, String)], stat: Stat, now: &Now<'_>) -> Facts {
         let seconds = u64::try_from(stat.modified_ns.div_euclid(NANOS_PER_SECOND)).ok();
         Facts {
             stat,
-            media: media::content_type(path),
+            size: stat.size,
+            coding: None,
+            forms: None,
+            useless: Cell::new(0),
+            media: media::content_type(path, types),
             etag: format!("{:x}-{:x}", stat.modified_ns, stat.size),
             modified: seconds.filter(|&seconds| seconds <= now.wall_seconds),
             settled: seconds.is_none_or(|seconds| seconds + 1 < now.wall_seconds),
         }
     }
 
+    /// The same, with the forms that can be had instead.
+    pub fn with_forms(self, forms: Option<Box<Forms>>) -> Facts {
+        Facts { forms, ..self }
+    }
+
+    /// The facts of this file's form in `coding`, of `size` bytes, made from the file that `stat` describes: a sibling, or this one. Its tag is
+    /// told apart by the coding and by `tag`.
+    pub fn in_coding(&self, coding: Coding, stat: Stat, size: u64, tag: &str, now: &Now<'_>) -> Facts {
+        let file = Facts::new(b"", &[], stat, now);
+        let etag = format!("{}-{}{tag}", file.etag, coding.name());
+        Facts { size, coding: Some(coding), media: self.media.clone(), etag, ..file }
+    }
+
     pub fn validators(&self) -> Validators<'_> {
         Validators { etag: Some(ETag::strong(self.etag.as_bytes())), modified: self.modified }
     }
 
-    /// The fields of a response that carries the file or a part of it.
-    pub fn fields(&self, cache_control: Option<&str>) -> Vec<u8> {
-        let mut fields = Vec::with_capacity(256);
-        let mut out = HeadWriter::resume(&mut fields).field("Content-Type", self.media.as_bytes());
-        if let Some(modified) = self.modified {
-            out = out.field("Last-Modified", &date::format(modified));
-        }
-        let _ = out.field("ETag", &self.quoted_etag()).field("Accept-Ranges", b"bytes");
-        put_cache_control(&mut fields, cache_control);
+    pub fn media(&self) -> &str {
+        &self.media
+    }
+
+    /// The fields of a response that carries the file or a part of it; `media`: the response's type.
+    pub fn fields(&self, media: &str, policy: &Policy, now: &Now<'_>) -> Vec<u8> {
+        let mut fields = Vec::with_capacity(320);
+        self.write_expires(&mut fields, policy, now);
+        self.write(&mut fields, media, policy);
         fields
     }
 
     /// The fields of a 304: what guides caches, no more (RFC 9110 §15.4.5).
-    pub fn fields_not_modified(&self, cache_control: Option<&str>) -> Vec<u8> {
-        let mut fields = Vec::with_capacity(128);
+    pub fn fields_not_modified(&self, policy: &Policy, now: &Now<'_>) -> Vec<u8> {
+        let mut fields = Vec::with_capacity(192);
+        self.write_expires(&mut fields, policy, now);
         let _ = HeadWriter::resume(&mut fields).field("ETag", &self.quoted_etag());
-        put_cache_control(&mut fields, cache_control);
+        self.write_vary(&mut fields);
+        policy.write_caching(&mut fields, false);
         fields
     }
 
@@ -76,16 +109,37 @@ impl Facts {
         fields
     }
 
+    /// All but Expires.
+    fn write(&self, fields: &mut Vec<u8>, media: &str, policy: &Policy) {
+        let mut out = HeadWriter::resume(fields).field("Content-Type", media.as_bytes());
+        if let Some(modified) = self.modified {
+            out = out.field("Last-Modified", &date::format(modified));
+        }
+        let _ = out.field("ETag", &self.quoted_etag()).field("Accept-Ranges", b"bytes");
+        if let Some(coding) = self.coding {
+            let _ = HeadWriter::resume(fields).field("Content-Encoding", coding.name().as_bytes());
+        }
+        self.write_vary(fields);
+        policy.write(fields, false);
+    }
+
+    /// Vary, where another client may get another form (RFC 9110 §12.5.5).
+    fn write_vary(&self, fields: &mut Vec<u8>) {
+        if self.coding.is_some() || self.forms.is_some() {
+            let _ = HeadWriter::resume(fields).field("Vary", b"Accept-Encoding");
+        }
+    }
+
+    fn write_expires(&self, fields: &mut Vec<u8>, policy: &Policy, now: &Now<'_>) {
+        if let Some(expires) = policy.expires(now.wall_seconds, false) {
+            let _ = HeadWriter::resume(fields).field("Expires", &expires);
+        }
+    }
+
     fn quoted_etag(&self) -> Vec<u8> {
         let mut quoted = Vec::with_capacity(self.etag.len() + 2);
         ETag::strong(self.etag.as_bytes()).write(&mut quoted);
         quoted
-    }
-}
-
-fn put_cache_control(fields: &mut Vec<u8>, value: Option<&str>) {
-    if let Some(value) = value {
-        let _ = HeadWriter::resume(fields).field("Cache-Control", value.as_bytes());
     }
 }
 
@@ -107,24 +161,31 @@ pub(super) struct Small {
 
 impl Small {
     /// The head of the ready response; the body is to be read in behind it.
-    pub fn head(facts: &Facts, cache_control: Option<&str>, now: &Now<'_>) -> Vec<u8> {
-        let fields = facts.fields(cache_control);
-        let mut ready = Vec::with_capacity(fields.len() + 128 + facts.stat.size as usize);
-        HeadWriter::start(&mut ready, 200)
-            .date(now.date)
-            .server()
-            .body(BodyLength::Exact(facts.stat.size))
-            .lines(&fields)
-            .finish();
+    pub fn head(facts: &Facts, policy: &Policy, now: &Now<'_>) -> Vec<u8> {
+        let mut ready = Vec::with_capacity(512 + facts.size as usize);
+        let _ = HeadWriter::start(&mut ready, 200).date(now.date);
+        facts.write_expires(&mut ready, policy, now);
+        let _ = HeadWriter::resume(&mut ready).server().body(BodyLength::Exact(facts.size));
+        facts.write(&mut ready, &facts.media, policy);
+        HeadWriter::resume(&mut ready).finish();
         debug_assert!(ready[DATE_AT..].starts_with(now.date), "the date stands behind the status line");
         ready
     }
 
-    /// The ready response with the date `date`. Patched in place, or copied first if a send still needs the old one.
-    pub fn ready(&mut self, date: &DateText) -> Rc<Vec<u8>> {
-        let place = DATE_AT..DATE_AT + date.len();
-        if self.ready[place.clone()] != *date {
-            Rc::make_mut(&mut self.ready)[place].copy_from_slice(date);
+    /// The body, as it is sent.
+    pub fn body(&self) -> &[u8] {
+        &self.ready[self.body_at..]
+    }
+
+    /// The ready response as of `now`. Its dates are patched in place, or copied first if a send still needs the old ones.
+    pub fn ready(&mut self, policy: &Policy, now: &Now<'_>) -> Rc<Vec<u8>> {
+        let place = DATE_AT..DATE_AT + now.date.len();
+        if self.ready[place.clone()] != *now.date {
+            let ready = Rc::make_mut(&mut self.ready);
+            ready[place].copy_from_slice(now.date);
+            if let Some(expires) = policy.expires(now.wall_seconds, false) {
+                ready[EXPIRES_AT..EXPIRES_AT + expires.len()].copy_from_slice(&expires);
+            }
         }
         self.ready.clone()
     }
@@ -137,22 +198,43 @@ pub(super) struct Large {
     pub file: Descriptor,
 }
 
+impl Large {
+    /// Whether the open file is still what `facts` says of it. One that had just been changed when it was looked at may be growing, as a log
+    /// does, and is what it was as far as it went.
+    pub fn is_current(&self) -> bool {
+        !self.facts.settled || Stat::at_hand(&self.file).is_ok_and(|now| now == self.facts.stat)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Expires, StaticOptions};
+    use std::time::Duration;
 
     fn facts(modified_ns: i128) -> Facts {
         let stat = Stat { mode: libc::S_IFREG, size: 255, modified_ns, inode: 1, device: (1, 1) };
         let now = Now { monotonic: Monotonic::ZERO, wall_seconds: 1000, date: &date::format(1000) };
-        Facts::new(b"a/b.css", stat, &now)
+        Facts::new(b"a/b.css", &[], stat, &now)
+    }
+
+    fn policy() -> Policy {
+        Policy::of(&StaticOptions { expires: Some(Expires::After(Duration::from_secs(1))), ..StaticOptions::default() })
     }
 
     #[test]
     fn fields_of_a_file() {
+        let facts = facts(999_000_000_001);
+        let now = Now { monotonic: Monotonic::ZERO, wall_seconds: 1000, date: &date::format(1000) };
         assert_eq!(
-            String::from_utf8(facts(999_000_000_001).fields(Some("no-cache"))).unwrap(),
-            "Content-Type: text/css; charset=utf-8\r\nLast-Modified: Thu, 01 Jan 1970 00:16:39 GMT\r\n\
-             ETag: \"e8990a4601-ff\"\r\nAccept-Ranges: bytes\r\nCache-Control: no-cache\r\n"
+            String::from_utf8(facts.fields(facts.media(), &policy(), &now)).unwrap(),
+            "Expires: Thu, 01 Jan 1970 00:16:41 GMT\r\n\
+             Content-Type: text/css; charset=utf-8\r\nLast-Modified: Thu, 01 Jan 1970 00:16:39 GMT\r\n\
+             ETag: \"e8990a4601-ff\"\r\nAccept-Ranges: bytes\r\nCache-Control: max-age=1\r\n"
+        );
+        assert_eq!(
+            String::from_utf8(facts.fields_not_modified(&policy(), &now)).unwrap(),
+            "Expires: Thu, 01 Jan 1970 00:16:41 GMT\r\nETag: \"e8990a4601-ff\"\r\nCache-Control: max-age=1\r\n"
         );
     }
 
@@ -170,15 +252,21 @@ mod tests {
 
     #[test]
     fn a_date_is_patched_in_place_unless_a_send_holds_it() {
+        let at = |seconds: u64| (seconds, date::format(seconds), date::format(seconds + 1));
         let facts = facts(0);
-        let now = Now { monotonic: Monotonic::ZERO, wall_seconds: 1000, date: &date::format(1000) };
-        let ready = Small::head(&facts, None, &now);
+        let (second, date, _) = at(1000);
+        let now = Now { monotonic: Monotonic::ZERO, wall_seconds: second, date: &date };
+        let ready = Small::head(&facts, &policy(), &now);
         let mut small = Small { body_at: ready.len(), facts: Rc::new(facts), ready: Rc::new(ready) };
         let address = Rc::as_ptr(&small.ready);
-        let sending = small.ready(&date::format(1001));
+        let (second, date, expires) = at(1001);
+        let sending = small.ready(&policy(), &Now { wall_seconds: second, date: &date, ..now });
         assert_eq!(Rc::as_ptr(&sending), address);
-        let later = small.ready(&date::format(1002));
-        assert!(sending[DATE_AT..].starts_with(&date::format(1001)));
-        assert!(later[DATE_AT..].starts_with(&date::format(1002)) && Rc::as_ptr(&later) != address);
+        assert!(sending[EXPIRES_AT..].starts_with(&expires));
+        let (second, next, expires) = at(1002);
+        let later = small.ready(&policy(), &Now { wall_seconds: second, date: &next, ..now });
+        assert!(sending[DATE_AT..].starts_with(&date));
+        assert!(later[DATE_AT..].starts_with(&next) && later[EXPIRES_AT..].starts_with(&expires));
+        assert!(Rc::as_ptr(&later) != address);
     }
 }

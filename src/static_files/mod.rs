@@ -5,26 +5,30 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod absence;
 mod answer;
 mod cache;
 mod entry;
 mod flight;
+mod helper;
 mod lru;
+mod policy;
 mod resolve;
 mod root;
 #[cfg(test)]
 mod tests;
+mod variants;
 
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use root::{StaticOptions, StaticRoot};
+pub use root::StaticRoot;
 
 use crate::base::bounds;
 use crate::base::clock::Monotonic;
 use crate::http::date::DateText;
 use crate::http::{Fields, Method};
-use crate::response::{Body, Response};
+use crate::response::{Body, FileRange, Response};
 use crate::ring::Ring;
 use answer::{Source, answer};
 use cache::{Cache, Found};
@@ -104,6 +108,15 @@ pub struct StaticRequest<'a> {
     pub conditional: bool,
 }
 
+/// A complete response that is at hand.
+#[derive(Clone, Debug)]
+pub struct Hot {
+    /// Its status.
+    pub status: u16,
+    /// Head and body.
+    pub ready: Rc<Vec<u8>>,
+}
+
 /// The static files of one shard. Cloning gives another handle to the same cache.
 #[derive(Clone)]
 pub struct StaticFiles {
@@ -117,9 +130,9 @@ impl StaticFiles {
     }
 
     /// The complete response to a plain GET (HTTP/1.1, no preconditions, no range) on a connection that stays, if it is at hand. `path` is raw
-    /// and after the prefix, as in [`StaticRequest`]. Allocates nothing, except once a second for an entry that is being sent.
-    pub fn hot(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Option<Rc<Vec<u8>>> {
-        self.cache.hot(root, path, now)
+    /// and after the prefix, as in [`StaticRequest`], `fields` are the request's. Allocates nothing, except once a second for an entry that is being sent.
+    pub fn hot(&self, root: &StaticRoot, path: &[u8], fields: Fields<'_>, now: &Now<'_>) -> Option<Hot> {
+        self.cache.hot(root, path, fields, now)
     }
 
     /// Answers any request for a file beneath `root`. Never fails: errors are responses too.
@@ -148,18 +161,19 @@ impl StaticFiles {
             Ok(path) => path,
             Err(reject) => return Response::error(reject.status(), reject.reason()),
         };
-        if resolve::is_hidden(&path) {
+        if !root.options.dotfiles && resolve::is_hidden(&path) {
             return failed(resolve::Failure::Missing);
         }
-        match self.cache.find(root, &path, now).await {
-            Found::Small(small) => answer(request, &root.options, &Source::Small(&small)),
-            Found::Large(large) => answer(request, &root.options, &Source::Large(&large)),
+        let found = self.cache.find(root, &path, now).await;
+        match self.cache.negotiate(root, &path, found, request.fields, now).await {
+            Found::Small(small) => answer(request, &root.policy, now, &Source::Small(&small)),
+            Found::Large(large) => answer(request, &root.policy, now, &Source::Large(&large)),
             Found::Unstable(large) => {
                 let range = 0..large.facts.stat.size;
                 Response {
                     status: 200,
                     fields: large.facts.fields_unstable(),
-                    body: Body::File { file: large.file, range },
+                    body: Body::File(FileRange { file: large.file, range, as_of: None }),
                 }
             }
             Found::Directory => match resolve::with_slash(request.full_path, request.query) {

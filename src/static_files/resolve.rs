@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::root::{Opened, StaticRoot};
 use crate::http::Reject;
 use crate::http::target::{decode_path, normalise};
-use crate::ring::{Descriptor, OpenFlags, Ring, Stat};
+use crate::ring::{Descriptor, Ring, Stat};
 
 /// Attempts at a path while directories on it are being renamed (openat2(2), EAGAIN).
 const ATTEMPTS_MAX: u32 = 3;
@@ -55,10 +55,12 @@ impl Failure {
         }
     }
 
-    /// What `error` means for a client; the log hears of those that somebody has to mend.
-    pub fn of(error: &io::Error, path: &[u8]) -> Failure {
+    /// What `error` means for a client; the log hears of those that somebody has to mend. `symlinks`: they are followed.
+    pub fn of(error: &io::Error, path: &[u8], symlinks: bool) -> Failure {
         let path = String::from_utf8_lossy(path);
         match error.raw_os_error() {
+            // openat2(2): RESOLVE_NO_SYMLINKS met one. nginx's disable_symlinks says 403 too.
+            Some(libc::ELOOP) if !symlinks => Failure::Forbidden,
             // ENXIO: a socket, or a device without a driver. EXDEV: out of the root.
             Some(
                 libc::ENOENT
@@ -134,9 +136,9 @@ pub(super) fn with_slash(raw: &str, query: Option<&str>) -> Result<Vec<u8>, Reje
 
 /// Opens what `path` leads to beneath `opened`.
 pub(super) async fn resolve(ring: &Ring, root: &StaticRoot, opened: &Opened, path: &[u8]) -> Resolved {
-    let (file, stat) = match open(ring, &opened.directory, path).await {
+    let (file, stat) = match open(ring, root, opened, path).await {
         Ok(found) => found,
-        Err(error) => return Resolved::Failed(Failure::of(&error, path)),
+        Err(error) => return Resolved::Failed(Failure::of(&error, path, root.options.symlinks)),
     };
     if stat.is_file() {
         return Resolved::File { file, stat, path: path.to_vec() };
@@ -149,10 +151,10 @@ pub(super) async fn resolve(ring: &Ring, root: &StaticRoot, opened: &Opened, pat
     }
     for name in &root.options.index {
         let path = [path, name.as_bytes()].concat();
-        match open(ring, &opened.directory, &path).await {
+        match open(ring, root, opened, &path).await {
             Ok((file, stat)) if stat.is_file() => return Resolved::File { file, stat, path },
             Ok(_) => {}
-            Err(error) => match Failure::of(&error, &path) {
+            Err(error) => match Failure::of(&error, &path, root.options.symlinks) {
                 Failure::Missing => {}
                 failure => return Resolved::Failed(failure),
             },
@@ -161,12 +163,18 @@ pub(super) async fn resolve(ring: &Ring, root: &StaticRoot, opened: &Opened, pat
     Resolved::Failed(Failure::Missing)
 }
 
-async fn open(ring: &Ring, directory: &Descriptor, path: &[u8]) -> io::Result<(Descriptor, Stat)> {
+/// Opens one file beneath `opened`.
+pub(super) async fn open(
+    ring: &Ring,
+    root: &StaticRoot,
+    opened: &Opened,
+    path: &[u8],
+) -> io::Result<(Descriptor, Stat)> {
     let name: &[u8] = if path.is_empty() { b"." } else { path };
     let name = CString::new(name).expect("a decoded path holds no NUL");
     let mut attempt = 1;
     let file = loop {
-        match ring.open_beneath(directory, name.clone(), OpenFlags::READ_BENEATH).await {
+        match ring.open_beneath(&opened.directory, name.clone(), root.open_flags()).await {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && attempt < ATTEMPTS_MAX => attempt += 1,
             other => break Rc::new(other?),
         }

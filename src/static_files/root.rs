@@ -14,32 +14,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::flight::{Flight, Pilot};
+use super::policy::Policy;
 use super::{Age, Now};
+use crate::config::StaticOptions;
 use crate::ring::{Descriptor, OpenFlags, Ring};
 
 /// How the path of a root itself is opened again: it is the configuration's, so it may lead anywhere.
 const REOPEN: OpenFlags = OpenFlags { flags: libc::O_PATH | libc::O_DIRECTORY, mode: 0, resolve: 0 };
-
-/// How a root is served.
-#[derive(Clone, Debug)]
-pub struct StaticOptions {
-    /// File names that stand for a directory, tried in this order; none: directories aren't served.
-    pub index: Vec<String>,
-    /// The value of Cache-Control on every file, if any.
-    pub cache_control: Option<String>,
-}
-
-impl Default for StaticOptions {
-    fn default() -> StaticOptions {
-        StaticOptions { index: vec!["index.html".to_owned()], cache_control: None }
-    }
-}
 
 /// A directory whose files are served; of one shard.
 #[derive(Debug)]
 pub struct StaticRoot {
     pub(super) id: u32,
     pub(super) options: StaticOptions,
+    pub(super) policy: Rc<Policy>,
     path: PathBuf,
     opened: RefCell<Opened>,
     looking: RefCell<Option<Rc<Flight>>>,
@@ -61,12 +49,11 @@ impl StaticRoot {
     /// Opens the directory at `path`, relative to the current one. Blocks: for the start only.
     ///
     /// # Errors
-    /// As open(2), with the path in the message; `InvalidInput` for options that can't stand in a field or in a file name.
+    /// As open(2), with the path in the message.
     pub fn open(path: &Path, options: StaticOptions) -> io::Result<StaticRoot> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name =
             |error: io::Error| io::Error::new(error.kind(), format!("static directory {}: {error}", path.display()));
-        check(&options).map_err(name)?;
         let absolute = std::path::absolute(path).map_err(name)?;
         let directory = rustix::fs::open(&absolute, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|error| name(error.into()))?;
@@ -81,12 +68,21 @@ impl StaticRoot {
         Ok(StaticRoot {
             // Only told apart by it: the order of counting doesn't matter.
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            policy: Rc::new(Policy::of(&options)),
             options,
             path: absolute,
             opened: RefCell::new(opened),
             looking: RefCell::new(None),
             lost: Cell::new(false),
         })
+    }
+
+    /// How a path beneath the directory is opened.
+    pub(super) fn open_flags(&self) -> OpenFlags {
+        match self.options.symlinks {
+            true => OpenFlags::READ_BENEATH,
+            false => OpenFlags::READ_BENEATH_PLAIN,
+        }
     }
 
     /// The generation, if the directory was looked at within the last second.
@@ -151,15 +147,4 @@ impl Opened {
     fn age(&self, now: &Now<'_>) -> Age {
         self.checked.map_or(Age::Old, |checked| now.age(checked))
     }
-}
-
-fn check(options: &StaticOptions) -> io::Result<()> {
-    let invalid = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    if options.index.iter().any(|name| name.is_empty() || name.bytes().any(|byte| matches!(byte, 0 | b'/'))) {
-        return invalid("an index is the name of a file");
-    }
-    if options.cache_control.iter().flat_map(|value| value.bytes()).any(|byte| byte.is_ascii_control()) {
-        return invalid("cache_control holds a control character");
-    }
-    Ok(())
 }

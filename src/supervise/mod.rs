@@ -4,6 +4,7 @@
 //! output of children into lines; `run` is the loop that feeds the machine and performs its actions. Called by the command
 //! line; reaches shards only by mail.
 
+pub mod access_log;
 pub mod backoff;
 pub mod control;
 mod generation;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::control::DjangoFacts;
-use crate::config::{Action, Config, HostPattern, RouteConfig, StaticConfig};
+use crate::config::{Action, Config, HostPattern, RouteConfig, StaticConfig, StaticOptions};
 
 /// The configured routes, with `STATIC_URL` → `STATIC_ROOT` where no static route was configured.
 pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<RouteConfig> {
@@ -35,7 +35,10 @@ fn static_route(path: String, root: &Path, max_body_bytes: u64) -> RouteConfig {
     RouteConfig {
         host: HostPattern::Any,
         path,
-        action: Action::Static(StaticConfig { directory: root.to_owned(), cache_control: None, index: Vec::new() }),
+        action: Action::Static(StaticConfig {
+            directory: root.to_owned(),
+            options: StaticOptions { index: Vec::new(), ..StaticOptions::default() },
+        }),
         max_body_bytes,
     }
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::access_log::{AccessLogFile, ROTATION_LOOK};
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
@@ -56,6 +57,8 @@ pub struct SupervisorSetup {
     pub replies: Vec<OwnedFd>,
     /// The addresses on which the shards listen, for the log.
     pub addresses: Vec<String>,
+    /// The access log, if there is one.
+    pub access_log: Option<AccessLogFile>,
 }
 
 /// Runs until the program is to exit; returns its exit code.
@@ -125,6 +128,7 @@ struct Supervisor {
     pidfds: HashMap<Pid, OwnedFd>,
     zygotes: HashMap<Pid, Zygote>,
     replies: Vec<Arc<OwnedFd>>,
+    access_log: Option<Rc<AccessLogFile>>,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
     /// The generation to which shards are being switched, and how many have not done so yet.
@@ -148,6 +152,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         zygotes: HashMap::new(),
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
+        access_log: setup.access_log.take().map(Rc::new),
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
         accepting: 0,
@@ -157,6 +162,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     };
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
+    supervisor.start_access_log();
     supervisor.handle(Event::Start);
     let code = loop {
         if let Some(code) = supervisor.exit {
@@ -229,7 +235,30 @@ impl Supervisor {
             Signal::Quit => self.handle(Event::Quit),
             Signal::Child => self.reap(),
             Signal::Hangup => self.reload(),
+            Signal::User1 => self.reopen_logs(),
             other => tracing::info!(signal = ?other, "the signal has no meaning yet"),
+        }
+    }
+
+    /// Hands the access log to the shards, and looks after it where it rotates itself.
+    fn start_access_log(&self) {
+        let Some(log) = self.access_log.clone() else { return };
+        log.hand_out(&self.setup.shards);
+        if log.is_rotated() {
+            let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
+            glommio::spawn_local(async move {
+                loop {
+                    ring.sleep(ROTATION_LOOK).await;
+                    log.look(&shards);
+                }
+            })
+            .detach();
+        }
+    }
+
+    fn reopen_logs(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen(&self.setup.shards);
         }
     }
 

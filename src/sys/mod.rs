@@ -13,3 +13,4 @@ pub mod packets;
 pub mod process;
 pub mod signals;
 pub mod spawn;
+pub mod zone;

@@ -23,6 +23,7 @@ fn environ<'a>(fields: &'a [(&'a [u8], &'a [u8])]) -> Environ<'a> {
         server_port: "8000",
         scheme: "http",
         content_length: Some(5),
+        request_id: b"",
         fields,
     }
 }

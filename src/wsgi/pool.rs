@@ -102,6 +102,8 @@ struct CallState {
     parts: VecDeque<Part>,
     waker: Option<Waker>,
     credit: Credit,
+    /// When it was last put into the inbox.
+    sent_at: Option<Monotonic>,
     /// Nobody waits for the answer any more.
     abandoned: bool,
 }
@@ -178,6 +180,7 @@ impl Pool {
             parts: VecDeque::new(),
             waker: None,
             credit: Credit::default(),
+            sent_at: None,
             abandoned: false,
         };
         let slot = self.0.calls.borrow_mut().insert(state);
@@ -201,8 +204,9 @@ impl Pool {
                     let Phase::Queued { message, descriptor } = std::mem::replace(&mut call.phase, Phase::Ended) else {
                         unreachable!("matched above")
                     };
-                    call.phase =
-                        Phase::Sent { generation: gate.generation, at: self.0.ring.now(), message, descriptor };
+                    let at = self.0.ring.now();
+                    call.sent_at = Some(at);
+                    call.phase = Phase::Sent { generation: gate.generation, at, message, descriptor };
                     self.0.queue.borrow_mut().pop_front();
                     self.set_taken(self.0.taken.get() + 1);
                 }
@@ -402,6 +406,11 @@ impl Call {
         inner.calls.borrow_mut()[self.slot].phase = Phase::Queued { message, descriptor };
         inner.queue.borrow_mut().push_back(self.slot);
         self.pool.dispatch();
+    }
+
+    /// When the request was put into the inbox; `None`: it never was.
+    pub fn sent_at(&self) -> Option<Monotonic> {
+        self.pool.0.calls.borrow()[self.slot].sent_at
     }
 
     /// Whether no worker has been given the request yet, so that dropping the call undoes it.

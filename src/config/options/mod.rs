@@ -3,13 +3,17 @@
 //! Unknown-key messages, defaults, the help of the flags and `docs/configuration.md` all come from here. Each section has
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
+mod access_log;
 mod app;
 mod route;
 mod server;
+mod static_route;
 
+pub use access_log::*;
 pub use app::*;
 pub use route::*;
 pub use server::*;
+pub use static_route::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -35,6 +39,8 @@ pub enum Unit {
     Texts(&'static str),
     /// A path.
     Path,
+    /// A value of more than one kind, or a table, described.
+    Described(&'static str),
 }
 
 /// What holds when an option is not given.
@@ -99,7 +105,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 3] = [&SERVER, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 4] = [&SERVER, &ACCESS_LOG_TABLE, &APP, &ROUTE];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

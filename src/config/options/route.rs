@@ -1,5 +1,6 @@
 //! Options of `[[route]]`: what is served where.
 
+use super::static_route::*;
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::BODY_BYTES_MAX;
 use crate::config::read;
@@ -18,8 +19,15 @@ pub static ROUTE: Section = Section {
         &HOST.spec,
         &STATIC.spec,
         &ROUTE_APP.spec,
-        &CACHE_CONTROL.spec,
         &INDEX.spec,
+        &SYMLINKS.spec,
+        &DOTFILES.spec,
+        &PRECOMPRESSED.spec,
+        &COMPRESS.spec,
+        &TYPES.spec,
+        &NOSNIFF.spec,
+        &CACHE_CONTROL.spec,
+        &EXPIRES.spec,
         &ROUTE_MAX_BODY.spec,
     ],
 };
@@ -60,25 +68,6 @@ pub static ROUTE_APP: Opt<bool> = Opt {
         .elsewhere(&["proxy_pass"]),
     read: read::only_true,
 };
-pub static CACHE_CONTROL: Opt<String> = Opt {
-    spec: Spec::new(
-        "cache_control",
-        Unit::Text("a field value"),
-        Default::Described("none"),
-        "`Cache-Control` of the files of a static route.",
-    )
-    .elsewhere(&["expires"]),
-    read: read::field_value,
-};
-pub static INDEX: Opt<Vec<String>> = Opt {
-    spec: Spec::new(
-        "index",
-        Unit::Texts("a file name or a list of them"),
-        Default::Toml("\"index.html\""),
-        "Files of a static route that stand for their directory, first match first; `[]` is none.",
-    ),
-    read: read::file_names,
-};
 pub static ROUTE_MAX_BODY: Opt<u64> = Opt {
     spec: Spec::new(
         "max_body",
@@ -97,6 +86,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(PATH HOST STATIC ROUTE_APP CACHE_CONTROL INDEX ROUTE_MAX_BODY);
+        assert_defaults!(PATH HOST STATIC ROUTE_APP ROUTE_MAX_BODY);
     }
 }

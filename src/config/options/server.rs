@@ -3,8 +3,9 @@
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::{BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
 use crate::config::read;
+use crate::config::types::RequestIds;
 use crate::config::value::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub static SERVER: Section = Section {
@@ -22,6 +23,9 @@ pub static SERVER: Section = Section {
         &MAX_BODY.spec,
         &BACKLOG.spec,
         &PIDFILE.spec,
+        &ACCESS_LOG.spec,
+        &REQUEST_ID.spec,
+        &REQUEST_ID_ECHO.spec,
     ],
 };
 
@@ -126,6 +130,46 @@ pub static PIDFILE: Opt<PathBuf> = Opt {
         .elsewhere(&["pid"]),
     read: read::path,
 };
+pub static ACCESS_LOG: Opt<Value> = Opt {
+    spec: Spec::new(
+        "access_log",
+        Unit::Text("\"off\", a path, \"stdout\", \"syslog\" or a table"),
+        Default::Toml("\"off\""),
+        "A line for each request: where to, or a table as `[server.access_log]` describes it. Unlike nginx, and like gunicorn, there is \
+         none unless asked for.",
+    )
+    .elsewhere(&["accesslog"]),
+    read: read::raw,
+};
+pub static REQUEST_ID: Opt<RequestIds> = Opt {
+    spec: Spec::new(
+        "request_id",
+        Unit::Text("\"off\", \"generate\" or \"trust\""),
+        Default::Toml("\"generate\""),
+        "Ids of requests, for the log's `$request_id` and the application's `HTTP_X_REQUEST_ID`: made here, or (\"trust\") taken from the \
+         request's `X-Request-ID` where it has a good one, for servers that only a proxy can reach. Unless it is trusted, a client's \
+         own field never reaches the application.",
+    ),
+    read: request_ids,
+};
+pub static REQUEST_ID_ECHO: Opt<bool> = Opt {
+    spec: Spec::new(
+        "request_id_echo",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Whether responses carry the id of their request as `X-Request-ID`.",
+    ),
+    read: read::boolean,
+};
+
+fn request_ids(value: &Value, unit: Unit, base: &Path) -> Result<RequestIds, String> {
+    match read::text(value, unit, base)?.as_str() {
+        "off" => Ok(RequestIds::Off),
+        "generate" => Ok(RequestIds::Generate),
+        "trust" => Ok(RequestIds::Trust),
+        other => Err(format!("must be \"off\", \"generate\" or \"trust\", not \"{}\"", other.escape_debug())),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +178,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(LISTEN LISTEN_ADDRESS SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE);
+        assert_defaults!(LISTEN LISTEN_ADDRESS SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
     }
 }

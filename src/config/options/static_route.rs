@@ -1,0 +1,105 @@
+//! Options of `[[route]]` that only a route with `static` has: how its files are served.
+
+use super::{Default, Opt, Spec, Unit};
+use crate::config::static_options::{Expires, Levels};
+use crate::config::{read, static_route};
+
+pub static INDEX: Opt<Vec<String>> = Opt {
+    spec: Spec::new(
+        "index",
+        Unit::Texts("a file name or a list of them"),
+        Default::Toml("\"index.html\""),
+        "Files of a static route that stand for their directory, first match first; `[]` is none.",
+    ),
+    read: read::file_names,
+};
+pub static SYMLINKS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "symlinks",
+        Unit::Bool,
+        Default::Toml("true"),
+        "Whether a static route follows symlinks. None ever leads out of the directory; with `false` every path through one is 403.",
+    )
+    .elsewhere(&["disable_symlinks"]),
+    read: read::boolean,
+};
+pub static DOTFILES: Opt<bool> = Opt {
+    spec: Spec::new(
+        "dotfiles",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Whether a static route serves names that begin with a dot; otherwise they are 404, but for `.well-known`.",
+    ),
+    read: read::boolean,
+};
+pub static PRECOMPRESSED: Opt<bool> = Opt {
+    spec: Spec::new(
+        "precompressed",
+        Unit::Bool,
+        Default::Toml("true"),
+        "Whether `NAME.br`, `NAME.zst` and `NAME.gz`, which `maitred precompress` makes, are sent in the place of `NAME` to \
+         clients that accept them. One that is older than its file is not.",
+    )
+    .elsewhere(&["gzip_static", "brotli_static"]),
+    read: read::boolean,
+};
+pub static COMPRESS: Opt<Option<Levels>> = Opt {
+    spec: Spec::new(
+        "compress",
+        Unit::Described("true, false, or a table of levels such as { gzip = 6, brotli = 5, zstd = 3 }"),
+        Default::Described("false"),
+        "Whether files of a static route that have no compressed sibling are compressed by the server, once, and kept in its \
+         cache: text and the like, from 256 bytes to 2M. `true` stands for the levels shown; a table uses the codings that it names.",
+    )
+    .elsewhere(&["gzip", "brotli", "zstd"]),
+    read: static_route::compress,
+};
+pub static TYPES: Opt<Vec<(String, String)>> = Opt {
+    spec: Spec::new(
+        "types",
+        Unit::Described("a table such as { \".foo\" = \"text/x-foo\" }"),
+        Default::Toml("{}"),
+        "`Content-Type` by extension on a static route, over the built-in table. Text without a charset is given UTF-8.",
+    )
+    .elsewhere(&["mime_types"]),
+    read: static_route::types,
+};
+pub static NOSNIFF: Opt<bool> = Opt {
+    spec: Spec::new(
+        "nosniff",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Whether files of a static route carry `X-Content-Type-Options: nosniff`.",
+    ),
+    read: read::boolean,
+};
+pub static CACHE_CONTROL: Opt<String> = Opt {
+    spec: Spec::new(
+        "cache_control",
+        Unit::Text("a field value"),
+        Default::Described("none"),
+        "`Cache-Control` of the files of a static route.",
+    ),
+    read: read::field_value,
+};
+pub static EXPIRES: Opt<Option<Expires>> = Opt {
+    spec: Spec::new(
+        "expires",
+        Unit::Described("a duration up to ten years, \"max\", \"epoch\" or \"off\""),
+        Default::Described("off"),
+        "`Expires` of the files of a static route, with the `Cache-Control` that fits where `cache_control` says nothing; \
+         like nginx's `expires`.",
+    ),
+    read: static_route::expires,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::section::assert_defaults;
+
+    #[test]
+    fn every_declared_default_passes_its_own_check() {
+        assert_defaults!(INDEX SYMLINKS DOTFILES PRECOMPRESSED COMPRESS TYPES NOSNIFF CACHE_CONTROL EXPIRES);
+    }
+}

@@ -1,0 +1,192 @@
+//! The options of a static route: their readers, and the step to [`StaticOptions`].
+//!
+//! Owns what is said about them on a route that serves no files.
+
+use std::path::Path;
+
+use super::options::{self, Opt, Unit};
+use super::read::{self, not, string};
+use super::section::Reader;
+use super::static_options::{Expires, Levels, StaticOptions};
+use super::units;
+use super::value::{Placed, Value};
+use crate::base::bounds::{STATIC_EXPIRES_SECONDS_MAX, STATIC_TYPES_MAX};
+
+/// The options of a route. `serves_files`: otherwise each that is given is a problem.
+pub(super) fn static_options(reader: &mut Reader<'_>, serves_files: bool) -> StaticOptions {
+    let idle = !serves_files;
+    StaticOptions {
+        index: value(reader, &options::INDEX, idle),
+        symlinks: value(reader, &options::SYMLINKS, idle),
+        dotfiles: value(reader, &options::DOTFILES, idle),
+        precompressed: value(reader, &options::PRECOMPRESSED, idle),
+        compress: optional(reader, &options::COMPRESS, idle).flatten(),
+        types: value(reader, &options::TYPES, idle),
+        nosniff: value(reader, &options::NOSNIFF, idle),
+        cache_control: optional(reader, &options::CACHE_CONTROL, idle),
+        expires: optional(reader, &options::EXPIRES, idle).flatten(),
+    }
+}
+
+fn value<T>(reader: &mut Reader<'_>, option: &Opt<T>, idle: bool) -> T {
+    match optional(reader, option, idle) {
+        Some(value) => value,
+        None => reader.value(option),
+    }
+}
+
+fn optional<T>(reader: &mut Reader<'_>, option: &Opt<T>, idle: bool) -> Option<T> {
+    let (value, place) = reader.placed(option)?;
+    if idle {
+        reader.problem(place, option.spec.name, "has an effect only in a route with \"static\"");
+    }
+    Some(value)
+}
+
+/// `{ ".ext" = "type/subtype" }`: extensions in lower case, without their dot.
+pub(super) fn types(value: &Value, unit: Unit, _: &Path) -> Result<Vec<(String, String)>, String> {
+    let Value::Table(table) = value else {
+        return Err(not(unit, value));
+    };
+    let entries = table.clone().into_entries();
+    if entries.len() > STATIC_TYPES_MAX {
+        return Err(format!("has more than {STATIC_TYPES_MAX} entries"));
+    }
+    let mut types: Vec<(String, String)> = Vec::with_capacity(entries.len());
+    for (key, Placed { value, .. }) in entries {
+        let extension = key.strip_prefix('.').unwrap_or_default().to_ascii_lowercase();
+        if extension.is_empty() || extension.contains(['.', '/', '\0']) {
+            let key = key.escape_debug();
+            return Err(format!("\"{key}\" is not an extension with its dot, such as \".wasm\""));
+        }
+        let media = media_type(string(&value, Unit::Text("a content type"))?)?;
+        if types.iter().any(|(known, _)| *known == extension) {
+            return Err(format!("\".{extension}\" is given twice"));
+        }
+        types.push((extension, media));
+    }
+    types.sort();
+    Ok(types)
+}
+
+/// A content type (RFC 9110 §8.3.1); text without a charset is UTF-8.
+fn media_type(text: &str) -> Result<String, String> {
+    let essence = text.split(';').next().unwrap_or_default().trim_end();
+    let token = |part: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte);
+        !part.is_empty() && part.bytes().all(allowed)
+    };
+    let is_type = essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
+    if !is_type || !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') || text.trim() != text {
+        return Err(format!("\"{}\" is not a content type, such as \"text/css\"", text.escape_debug()));
+    }
+    let is_text = essence.len() > 5 && essence[..5].eq_ignore_ascii_case("text/");
+    Ok(if is_text && text == essence { format!("{text}; charset=utf-8") } else { text.to_owned() })
+}
+
+/// `true`, `false`, or a level for each coding that is to be used.
+pub(super) fn compress(value: &Value, unit: Unit, _: &Path) -> Result<Option<Levels>, String> {
+    let table = match value {
+        Value::Bool(true) => return Ok(Some(Levels::USUAL)),
+        Value::Bool(false) => return Ok(None),
+        Value::Table(table) => table.clone(),
+        _ => return Err(not(unit, value)),
+    };
+    let mut levels = Levels { gzip: None, brotli: None, zstd: None };
+    for (key, Placed { value, .. }) in table.into_entries() {
+        let (level, min, max) = match &*key {
+            "gzip" => (&mut levels.gzip, 1, 9),
+            "brotli" | "br" => (&mut levels.brotli, 0, 11),
+            "zstd" => (&mut levels.zstd, 1, 19),
+            _ => return Err(format!("has levels for gzip, brotli and zstd, not for \"{}\"", key.escape_debug())),
+        };
+        let number = read::count_u32(&value, Unit::Count { min, max }, Path::new("/"));
+        *level = Some(number.map_err(|message| format!("{key} {message}"))?);
+    }
+    match levels {
+        Levels { gzip: None, brotli: None, zstd: None } => Err("names no coding; leave it out instead".to_owned()),
+        levels => Ok(Some(levels)),
+    }
+}
+
+/// A duration, or one of nginx's words; `None` for `"off"`.
+pub(super) fn expires(value: &Value, unit: Unit, _: &Path) -> Result<Option<Expires>, String> {
+    let seconds = match value {
+        Value::Text(text) if text == "off" => return Ok(None),
+        Value::Text(text) if text == "max" => return Ok(Some(Expires::Max)),
+        Value::Text(text) if text == "epoch" => return Ok(Some(Expires::Epoch)),
+        Value::Text(text) => units::duration_ms(text).map(|ms| ms / 1000),
+        Value::Integer(seconds) => u64::try_from(*seconds).ok(),
+        _ => None,
+    };
+    match seconds.filter(|seconds| *seconds <= STATIC_EXPIRES_SECONDS_MAX) {
+        Some(seconds) => Ok(Some(Expires::After(std::time::Duration::from_secs(seconds)))),
+        None => Err(not(unit, value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::value::parse;
+
+    fn read<T>(option: &Opt<T>, text: &str) -> Result<T, String> {
+        let mut table = parse(Path::new("test"), &format!("it = {text}"), &mut Vec::new());
+        (option.read)(&table.take("it").expect("valid TOML").value, option.spec.unit, Path::new("/"))
+    }
+
+    #[test]
+    fn types_by_extension() {
+        let types = read(&options::TYPES, r#"{ ".Foo" = "text/x-foo", ".b" = "image/b", ".c" = "text/c; charset=x" }"#);
+        let wanted = [("b", "image/b"), ("c", "text/c; charset=x"), ("foo", "text/x-foo; charset=utf-8")];
+        assert_eq!(types.unwrap(), wanted.map(|(extension, media)| (extension.to_owned(), media.to_owned())));
+        for wrong in [
+            r#"{ foo = "text/x-foo" }"#,
+            r#"{ "." = "text/x-foo" }"#,
+            r#"{ ".a.b" = "text/x-foo" }"#,
+            r#"{ ".a" = "text" }"#,
+            r#"{ ".a" = "text/html\n" }"#,
+            r#"{ ".a" = "text/" }"#,
+            r#"{ ".a" = 1 }"#,
+            r#"{ ".a" = "a/b", ".A" = "a/c" }"#,
+            r#""text/html""#,
+        ] {
+            assert!(read(&options::TYPES, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn levels_by_coding() {
+        let levels = |gzip, brotli, zstd| Some(Levels { gzip, brotli, zstd });
+        for (text, expected) in [
+            ("true", levels(Some(6), Some(5), Some(3))),
+            ("false", None),
+            ("{ gzip = 9, brotli = 0, zstd = 19 }", levels(Some(9), Some(0), Some(19))),
+            ("{ zstd = 1 }", levels(None, None, Some(1))),
+        ] {
+            assert_eq!(read(&options::COMPRESS, text).unwrap(), expected, "{text}");
+        }
+        for wrong in
+            ["{}", "6", "{ gzip = 0 }", "{ brotli = 12 }", "{ zstd = 20 }", "{ deflate = 6 }", "{ gzip = true }"]
+        {
+            assert!(read(&options::COMPRESS, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn expiry_in_nginx_words() {
+        use std::time::Duration;
+        for (text, expected) in [
+            ("\"30d\"", Some(Expires::After(Duration::from_secs(30 * 86_400)))),
+            ("0", Some(Expires::After(Duration::ZERO))),
+            ("\"max\"", Some(Expires::Max)),
+            ("\"epoch\"", Some(Expires::Epoch)),
+            ("\"off\"", None),
+        ] {
+            assert_eq!(read(&options::EXPIRES, text).unwrap(), expected, "{text}");
+        }
+        for wrong in ["\"soon\"", "-1", "true", "\"100000d\""] {
+            assert!(read(&options::EXPIRES, wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The ready response to a plain request for a file that isn't there.
+//!
+//! Owns its bytes and the date in them. It is byte for byte what the writer makes of `Response::error`. Called by the cache.
+
+use std::rc::Rc;
+
+use super::Now;
+use super::resolve::Failure;
+use crate::http::response::{BodyLength, HeadWriter};
+use crate::response::{Body, Response};
+
+/// Where the date stands: behind the status line and `Date: `.
+const DATE_AT: usize = b"HTTP/1.1 404 Not Found\r\nDate: ".len();
+
+/// The response, made when it is first wanted.
+#[derive(Debug, Default)]
+pub(super) struct Absence {
+    ready: Option<Rc<Vec<u8>>>,
+}
+
+impl Absence {
+    /// The response as of `now`. Its date is patched in place, or it is copied first if a send still needs the old one.
+    pub fn ready(&mut self, now: &Now<'_>) -> Rc<Vec<u8>> {
+        let ready = self.ready.get_or_insert_with(|| Rc::new(made(now)));
+        let place = DATE_AT..DATE_AT + now.date.len();
+        if ready[place.clone()] != *now.date {
+            Rc::make_mut(ready)[place].copy_from_slice(now.date);
+        }
+        ready.clone()
+    }
+}
+
+fn made(now: &Now<'_>) -> Vec<u8> {
+    let Response { status, fields, body } = Response::error(404, Failure::Missing.detail());
+    let Body::Bytes(page) = body else { unreachable!("an error has a page") };
+    let mut ready = Vec::with_capacity(512);
+    HeadWriter::start(&mut ready, status)
+        .date(now.date)
+        .server()
+        .body(BodyLength::Exact(page.len() as u64))
+        .lines(&fields)
+        .finish();
+    ready.extend_from_slice(&page);
+    debug_assert!(ready[DATE_AT..].starts_with(now.date), "the date stands behind the status line");
+    ready
+}
