@@ -6,7 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::mail::Sender;
 use crate::config::{AccessLogConfig, RouteConfig};
+use crate::observe::Snapshot;
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -22,6 +24,11 @@ pub enum ShardMail {
     Gone {
         /// The generation.
         generation: u32,
+    },
+    /// Say how things stand.
+    Snapshot {
+        /// To whom.
+        to: Sender<Box<Snapshot>>,
     },
     /// Write the access log there from now on.
     AccessLog {

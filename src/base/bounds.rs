@@ -45,6 +45,16 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 pub const INLINE_BODY_BYTES_MAX: usize = 16 * 1024;
 /// A spooled body up to here stays in a memfd; a larger one goes to a file.
 pub const MEMFD_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Request bodies in memfds of one shard, all together; with no room for one more it goes to a file.
+pub const MEMFD_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Responses that one shard keeps in memory for clients that do not take them, all together; what is more goes to files.
+pub const BUFFERED_RESPONSES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Pieces of a response that are kept are put together up to this size, bytes.
+pub const BUFFERED_PIECE_BYTES: usize = 16 * 1024;
+/// The most that can be allowed of one response in memory, bytes.
+pub const RESPONSE_BUFFER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The most that can be allowed of one response in its file, bytes: 1 TiB.
+pub const RESPONSE_SPOOL_BYTES_MAX: u64 = 1 << 40;
 /// Body bytes of one response that a worker may have sent and the shard not yet passed on.
 pub const RESPONSE_WINDOW_BYTES: usize = 256 * 1024;
 /// One credit: the body bytes that one byte in a credit pipe stands for.
@@ -77,6 +87,22 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const LISTENERS_MAX: u64 = 64;
 /// Routes of the configuration.
 pub const ROUTES_MAX: usize = 4096;
+/// Routes of the configuration that are found by a regular expression.
+pub const ROUTE_REGEXES_MAX: usize = 256;
+/// A route's regular expression as it is written, bytes.
+pub const REGEX_BYTES_MAX: usize = 1024;
+/// A route's regular expression as a program, bytes.
+pub const REGEX_PROGRAM_BYTES_MAX: usize = 256 * 1024;
+/// What one regular expression may remember of its work, bytes.
+pub const REGEX_CACHE_BYTES_MAX: usize = 256 * 1024;
+/// The target of a redirect as it is written, bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 2048;
+/// The fixed text of a route, bytes.
+pub const FIXED_RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// The page that a route has for an error, bytes.
+pub const ERROR_PAGE_BYTES_MAX: u64 = 256 * 1024;
+/// What a route adds to the fields of its responses, bytes.
+pub const HEADER_LINES_BYTES_MAX: usize = 8 * 1024;
 /// Shards.
 pub const SHARDS_MAX: u64 = 1024;
 /// Connections of one shard.
@@ -101,6 +127,14 @@ pub const LOG_LINES_MAX: usize = 16 * 1024;
 
 /// One line of the access log, bytes; values that are longer are cut.
 pub const ACCESS_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Connections of the admin listener.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Provided receive buffers of the admin listener: how many. A power of two.
+pub const ADMIN_BUFFERS: u16 = 16;
+/// How long a client of the admin listener may take for a request, for its answer, and between requests, milliseconds.
+pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
+/// How long the metrics wait for a shard, milliseconds.
+pub const SCRAPE_MS_MAX: u64 = 1_000;
 /// A request id that is taken over from outside, bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Lines that a shard may gather before it writes them, bytes.
@@ -149,6 +183,12 @@ pub const STATIC_MISSES_BYTES_MAX: usize = 256 * 1024;
 pub const STATIC_FRESH_MS: u64 = 1000;
 /// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
+/// Candidates of a static route's `fallback`.
+pub const STATIC_FALLBACKS_MAX: usize = 16;
+/// Entries of a directory that are listed.
+pub const LISTING_ENTRIES_MAX: usize = 10_000;
+/// A manifest of hashed names (`staticfiles.json`), bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Entries of a static route's `types`.
 pub const STATIC_TYPES_MAX: usize = 1024;
 /// Longest `expires` of a static route, seconds: ten years.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{EXIT_UNUSABLE, Options, reconfigure};
-use crate::base::bounds::MAILBOX_CAPACITY;
+use crate::base::bounds::{LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen};
 use crate::shard::{self, ShardSetup};
@@ -22,23 +22,21 @@ use crate::sys::{limits, packets, process};
 
 /// Permissions of a unix listener's socket file.
 const SOCKET_MODE: u32 = 0o666;
+/// … and of one of the admin listener, which not everybody on the host may ask.
+const ADMIN_SOCKET_MODE: u32 = 0o660;
 
 /// Serves until told to stop. `options` are read again for a reload.
 #[must_use]
 pub fn run(config: Config, options: Options) -> ExitCode {
-    let listeners = match Listeners::open(&config) {
-        Ok(listeners) => listeners,
-        Err(message) => return unusable(&message),
-    };
-    let access_log = match config.server.access_log.as_ref().map(AccessLogFile::open).transpose() {
-        Ok(access_log) => access_log,
+    let opened = match Opened::open(&config) {
+        Ok(opened) => opened,
         Err(message) => return unusable(&message),
     };
     let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
-    let code = match serve(config, options, listeners, access_log) {
+    let code = match serve(config, options, opened) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(%error, "the server cannot run");
@@ -54,7 +52,11 @@ fn unusable(message: &str) -> ExitCode {
     ExitCode::from(EXIT_UNUSABLE)
 }
 
-fn serve(config: Config, options: Options, listeners: Listeners, access_log: Option<AccessLogFile>) -> io::Result<i32> {
+fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
+    let Opened { listeners, admin, access_log } = opened;
+    for address in &admin.addresses {
+        tracing::info!("admin: listening on {address}");
+    }
     if let Err(error) = limits::raise_descriptors() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
@@ -81,6 +83,8 @@ fn serve(config: Config, options: Options, listeners: Listeners, access_log: Opt
             // A request that waits longer than it may take once it is taken is of no use to anybody.
             queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
             spool: spool.clone(),
+            response_buffer_bytes: config.app.as_ref().map_or(0, |app| app.response_buffer_bytes),
+            response_spool_bytes_max: config.app.as_ref().map_or(0, |app| app.response_spool_bytes_max),
         })?);
         shards.push(mail);
         replies.push(workers);
@@ -92,6 +96,7 @@ fn serve(config: Config, options: Options, listeners: Listeners, access_log: Opt
         news: from_shards,
         replies,
         addresses: listeners.addresses,
+        admin: admin.by_shard.into_iter().flatten().collect(),
         access_log,
     })?;
     for thread in threads {
@@ -103,6 +108,25 @@ fn serve(config: Config, options: Options, listeners: Listeners, access_log: Opt
     Ok(code)
 }
 
+/// What is opened before anything runs.
+struct Opened {
+    listeners: Listeners,
+    admin: Listeners,
+    access_log: Option<AccessLogFile>,
+}
+
+impl Opened {
+    fn open(config: &Config) -> Result<Opened, String> {
+        let server = &config.server;
+        let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
+        Ok(Opened {
+            listeners: Listeners::open(&server.listen, server.shards, backlog, SOCKET_MODE)?,
+            admin: Listeners::open(&config.admin, 1, LISTEN_BACKLOG, ADMIN_SOCKET_MODE)?,
+            access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
+        })
+    }
+}
+
 /// The listening sockets, sorted by shard.
 struct Listeners {
     by_shard: Vec<Vec<OwnedFd>>,
@@ -112,12 +136,10 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn open(config: &Config) -> Result<Listeners, String> {
-        let shards = config.server.shards;
-        let backlog = i32::try_from(config.server.backlog).unwrap_or(i32::MAX);
+    fn open(listen: &[Listen], shards: usize, backlog: i32, mode: u32) -> Result<Listeners, String> {
         let mut by_shard: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());
-        for address in &config.server.listen {
+        for address in listen {
             let failed = |error: io::Error| format!("cannot listen on {address}: {error}");
             let sockets = match address {
                 Listen::Tcp(tcp) => {
@@ -126,7 +148,7 @@ impl Listeners {
                     sockets
                 }
                 Listen::Unix(path) => {
-                    let first = listen::unix(path, SOCKET_MODE, backlog).map_err(failed)?;
+                    let first = listen::unix(path, mode, backlog).map_err(failed)?;
                     files.push(SocketFile(path.clone()));
                     addresses.push(format!("unix:{}", path.display()));
                     let others: io::Result<Vec<_>> = (1..shards).map(|_| first.try_clone()).collect();

@@ -20,6 +20,8 @@ pub const FILE_DEFAULT: &str = "maitred.toml";
 /// The merged values of all sources, not checked yet.
 pub struct Merged {
     pub server: Table,
+    /// `[admin]`, if it is there.
+    pub admin: Option<(Place, Table)>,
     /// `None` if nothing speaks of an application.
     pub app: Option<Table>,
     pub routes: Vec<(Place, Table)>,
@@ -46,6 +48,9 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         None => (Table::default(), around.directory.clone()),
     };
     let server = top.take("server").and_then(|placed| table(placed, "server", options::SERVER.header, problems));
+    let admin = top
+        .take("admin")
+        .and_then(|placed| Some((placed.place.clone(), table(placed, "admin", options::ADMIN.header, problems)?)));
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
     let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, problems));
     for (key, Placed { place, .. }) in top.into_entries() {
@@ -56,7 +61,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     routes.extend(static_routes(&flags.statics, problems));
     server_flags(&mut server, flags, around);
     let app = app_flags(app, flags, around);
-    Merged { server, app, routes, file_has_routes, file_has_app, file_base, file }
+    Merged { server, admin, app, routes, file_has_routes, file_has_app, file_base, file }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {

@@ -7,16 +7,19 @@ use std::path::Path;
 use super::options::{self, Opt, Unit};
 use super::read::{self, not, string};
 use super::section::Reader;
-use super::static_options::{Expires, Levels, StaticOptions};
+use super::static_options::{Expires, Fallback, Levels, StaticOptions};
 use super::units;
 use super::value::{Placed, Value};
-use crate::base::bounds::{STATIC_EXPIRES_SECONDS_MAX, STATIC_TYPES_MAX};
+use crate::base::bounds::{STATIC_EXPIRES_SECONDS_MAX, STATIC_FALLBACKS_MAX, STATIC_TYPES_MAX};
 
 /// The options of a route. `serves_files`: otherwise each that is given is a problem.
 pub(super) fn static_options(reader: &mut Reader<'_>, serves_files: bool) -> StaticOptions {
     let idle = !serves_files;
     StaticOptions {
         index: value(reader, &options::INDEX, idle),
+        listing: value(reader, &options::LISTING, idle),
+        fallback: optional(reader, &options::FALLBACK, idle).unwrap_or_default(),
+        not_found: optional(reader, &options::NOT_FOUND, idle),
         symlinks: value(reader, &options::SYMLINKS, idle),
         dotfiles: value(reader, &options::DOTFILES, idle),
         precompressed: value(reader, &options::PRECOMPRESSED, idle),
@@ -25,6 +28,7 @@ pub(super) fn static_options(reader: &mut Reader<'_>, serves_files: bool) -> Sta
         nosniff: value(reader, &options::NOSNIFF, idle),
         cache_control: optional(reader, &options::CACHE_CONTROL, idle),
         expires: optional(reader, &options::EXPIRES, idle).flatten(),
+        manifest: value(reader, &options::MANIFEST, idle),
     }
 }
 
@@ -41,6 +45,68 @@ fn optional<T>(reader: &mut Reader<'_>, option: &Opt<T>, idle: bool) -> Option<T
         reader.problem(place, option.spec.name, "has an effect only in a route with \"static\"");
     }
     Some(value)
+}
+
+/// Candidates such as `"{path}.html"`, `"/index.html"` and `"@app"`.
+pub(super) fn fallback(value: &Value, unit: Unit, _: &Path) -> Result<Vec<Fallback>, String> {
+    let texts = read::strings(value, unit)?;
+    if texts.len() > STATIC_FALLBACKS_MAX {
+        return Err(format!("has more than {STATIC_FALLBACKS_MAX} candidates"));
+    }
+    if texts.iter().rev().skip(1).any(|text| *text == "@app") {
+        return Err("has candidates after \"@app\", which always answers".to_owned());
+    }
+    texts.into_iter().map(candidate).collect()
+}
+
+fn candidate(text: &str) -> Result<Fallback, String> {
+    let shown = text.escape_debug();
+    match text.split_once("{path}") {
+        _ if text == "@app" => Ok(Fallback::App),
+        _ if text.contains("$uri") => Err(format!("\"{shown}\": write {{path}} where nginx has $uri")),
+        _ if text.starts_with(['@', '=']) => {
+            Err(format!("\"{shown}\" is not known; \"@app\" is, and without it the last answer is 404"))
+        }
+        Some((before, after)) => {
+            let before = before.strip_prefix('/').unwrap_or(before);
+            plain_path(&format!("/{before}x{after}"), text)?;
+            Ok(Fallback::Around { before: before.to_owned(), after: after.to_owned() })
+        }
+        None => beneath(text).map(Fallback::File),
+    }
+}
+
+/// A file beneath the route's directory, written with a slash at the front.
+pub(super) fn file_beneath(value: &Value, unit: Unit, _: &Path) -> Result<String, String> {
+    beneath(string(value, unit)?)
+}
+
+fn beneath(text: &str) -> Result<String, String> {
+    let Some(relative) = text.strip_prefix('/') else {
+        return Err(format!(
+            "\"{0}\" must start with \"/\", which stands for the directory, as in \"/{0}\"",
+            text.escape_debug()
+        ));
+    };
+    plain_path(text, text)?;
+    Ok(relative.to_owned())
+}
+
+/// `path` names a file and is in its normal form; `text` is how it was written.
+fn plain_path(path: &str, text: &str) -> Result<(), String> {
+    let odd = |segment: &str| matches!(segment, "" | "." | "..");
+    if path[1..].split('/').any(odd) || path.contains('\0') || path.contains(['{', '}']) {
+        return Err(format!("\"{}\" is not the path of a file", text.escape_debug()));
+    }
+    Ok(())
+}
+
+/// A file name, or nothing for `""`.
+pub(super) fn manifest(value: &Value, unit: Unit, base: &Path) -> Result<Option<String>, String> {
+    match string(value, unit)? {
+        "" => Ok(None),
+        _ => Ok(read::file_names(value, unit, base)?.pop()),
+    }
 }
 
 /// `{ ".ext" = "type/subtype" }`: extensions in lower case, without their dot.
@@ -153,6 +219,47 @@ mod tests {
         ] {
             assert!(read(&options::TYPES, wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn fallbacks() {
+        let around = |before: &str, after: &str| Fallback::Around { before: before.into(), after: after.into() };
+        let file = |name: &str| Fallback::File(name.into());
+        for (text, expected) in [
+            (r#"["{path}.html", "@app"]"#, vec![around("", ".html"), Fallback::App]),
+            (
+                r#"["/pages/{path}/index.html", "/index.html"]"#,
+                vec![around("pages/", "/index.html"), file("index.html")],
+            ),
+            (r#""/a/b.html""#, vec![file("a/b.html")]),
+            ("[]", vec![]),
+        ] {
+            assert_eq!(read(&options::FALLBACK, text).unwrap(), expected, "{text}");
+        }
+        for wrong in [
+            r#"["@app", "/x"]"#,
+            r#""index.html""#,
+            r#""$uri.html""#,
+            r#""=404""#,
+            r#""@other""#,
+            r#""/../x""#,
+            r#""{path}/../x""#,
+            r#""/a//b""#,
+            r#""/a/""#,
+            r#""{path}{path}""#,
+            r#""{file}""#,
+            r#""/""#,
+            r#""""#,
+            "1",
+        ] {
+            assert!(read(&options::FALLBACK, wrong).is_err(), "{wrong}");
+        }
+        assert!(read(&options::FALLBACK, &format!("[{}]", [r#""/a","#; STATIC_FALLBACKS_MAX + 1].concat())).is_err());
+        assert_eq!(read(&options::NOT_FOUND, r#""/404.html""#).unwrap(), "404.html");
+        assert!(read(&options::NOT_FOUND, r#""404.html""#).is_err());
+        assert_eq!(read(&options::MANIFEST, r#""x.json""#).unwrap().as_deref(), Some("x.json"));
+        assert_eq!(read(&options::MANIFEST, r#""""#).unwrap(), None);
+        assert!(read(&options::MANIFEST, r#""a/b""#).is_err());
     }
 
     #[test]

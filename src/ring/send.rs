@@ -83,6 +83,12 @@ impl SendOp {
     pub fn is_done(&self) -> bool {
         self.0.is_done()
     }
+
+    /// Asks the kernel to end the send now. The bytes that it has taken so far are still told (io_uring keeps them over a
+    /// cancellation since Linux 6.1); `ECANCELED` says that it took none.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
 }
 
 impl Future for SendOp {

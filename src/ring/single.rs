@@ -24,6 +24,7 @@ pub(super) enum Hold {
     Parts(Box<Parts>),
     Bytes(Vec<u8>),
     Open(CString, Box<io_uring::types::OpenHow>),
+    Path(CString),
     Stat(CString, Box<libc::statx>),
     Address(Box<rustix::net::SocketAddrAny>),
     Timespec(Box<io_uring::types::Timespec>),
@@ -78,6 +79,15 @@ impl Op {
     pub fn is_done(&self) -> bool {
         let slots = self.core.slots.borrow();
         self.key.is_none_or(|key| matches!(slots.get(key), Some(Slot::Single(single)) if single.result.is_some()))
+    }
+
+    /// Asks the kernel to end the operation now: its result, with whatever was done so far, comes all the sooner.
+    pub fn cancel(&self) {
+        if let Some(key) = self.key
+            && !self.is_done()
+        {
+            self.core.cancel(key);
+        }
     }
 
     pub(super) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<(i32, Hold)> {

@@ -66,7 +66,7 @@ impl Connection {
             tracing::error!(%error, "cannot keep a request's body");
             BodyError::Refused(Reject::NoRoom)
         };
-        let mut spool = Spool::new(&self.shard.ring, &self.shard.spool, expected).await.map_err(full)?;
+        let mut spool = Spool::new(&self.shard.spool, expected).await.map_err(full)?;
         let mut body = Body::new(framing);
         while let Some(piece) = body.next(&mut self.receiving, bytes_max).await? {
             if spool.is_on_disk() {

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use rustix::net::Shutdown;
 
+use super::action;
 use super::answer::Facts;
 use super::body::{Body, BodyError};
 use super::exchange::{Exchange, Times};
+use super::extras::Extras;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
@@ -21,6 +23,7 @@ use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
 use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
+use crate::observe::Labels;
 use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
 use crate::route::RouteId;
 use crate::static_files::Now;
@@ -74,6 +77,8 @@ pub(super) struct Connection {
     begun: Monotonic,
     /// Something had come behind the last request before it was answered.
     is_pipelined: bool,
+    /// What the route of the request in hand adds to its answer.
+    extras: RefCell<Option<Rc<Extras>>>,
 }
 
 /// How a connection goes on after a request.
@@ -121,6 +126,7 @@ impl Connection {
             seen: 0,
             begun: Monotonic::ZERO,
             is_pipelined: false,
+            extras: RefCell::default(),
         }
     }
 
@@ -163,10 +169,7 @@ impl Connection {
         match step {
             Step::Call(call, facts) => self.answer_call(call, facts).await,
             Step::Work(head, route, facts) => self.work(head, route, facts).await,
-            Step::Overloaded(facts) => {
-                let detail = "Too many requests wait already.";
-                self.error_with(facts, 503, detail, &[("Retry-After", b"1")]).await
-            }
+            Step::Overloaded(facts) => self.error(facts, 503, "Too many requests wait already.").await,
             Step::Refuse(reject) => self.refuse(reject).await.map(|()| Next::Close),
             Step::More | Step::Ready(_) => unreachable!("seen to in `run`"),
         }
@@ -226,6 +229,8 @@ impl Connection {
     }
 
     fn decide(&self, head: &Head<'_>, len: usize, facts: Facts) -> Step {
+        let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
+        self.exchange.borrow_mut().label(labels);
         let Some(target) = head.target.path_query() else {
             // CONNECT makes tunnels, which this server does not; `*` asks about the server as a whole.
             return match head.method {
@@ -239,6 +244,12 @@ impl Connection {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
         };
+        self.extras.replace(route.and_then(|route| site.extras(route).cloned()));
+        if let Some(route) = route {
+            labels.route = Some(route.index());
+            labels.answerer = site.handler(route).answerer();
+            self.exchange.borrow_mut().label(labels);
+        }
         if head.framing == BodyFraming::None
             && let Some(route) = route
         {
@@ -256,7 +267,7 @@ impl Connection {
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
                         && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
-                        self.shard.metrics.borrow_mut().request(hot.status, facts.started);
+                        self.shard.metrics.borrow_mut().request(labels, hot.status, facts.started);
                         if self.shard.log.is_on() {
                             self.log_ready(head, len, &hot, self.times(facts.started));
                         }
@@ -264,7 +275,7 @@ impl Connection {
                     }
                 }
                 Handler::App if self.peer.is_some() => return self.call(head, facts),
-                Handler::Static(..) | Handler::App | Handler::Missing => {}
+                _ => {}
             }
         }
         Step::Work(self.receiving.input.bytes()[..len].to_vec(), route, facts)
@@ -288,15 +299,30 @@ impl Connection {
         let site = self.shard.site.borrow().clone();
         let Some(route) = route else {
             return match head.target.path_query() {
-                Some(_) => self.not_found(&head, facts).await,
+                Some(_) => self.respond_over_body(&head, action::missing(), facts).await,
                 None => self.options(&head, facts).await,
             };
         };
+        // Before anything of the body is read or asked for.
+        if matches!(head.framing, BodyFraming::Length(bytes) if bytes > site.max_body(route)) {
+            self.refuse(Reject::BodyTooLarge).await?;
+            return Ok(Next::Close);
+        }
         match site.handler(route) {
             Handler::App => self.application(&head, site.max_body(route), facts).await,
-            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, facts).await,
-            Handler::Missing => self.not_found(&head, facts).await,
+            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, site.max_body(route), facts).await,
+            // Not a word, as nginx has it.
+            Handler::Status(444) => Err(Gone),
+            handler => {
+                let response = self.simple(&head, handler).expect("the others were told apart");
+                self.respond_over_body(&head, response, facts).await
+            }
         }
+    }
+
+    /// What the route of the request in hand adds to its answer.
+    pub fn extras(&self) -> Option<Rc<Extras>> {
+        self.extras.borrow().clone()
     }
 
     /// Looks the addresses of both ends up, once.

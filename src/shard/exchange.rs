@@ -16,6 +16,7 @@ use crate::base::clock::Monotonic;
 use crate::config::RequestIds;
 use crate::http::head::Head;
 use crate::http::{Version, target};
+use crate::observe::Labels;
 use crate::observe::access::{Record, Upstream, Wants};
 use crate::observe::request_id::{self, RequestId};
 use crate::static_files::Hot;
@@ -32,6 +33,7 @@ const HEAD_CUT: u16 = 400;
 /// The request in hand.
 #[derive(Default)]
 pub(super) struct Exchange {
+    labels: Labels,
     begun: Monotonic,
     started: Monotonic,
     /// 0: not answered yet.
@@ -149,8 +151,19 @@ impl Exchange {
         }
     }
 
+    /// What the request is counted as.
+    pub fn label(&mut self, labels: Labels) {
+        self.labels = labels;
+    }
+
+    /// When the last byte of its head was there.
+    pub fn started(&self) -> Monotonic {
+        self.started
+    }
+
     /// A request that can't be read.
     pub fn begin_unread(&mut self, shard: &Shard, bytes: &[u8], times: Times) {
+        self.labels = Labels::default();
         self.note(times);
         if let Some(wants) = shard.log.wants(b"") {
             let parts = Parts::of_unread(bytes);
@@ -258,8 +271,9 @@ struct End<'a> {
 impl Connection {
     /// The head of the answer to the request in hand is `response`'s, whatever follows it there; none of it was sent yet.
     pub(super) fn answered(&self, status: u16, response: &[u8], facts: Facts) {
-        self.shard.metrics.borrow_mut().request(status, facts.started);
-        self.exchange.borrow_mut().answered(status, response, self.output.sent());
+        let mut exchange = self.exchange.borrow_mut();
+        self.shard.metrics.borrow_mut().request(exchange.labels, status, facts.started);
+        exchange.answered(status, response, self.output.sent());
     }
 
     /// The request in hand is refused with `response`.
@@ -292,7 +306,7 @@ impl Connection {
             }
             exchange.status = CLIENT_GONE;
             exchange.sent_before = self.output.sent();
-            self.shard.metrics.borrow_mut().request(CLIENT_GONE, exchange.started);
+            self.shard.metrics.borrow_mut().request(exchange.labels, CLIENT_GONE, exchange.started);
         }
         self.finish(&exchange);
     }

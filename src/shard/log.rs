@@ -68,7 +68,8 @@ pub(super) struct AccessLog {
     full: RefCell<Option<Buffer>>,
     /// Memory for the next one.
     spare: RefCell<Vec<u8>>,
-    is_writing: Cell<bool>,
+    /// Lines that are being written.
+    in_flight: Cell<u64>,
     is_closing: Cell<bool>,
     writer: RefCell<Option<Waker>>,
     counts: Cell<LogCounts>,
@@ -86,7 +87,7 @@ impl AccessLog {
             filling: RefCell::default(),
             full: RefCell::default(),
             spare: RefCell::default(),
-            is_writing: Cell::new(false),
+            in_flight: Cell::new(0),
             is_closing: Cell::new(false),
             writer: RefCell::new(None),
             counts: Cell::default(),
@@ -138,7 +139,7 @@ impl AccessLog {
         let bytes_max = active.config.buffer_bytes;
         let mut filling = self.filling.borrow_mut();
         if !filling.bytes.is_empty() && filling.bytes.len() >= bytes_max {
-            if self.is_writing.get() || self.full.borrow().is_some() {
+            if self.is_writing() || self.full.borrow().is_some() {
                 // Room for one line is kept even by a buffer that is smaller than it.
                 drop(filling);
                 return self.lose(1, "they come faster than they can be written");
@@ -154,7 +155,7 @@ impl AccessLog {
         }
         active.config.format.write(&mut filling.bytes, record, &stamp, wall_ms);
         filling.lines += 1;
-        if is_first || (filling.bytes.len() >= bytes_max && !self.is_writing.get()) {
+        if is_first || (filling.bytes.len() >= bytes_max && !self.is_writing()) {
             drop(filling);
             self.wake();
         }
@@ -170,12 +171,12 @@ impl AccessLog {
         while self.due().await {
             let Some(active) = self.active.borrow().clone() else { continue };
             let Some(buffer) = self.take() else { continue };
-            self.is_writing.set(true);
+            self.in_flight.set(buffer.lines);
             let bytes = match &active.sink {
                 Sink::Stream(file) => self.write_out(file, buffer).await,
                 Sink::Syslog(syslog) => self.send_out(syslog, buffer),
             };
-            self.is_writing.set(false);
+            self.in_flight.set(0);
             *self.spare.borrow_mut() = bytes;
         }
     }
@@ -190,13 +191,17 @@ impl AccessLog {
             self.ring.sleep(Duration::from_millis(10)).await;
         }
         if self.has_lines() {
-            let left = self.filling.borrow().lines + self.full.borrow().as_ref().map_or(0, |buffer| buffer.lines);
-            self.lose(left, "the log takes nothing");
+            let waiting = self.filling.borrow().lines + self.full.borrow().as_ref().map_or(0, |buffer| buffer.lines);
+            self.lose(waiting + self.in_flight.get(), "the log takes nothing");
         }
     }
 
+    fn is_writing(&self) -> bool {
+        self.in_flight.get() > 0
+    }
+
     fn has_lines(&self) -> bool {
-        self.is_writing.get() || self.full.borrow().is_some() || self.filling.borrow().lines > 0
+        self.is_writing() || self.full.borrow().is_some() || self.filling.borrow().lines > 0
     }
 
     fn wake(&self) {
@@ -272,6 +277,7 @@ impl AccessLog {
                     break;
                 }
                 Ok((written, rest)) => {
+                    self.note(memchr_iter(b'\n', &bytes[done..done + written]).count() as u64);
                     done += written;
                     payload = rest;
                     payload.advance(written);
@@ -291,7 +297,6 @@ impl AccessLog {
                 }
             }
         }
-        self.note(memchr_iter(b'\n', &bytes[..done]).count() as u64);
         recycled(bytes)
     }
 
@@ -312,6 +317,7 @@ impl AccessLog {
     fn note(&self, lines: u64) {
         let counts = self.counts.get();
         self.counts.set(LogCounts { lines: counts.lines + lines, ..counts });
+        self.in_flight.set(self.in_flight.get().saturating_sub(lines));
     }
 
     fn lose_rest(&self, rest: &[u8], reason: &str) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::accept::accept;
 use super::site::Site;
+use super::snapshot;
 use super::state::Shard;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::RouteConfig;
@@ -76,6 +77,10 @@ impl Orders {
                     let pool = self.shard.pool.clone();
                     glommio::spawn_local(async move { pool.lose_generation(generation).await }).detach();
                 }
+                ShardMail::Snapshot { to } => {
+                    // Whoever asked has waited long enough if its mailbox is gone.
+                    let _ = to.send(Box::new(snapshot::take(&self.shard)));
+                }
                 ShardMail::AccessLog { config, sink } => self.shard.log.switch(config, sink),
                 ShardMail::Drain { limit } => drain = Some(limit),
             }
@@ -89,6 +94,7 @@ impl Orders {
         let has_missing = self.shard.site.borrow().has_missing();
         if self.routes != routes || has_missing {
             *self.shard.site.borrow_mut() = Rc::new(Site::open(&routes));
+            self.shard.metrics.borrow_mut().by_label.set_routes(routes.iter().map(snapshot::label));
             self.routes = routes;
         }
     }

@@ -1,7 +1,7 @@
 //! The sending half of a connection: one send in flight, its buffers owned by the ring.
 //!
-//! Owns the order of what is sent. A small response is handed to the kernel and not waited for; the next send waits for it.
-//! Never looks at what it sends. Called by `connection` and `answer`.
+//! Owns the order of what is sent, and the judgement whether the client still takes any of it. A small response is handed to the
+//! kernel and not waited for; the next send waits for it. Never looks at what it sends. Called by `connection` and `answer`.
 
 use std::time::Duration;
 
@@ -10,9 +10,26 @@ use rustix::net::SendFlags;
 
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
 
+/// So many times within one timeout it is looked at how far a send has got, so that the timeout is one between two steps of it
+/// and not one for the whole.
+const LOOKS: u32 = 4;
+
 /// The client is gone or too slow: nothing more can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gone;
+
+struct Sending {
+    op: SendOp,
+    len: usize,
+    /// It was asked to end, so as to say how far it has got.
+    is_looked_at: bool,
+}
+
+impl Sending {
+    fn new(op: SendOp, len: usize) -> Sending {
+        Sending { op, len, is_looked_at: false }
+    }
+}
 
 pub(super) struct Output {
     ring: Ring,
@@ -21,7 +38,7 @@ pub(super) struct Output {
     timeout: Duration,
     /// Made when the first send has to be waited for: an idle connection has none.
     deadline: Option<Deadline>,
-    sending: Option<(SendOp, usize)>,
+    sending: Option<Sending>,
     /// Bytes handed to the kernel; those of a send under way count until it turns out that it failed.
     sent: u64,
 }
@@ -45,30 +62,59 @@ impl Output {
         self.sent += bytes as u64;
     }
 
-    /// Waits until all that was sent is with the kernel.
+    /// Waits until all that was sent is with the kernel. May be dropped and called again.
     pub async fn settle(&mut self) -> Result<(), Gone> {
-        let Some((mut op, expected)) = self.sending.take() else { return Ok(()) };
-        let result = if op.is_done() {
-            Ok(op.await)
-        } else {
-            self.wait_again();
-            let result = within(self.deadline(), &mut op).await;
-            self.deadline().clear();
-            result
-        };
-        match result {
-            Ok(result) if result.sent.as_ref().is_ok_and(|&sent| sent == expected) => Ok(()),
-            result => {
-                let sent = result.map_or(0, |result| result.sent.unwrap_or(0));
-                self.sent -= expected.saturating_sub(sent) as u64;
-                Err(Gone)
+        let mut looks_in_vain = 0;
+        while let Some(sending) = &mut self.sending {
+            let result = if sending.op.is_done() {
+                (&mut sending.op).await
+            } else {
+                let deadline = self.deadline.get_or_insert_with(|| self.ring.deadline());
+                deadline.set(self.timeout / LOOKS);
+                let result = within(deadline, &mut sending.op).await;
+                deadline.clear();
+                match result {
+                    Ok(result) => result,
+                    Err(_) => {
+                        sending.is_looked_at = true;
+                        sending.op.cancel();
+                        (&mut sending.op).await
+                    }
+                }
+            };
+            let Sending { len, is_looked_at, .. } = *sending;
+            self.sending = None;
+            let sent = match result.sent {
+                Ok(sent) => sent,
+                Err(error) if error.raw_os_error() == Some(libc::ECANCELED) && is_looked_at => 0,
+                // A send that was retried very often (io_uring gives up waiting for room after 128 times).
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => 0,
+                Err(_) => {
+                    self.sent -= len as u64;
+                    return Err(Gone);
+                }
+            };
+            if sent == len {
+                return Ok(());
             }
+            looks_in_vain = if sent > 0 { 0 } else { looks_in_vain + u32::from(is_looked_at) };
+            if looks_in_vain == LOOKS {
+                self.sent -= (len - sent) as u64;
+                return Err(Gone);
+            }
+            self.resume(result.payloads, sent, len);
         }
+        Ok(())
     }
 
     /// Whether the next send has to wait for the client to take the one before it.
     pub fn has_to_wait(&self) -> bool {
-        self.sending.as_ref().is_some_and(|(op, _)| !op.is_done())
+        self.in_flight() > 0
+    }
+
+    /// Bytes that the kernel has not taken yet, or has not said so.
+    pub fn in_flight(&self) -> usize {
+        self.sending.as_ref().filter(|sending| !sending.op.is_done()).map_or(0, |sending| sending.len)
     }
 
     /// Hands `payload` over, after what was sent before it.
@@ -76,7 +122,7 @@ impl Output {
         self.settle().await?;
         let len = payload.len();
         self.count(len);
-        self.sending = Some((self.ring.send(&self.socket, payload), len));
+        self.sending = Some(Sending::new(self.ring.send(&self.socket, payload), len));
         Ok(())
     }
 
@@ -85,7 +131,10 @@ impl Output {
         self.settle().await?;
         let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         match rustix::net::send(&self.socket, &payload, flags) {
-            Ok(taken) => payload.advance(taken),
+            Ok(taken) => {
+                self.count(taken);
+                payload.advance(taken);
+            }
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => {}
             Err(_) => return Err(Gone),
         }
@@ -110,16 +159,21 @@ impl Output {
         };
         self.count(len);
         if sent < len {
-            let mut left = sent;
-            let rest = result.payloads.map(|mut payload| {
-                let taken = left.min(payload.len());
-                payload.advance(taken);
-                left -= taken;
-                payload.into_owned()
-            });
-            self.sending = Some((self.ring.send_parts(&self.socket, rest), len - sent));
+            self.resume(result.payloads, sent, len);
         }
         Ok(())
+    }
+
+    /// Sends what is left of `payloads` after the first `sent` of `len` bytes.
+    fn resume(&mut self, payloads: [Payload; 3], sent: usize, len: usize) {
+        let mut left = sent;
+        let rest = payloads.map(|mut payload| {
+            let taken = left.min(payload.len());
+            payload.advance(taken);
+            left -= taken;
+            payload.into_owned()
+        });
+        self.sending = Some(Sending::new(self.ring.send_parts(&self.socket, rest), len - sent));
     }
 
     /// Gives the client the whole time again to take some of what is sent.
@@ -130,5 +184,72 @@ impl Output {
     /// The deadline that `wait_again` has set.
     pub fn deadline(&self) -> &Deadline {
         self.deadline.as_ref().expect("set before it is waited for")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::rc::Rc;
+
+    use glommio::{LocalExecutorBuilder, Placement};
+
+    use super::*;
+    use crate::ring::{PREEMPT_TIMER, RingConfig};
+
+    const TIMEOUT: Duration = Duration::from_millis(800);
+    const BYTES: usize = 1024 * 1024;
+
+    /// One large send to a client that does `read`; what became of it.
+    fn sent_to(read: impl FnOnce(UnixStream) + Send + 'static) -> Result<(), Gone> {
+        let (client, server) = UnixStream::pair().expect("a pair");
+        let reader = std::thread::spawn(move || read(client));
+        let body = move || async move {
+            let (ring, driver) =
+                Ring::new(RingConfig { entries: 64, completions: 256 }).expect("io_uring is permitted");
+            let driver = glommio::spawn_local(driver.run());
+            let mut output = Output::new(&ring, &Rc::new(server.into()), TIMEOUT);
+            let result = match output.send(Payload::from(vec![7; BYTES])).await {
+                Ok(()) => output.settle().await,
+                Err(Gone) => Err(Gone),
+            };
+            drop(output);
+            ring.close();
+            driver.await;
+            result
+        };
+        let executor = LocalExecutorBuilder::new(Placement::Unbound).preempt_timer(PREEMPT_TIMER).spawn(body);
+        let result = executor.expect("an executor").join().expect("no panic on the executor");
+        reader.join().expect("no panic in the client");
+        result
+    }
+
+    #[test]
+    fn the_timeout_is_one_between_two_steps_of_a_send() {
+        let steady = |mut client: UnixStream| {
+            let (mut some, mut total) = ([0; 16 * 1024], 0);
+            while total < BYTES {
+                total += client.read(&mut some).expect("the server goes on");
+                // 64 times and more: several timeouts in all.
+                std::thread::sleep(Duration::from_millis(40));
+            }
+            assert_eq!(total, BYTES);
+        };
+        assert_eq!(sent_to(steady), Ok(()));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_given_up() {
+        let stuck = |mut client: UnixStream| {
+            let mut all = Vec::new();
+            client.read_exact(&mut [0; 1024]).expect("something comes");
+            // Nothing more is read until the server has given up.
+            let events = rustix::event::PollFlags::RDHUP;
+            rustix::event::poll(&mut [rustix::event::PollFd::new(&client, events)], None).expect("the server closes");
+            client.read_to_end(&mut all).expect("what was sent before");
+            assert!(all.len() < BYTES);
+        };
+        assert_eq!(sent_to(stuck), Err(Gone));
     }
 }

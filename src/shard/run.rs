@@ -11,6 +11,7 @@ use std::{io, thread};
 use glommio::{LocalExecutorBuilder, Placement};
 use rustix::net::Shutdown;
 
+use super::buffered::Buffering;
 use super::log::LogCounts;
 use super::orders::Orders;
 use super::state::{Parts, Phase, Shard, Timeouts};
@@ -23,6 +24,7 @@ use crate::observe::ShardMetrics;
 use crate::ring::{PREEMPT_TIMER, Ring, RingConfig};
 use crate::static_files::{CacheBounds, Now, StaticFiles};
 use crate::wsgi::pool::Pool;
+use crate::wsgi::spool::SpoolFolder;
 
 /// How often a draining shard looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(100);
@@ -49,8 +51,12 @@ pub struct ShardSetup {
     pub queue_max: usize,
     /// How long they may wait; `None`: for ever.
     pub queue_timeout: Option<Duration>,
-    /// Where large request bodies are spooled.
+    /// Where large request bodies, and responses of slow clients, are spooled.
     pub spool: PathBuf,
+    /// Bytes of one response that are kept in memory for a slow client.
+    pub response_buffer_bytes: usize,
+    /// … and in a file.
+    pub response_spool_bytes_max: u64,
 }
 
 /// Starts the shard's thread.
@@ -98,6 +104,8 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         rustix::fs::Mode::empty(),
     )
     .map_err(|error| io::Error::other(format!("spool_dir {}: {error}", setup.spool.display())))?;
+    let spool = Rc::new(SpoolFolder::new(ring, spool));
+    let buffering = Buffering::new(ring, &spool, setup.response_buffer_bytes, setup.response_spool_bytes_max);
     let server = &setup.server;
     let shard = Rc::new(Shard::new(Parts {
         number: setup.number,
@@ -113,7 +121,8 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         connections_max: server.max_connections,
         pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
         statics: StaticFiles::new(ring.clone(), CacheBounds::default()),
-        spool: Rc::new(spool),
+        spool,
+        buffering: Rc::new(buffering),
         seed: seed(),
         request_ids: server.request_ids,
         request_id_echo: server.request_id_echo,
@@ -199,17 +208,17 @@ fn seed() -> [u8; 32] {
 }
 
 fn report(shard: u32, metrics: &ShardMetrics, log: LogCounts) {
-    let quantile = |q| metrics.latency_us.value_at_quantile(q);
+    let latency = metrics.latency();
     tracing::info!(
         shard,
         connections = metrics.connections,
         requests = metrics.requests,
-        refused = metrics.refused,
+        refused = metrics.refused_in_all(),
         panics = metrics.panics,
         log_lines = log.lines,
         log_dropped = log.dropped,
-        p50_us = quantile(0.5),
-        p99_us = quantile(0.99),
+        p50_us = latency.quantile_us(0.5),
+        p99_us = latency.quantile_us(0.99),
         "shard stopped"
     );
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::buffered::Buffering;
 use super::log::AccessLog;
 use super::site::Site;
 use crate::base::clock;
@@ -16,6 +17,7 @@ use crate::observe::request_id::Generator;
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
 use crate::wsgi::pool::Pool;
+use crate::wsgi::spool::SpoolFolder;
 
 /// How long a client may take for what (all configured).
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,8 @@ pub(super) struct Shard {
     pub site: RefCell<Rc<Site>>,
     pub statics: StaticFiles,
     pub pool: Pool,
-    pub spool: Descriptor,
+    pub spool: Rc<SpoolFolder>,
+    pub buffering: Rc<Buffering>,
     pub connections: RefCell<Slab<Entry>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
@@ -62,7 +65,7 @@ pub(super) struct Shard {
     pub request_ids: RequestIds,
     pub request_id_echo: bool,
     shards: u64,
-    date: Cell<(u64, DateText)>,
+    date: date::Present,
 }
 
 /// The parts of a [`Shard`] that are made outside.
@@ -74,7 +77,8 @@ pub(super) struct Parts {
     pub connections_max: usize,
     pub pool: Pool,
     pub statics: StaticFiles,
-    pub spool: Descriptor,
+    pub spool: Rc<SpoolFolder>,
+    pub buffering: Rc<Buffering>,
     /// Random bytes, for request ids.
     pub seed: [u8; 32],
     pub request_ids: RequestIds,
@@ -96,15 +100,16 @@ impl Shard {
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,
+            buffering: parts.buffering,
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
-            metrics: RefCell::new(ShardMetrics::new()),
+            metrics: RefCell::new(ShardMetrics::default()),
             log,
             ids: RefCell::new(Generator::new(parts.seed)),
             request_ids: parts.request_ids,
             request_id_echo: parts.request_id_echo,
             shards: parts.shards,
-            date: Cell::new((0, date::format(0))),
+            date: date::Present::default(),
         }
     }
 
@@ -115,13 +120,6 @@ impl Shard {
 
     /// The Date field's value and the second that it stands for, made once a second.
     pub fn date(&self) -> (u64, DateText) {
-        let now = clock::wall_seconds_coarse();
-        let (second, text) = self.date.get();
-        if second == now {
-            return (second, text);
-        }
-        let fresh = (now, date::format(now));
-        self.date.set(fresh);
-        fresh
+        self.date.at(clock::wall_seconds_coarse())
     }
 }

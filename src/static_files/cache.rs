@@ -3,7 +3,7 @@
 //! Owns the three maps (ready responses, open descriptors, paths that lead nowhere) and the freshness of what is in them. It never decides a
 //! status. Called by `StaticFiles`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
@@ -35,6 +35,8 @@ pub(super) enum Found {
     Unstable(Large),
     /// A directory that was asked for without a slash at the end.
     Directory,
+    /// A directory to be listed.
+    Listing(Descriptor),
     Failed(Failure),
 }
 
@@ -68,6 +70,8 @@ pub(super) struct Cache {
     pub(super) helper: Helper,
     /// What the helper compresses, by the hash of its key.
     pub(super) compressing: RefCell<HashSet<u64>>,
+    /// Requests for which what was known sufficed, and those for which it did not.
+    pub looks: Cell<(u64, u64)>,
 }
 
 impl Cache {
@@ -81,6 +85,7 @@ impl Cache {
             missing: RefCell::new(Lru::new(bounds::STATIC_MISSES_BYTES_MAX, bounds::STATIC_MISSES_MAX)),
             absence: RefCell::default(),
             flights: RefCell::default(),
+            looks: Cell::default(),
             helper: Helper::default(),
             compressing: RefCell::default(),
         }
@@ -116,6 +121,9 @@ impl Cache {
             let fresh = entry.age(generation, now) == Age::Fresh;
             return fresh.then(|| self.hot_form(&mut small, root, path, coding, &entry.value.facts, now))?;
         }
+        if !root.plain_errors || !root.options.fallback.is_empty() || root.options.not_found.is_some() {
+            return None;
+        }
         let mut missing = self.missing.borrow_mut();
         let entry = missing.get(key)?;
         let ready = entry.value == Failure::Missing && entry.age(generation, now) == Age::Fresh;
@@ -124,12 +132,15 @@ impl Cache {
 
     /// What the normal path `path` leads to, as of at most a second ago, or two while somebody looks.
     pub async fn find(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Found {
-        let opened = root.directory(&self.ring, now).await;
+        let opened = root.directory(&self.ring, &self.helper, now).await;
         let key = self.key(root, None, path);
         let mut known = self.known(key, opened.generation, now);
         if let Some((found, Age::Fresh)) = known {
+            self.hit();
             return found;
         }
+        let (hits, misses) = self.looks.get();
+        self.looks.set((hits, misses + 1));
         let under_way = self.flights.borrow().get(&key.hash).cloned();
         if let Some(flight) = under_way {
             if let Some((found, Age::Usable)) = known {
@@ -164,6 +175,12 @@ impl Cache {
                 flights.remove(&hash);
             }
         })
+    }
+
+    /// What was known sufficed.
+    pub fn hit(&self) {
+        let (hits, misses) = self.looks.get();
+        self.looks.set((hits + 1, misses));
     }
 
     pub fn trim(&self, now: &Now<'_>) {
@@ -206,18 +223,19 @@ impl Cache {
         let resolved = resolve(&self.ring, root, opened, key.path).await;
         let forms = match &resolved {
             Resolved::File { stat, path, .. } => Forms::of(&self.ring, root, opened, path, stat).await,
-            Resolved::Directory | Resolved::Failed(_) => None,
+            Resolved::Directory | Resolved::Listing(_) | Resolved::Failed(_) => None,
         };
-        if let Resolved::File { stat, .. } = &resolved
-            && let Some(found) = self.confirm(key, stat, &forms, looked)
+        if let Resolved::File { stat, path, .. } = &resolved
+            && let Some(found) = self.confirm(key, stat, &forms, root.is_hashed(path), looked)
         {
             return found;
         }
         let found = match resolved {
             Resolved::Failed(failure) => Found::Failed(failure),
             Resolved::Directory => Found::Directory,
+            Resolved::Listing(directory) => Found::Listing(directory),
             Resolved::File { file, stat, path } if stat.size > self.file_max => {
-                let facts = Facts::new(&path, &root.options.types, stat, now).with_forms(forms);
+                let facts = Facts::new(&path, &root.options.types, stat, now).with(forms, root.is_hashed(&path));
                 Found::Large(Large { facts: Rc::new(facts), file })
             }
             Resolved::File { file, stat, path } => match self.read(root, file, stat, &path, forms, now).await {
@@ -230,8 +248,15 @@ impl Cache {
     }
 
     /// What is known at `key`, if the file is still the one that `stat` describes. Bytes that were read right after a change are read again.
-    fn confirm(&self, key: Key<'_>, stat: &Stat, forms: &Option<Box<Forms>>, looked: Looked) -> Option<Found> {
-        let same = |facts: &Facts| facts.stat == *stat && facts.forms == *forms;
+    fn confirm(
+        &self,
+        key: Key<'_>,
+        stat: &Stat,
+        forms: &Option<Box<Forms>>,
+        hashed: bool,
+        looked: Looked,
+    ) -> Option<Found> {
+        let same = |facts: &Facts| facts.stat == *stat && facts.forms == *forms && facts.hashed == hashed;
         if let Some(entry) = self.small.borrow_mut().get(key)
             && same(&entry.value.facts)
             && entry.value.facts.settled
@@ -256,10 +281,13 @@ impl Cache {
                 self.small.borrow_mut().insert(key, Entry { value: small.clone(), looked }, bytes);
             }
             Found::Large(large) => self.large.borrow_mut().insert(key, Entry { value: large.clone(), looked }, 0),
-            Found::Failed(failure @ (Failure::Missing | Failure::Forbidden)) => {
+            Found::Failed(failure @ (Failure::Missing | Failure::NoIndex | Failure::Forbidden)) => {
                 self.missing.borrow_mut().insert(key, Entry { value: *failure, looked }, 0);
             }
-            Found::Failed(Failure::Exhausted | Failure::Broken) | Found::Directory | Found::Unstable(_) => {}
+            Found::Failed(Failure::Exhausted | Failure::Broken)
+            | Found::Directory
+            | Found::Listing(_)
+            | Found::Unstable(_) => {}
         }
     }
 
@@ -280,7 +308,7 @@ impl Cache {
             }
             // What was found beside the file as it was then says nothing of what it has become since.
             let forms = if before == stat { forms.take() } else { None };
-            let facts = Facts::new(path, &root.options.types, before, now).with_forms(forms);
+            let facts = Facts::new(path, &root.options.types, before, now).with(forms, root.is_hashed(path));
             let head = Small::head(&facts, &root.policy, now);
             let body_at = head.len();
             let ready = self.read_body(&file, head, before.size).await?;

@@ -14,7 +14,7 @@ use crate::http::conditional::{ETag, Validators};
 use crate::http::date::{self, DateText};
 use crate::http::encoding::Coding;
 use crate::http::media;
-use crate::http::response::{BodyLength, HeadWriter};
+use crate::http::response::HeadWriter;
 use crate::ring::{Descriptor, Stat};
 
 /// Where the date stands in a ready response: behind the status line and `Date: `.
@@ -35,6 +35,8 @@ pub(super) struct Facts {
     pub forms: Option<Box<Forms>>,
     /// Codings that were found not to make it smaller: a bit for each `Coding::index`.
     pub useless: Cell<u8>,
+    /// Its name changes with its content.
+    pub hashed: bool,
     media: Cow<'static, str>,
     /// Modification time in nanoseconds and size, both hexadecimal: two deploys within one second differ.
     etag: String,
@@ -54,6 +56,7 @@ impl Facts {
             coding: None,
             forms: None,
             useless: Cell::new(0),
+            hashed: false,
             media: media::content_type(path, types),
             etag: format!("{:x}-{:x}", stat.modified_ns, stat.size),
             modified: seconds.filter(|&seconds| seconds <= now.wall_seconds),
@@ -61,9 +64,9 @@ impl Facts {
         }
     }
 
-    /// The same, with the forms that can be had instead.
-    pub fn with_forms(self, forms: Option<Box<Forms>>) -> Facts {
-        Facts { forms, ..self }
+    /// The same, with the forms that can be had instead, and whether the name changes with the content.
+    pub fn with(self, forms: Option<Box<Forms>>, hashed: bool) -> Facts {
+        Facts { forms, hashed, ..self }
     }
 
     /// The facts of this file's form in `coding`, of `size` bytes, made from the file that `stat` describes: a sibling, or this one. Its tag is
@@ -71,7 +74,7 @@ impl Facts {
     pub fn in_coding(&self, coding: Coding, stat: Stat, size: u64, tag: &str, now: &Now<'_>) -> Facts {
         let file = Facts::new(b"", &[], stat, now);
         let etag = format!("{}-{}{tag}", file.etag, coding.name());
-        Facts { size, coding: Some(coding), media: self.media.clone(), etag, ..file }
+        Facts { size, coding: Some(coding), media: self.media.clone(), etag, hashed: self.hashed, ..file }
     }
 
     pub fn validators(&self) -> Validators<'_> {
@@ -96,7 +99,7 @@ impl Facts {
         self.write_expires(&mut fields, policy, now);
         let _ = HeadWriter::resume(&mut fields).field("ETag", &self.quoted_etag());
         self.write_vary(&mut fields);
-        policy.write_caching(&mut fields, false);
+        policy.write_caching(&mut fields, self.hashed);
         fields
     }
 
@@ -120,7 +123,7 @@ impl Facts {
             let _ = HeadWriter::resume(fields).field("Content-Encoding", coding.name().as_bytes());
         }
         self.write_vary(fields);
-        policy.write(fields, false);
+        policy.write(fields, self.hashed);
     }
 
     /// Vary, where another client may get another form (RFC 9110 §12.5.5).
@@ -131,7 +134,7 @@ impl Facts {
     }
 
     fn write_expires(&self, fields: &mut Vec<u8>, policy: &Policy, now: &Now<'_>) {
-        if let Some(expires) = policy.expires(now.wall_seconds, false) {
+        if let Some(expires) = policy.expires(now.wall_seconds, self.hashed) {
             let _ = HeadWriter::resume(fields).field("Expires", &expires);
         }
     }
@@ -165,9 +168,9 @@ impl Small {
         let mut ready = Vec::with_capacity(512 + facts.size as usize);
         let _ = HeadWriter::start(&mut ready, 200).date(now.date);
         facts.write_expires(&mut ready, policy, now);
-        let _ = HeadWriter::resume(&mut ready).server().body(BodyLength::Exact(facts.size));
-        facts.write(&mut ready, &facts.media, policy);
-        HeadWriter::resume(&mut ready).finish();
+        let mut fields = Vec::with_capacity(256);
+        facts.write(&mut fields, &facts.media, policy);
+        policy.write_ready(&mut ready, fields, facts.size);
         debug_assert!(ready[DATE_AT..].starts_with(now.date), "the date stands behind the status line");
         ready
     }
@@ -183,7 +186,7 @@ impl Small {
         if self.ready[place.clone()] != *now.date {
             let ready = Rc::make_mut(&mut self.ready);
             ready[place].copy_from_slice(now.date);
-            if let Some(expires) = policy.expires(now.wall_seconds, false) {
+            if let Some(expires) = policy.expires(now.wall_seconds, self.facts.hashed) {
                 ready[EXPIRES_AT..EXPIRES_AT + expires.len()].copy_from_slice(&expires);
             }
         }

@@ -111,7 +111,7 @@ impl Cache {
         now: &Now<'_>,
     ) -> Option<Hot> {
         let entry = small.get(self.key(root, Some(coding), path))?;
-        belongs(&entry.value.facts, &entry.looked, facts.source(coding), now)
+        belongs(&entry.value.facts, &entry.looked, facts, coding, now)
             .then(|| Hot { status: 200, ready: entry.value.ready(&root.policy, now) })
     }
 
@@ -132,7 +132,7 @@ impl Cache {
         let accepted = Accepted::of(fields);
         let Some(coding) = facts.choose(accepted) else { return found };
         let key = self.key(root, Some(coding), path);
-        if let Some(form) = self.known_form(key, facts.source(coding), now) {
+        if let Some(form) = self.known_form(key, facts, coding, now) {
             return form;
         }
         if forms.siblings[coding.index()].is_none() {
@@ -145,15 +145,15 @@ impl Cache {
         }
     }
 
-    fn known_form(&self, key: Key<'_>, source: &Stat, now: &Now<'_>) -> Option<Found> {
+    fn known_form(&self, key: Key<'_>, facts: &Facts, coding: Coding, now: &Now<'_>) -> Option<Found> {
         if let Some(entry) = self.small.borrow_mut().get(key)
-            && belongs(&entry.value.facts, &entry.looked, source, now)
+            && belongs(&entry.value.facts, &entry.looked, facts, coding, now)
         {
             return Some(Found::Small(entry.value.clone()));
         }
         let mut large = self.large.borrow_mut();
         let entry = large.get(key)?;
-        let counts = belongs(&entry.value.facts, &entry.looked, source, now) && entry.value.is_current();
+        let counts = belongs(&entry.value.facts, &entry.looked, facts, coding, now) && entry.value.is_current();
         counts.then(|| Found::Large(entry.value.clone()))
     }
 
@@ -169,14 +169,14 @@ impl Cache {
         let forms = facts.forms.as_ref()?;
         let wanted = facts.source(coding);
         let key = self.key(root, Some(coding), path);
-        if let Some(form) = self.known_form(key, wanted, now) {
+        if let Some(form) = self.known_form(key, facts, coding, now) {
             return Some(form);
         }
         let _pilot = self.board(key.hash).await;
-        if let Some(form) = self.known_form(key, wanted, now) {
+        if let Some(form) = self.known_form(key, facts, coding, now) {
             return Some(form);
         }
-        let opened = root.directory(&self.ring, now).await;
+        let opened = root.directory(&self.ring, &self.helper, now).await;
         let (file, stat) = resolve::open(&self.ring, root, &opened, &forms.name(coding)).await.ok()?;
         if stat != *wanted {
             return None;
@@ -233,10 +233,11 @@ impl Cache {
     }
 }
 
-/// Whether a form that was made from `form.stat` is one of what the last look saw. Bytes that were read right after a change count for as
+/// Whether `form` is the file's form in `coding` as the last look at the file saw it. Bytes that were read right after a change count for as
 /// long as a look does.
-fn belongs(form: &Facts, looked: &Looked, source: &Stat, now: &Now<'_>) -> bool {
-    form.stat == *source && (form.settled || now.age(looked.checked) == Age::Fresh)
+fn belongs(form: &Facts, looked: &Looked, file: &Facts, coding: Coding, now: &Now<'_>) -> bool {
+    let made_from_it = form.stat == *file.source(coding) && form.hashed == file.hashed;
+    made_from_it && (form.settled || now.age(looked.checked) == Age::Fresh)
 }
 
 /// What is compressed.

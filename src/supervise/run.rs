@@ -17,6 +17,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::{AccessLogFile, ROTATION_LOOK};
+use super::admin::{Admin, Question};
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
@@ -29,6 +30,7 @@ use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::{AppConfig, Config};
 use crate::mail::{ShardMail, ShardNews};
+use crate::observe::WorkerFacts;
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::supervise::backoff::Policy;
 use crate::sys::memory::SlotState;
@@ -57,6 +59,8 @@ pub struct SupervisorSetup {
     pub replies: Vec<OwnedFd>,
     /// The addresses on which the shards listen, for the log.
     pub addresses: Vec<String>,
+    /// Sockets of the admin listener.
+    pub admin: Vec<OwnedFd>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogFile>,
 }
@@ -95,6 +99,8 @@ pub(super) enum Happening {
     Signal(Signal),
     News(ShardNews),
     Zygote(GenerationId, FromZygote),
+    /// Somebody asks for the metrics.
+    Question(Rc<Question>),
     /// Nothing more comes from the zygote of this generation.
     ControlEnded(GenerationId),
 }
@@ -129,6 +135,8 @@ struct Supervisor {
     zygotes: HashMap<Pid, Zygote>,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
+    admin: Option<Rc<Admin>>,
+    facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
     /// The generation to which shards are being switched, and how many have not done so yet.
@@ -153,6 +161,8 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         access_log: setup.access_log.take().map(Rc::new),
+        admin: None,
+        facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
         accepting: 0,
@@ -163,6 +173,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
     supervisor.start_access_log();
+    supervisor.start_admin()?;
     supervisor.handle(Event::Start);
     let code = loop {
         if let Some(code) = supervisor.exit {
@@ -225,6 +236,7 @@ impl Supervisor {
             Happening::Signal(signal) => self.signal(signal),
             Happening::News(news) => self.news(news),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
+            Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
         }
     }
@@ -253,6 +265,42 @@ impl Supervisor {
                 }
             })
             .detach();
+        }
+    }
+
+    /// Why requests are not served now; `None`: they are.
+    fn unready(&self) -> Option<&'static str> {
+        match () {
+            _ if self.machine.is_stopping() => Some("stopping"),
+            _ if !self.machine.is_ready() => Some("starting"),
+            _ if self.facts.has_app && self.machine.workers_serving() == 0 => Some("no worker is left"),
+            _ => None,
+        }
+    }
+
+    fn start_admin(&mut self) -> io::Result<()> {
+        let listeners = std::mem::take(&mut self.setup.admin);
+        if listeners.is_empty() {
+            return Ok(());
+        }
+        let inbox = self.inbox.clone();
+        let ask = Box::new(move |question| inbox.push(Happening::Question(question)));
+        let admin = Admin::new(&self.ring, self.setup.shards.clone(), ask)?;
+        listeners.into_iter().for_each(|listener| admin.listen(listener));
+        self.admin = Some(admin);
+        Ok(())
+    }
+
+    /// How the workers stand now.
+    fn worker_facts(&self) -> WorkerFacts {
+        let readings = self.readings();
+        let count = |state| readings.iter().filter(|reading| reading.view.state == state).count() as u64;
+        WorkerFacts {
+            busy: count(SlotState::Busy),
+            idle: count(SlotState::Idle),
+            alive: self.facts.started.saturating_sub(self.facts.exited),
+            generation: self.machine.generation_serving().map_or(0, |generation| generation.0),
+            ..self.facts
         }
     }
 
@@ -400,6 +448,9 @@ impl Supervisor {
         for action in self.machine.handle(event, Monotonic::now()) {
             self.perform(action);
         }
+        if let Some(admin) = &self.admin {
+            admin.unready.set(self.unready());
+        }
     }
 
     fn perform(&mut self, action: Action) {
@@ -438,7 +489,10 @@ impl Supervisor {
                 self.mail(|| ShardMail::Drain { limit });
             }
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
-            Action::Report(report) => report.log(),
+            Action::Report(report) => {
+                report.count(&mut self.facts);
+                report.log();
+            }
             Action::Exit { code } => self.exit = Some(code),
         }
     }

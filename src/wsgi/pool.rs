@@ -21,6 +21,7 @@ use slab::Slab;
 use super::credit::Credit;
 use super::messages::{self, Reply, ReplyKind, Token};
 use super::share::Share;
+use super::spool::BodyFile;
 use crate::base::clock::Monotonic;
 use crate::ring::{Chunk, Descriptor, Message, Ring};
 use crate::sys::packets;
@@ -89,9 +90,9 @@ enum Phase {
     /// Its message is being made.
     Building,
     /// Waits in the shard's queue.
-    Queued { message: Vec<u8>, descriptor: Option<OwnedFd> },
+    Queued { message: Vec<u8>, descriptor: Option<BodyFile> },
     /// In the inbox or in a worker's hands. Kept whole, to be sent again if no worker takes it.
-    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<OwnedFd> },
+    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<BodyFile> },
     /// The last part is in.
     Ended,
 }
@@ -157,6 +158,11 @@ impl Pool {
     /// Lets go of the current generation: nothing is sent any more.
     pub fn close(&self) {
         drop(self.0.gate.take());
+    }
+
+    /// Calls that wait in the shard's own queue.
+    pub fn queued(&self) -> usize {
+        self.0.queue.borrow().len()
     }
 
     /// Calls that are not finished: waiting, in the inbox or in workers' hands.
@@ -401,7 +407,7 @@ impl Call {
     }
 
     /// Hands the request over, made by [`messages::encode_request`] with this call's token.
-    pub fn submit(&self, message: Vec<u8>, descriptor: Option<OwnedFd>) {
+    pub fn submit(&self, message: Vec<u8>, descriptor: Option<BodyFile>) {
         let inner = &self.pool.0;
         inner.calls.borrow_mut()[self.slot].phase = Phase::Queued { message, descriptor };
         inner.queue.borrow_mut().push_back(self.slot);

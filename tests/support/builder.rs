@@ -27,6 +27,7 @@ pub struct Builder {
     server: Vec<String>,
     app: Vec<String>,
     routes: Vec<String>,
+    sections: Vec<String>,
     config: bool,
     arguments: Vec<String>,
     prefix: Vec<String>,
@@ -52,6 +53,7 @@ impl Builder {
             server: Vec::new(),
             app: Vec::new(),
             routes: Vec::new(),
+            sections: Vec::new(),
             config: true,
             arguments: Vec::new(),
             prefix: Vec::new(),
@@ -143,6 +145,12 @@ impl Builder {
     /// A `[[route]]` for the files of `folder` with more lines of its own.
     pub fn static_route(self, path: &str, folder: &Path, lines: &str) -> Builder {
         self.route(&format!("path = {path:?}\nstatic = {folder:?}\n{lines}"))
+    }
+
+    /// Further sections of the config file, as they are.
+    pub fn section(mut self, text: &str) -> Builder {
+        self.sections.push(text.to_owned());
+        self
     }
 
     /// A variable of the server's environment.
@@ -245,6 +253,9 @@ impl Builder {
         }
         for route in &self.routes {
             text += &format!("\n[[route]]\n{route}\n");
+        }
+        for section in &self.sections {
+            text += &format!("\n{section}\n");
         }
         text
     }

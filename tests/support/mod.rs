@@ -9,6 +9,7 @@ pub mod client;
 pub mod files;
 pub mod gate;
 pub mod log;
+pub mod metrics;
 pub mod process;
 pub mod python;
 pub mod response;

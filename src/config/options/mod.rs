@@ -4,12 +4,14 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod access_log;
+mod admin;
 mod app;
 mod route;
 mod server;
 mod static_route;
 
 pub use access_log::*;
+pub use admin::*;
 pub use app::*;
 pub use route::*;
 pub use server::*;
@@ -105,7 +107,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 4] = [&SERVER, &ACCESS_LOG_TABLE, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 5] = [&SERVER, &ACCESS_LOG_TABLE, &ADMIN, &APP, &ROUTE];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

@@ -118,6 +118,21 @@ impl Machine {
             && (self.pool.is_none() || self.generations.iter().any(Generation::is_serving))
     }
 
+    /// Workers that live in generations that serve.
+    pub fn workers_serving(&self) -> usize {
+        self.generations.iter().filter(|generation| generation.is_serving()).map(Generation::workers_alive).sum()
+    }
+
+    /// Whether the program is on its way to its end.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// The newest generation that serves.
+    pub fn generation_serving(&self) -> Option<GenerationId> {
+        self.generations.iter().rfind(|generation| generation.is_serving()).map(|generation| generation.id)
+    }
+
     fn apply(&mut self, event: Event, now: Monotonic, actions: &mut Vec<Action>) {
         match event {
             Event::Start => match self.pool {
