@@ -112,6 +112,19 @@ fn the_server_rotates_its_file_when_asked_to() {
     assert!(!folder.path().join("access.log.3").exists());
 }
 
+#[test]
+fn the_server_rotates_its_file_when_it_is_old() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let mut server = logging(folder.path(), &format!("path = {log:?}, rotate_age = '100ms'")).start();
+    ask(&server, 3);
+    server.wait_for_line("access log opened anew");
+    assert!(server.stop().success());
+    // What was not written yet when the file was renamed is in the new one.
+    assert_eq!(count_lines(&log) + count_lines(&folder.path().join("access.log.1")), 3);
+    assert!(count_lines(&folder.path().join("access.log.1")) > 0);
+}
+
 /// Lines that wait for their time are written before the program ends, also of requests that end last.
 #[test]
 fn the_last_lines_are_in_the_file_when_the_program_has_ended() {
