@@ -280,6 +280,23 @@ class Server:
         """(token, shard, started_ns, done, pid, state) of a slot."""
         return struct.unpack_from("<QQQQII", os.pread(self.scoreboard.fileno(), 64, index * 64))
 
+    def until_asleep(self, worker):
+        """Waits until every thread of a worker has been asleep from one look at it to the next."""
+        folder = "/proc/%d/task" % worker
+
+        def look():
+            seen = []
+            for thread in os.listdir(folder):
+                with open("%s/%s/status" % (folder, thread)) as file:
+                    seen.append([line for line in file if line.startswith(("State", "voluntary", "nonvoluntary"))])
+            return seen
+
+        deadline, before, now = time.monotonic() + PATIENCE_S, None, look()
+        while now != before or not all("sleeping" in thread[0] for thread in now):
+            assert time.monotonic() < deadline, now
+            os.sched_yield()
+            before, now = now, look()
+
     def until_slot(self, condition, index=0):
         """Waits for a state of the scoreboard, which announces nothing."""
         deadline = time.monotonic() + PATIENCE_S
