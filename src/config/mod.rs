@@ -52,5 +52,5 @@ pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
     Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, HostPattern, MaintenanceConfig, Page, PathPattern,
-    RequestIds, RouteConfig, ServerConfig, StaticConfig, compile,
+    RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
 };
