@@ -17,6 +17,7 @@ pub mod ring;
 pub mod compress;
 pub mod response;
 pub mod route;
+pub mod tls;
 // L3: handlers
 pub mod static_files;
 pub mod wsgi;

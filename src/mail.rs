@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::mail::Sender;
 use crate::config::{AccessLogConfig, RouteConfig};
 use crate::observe::Snapshot;
+use crate::tls::Directory;
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -16,6 +17,8 @@ use crate::wsgi::pool::Gate;
 pub enum ShardMail {
     /// Serve these routes from now on.
     Routes(Arc<Vec<RouteConfig>>),
+    /// Show these certificates to clients that connect from now on.
+    Certificates(Arc<Directory>),
     /// Begin to accept connections.
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maitred::config::{
-    Action, AppTarget, Config, Flags, HostPattern, InterpreterSource, Listen, Surroundings, load, reference,
+    Action, AppTarget, Config, Flags, HostPattern, InterpreterSource, Listener, Surroundings, load, reference,
 };
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ fn app_flag(target: &str) -> Flags {
 }
 
 fn listens(config: &Config) -> Vec<String> {
-    config.server.listen.iter().map(Listen::to_string).collect()
+    config.server.listen.iter().map(Listener::to_string).collect()
 }
 
 /// Every `tests/config_files/*.toml` is refused with exactly the lines of the `.expect` file beside it, where `DIRECTORY`

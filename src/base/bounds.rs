@@ -83,6 +83,29 @@ pub const EARLY_EXITS_MAX: usize = 64;
 
 /// The config file, bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// A certificate, key or OCSP file, bytes.
+pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Certificates of one file.
+pub const CERTIFICATES_MAX: usize = 1024;
+/// A ClientHello in which a name is looked for, bytes.
+pub const CLIENT_HELLO_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a TLS record, or of a handshake message in several records, that wait for the rest: the longest message, and a receive's
+/// worth more.
+pub const TLS_PENDING_BYTES_MAX: usize = 192 * 1024;
+/// Parts of a response up to here together are copied into one TLS record; larger ones are encrypted as they are.
+pub const TLS_ONE_RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that are encrypted at a time, before other connections of the shard get their turn.
+pub const TLS_SEALED_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a file that are read and encrypted at a time.
+pub const TLS_FILE_SLICE_BYTES: usize = 64 * 1024;
+/// What a TLS session may have to say beside responses before it is given up, bytes.
+pub const TLS_WAITING_BYTES_MAX: usize = 16 * 1024;
+/// Certificate files are looked at for changes so often, seconds.
+pub const TLS_LOOK_SECONDS: u64 = 2;
+/// Entries of `[[tls]]`.
+pub const TLS_ENTRIES_MAX: usize = 4096;
+/// Certificates of one entry: one for each kind of key.
+pub const TLS_ENTRY_CERTIFICATES_MAX: usize = 8;
 /// Listen addresses.
 pub const LISTENERS_MAX: u64 = 64;
 /// Routes of the configuration.

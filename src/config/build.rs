@@ -11,6 +11,7 @@ use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, server};
 use super::sources::{Flags, Surroundings};
+use super::tls::tls;
 use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
 
@@ -31,7 +32,8 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 /// A configuration that is good if no problem was added.
 fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
-    let mut server = server(merged.server, bases, problems);
+    let mut server = server(merged.server, !merged.tls.is_empty(), bases, problems);
+    let tls = tls(merged.tls, bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
@@ -83,7 +85,7 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, admin, app, routes, static_from_django }
+    Config { server, tls, admin, app, routes, static_from_django }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

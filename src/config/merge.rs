@@ -25,6 +25,7 @@ pub struct Merged {
     /// `None` if nothing speaks of an application.
     pub app: Option<Table>,
     pub routes: Vec<(Place, Table)>,
+    pub tls: Vec<(Place, Table)>,
     /// The config file names routes, so it is meant to say all that is served.
     pub file_has_routes: bool,
     /// The config file has an `[app]` table.
@@ -52,7 +53,8 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         .take("admin")
         .and_then(|placed| Some((placed.place.clone(), table(placed, "admin", options::ADMIN.header, problems)?)));
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
-    let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, problems));
+    let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, &options::ROUTE, problems));
+    let tls = top.take("tls").map_or(Vec::new(), |placed| tables(placed, &options::TLS, problems));
     for (key, Placed { place, .. }) in top.into_entries() {
         problems.push(unknown(key, place));
     }
@@ -61,7 +63,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     routes.extend(static_routes(&flags.statics, problems));
     server_flags(&mut server, flags, around);
     let app = app_flags(app, flags, around);
-    Merged { server, admin, app, routes, file_has_routes, file_has_app, file_base, file }
+    Merged { server, admin, app, routes, tls, file_has_routes, file_has_app, file_base, file }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {
@@ -87,16 +89,16 @@ fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {
     Table::default()
 }
 
-fn tables(placed: Placed, problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
-    let written = options::ROUTE.header;
+fn tables(placed: Placed, section: &options::Section, problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
+    let (name, written) = (section.name, section.header);
     match placed.value {
         Value::List(items) => {
-            let item = |item: Placed| Some((item.place.clone(), table(item, "route", written, problems)?));
+            let item = |item: Placed| Some((item.place.clone(), table(item, name, written, problems)?));
             items.into_iter().filter_map(item).collect()
         }
         other => {
             let message = format!("must be a list of tables, each written {written}, not {}", other.kind());
-            problems.push(Problem { place: placed.place, key: "route".to_owned(), message });
+            problems.push(Problem { place: placed.place, key: name.to_owned(), message });
             Vec::new()
         }
     }

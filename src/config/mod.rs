@@ -9,6 +9,7 @@ mod address;
 mod admin;
 mod app;
 mod build;
+pub mod certificate;
 mod django;
 mod error;
 mod headers;
@@ -23,12 +24,13 @@ mod server;
 mod sources;
 mod static_options;
 mod static_route;
+mod tls;
 mod types;
 mod units;
 mod value;
 
 pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
-pub use address::Listen;
+pub use address::{Listen, Listener};
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
@@ -36,6 +38,7 @@ pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
+pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
     Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RequestIds, RouteConfig, ServerConfig,
     StaticConfig, compile,

@@ -12,15 +12,18 @@ use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
 use crate::http::{HeaderOps, Template};
 
 pub use super::access_log::AccessLogConfig;
-pub use super::address::Listen;
+pub use super::address::{Listen, Listener};
 pub use super::python::Interpreter;
 pub use super::static_options::StaticOptions;
+pub use super::tls::TlsEntry;
 
 /// Everything that the server was told, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The HTTP front.
     pub server: ServerConfig,
+    /// Certificates of the TLS listeners, the one for clients that name no host first; not empty if there is such a listener.
+    pub tls: Vec<TlsEntry>,
     /// Addresses of the admin listener; often none.
     pub admin: Vec<Listen>,
     /// The application; `None` for a server of static routes alone.
@@ -35,8 +38,8 @@ pub struct Config {
 /// `[server]`: listeners, shards and what a connection may cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// Addresses to listen on; never empty, no duplicates.
-    pub listen: Vec<Listen>,
+    /// Where to listen, and what is spoken there; never empty, no address twice.
+    pub listen: Vec<Listener>,
     /// Number of shards, at least 1.
     pub shards: usize,
     /// How long an idle keep-alive connection stays open.
@@ -47,6 +50,10 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// How long a client may pause between two reads of its response.
     pub send_timeout: Duration,
+    /// How long a TLS handshake may take, from the connection's beginning.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes that one shard has under way at the same time.
+    pub max_handshakes: usize,
     /// Connections that one shard keeps open at the same time.
     pub max_connections: usize,
     /// Largest request body, bytes; [`RouteConfig::max_body_bytes`] already takes it into account.

@@ -50,6 +50,12 @@ pub struct ShardMetrics {
     pub by_label: Requests,
     /// Requests refused before anybody looked at them, by bad bytes or for want of time, by class of status.
     pub refused: [u64; requests::CLASSES.len()],
+    /// TLS handshakes that made a new session.
+    pub handshakes_full: u64,
+    /// TLS handshakes that resumed a session.
+    pub handshakes_resumed: u64,
+    /// TLS handshakes that a client began and that led to nothing.
+    pub handshakes_failed: u64,
     /// Tasks that panicked.
     pub panics: u64,
     /// From the last byte of the head to the answer's being handed to the kernel: of the application's answers,
@@ -80,6 +86,11 @@ impl ShardMetrics {
             Answerer::Server => &mut self.server,
         };
         latency.record(Monotonic::now().since(started));
+    }
+
+    /// A TLS handshake is complete.
+    pub fn handshake(&mut self, resumed: bool) {
+        *(if resumed { &mut self.handshakes_resumed } else { &mut self.handshakes_full }) += 1;
     }
 
     /// A request was refused.

@@ -76,6 +76,21 @@ impl Chunk {
         }
     }
 
+    /// The bytes, to be changed where they lie, as decryption does.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let (start, end) = (self.start as usize, self.end as usize);
+        match &mut self.memory {
+            Memory::Owned(bytes) => &mut bytes[start..end],
+            Memory::Provided { group, buffer } => {
+                // SAFETY: as in `deref`; and `self` is borrowed alone, so nobody else looks at these bytes.
+                unsafe {
+                    let first = group.base.add(usize::from(*buffer) * group.size + start);
+                    std::slice::from_raw_parts_mut(first, end - start)
+                }
+            }
+        }
+    }
+
     /// Adds `bytes` behind the view. Gathering in this way costs each byte a bounded number of copies, however many pieces come.
     pub fn append(&mut self, bytes: &[u8]) {
         if let Memory::Provided { .. } = self.memory {

@@ -152,6 +152,7 @@ impl Connection {
         } else {
             head.lines(scanned.fields.as_bytes()).finish();
         }
+        self.add_hsts(&mut out);
         self.answered(status, &out, facts);
         let mut piece = message;
         piece.truncate(body.end);

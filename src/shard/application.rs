@@ -16,6 +16,9 @@ use crate::wsgi::pool::Call;
 use crate::wsgi::spool::{Spool, Spooled};
 use crate::wsgi::{BodyRef, Environ, messages};
 
+/// The field by which frameworks are told of TLS in front of them (Django's `SECURE_PROXY_SSL_HEADER`).
+const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
+
 impl Connection {
     /// Serves a request of an application's route that could not be handed over at once: it has a body, or it is the
     /// connection's first.
@@ -85,14 +88,27 @@ impl Connection {
         let path = target::decode_path(raw_path)?;
         let authority = head.authority.map_or(&b""[..], |authority| authority.raw.as_bytes());
         let mut fields: Vec<Field<'_>> = Vec::with_capacity(16);
+        let scheme = if self.protocol.tls { "https" } else { "http" };
+        // Only a proxy on this host is believed that it spoke TLS for us.
+        let is_told = !self.protocol.tls && peer.is_local();
+        let mut variables = Vec::new();
         for (name, value) in head.fields {
             // An absolute target's authority overrides Host (RFC 9112 §3.2.2).
             if name.eq_ignore_ascii_case(REQUEST_ID_FIELD.as_bytes()) {
                 // What the application sees is the server's word.
                 continue;
             }
+            if !is_told && name.eq_ignore_ascii_case(FORWARDED_PROTO.as_bytes()) {
+                continue;
+            }
             let is_host = name.eq_ignore_ascii_case(b"host");
             fields.push((name, if is_host { authority } else { value }));
+        }
+        if !is_told {
+            variables.push((&b"HTTP_X_FORWARDED_PROTO"[..], scheme.as_bytes()));
+        }
+        if let Some(secure) = self.receiving.secure.as_deref() {
+            secure.add_variables(&mut variables);
         }
         let content_length = match (&body, head.framing) {
             (Some(Spooled::Inline(bytes)), _) => Some(bytes.len() as u64),
@@ -112,9 +128,10 @@ impl Connection {
             remote_port: &peer.remote_port,
             server_name: &peer.local_address,
             server_port: &peer.local_port,
-            scheme: "http",
+            scheme,
             content_length,
             request_id: exchange.id(&self.shard, head),
+            variables: &variables,
             fields: &fields,
         };
         let call = self.shard.pool.call().map_err(|_| Reject::QueueFull)?;

@@ -4,11 +4,14 @@
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::net::Shutdown;
 
+use super::accept::Protocol;
 use super::action;
 use super::answer::Facts;
 use super::body::{Body, BodyError};
@@ -19,12 +22,13 @@ use super::output::{Gone, Output};
 use super::peer::Peer;
 use super::site::Handler;
 use super::state::{Phase, Shard};
+use super::tls::Secure;
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
 use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::observe::Labels;
-use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
+use crate::ring::{Chunk, Deadline, Descriptor, Payload, RecvStream, TimedOut, within};
 use crate::route::RouteId;
 use crate::static_files::Now;
 use crate::wsgi::pool::Call;
@@ -33,8 +37,10 @@ use crate::wsgi::pool::Call;
 pub(super) struct Receiving {
     pub recv: RecvStream,
     pub input: Input,
-    deadline: Deadline,
+    pub deadline: Deadline,
     body_timeout: Duration,
+    /// With TLS, the session through which everything comes.
+    pub secure: Option<Rc<Secure>>,
 }
 
 impl Receiving {
@@ -44,10 +50,20 @@ impl Receiving {
         self.recv.set_aside();
     }
 
+    /// The next bytes for HTTP, within the deadline.
+    async fn next(&mut self) -> Result<io::Result<Option<Chunk>>, TimedOut> {
+        let Receiving { recv, secure, deadline, .. } = self;
+        let next = poll_fn(|cx| match secure {
+            None => recv.poll_next(cx),
+            Some(secure) => secure.poll_next(recv, cx),
+        });
+        within(deadline, next).await
+    }
+
     /// Waits for more of a body.
     pub async fn more_body(&mut self) -> Result<(), BodyError> {
         self.deadline.set(self.body_timeout);
-        match within(&self.deadline, self.recv.next()).await {
+        match self.next().await {
             Ok(Ok(Some(chunk))) => {
                 self.input.push(chunk);
                 Ok(())
@@ -65,6 +81,7 @@ pub(super) struct Connection {
     pub output: Output,
     /// The request in hand, for the access log and the counters.
     pub exchange: RefCell<Exchange>,
+    pub protocol: Protocol,
     /// Its number among all connections of the server.
     pub number: u64,
     /// Its place among the shard's connections.
@@ -106,12 +123,13 @@ enum Step {
 }
 
 impl Connection {
-    pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize) -> Connection {
+    pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) -> Connection {
         let receiving = Receiving {
             recv: shard.ring.recv(&socket, &shard.receive),
             input: Input::default(),
             deadline: shard.ring.deadline(),
             body_timeout: shard.timeouts.body,
+            secure: None,
         };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
         Connection {
@@ -119,6 +137,7 @@ impl Connection {
             receiving,
             output,
             exchange: RefCell::default(),
+            protocol,
             number: shard.connection_number(),
             key,
             peer: None,
@@ -132,6 +151,14 @@ impl Connection {
 
     /// Serves the connection to its end.
     pub async fn run(&mut self) -> Result<(), Gone> {
+        if self.protocol.tls && !Box::pin(self.handshake()).await? {
+            return Ok(());
+        }
+        self.serve().await?;
+        self.output.close().await
+    }
+
+    async fn serve(&mut self) -> Result<(), Gone> {
         loop {
             let next = match self.step() {
                 Step::More => {
@@ -144,7 +171,8 @@ impl Connection {
                     if self.output.has_to_wait() {
                         self.receiving.set_aside();
                     }
-                    self.output.send(Payload::from(bytes)).await?;
+                    let copy = self.with_hsts(&bytes);
+                    self.output.send(copy.map_or_else(|| Payload::from(bytes), Payload::from)).await?;
                     Next::Request
                 }
                 step => {
@@ -240,6 +268,9 @@ impl Connection {
         };
         let site = self.shard.site.borrow();
         let host = head.authority.map(|authority| authority.host.as_bytes());
+        if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
+            return Step::Refuse(reject);
+        }
         let route = match site.route(host, target.path) {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
@@ -251,6 +282,7 @@ impl Connection {
             self.exchange.borrow_mut().label(labels);
         }
         if head.framing == BodyFraming::None
+            && !self.protocol.redirect_https
             && let Some(route) = route
         {
             match site.handler(route) {
@@ -296,6 +328,9 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
+        if head.target.path_query().is_some_and(|target| self.is_redirected(target.path)) {
+            return self.redirect_to_https(&head, facts).await;
+        }
         let site = self.shard.site.borrow().clone();
         let Some(route) = route else {
             return match head.target.path_query() {
@@ -353,7 +388,7 @@ impl Connection {
             self.receiving.deadline.set(self.shard.timeouts.head);
         }
         self.receiving.input.settle();
-        match within(&self.receiving.deadline, self.receiving.recv.next()).await {
+        match self.receiving.next().await {
             Ok(Ok(Some(chunk))) => {
                 self.receiving.input.push(chunk);
                 Ok(true)
@@ -364,15 +399,7 @@ impl Connection {
                 }
                 Ok(false)
             }
-            Err(_) if begun => {
-                let times = self.times(self.shard.ring.now());
-                self.exchange.borrow_mut().begin_unread(&self.shard, self.receiving.input.bytes(), times);
-                let outcome = self.refuse(Reject::HeadTimeout).await;
-                self.end_exchange(outcome.is_err());
-                outcome?;
-                self.output.settle().await?;
-                self.linger().await.map(|()| false)
-            }
+            Err(_) if begun => self.refuse_unread(Reject::HeadTimeout).await.map(|()| false),
             Err(_) => Ok(false),
         }
     }
@@ -382,8 +409,20 @@ impl Connection {
         tracing::debug!(shard = self.shard.number, status = reject.status(), %reject, "request refused");
         let mut out = Vec::new();
         response::write_reject(&mut out, reject, &self.shard.date().1);
+        self.add_hsts(&mut out);
         self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await
+    }
+
+    /// Refuses a client before its first head was read; the connection ends.
+    pub async fn refuse_unread(&mut self, reject: Reject) -> Result<(), Gone> {
+        let times = self.times(self.shard.ring.now());
+        self.exchange.borrow_mut().begin_unread(&self.shard, self.receiving.input.bytes(), times);
+        let outcome = self.refuse(reject).await;
+        self.end_exchange(outcome.is_err());
+        outcome?;
+        self.output.settle().await?;
+        self.linger().await
     }
 
     /// Reads over the body of a request whose response is already on its way, so that the connection can go on.
@@ -396,7 +435,8 @@ impl Connection {
 
     /// Ends the connection so that the last response arrives: closing with unread input makes the kernel send a reset, which
     /// takes back what the client has not read yet (RFC 9112 §9.6).
-    async fn linger(&mut self) -> Result<(), Gone> {
+    pub(super) async fn linger(&mut self) -> Result<(), Gone> {
+        self.output.close().await?;
         if rustix::net::shutdown(self.output.socket(), Shutdown::Write).is_err() {
             return Err(Gone);
         }

@@ -393,7 +393,7 @@ impl Connection {
         let Source { bytes, parts, response, wants } = *source;
         let uri = if wants.uri { uri(parts.path.in_bytes(bytes)) } else { Vec::new() };
         let record = Record {
-            scheme: "http",
+            scheme: if self.protocol.tls { "https" } else { "http" },
             connection: self.number,
             connection_requests: self.requests() + 1,
             is_pipelined: end.is_pipelined,

@@ -6,6 +6,7 @@
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags};
 
 use super::output::{Gone, Output};
+use super::tls_file;
 use crate::base::bounds::{PAGE_CACHE_STRIDE_BYTES, SENDFILE_SLICE_BYTES};
 use crate::response::FileRange;
 use crate::ring::{Descriptor, Ring, Stat, within};
@@ -14,6 +15,9 @@ use crate::ring::{Descriptor, Ring, Stat, within};
 pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> Result<(), Gone> {
     if file.range.is_empty() {
         return Ok(());
+    }
+    if output.is_secure() {
+        return Box::pin(tls_file::send(ring, output, file)).await;
     }
     output.settle().await?;
     // sendfile(2) has no flag for it, so the socket itself is told not to wait, for as long as this takes.

@@ -27,5 +27,10 @@ mod site;
 mod snapshot;
 mod state;
 mod syslog;
+mod tls;
+mod tls_file;
+mod tls_handshake;
+mod tls_https;
 
+pub use accept::{Protocol, ShardListener};
 pub use run::{ShardSetup, spawn};

@@ -3,12 +3,12 @@
 //! Owns the shard's listeners and the tasks that accept on them. Called by `run`, while the shard serves and while it drains.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept::accept;
+use super::accept::{Protocol, ShardListener, accept};
 use super::site::Site;
 use super::snapshot;
 use super::state::Shard;
@@ -23,7 +23,7 @@ pub(super) struct Orders {
     mail: Receiver<ShardMail>,
     news: Sender<ShardNews>,
     bell: Descriptor,
-    listeners: Vec<Descriptor>,
+    listeners: Vec<(Descriptor, Protocol)>,
     accepting: Vec<glommio::Task<()>>,
     routes: Arc<Vec<RouteConfig>>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Orders {
 impl Orders {
     pub fn new(
         shard: &Rc<Shard>,
-        listeners: Vec<OwnedFd>,
+        listeners: Vec<ShardListener>,
         mail: Receiver<ShardMail>,
         news: Sender<ShardNews>,
     ) -> io::Result<Orders> {
@@ -41,7 +41,7 @@ impl Orders {
             mail,
             news,
             bell,
-            listeners: listeners.into_iter().map(Rc::new).collect(),
+            listeners: listeners.into_iter().map(|found| (Rc::new(found.socket), found.protocol)).collect(),
             accepting: Vec::new(),
             routes: Arc::default(),
         })
@@ -67,6 +67,9 @@ impl Orders {
         for letter in letters {
             match letter {
                 ShardMail::Routes(routes) => self.serve(routes),
+                ShardMail::Certificates(directory) => {
+                    *self.shard.handshakes.directory.borrow_mut() = Some(directory);
+                }
                 ShardMail::Accept => self.accept(),
                 ShardMail::Gate(gate) => {
                     let generation = gate.generation;
@@ -100,8 +103,8 @@ impl Orders {
     }
 
     fn accept(&mut self) {
-        for listener in std::mem::take(&mut self.listeners) {
-            self.accepting.push(glommio::spawn_local(accept(self.shard.clone(), listener)));
+        for (listener, protocol) in std::mem::take(&mut self.listeners) {
+            self.accepting.push(glommio::spawn_local(accept(self.shard.clone(), listener, protocol)));
         }
         self.tell(ShardNews::Accepting { shard: self.shard.number });
     }

@@ -1,13 +1,17 @@
 //! The sending half of a connection: one send in flight, its buffers owned by the ring.
 //!
 //! Owns the order of what is sent, and the judgement whether the client still takes any of it. A small response is handed to the
-//! kernel and not waited for; the next send waits for it. Never looks at what it sends. Called by `connection` and `answer`.
+//! kernel and not waited for; the next send waits for it. With TLS it
+//! hands over records instead. Never looks at what it sends. Called by `connection` and `answer`.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
+use super::tls::Secure;
+use crate::base::bounds::TLS_SEALED_BYTES_MAX;
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
 
 /// So many times within one timeout it is looked at how far a send has got, so that the timeout is one between two steps of it
@@ -39,17 +43,58 @@ pub(super) struct Output {
     /// Made when the first send has to be waited for: an idle connection has none.
     deadline: Option<Deadline>,
     sending: Option<Sending>,
-    /// Bytes handed to the kernel; those of a send under way count until it turns out that it failed.
+    /// Bytes handed to the kernel, before encryption; those of a send under way count until it turns out that it failed.
     sent: u64,
+    /// With TLS, the session through which everything goes.
+    secure: Option<Rc<Secure>>,
 }
 
 impl Output {
     pub fn new(ring: &Ring, socket: &Descriptor, timeout: Duration) -> Output {
-        Output { ring: ring.clone(), socket: socket.clone(), timeout, deadline: None, sending: None, sent: 0 }
+        Output {
+            ring: ring.clone(),
+            socket: socket.clone(),
+            timeout,
+            deadline: None,
+            sending: None,
+            sent: 0,
+            secure: None,
+        }
     }
 
     pub fn socket(&self) -> &Descriptor {
         &self.socket
+    }
+
+    /// Encrypts what is sent from now on.
+    pub fn secure(&mut self, session: Rc<Secure>) {
+        self.secure = Some(session);
+    }
+
+    /// Whether what is sent is encrypted, so that a file can't be handed to the kernel as it is.
+    pub fn is_secure(&self) -> bool {
+        self.secure.is_some()
+    }
+
+    /// Hands over bytes that are records already; they carry `plain` bytes of responses.
+    pub async fn send_sealed(&mut self, sealed: Vec<u8>, plain: usize) -> Result<(), Gone> {
+        self.settle().await?;
+        self.count(plain);
+        let len = sealed.len();
+        self.sending = Some(Sending::new(self.ring.send(&self.socket, Payload::from(sealed)), len));
+        Ok(())
+    }
+
+    /// Says that nothing more comes, where TLS wants that said (RFC 8446 §6.1).
+    pub async fn close(&mut self) -> Result<(), Gone> {
+        if let Some(secure) = &self.secure {
+            let last = secure.close();
+            if !last.is_empty() {
+                self.send_sealed(last, 0).await?;
+            }
+            self.settle().await?;
+        }
+        Ok(())
     }
 
     /// Bytes handed to the kernel so far.
@@ -90,7 +135,7 @@ impl Output {
                 // A send that was retried very often (io_uring gives up waiting for room after 128 times).
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => 0,
                 Err(_) => {
-                    self.sent -= len as u64;
+                    self.sent = self.sent.saturating_sub(len as u64);
                     return Err(Gone);
                 }
             };
@@ -99,7 +144,7 @@ impl Output {
             }
             looks_in_vain = if sent > 0 { 0 } else { looks_in_vain + u32::from(is_looked_at) };
             if looks_in_vain == LOOKS {
-                self.sent -= (len - sent) as u64;
+                self.sent = self.sent.saturating_sub((len - sent) as u64);
                 return Err(Gone);
             }
             self.resume(result.payloads, sent, len);
@@ -118,7 +163,18 @@ impl Output {
     }
 
     /// Hands `payload` over, after what was sent before it.
-    pub async fn send(&mut self, payload: Payload) -> Result<(), Gone> {
+    pub async fn send(&mut self, mut payload: Payload) -> Result<(), Gone> {
+        if let Some(secure) = self.secure.clone() {
+            loop {
+                let count = payload.len().min(TLS_SEALED_BYTES_MAX);
+                let sealed = secure.seal(&[&payload[..count]])?;
+                payload.advance(count);
+                self.send_sealed(sealed, count).await?;
+                if payload.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
         self.settle().await?;
         let len = payload.len();
         self.count(len);
@@ -128,6 +184,9 @@ impl Output {
 
     /// Hands `payload` over and says that more will follow at once, so that both travel together (send(2), `MSG_MORE`).
     pub async fn send_before(&mut self, mut payload: Payload) -> Result<(), Gone> {
+        if self.is_secure() {
+            return self.send(payload).await;
+        }
         self.settle().await?;
         let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         match rustix::net::send(&self.socket, &payload, flags) {
@@ -146,6 +205,12 @@ impl Output {
 
     /// Hands `parts` over as one. What lies in a provided buffer does not stay there while a slow client is waited for.
     pub async fn send_parts(&mut self, mut parts: [Payload; 3]) -> Result<(), Gone> {
+        if let Some(secure) = &self.secure {
+            let plain = parts.iter().map(|part| part.len()).sum();
+            let sealed = secure.seal(&[&parts[0], &parts[1], &parts[2]])?;
+            drop(parts);
+            return self.send_sealed(sealed, plain).await;
+        }
         if self.has_to_wait() {
             parts = parts.map(Payload::into_owned);
         }

@@ -36,6 +36,7 @@ impl Connection {
             head = head.server();
         }
         head.connection(facts.version, facts.keep_alive).body(length).lines(&fields).lines(&self.echo()).finish();
+        self.add_hsts(&mut out);
         self.answered(status, &out, facts);
         match body {
             _ if !has_body(facts.method, status) => self.output.send(Payload::from(out)).await?,

@@ -11,6 +11,7 @@ use std::{io, thread};
 use glommio::{LocalExecutorBuilder, Placement};
 use rustix::net::Shutdown;
 
+use super::accept::ShardListener;
 use super::buffered::Buffering;
 use super::log::LogCounts;
 use super::orders::Orders;
@@ -38,7 +39,9 @@ pub struct ShardSetup {
     /// The CPU to which its thread is pinned; `None` leaves it to the scheduler.
     pub cpu: Option<usize>,
     /// Its own listeners.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<ShardListener>,
+    /// Where redirects to HTTPS lead.
+    pub https_port: u16,
     /// Its end of the socket on which workers answer.
     pub replies: OwnedFd,
     /// From the supervisor.
@@ -116,6 +119,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
             head: server.head_timeout,
             body: server.body_timeout,
             send: server.send_timeout,
+            handshake: server.handshake_timeout,
             queue: setup.queue_timeout,
         },
         connections_max: server.max_connections,
@@ -126,6 +130,8 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         seed: seed(),
         request_ids: server.request_ids,
         request_id_echo: server.request_id_echo,
+        handshakes_max: server.max_handshakes,
+        https_port: setup.https_port,
         shards: server.shards as u64,
     }));
     let log_task = glommio::spawn_local({

@@ -9,6 +9,7 @@ use slab::Slab;
 use super::buffered::Buffering;
 use super::log::AccessLog;
 use super::site::Site;
+use super::tls_handshake::Handshakes;
 use crate::base::clock;
 use crate::config::RequestIds;
 use crate::http::date::{self, DateText};
@@ -26,6 +27,7 @@ pub(super) struct Timeouts {
     pub head: Duration,
     pub body: Duration,
     pub send: Duration,
+    pub handshake: Duration,
     /// How long a request may wait for a worker to take it; `None`: for ever.
     pub queue: Option<Duration>,
 }
@@ -60,6 +62,9 @@ pub(super) struct Shard {
     pub connections: RefCell<Slab<Entry>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
+    pub handshakes: Handshakes,
+    /// Where redirects to HTTPS lead.
+    pub https_port: u16,
     pub log: AccessLog,
     pub ids: RefCell<Generator>,
     pub request_ids: RequestIds,
@@ -83,6 +88,8 @@ pub(super) struct Parts {
     pub seed: [u8; 32],
     pub request_ids: RequestIds,
     pub request_id_echo: bool,
+    pub handshakes_max: usize,
+    pub https_port: u16,
     /// How many shards there are.
     pub shards: u64,
 }
@@ -103,6 +110,8 @@ impl Shard {
             buffering: parts.buffering,
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
+            handshakes: Handshakes::new(parts.handshakes_max),
+            https_port: parts.https_port,
             metrics: RefCell::new(ShardMetrics::default()),
             log,
             ids: RefCell::new(Generator::new(parts.seed)),

@@ -7,6 +7,7 @@
 pub mod access_log;
 mod admin;
 pub mod backoff;
+pub mod certificates;
 pub mod control;
 mod generation;
 pub mod logs;

@@ -18,6 +18,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::{AccessLogFile, ROTATION_LOOK};
 use super::admin::{Admin, Question};
+use super::certificates::{self, Certificates};
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
@@ -63,6 +64,8 @@ pub struct SupervisorSetup {
     pub admin: Vec<OwnedFd>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogFile>,
+    /// The certificates, if there are any.
+    pub certificates: Option<Certificates>,
 }
 
 /// Runs until the program is to exit; returns its exit code.
@@ -135,6 +138,7 @@ struct Supervisor {
     zygotes: HashMap<Pid, Zygote>,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
+    certificates: Option<Rc<Certificates>>,
     admin: Option<Rc<Admin>>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
@@ -161,6 +165,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         access_log: setup.access_log.take().map(Rc::new),
+        certificates: setup.certificates.take().map(Rc::new),
         admin: None,
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
@@ -173,6 +178,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
     supervisor.start_access_log();
+    supervisor.start_certificates();
     supervisor.start_admin()?;
     supervisor.handle(Event::Start);
     let code = loop {
@@ -268,6 +274,20 @@ impl Supervisor {
         }
     }
 
+    /// Hands the certificates to the shards, and looks after their files.
+    fn start_certificates(&self) {
+        let Some(certificates) = self.certificates.clone() else { return };
+        certificates.hand_out(&self.setup.shards);
+        let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
+        glommio::spawn_local(async move {
+            loop {
+                ring.sleep(certificates::LOOK).await;
+                certificates.look(&shards);
+            }
+        })
+        .detach();
+    }
+
     /// Why requests are not served now; `None`: they are.
     fn unready(&self) -> Option<&'static str> {
         match () {
@@ -351,6 +371,9 @@ impl Supervisor {
             tracing::error!("reload refused: the configuration is unusable; the old one goes on");
             return;
         };
+        if let Some(certificates) = &self.certificates {
+            certificates.reload(&config, &self.setup.shards);
+        }
         if config.server != self.setup.config.server {
             tracing::warn!("changes in [server] take effect at the next start");
         }

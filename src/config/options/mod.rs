@@ -9,6 +9,7 @@ mod app;
 mod route;
 mod server;
 mod static_route;
+mod tls;
 
 pub use access_log::*;
 pub use admin::*;
@@ -16,6 +17,7 @@ pub use app::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
+pub use tls::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -107,7 +109,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 5] = [&SERVER, &ACCESS_LOG_TABLE, &ADMIN, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 6] = [&SERVER, &ACCESS_LOG_TABLE, &TLS, &ADMIN, &APP, &ROUTE];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

@@ -14,11 +14,14 @@ pub static SERVER: Section = Section {
     doc: "Listeners, shards, and what one connection may cost.",
     options: &[
         &LISTEN.spec,
+        &REDIRECT_HTTPS.spec,
         &SHARDS.spec,
         &KEEPALIVE_TIMEOUT.spec,
         &HEAD_TIMEOUT.spec,
         &BODY_TIMEOUT.spec,
         &SEND_TIMEOUT.spec,
+        &HANDSHAKE_TIMEOUT.spec,
+        &MAX_HANDSHAKES.spec,
         &MAX_CONNECTIONS.spec,
         &MAX_BODY.spec,
         &BACKLOG.spec,
@@ -32,9 +35,10 @@ pub static SERVER: Section = Section {
 pub static LISTEN: Opt<Value> = Opt {
     spec: Spec::new(
         "listen",
-        Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\" }`"),
+        Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\", tls = true }`"),
         Default::Toml("\"127.0.0.1:8000\""),
-        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\".",
+        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\". TLS is \
+         spoken on port 443, and where the table has `tls = true` or the address begins with `https://`.",
     )
     .flag("--bind")
     .variable("PORT")
@@ -45,6 +49,56 @@ pub static LISTEN: Opt<Value> = Opt {
 pub static LISTEN_ADDRESS: Opt<String> = Opt {
     spec: Spec::new("address", Unit::Text("an address"), Default::Required, "Address to listen on."),
     read: read::text,
+};
+/// Of a `listen` entry in the form of a table.
+pub static LISTEN_TLS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "tls",
+        Unit::Bool,
+        Default::Described("true for port 443"),
+        "Whether TLS is spoken, with the certificates of `[[tls]]`.",
+    )
+    .elsewhere(&["ssl"]),
+    read: read::boolean,
+};
+/// Of a `listen` entry in the form of a table.
+pub static LISTEN_REDIRECT_HTTPS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "redirect_https",
+        Unit::Bool,
+        Default::Described("that of `[server]`"),
+        "Whether requests are sent on to HTTPS.",
+    ),
+    read: read::boolean,
+};
+pub static REDIRECT_HTTPS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "redirect_https",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Answer requests on plain TCP listeners with a redirect (308) to the same URL with `https`; a `listen` entry in the form \
+         of a table can say otherwise. Paths below `/.well-known/acme-challenge/` are served.",
+    ),
+    read: read::boolean,
+};
+pub static HANDSHAKE_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "handshake_timeout",
+        Unit::Duration,
+        Default::Toml("\"10s\""),
+        "How long a TLS handshake may take, from the connection's beginning.",
+    )
+    .elsewhere(&["ssl_handshake_timeout"]),
+    read: read::duration,
+};
+pub static MAX_HANDSHAKES: Opt<usize> = Opt {
+    spec: Spec::new(
+        "max_handshakes",
+        Unit::Count { min: 1, max: CONNECTIONS_MAX },
+        Default::Toml("1024"),
+        "TLS handshakes that one shard has under way at the same time; one more ends the oldest.",
+    ),
+    read: read::count,
 };
 pub static SHARDS: Opt<Option<usize>> = Opt {
     spec: Spec::new(
@@ -178,6 +232,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(LISTEN LISTEN_ADDRESS SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
     }
 }
