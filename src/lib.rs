@@ -7,11 +7,11 @@
 // L0: bounds, clock, mail; system calls behind safe functions
 pub mod base;
 pub mod sys;
-// counters and lines of the access log; `config` checks formats
+// pure: counters and lines of the access log, HTTP; `config` checks with both what will be written
+pub mod http;
 pub mod observe;
 // L1: each knows nothing of the others
 pub mod config;
-pub mod http;
 pub mod ring;
 // L2
 pub mod compress;

@@ -102,7 +102,7 @@ fn without_a_file_defaults_hold() {
     assert_eq!(config.server.keepalive_timeout, Duration::from_secs(75));
     assert_eq!(config.server.max_body_bytes, 100 << 20);
     assert_eq!(config.routes.len(), 1);
-    assert_eq!((&config.routes[0].host, config.routes[0].path.as_str()), (&HostPattern::Any, "/"));
+    assert_eq!((&config.routes[0].host, config.routes[0].path.text()), (&HostPattern::Any, "/"));
     assert_eq!((&config.routes[0].action, config.routes[0].max_body_bytes), (&Action::App, 100 << 20));
     assert!(config.static_from_django);
     let app = config.app.expect("an app was named");
@@ -180,7 +180,7 @@ fn everything_in_a_file_is_read() {
     // The application has a route, so none is added.
     assert_eq!(config.routes.len(), 2);
     let route = &config.routes[0];
-    assert_eq!((&route.host, route.path.as_str()), (&HostPattern::Suffix(".example.com".to_owned()), "/static/"));
+    assert_eq!((&route.host, route.path.text()), (&HostPattern::Suffix(".example.com".to_owned()), "/static/"));
     let Action::Static(files) = &route.action else { panic!("the first route serves files") };
     assert_eq!(files.directory, project.path("files"));
     assert_eq!(files.options.cache_control.as_deref(), Some("public, max-age=60"));
@@ -243,7 +243,7 @@ fn a_django_project_is_found() {
     assert_eq!(app(&project, &Flags::default()).wsgi, django("outer.settings"));
     let statics = Flags { statics: vec!["/media/=media".to_owned()], ..Flags::default() };
     let config = project.good(&statics);
-    assert_eq!(config.routes.iter().map(|route| route.path.as_str()).collect::<Vec<_>>(), ["/media/", "/"]);
+    assert_eq!(config.routes.iter().map(|route| route.path.text()).collect::<Vec<_>>(), ["/media/", "/"]);
     project.file("maitred.toml", "[server]\nshards = 1\n");
     project.variable("WEB_CONCURRENCY", "8");
     assert_eq!((app(&project, &Flags::default()).workers, project.good(&Flags::default()).server.shards), (8, 1));

@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in layer order, lowest first. A module imports from lower layers only, never from a sibling.
-/// `sys` stands above `base`: system calls need the bounds. `observe` stands below `config`, which checks formats of the access log.
+/// `sys` stands above `base`: system calls need the bounds. `observe` and `http` stand below `config`: formats of the access log, names, values
+/// and redirects of routes are checked by the code that will write them.
 const LAYERS: &[&[&str]] = &[
     &["base"],
     &["sys"],
-    &["observe"],
-    &["config", "http", "ring", "limits", "control"],
+    &["observe", "http"],
+    &["config", "ring", "limits", "control"],
     &["tls", "route", "response", "compress"],
     &["static_files", "wsgi", "cache", "proxy"],
     &["mail"],

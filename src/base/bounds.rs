@@ -87,6 +87,22 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const LISTENERS_MAX: u64 = 64;
 /// Routes of the configuration.
 pub const ROUTES_MAX: usize = 4096;
+/// Routes of the configuration that are found by a regular expression.
+pub const ROUTE_REGEXES_MAX: usize = 256;
+/// A route's regular expression as it is written, bytes.
+pub const REGEX_BYTES_MAX: usize = 1024;
+/// A route's regular expression as a program, bytes.
+pub const REGEX_PROGRAM_BYTES_MAX: usize = 256 * 1024;
+/// What one regular expression may remember of its work, bytes.
+pub const REGEX_CACHE_BYTES_MAX: usize = 256 * 1024;
+/// The target of a redirect as it is written, bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 2048;
+/// The fixed text of a route, bytes.
+pub const FIXED_RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// The page that a route has for an error, bytes.
+pub const ERROR_PAGE_BYTES_MAX: u64 = 256 * 1024;
+/// What a route adds to the fields of its responses, bytes.
+pub const HEADER_LINES_BYTES_MAX: usize = 8 * 1024;
 /// Shards.
 pub const SHARDS_MAX: u64 = 1024;
 /// Connections of one shard.

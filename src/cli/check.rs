@@ -160,7 +160,7 @@ fn directories(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for route in &config.routes {
         if let Action::Static(files) = &route.action {
-            findings.push(directory(&format!("static {}", route.path), &files.directory, Access::READ_OK));
+            findings.push(directory(&format!("static {}", route.path.text()), &files.directory, Access::READ_OK));
         }
     }
     if let Some(parent) = config.server.pidfile.as_deref().and_then(Path::parent) {

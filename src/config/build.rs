@@ -11,7 +11,7 @@ use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, server};
 use super::sources::{Flags, Surroundings};
-use super::types::{Action, Config, HostPattern, RouteConfig};
+use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
 
 /// Reads, merges and checks the configuration.
@@ -37,7 +37,7 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
     let falls_back_to_app = |route: &RouteConfig| match &route.action {
         Action::Static(files) => files.options.falls_back_to_app(),
-        Action::App => false,
+        _ => false,
     };
     let has_fallback = routes.iter().any(|(_, route)| falls_back_to_app(route));
 
@@ -56,12 +56,13 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
 
     if app.is_some() && !leads_to_app {
-        let everything = |(_, route): &&(Place, RouteConfig)| route.host == HostPattern::Any && route.path == "/";
+        let everything =
+            |(_, route): &&(Place, RouteConfig)| route.host == HostPattern::Any && route.path.is_prefix("/");
         match routes.iter().find(everything) {
             None => {
-                let max_body_bytes = server.max_body_bytes;
-                let (host, path, action) = (HostPattern::Any, "/".to_owned(), Action::App);
-                routes.push((Place::Nowhere, RouteConfig { host, path, action, max_body_bytes }));
+                let everything = PathPattern::prefix("/");
+                let route = RouteConfig::new(HostPattern::Any, everything, Action::App, server.max_body_bytes);
+                routes.push((Place::Nowhere, route));
             }
             // What has no file there is the application's.
             Some((_, route)) if falls_back_to_app(route) => {}
@@ -69,8 +70,8 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
                 place: place.clone(),
                 key: "route".to_owned(),
                 message:
-                    "the files at \"/\" leave nothing to the application; give it a route with app = true, or the \
-                          files a longer path"
+                    "this route at \"/\" leaves nothing to the application; give that a route with app = true, or this \
+                          one a longer path"
                         .to_owned(),
             }),
             Some(_) => app = None,

@@ -4,12 +4,14 @@
 //! program. Called by `cli`, once per start.
 
 mod access_log;
+mod action;
 mod address;
 mod admin;
 mod app;
 mod build;
 mod django;
 mod error;
+mod headers;
 mod merge;
 mod options;
 mod python;
@@ -35,5 +37,6 @@ pub use reference::reference;
 pub use sources::{Flags, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, HostPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig,
+    Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RequestIds, RouteConfig, ServerConfig,
+    StaticConfig, compile,
 };

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::options::Unit;
-use super::types::{AppTarget, HostPattern};
+use super::types::{AppTarget, HostPattern, compile};
 use super::units;
 use super::value::Value;
-use crate::base::bounds::{TIMEOUT_MAX_MS, TIMEOUT_MIN_MS};
+use crate::base::bounds::{REGEX_BYTES_MAX, TIMEOUT_MAX_MS, TIMEOUT_MIN_MS};
 
 impl fmt::Display for Unit {
     /// What the option takes, for messages and the reference.
@@ -55,6 +55,18 @@ pub fn only_true(value: &Value, unit: Unit, base: &Path) -> Result<bool, String>
 
 pub fn count(value: &Value, unit: Unit, _: &Path) -> Result<usize, String> {
     usize::try_from(bounded(value, unit)?).map_err(|_| not(unit, value))
+}
+
+pub fn status(value: &Value, unit: Unit, _: &Path) -> Result<u16, String> {
+    u16::try_from(bounded(value, unit)?).map_err(|_| not(unit, value))
+}
+
+pub fn expression(value: &Value, unit: Unit, _: &Path) -> Result<String, String> {
+    let text = string(value, unit)?;
+    if text.is_empty() || text.len() > REGEX_BYTES_MAX {
+        return Err(format!("must have from 1 to {REGEX_BYTES_MAX} bytes"));
+    }
+    compile(text).map(|_| text.to_owned())
 }
 
 pub fn count_u32(value: &Value, unit: Unit, _: &Path) -> Result<u32, String> {
@@ -193,6 +205,9 @@ pub fn variables(value: &Value, unit: Unit, _: &Path) -> Result<Vec<(String, Str
 
 pub fn route_path(value: &Value, unit: Unit, _: &Path) -> Result<String, String> {
     let text = string(value, unit)?;
+    if let Some(path) = text.strip_prefix('=') {
+        return Err(format!("is a plain path; write \"{}\" and exact = true", path.trim().escape_debug()));
+    }
     if !text.starts_with('/') {
         return Err(format!("must start with \"/\", as in \"/{text}\""));
     }

@@ -6,6 +6,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
+use crate::http::{HeaderOps, Template};
+
 pub use super::access_log::AccessLogConfig;
 pub use super::address::Listen;
 pub use super::python::Interpreter;
@@ -119,12 +124,23 @@ pub enum AppTarget {
 pub struct RouteConfig {
     /// Which hosts it applies to.
     pub host: HostPattern,
-    /// Path prefix; starts with `/`. The path of a static route also ends with `/`.
-    pub path: String,
+    /// Which paths.
+    pub path: PathPattern,
+    /// Only reached from within, never by a client's request.
+    pub internal: bool,
     /// What happens to a request that it matches.
     pub action: Action,
     /// Largest request body, bytes (the route's own bound, else the server's).
     pub max_body_bytes: u64,
+    /// What happens to the fields of its responses, if anything does.
+    pub headers: Option<HeaderOps>,
+}
+
+impl RouteConfig {
+    /// A route with nothing but an action.
+    pub fn new(host: HostPattern, path: PathPattern, action: Action, max_body_bytes: u64) -> RouteConfig {
+        RouteConfig { host, path, internal: false, action, max_body_bytes, headers: None }
+    }
 }
 
 /// Hosts that a route applies to. Names are lower case, without port.
@@ -138,6 +154,62 @@ pub enum HostPattern {
     Suffix(String),
 }
 
+/// Paths that a route applies to, compared with the decoded and normal path of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathPattern {
+    /// Every path that begins with this; starts with `/`. That of a static route also ends with `/`.
+    Prefix {
+        /// The prefix.
+        path: String,
+        /// It is taken before expressions are tried (nginx's `^~`).
+        before_regex: bool,
+    },
+    /// This path only; starts with `/`.
+    Exact(String),
+    /// Every path in which this expression is found; [`compile`] takes it.
+    Regex(String),
+}
+
+impl PathPattern {
+    /// A plain prefix.
+    pub fn prefix(path: impl Into<String>) -> PathPattern {
+        PathPattern::Prefix { path: path.into(), before_regex: false }
+    }
+
+    /// As it was written: the path or the expression.
+    pub fn text(&self) -> &str {
+        match self {
+            PathPattern::Prefix { path, .. } | PathPattern::Exact(path) | PathPattern::Regex(path) => path,
+        }
+    }
+
+    /// Whether it is the plain prefix `wanted`.
+    pub fn is_prefix(&self, wanted: &str) -> bool {
+        matches!(self, PathPattern::Prefix { path, .. } if path == wanted)
+    }
+}
+
+/// The expression of a route, compiled. It works on bytes, in time linear in the path's length.
+///
+/// # Errors
+/// A sentence: it is malformed, or too large.
+pub fn compile(expression: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(expression)
+        .unicode(false)
+        .size_limit(REGEX_PROGRAM_BYTES_MAX)
+        .dfa_size_limit(REGEX_CACHE_BYTES_MAX)
+        .build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "is an expression that would take too much memory".to_owned(),
+        other => {
+            // The last line says what is wrong, those before it draw where.
+            let text = other.to_string();
+            let what = text.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("is not a regular expression: {what}")
+        }
+    })
+}
+
 /// What a route does with its requests.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -145,12 +217,31 @@ pub enum Action {
     Static(Box<StaticConfig>),
     /// Hand over to the application; [`Config::app`] is there.
     App,
+    /// Send the client elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Where.
+        target: Template,
+    },
+    /// Answer with a fixed text.
+    Respond {
+        /// A final status that may have a body.
+        status: u16,
+        /// Value of Content-Type.
+        content_type: String,
+        /// The body.
+        body: String,
+    },
+    /// Answer with a status and the server's own page for it.
+    Status(u16),
 }
 
 /// A static route's particulars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticConfig {
-    /// The directory that the route's path stands for (like nginx's `alias`). Need not exist yet.
+    /// The directory that the route's path stands for (like nginx's `alias`; for an exact path and an expression, like its `root`). Need not
+    /// exist yet.
     pub directory: PathBuf,
     /// How its files are served.
     pub options: StaticOptions,

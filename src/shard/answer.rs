@@ -10,15 +10,14 @@ use std::task::Poll;
 
 use super::buffered::{Buffered, together};
 use super::connection::{Connection, Next, Receiving};
-use super::exchange::REQUEST_ID_FIELD;
 use super::file;
 use super::output::Gone;
 use super::snapshot;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
-use crate::http::response::{BodyLength, ErrorResponse, HeadWriter, has_body};
+use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{Method, Version, app, chunked};
-use crate::response::FileRange;
+use crate::response::{FileRange, Response};
 use crate::ring::{Chunk, Payload};
 use crate::wsgi::pool::{Call, Part};
 
@@ -53,7 +52,7 @@ impl Connection {
         let Some(first) = first else {
             drop(call);
             let detail = "No worker took the request in time.";
-            return self.error_with(facts, 503, detail, &[("Retry-After", b"1")]).await;
+            return self.error(facts, 503, detail).await;
         };
         facts.keep_alive &= !self.shard.draining.get();
         match first {
@@ -129,23 +128,27 @@ impl Connection {
             BodyLength::UntilClose => Progress::UntilClose,
         };
         let mut out = Vec::with_capacity(256 + COPIED_RESPONSE_BYTES_MAX);
+        let extras = self.extras();
+        let headers = extras.as_ref().and_then(|extras| extras.headers.as_ref());
         let mut head = HeadWriter::start(&mut out, status);
         if !scanned.has_date {
             head = head.date(&self.shard.date().1);
         }
-        if !scanned.has_server {
+        if !scanned.has_server && !headers.is_some_and(|headers| headers.replaces("server")) {
             head = head.server();
         }
         head = head.connection(facts.version, facts.keep_alive).lines(&self.echo());
         if scanned.content_length.is_none() {
             head = head.body(length);
         }
-        if scanned.has_hop_by_hop || (scanned.content_length.is_some() && status == 204) {
+        if headers.is_some() || scanned.has_hop_by_hop || (scanned.content_length.is_some() && status == 204) {
             let dropped = |name: &[u8]| {
-                app::is_hop_by_hop(name) || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
+                app::is_hop_by_hop(name)
+                    || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
+                    || headers.is_some_and(|headers| headers.drops(name))
             };
             app::copy_without(scanned.fields, &mut out, dropped);
-            HeadWriter::resume(&mut out).finish();
+            HeadWriter::resume(&mut out).lines(headers.map_or(&[], |headers| headers.lines(status))).finish();
         } else {
             head.lines(scanned.fields.as_bytes()).finish();
         }
@@ -165,33 +168,7 @@ impl Connection {
 
     /// An answer of the server's own in place of the application's.
     pub(super) async fn error(&mut self, facts: Facts, status: u16, detail: &str) -> Result<Next, Gone> {
-        self.error_with(facts, status, detail, &[]).await
-    }
-
-    pub(super) async fn error_with(
-        &mut self,
-        facts: Facts,
-        status: u16,
-        detail: &str,
-        fields: &[(&str, &[u8])],
-    ) -> Result<Next, Gone> {
-        let mut out = Vec::new();
-        let id = self.echoed_id();
-        let mut fields = fields.to_vec();
-        fields.extend(id.as_deref().map(|id| (REQUEST_ID_FIELD, id)));
-        ErrorResponse {
-            status,
-            detail,
-            date: &self.shard.date().1,
-            version: facts.version,
-            keep_alive: facts.keep_alive,
-            head_only: facts.method == Method::Head,
-            fields: &fields,
-        }
-        .write(&mut out);
-        self.answered(status, &out, facts);
-        self.output.send(Payload::from(out)).await?;
-        Ok(if facts.keep_alive { Next::Request } else { Next::Close })
+        self.respond(Response::error(status, detail), facts).await
     }
 }
 

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use rustix::net::Shutdown;
 
+use super::action;
 use super::answer::Facts;
 use super::body::{Body, BodyError};
 use super::exchange::{Exchange, Times};
+use super::extras::Extras;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
@@ -75,6 +77,8 @@ pub(super) struct Connection {
     begun: Monotonic,
     /// Something had come behind the last request before it was answered.
     is_pipelined: bool,
+    /// What the route of the request in hand adds to its answer.
+    extras: RefCell<Option<Rc<Extras>>>,
 }
 
 /// How a connection goes on after a request.
@@ -122,6 +126,7 @@ impl Connection {
             seen: 0,
             begun: Monotonic::ZERO,
             is_pipelined: false,
+            extras: RefCell::default(),
         }
     }
 
@@ -164,10 +169,7 @@ impl Connection {
         match step {
             Step::Call(call, facts) => self.answer_call(call, facts).await,
             Step::Work(head, route, facts) => self.work(head, route, facts).await,
-            Step::Overloaded(facts) => {
-                let detail = "Too many requests wait already.";
-                self.error_with(facts, 503, detail, &[("Retry-After", b"1")]).await
-            }
+            Step::Overloaded(facts) => self.error(facts, 503, "Too many requests wait already.").await,
             Step::Refuse(reject) => self.refuse(reject).await.map(|()| Next::Close),
             Step::More | Step::Ready(_) => unreachable!("seen to in `run`"),
         }
@@ -242,6 +244,7 @@ impl Connection {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
         };
+        self.extras.replace(route.and_then(|route| site.extras(route).cloned()));
         if let Some(route) = route {
             labels.route = Some(route.index());
             labels.answerer = site.handler(route).answerer();
@@ -272,7 +275,7 @@ impl Connection {
                     }
                 }
                 Handler::App if self.peer.is_some() => return self.call(head, facts),
-                Handler::Static(..) | Handler::App | Handler::Missing => {}
+                _ => {}
             }
         }
         Step::Work(self.receiving.input.bytes()[..len].to_vec(), route, facts)
@@ -296,15 +299,30 @@ impl Connection {
         let site = self.shard.site.borrow().clone();
         let Some(route) = route else {
             return match head.target.path_query() {
-                Some(_) => self.not_found(&head, facts).await,
+                Some(_) => self.respond_over_body(&head, action::missing(), facts).await,
                 None => self.options(&head, facts).await,
             };
         };
+        // Before anything of the body is read or asked for.
+        if matches!(head.framing, BodyFraming::Length(bytes) if bytes > site.max_body(route)) {
+            self.refuse(Reject::BodyTooLarge).await?;
+            return Ok(Next::Close);
+        }
         match site.handler(route) {
             Handler::App => self.application(&head, site.max_body(route), facts).await,
             Handler::Static(root, prefix) => self.static_file(&head, root, prefix, site.max_body(route), facts).await,
-            Handler::Missing => self.not_found(&head, facts).await,
+            // Not a word, as nginx has it.
+            Handler::Status(444) => Err(Gone),
+            handler => {
+                let response = self.simple(&head, handler).expect("the others were told apart");
+                self.respond_over_body(&head, response, facts).await
+            }
         }
+    }
+
+    /// What the route of the request in hand adds to its answer.
+    pub fn extras(&self) -> Option<Rc<Extras>> {
+        self.extras.borrow().clone()
     }
 
     /// Looks the addresses of both ends up, once.

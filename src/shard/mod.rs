@@ -6,12 +6,14 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod accept;
+mod action;
 mod answer;
 mod application;
 mod body;
 mod buffered;
 mod connection;
 mod exchange;
+mod extras;
 mod file;
 mod input;
 mod log;

@@ -21,19 +21,21 @@ const ALLOW_SERVER: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 impl Connection {
     /// Sends `response`.
     pub(super) async fn respond(&mut self, response: Response, facts: Facts) -> Result<Next, Gone> {
-        let Response { status, fields, body } = response;
+        let Response { status, mut fields, body } = response;
+        let extras = self.extras();
+        let headers = extras.as_ref().and_then(|extras| extras.headers.as_ref());
+        if let Some(headers) = headers {
+            headers.apply(status, &mut fields);
+        }
         let len = body.length().unwrap_or(0);
         let announced = !matches!(body, Body::Empty { length: None }) || has_body(facts.method, status);
         let length = BodyLength::choose(facts.version, status, announced.then_some(len));
         let mut out = Vec::with_capacity(256 + fields.len());
-        HeadWriter::start(&mut out, status)
-            .date(&self.shard.date().1)
-            .server()
-            .connection(facts.version, facts.keep_alive)
-            .body(length)
-            .lines(&fields)
-            .lines(&self.echo())
-            .finish();
+        let mut head = HeadWriter::start(&mut out, status).date(&self.shard.date().1);
+        if !headers.is_some_and(|headers| headers.replaces("server")) {
+            head = head.server();
+        }
+        head.connection(facts.version, facts.keep_alive).body(length).lines(&fields).lines(&self.echo()).finish();
         self.answered(status, &out, facts);
         match body {
             _ if !has_body(facts.method, status) => self.output.send(Payload::from(out)).await?,
@@ -70,14 +72,14 @@ impl Connection {
         Ok(if facts.keep_alive { Next::Request } else { Next::Close })
     }
 
-    /// Answers from a static root, then reads over a body that came with the request all the same.
+    /// Answers from a static root.
     pub(super) async fn static_file(
         &mut self,
         head: &Head<'_>,
         root: &StaticRoot,
         prefix: &str,
         max_body: u64,
-        mut facts: Facts,
+        facts: Facts,
     ) -> Result<Next, Gone> {
         let target = head.target.path_query().expect("a route is found by a path");
         let respelt;
@@ -103,27 +105,26 @@ impl Connection {
             Answer::Response(response) => response,
             Answer::Pass => return self.application(head, max_body, facts).await,
         };
-        // A client that asks before it sends a body is not asked for it (RFC 9110 §10.1.1): the connection ends instead.
-        facts.keep_alive &= !head.expect_continue;
         self.respond_over_body(head, response, facts).await
     }
 
-    async fn respond_over_body(&mut self, head: &Head<'_>, response: Response, facts: Facts) -> Result<Next, Gone> {
+    /// Answers, then reads over a body that came with the request all the same.
+    pub(super) async fn respond_over_body(
+        &mut self,
+        head: &Head<'_>,
+        response: Response,
+        mut facts: Facts,
+    ) -> Result<Next, Gone> {
+        // A client that asks before it sends a body is not asked for it (RFC 9110 §10.1.1): the connection ends instead.
+        facts.keep_alive &= !head.expect_continue;
         match self.respond(response, facts).await? {
             Next::Request if head.framing != BodyFraming::None => Ok(self.skip_body(head.framing).await),
             next => Ok(next),
         }
     }
 
-    /// No route, or none that has anything there.
-    pub(super) async fn not_found(&mut self, head: &Head<'_>, mut facts: Facts) -> Result<Next, Gone> {
-        facts.keep_alive &= !head.expect_continue;
-        self.respond_over_body(head, Response::error(404, "There is nothing here."), facts).await
-    }
-
     /// `OPTIONS *` (RFC 9110 §9.3.7).
-    pub(super) async fn options(&mut self, head: &Head<'_>, mut facts: Facts) -> Result<Next, Gone> {
-        facts.keep_alive &= !head.expect_continue;
+    pub(super) async fn options(&mut self, head: &Head<'_>, facts: Facts) -> Result<Next, Gone> {
         self.respond_over_body(head, Response::new(204).with("Allow", ALLOW_SERVER), facts).await
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn label(route: &RouteConfig) -> RouteLabel {
         HostPattern::Exact(name) => name.clone(),
         HostPattern::Suffix(suffix) => format!("*{suffix}"),
     };
-    RouteLabel { host, path: route.path.clone() }
+    RouteLabel { host, path: route.path.text().to_owned() }
 }
 
 /// A request that is handed to the workers was `sent` to them; its answer begins now.

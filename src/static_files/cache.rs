@@ -121,7 +121,7 @@ impl Cache {
             let fresh = entry.age(generation, now) == Age::Fresh;
             return fresh.then(|| self.hot_form(&mut small, root, path, coding, &entry.value.facts, now))?;
         }
-        if !root.options.fallback.is_empty() || root.options.not_found.is_some() {
+        if !root.plain_errors || !root.options.fallback.is_empty() || root.options.not_found.is_some() {
             return None;
         }
         let mut missing = self.missing.borrow_mut();

@@ -14,7 +14,7 @@ use crate::http::conditional::{ETag, Validators};
 use crate::http::date::{self, DateText};
 use crate::http::encoding::Coding;
 use crate::http::media;
-use crate::http::response::{BodyLength, HeadWriter};
+use crate::http::response::HeadWriter;
 use crate::ring::{Descriptor, Stat};
 
 /// Where the date stands in a ready response: behind the status line and `Date: `.
@@ -168,9 +168,9 @@ impl Small {
         let mut ready = Vec::with_capacity(512 + facts.size as usize);
         let _ = HeadWriter::start(&mut ready, 200).date(now.date);
         facts.write_expires(&mut ready, policy, now);
-        let _ = HeadWriter::resume(&mut ready).server().body(BodyLength::Exact(facts.size));
-        facts.write(&mut ready, &facts.media, policy);
-        HeadWriter::resume(&mut ready).finish();
+        let mut fields = Vec::with_capacity(256);
+        facts.write(&mut fields, &facts.media, policy);
+        policy.write_ready(&mut ready, fields, facts.size);
         debug_assert!(ready[DATE_AT..].starts_with(now.date), "the date stands behind the status line");
         ready
     }

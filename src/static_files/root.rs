@@ -19,6 +19,7 @@ use super::manifest::Manifest;
 use super::policy::Policy;
 use super::{Age, Now};
 use crate::config::StaticOptions;
+use crate::http::HeaderOps;
 use crate::ring::{Descriptor, OpenFlags, Ring};
 
 /// How the path of a root itself is opened again: it is the configuration's, so it may lead anywhere.
@@ -30,6 +31,8 @@ pub struct StaticRoot {
     pub(super) id: u32,
     pub(super) options: StaticOptions,
     pub(super) policy: Rc<Policy>,
+    /// The ready 404 that all roots share is right for this one.
+    pub(super) plain_errors: bool,
     path: PathBuf,
     opened: RefCell<Opened>,
     looking: RefCell<Option<Rc<Flight>>>,
@@ -75,6 +78,7 @@ impl StaticRoot {
             // Only told apart by it: the order of counting doesn't matter.
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             policy: Rc::new(Policy::of(&options)),
+            plain_errors: true,
             options,
             path: absolute,
             opened: RefCell::new(opened),
@@ -82,6 +86,14 @@ impl StaticRoot {
             manifest: RefCell::default(),
             lost: Cell::new(false),
         })
+    }
+
+    /// As the files of a route that changes the fields of its responses, or has pages of its own for errors.
+    #[must_use]
+    pub fn of_route(mut self, headers: Option<HeaderOps>, has_pages: bool) -> StaticRoot {
+        self.plain_errors = headers.is_none() && !has_pages;
+        self.policy = Rc::new(Policy::of(&self.options).with_headers(headers));
+        self
     }
 
     /// How a path beneath the directory is opened.

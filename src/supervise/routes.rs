@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::control::DjangoFacts;
-use crate::config::{Action, Config, HostPattern, RouteConfig, StaticConfig, StaticOptions};
+use crate::config::{Action, Config, HostPattern, PathPattern, RouteConfig, StaticConfig, StaticOptions};
 
 /// The configured routes, with `STATIC_URL` → `STATIC_ROOT` where no static route was configured.
 pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<RouteConfig> {
@@ -20,7 +20,7 @@ pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<Rou
         tracing::info!(static_url = url, "static files are not served: STATIC_URL leads to another server");
         return routes;
     };
-    if routes.iter().any(|route| route.host == HostPattern::Any && route.path == path) {
+    if routes.iter().any(|route| route.host == HostPattern::Any && route.path.is_prefix(&path)) {
         return routes;
     }
     if !root.is_dir() {
@@ -32,15 +32,9 @@ pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<Rou
 }
 
 fn static_route(path: String, root: &Path, max_body_bytes: u64) -> RouteConfig {
-    RouteConfig {
-        host: HostPattern::Any,
-        path,
-        action: Action::Static(Box::new(StaticConfig {
-            directory: root.to_owned(),
-            options: StaticOptions { index: Vec::new(), ..StaticOptions::default() },
-        })),
-        max_body_bytes,
-    }
+    let options = StaticOptions { index: Vec::new(), ..StaticOptions::default() };
+    let files = Action::Static(Box::new(StaticConfig { directory: root.to_owned(), options }));
+    RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), files, max_body_bytes)
 }
 
 /// The path of a `STATIC_URL` on this server, with a slash at both ends; `None` for one with a host, and for the whole site.
