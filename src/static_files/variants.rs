@@ -201,23 +201,23 @@ impl Cache {
     /// Has the helper compress what was found, once, and puts it into the cache. What changed a moment ago may change again and is left
     /// alone; so is everything while as much is under way as may be.
     fn compress(self: &Rc<Self>, root: &StaticRoot, path: &[u8], coding: Coding, found: &Found, now: &Now<'_>) {
-        let (facts, source) = match found {
-            Found::Small(small) => (&small.facts, Source::Bytes(small.body().to_vec())),
+        let (Found::Small(Small { facts, .. }) | Found::Large(Large { facts, .. })) = found else { return };
+        let level = facts.forms.as_ref().and_then(|forms| forms.levels[coding.index()]);
+        let (Some(level), true) = (level, facts.settled) else { return };
+        let key = self.key(root, Some(coding), path);
+        let mut under_way = self.compressing.borrow_mut();
+        if under_way.len() >= COMPRESSIONS_MAX || under_way.contains(&key.hash) {
+            return;
+        }
+        let source = match found {
+            Found::Small(small) => Source::Bytes(small.body().to_vec()),
             Found::Large(large) => match large.file.try_clone() {
-                Ok(file) => (&large.facts, Source::File(file, large.facts.stat)),
+                Ok(file) => Source::File(file, large.facts.stat),
                 Err(_) => return,
             },
             _ => return,
         };
-        let level = facts.forms.as_ref().and_then(|forms| forms.levels[coding.index()]);
-        let (Some(level), true) = (level, facts.settled) else { return };
-        let key = self.key(root, Some(coding), path);
-        {
-            let mut under_way = self.compressing.borrow_mut();
-            if under_way.len() >= COMPRESSIONS_MAX || !under_way.insert(key.hash) {
-                return;
-            }
-        }
+        under_way.insert(key.hash);
         let job = Compression {
             cache: self.clone(),
             policy: root.policy.clone(),
