@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import files
 import idle
 import storm
 import throughput
@@ -22,7 +23,7 @@ from report import Report
 from server import ServerFailed
 
 WORK = {
-    "static": throughput.static,
+    **{name: files.measure(name) for name in files.WORKS},
     "wsgi": throughput.wsgi,
     "django": throughput.django,
     "idle": idle.idle,
