@@ -46,7 +46,7 @@ fn reopening_under_load_loses_no_line_and_tears_none() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("access.log");
     // Room for all that is asked within a write: with a buffer of a few lines a slow disk makes the shards drop some, as they should.
-    let mut server = logging(folder.path(), &format!("path = {log:?}, flush = '100ms'")).shards(2).start();
+    let mut server = logging(folder.path(), &format!("path = {log:?}")).shards(2).start();
     let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..3 {
