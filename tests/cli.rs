@@ -243,3 +243,30 @@ fn check_tells_of_a_low_descriptor_limit() {
     assert!(low.starts_with("hint file descriptors: the limit of 64 is below the "), "{low}");
     assert!(low.contains("LimitNOFILE=") && low.contains("server.max_connections"), "{low}");
 }
+
+#[test]
+fn check_looks_at_programs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "[program.good]\ncommand = \"sleep 1\"\nnumprocs = 2\nprocess_name = \"p%(process_num)d\"\n\
+                [program.missing]\ncommand = \"no-such-program -x\"\n\
+                [program.data]\ncommand = \"./maitred.toml\"\ndirectory = \".\"\n\
+                [program.homeless]\ncommand = \"sleep 1\"\ndirectory = \"/no/such/place\"\n";
+    std::fs::write(folder.path().join("maitred.toml"), text).expect("written");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_maitred"))
+        .arg("check")
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
+    let found = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2), "{found}");
+    for line in [
+        "processes of programs: 5",
+        "FAIL program missing: there is no no-such-program on PATH",
+        "maitred.toml is not executable; make it so",
+        "FAIL program homeless: its directory /no/such/place is not there",
+    ] {
+        assert!(found.contains(line), "{line}:\n{found}");
+    }
+    assert!(found.contains("ok   program good:p0: /"), "{found}");
+    assert_eq!(found.matches("program good").count(), 1, "one process speaks for all:\n{found}");
+}

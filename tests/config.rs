@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maitred::config::{
-    Action, AppTarget, Config, Flags, HostPattern, InterpreterSource, Listener, Surroundings, load, reference,
+    Action, AppTarget, Autorestart, BackoffConfig, Config, Flags, HostPattern, InterpreterSource, Listener, OnFatal,
+    OutputTarget, Surroundings, load, reference,
 };
 use proptest::prelude::*;
 
@@ -391,4 +392,128 @@ proptest! {
             },
         }
     }
+}
+
+#[test]
+fn a_program_has_supervisord_s_defaults() {
+    let project = Project::new();
+    project.file("maitred.toml", "[program.celery]\ncommand = \"celery -A site worker\"\n");
+    let config = project.good(&Flags::default());
+    let [group] = config.programs.as_slice() else { panic!("one program is one group") };
+    assert_eq!((group.name.as_str(), group.priority, group.processes.len()), ("celery", 999, 1));
+    let process = &group.processes[0];
+    assert_eq!((process.full_name().as_str(), process.launch.command.len()), ("celery", 4));
+    let care = &process.care;
+    assert_eq!((care.autostart, care.autorestart, care.startretries), (true, Autorestart::Unexpected, 3));
+    assert_eq!((care.startsecs, care.stopwaitsecs), (Duration::from_secs(1), Duration::from_secs(10)));
+    assert_eq!((care.exitcodes.as_slice(), care.stopsignal, care.stopasgroup), (&[0][..], 15, false));
+    assert_eq!((care.backoff, care.fatal_retry, care.on_fatal), (BackoffConfig::Linear, None, OnFatal::Stay));
+    let launch = &process.launch;
+    assert_eq!((&launch.directory, launch.umask, &launch.user, launch.redirect_stderr), (&None, None, &None, false));
+    for output in [&process.stdout, &process.stderr] {
+        assert_eq!((&output.target, output.max_bytes, output.backups), (&OutputTarget::Log, 50 << 20, 10));
+    }
+    assert!(config.server.listen.is_empty() && config.app.is_none() && config.routes.is_empty());
+}
+
+#[test]
+fn everything_of_a_program_is_read_and_expanded() {
+    let mut project = Project::new();
+    project.variable("BASE", "/srv");
+    let text = r#"
+[program.web]
+command = "%(ENV_BASE)s/run --port 80%(process_num)02d '%(ENV_NAME)s of %(group_name)s' %%"
+process_name = "%(program_name)s_%(process_num)02d"
+numprocs = 2
+numprocs_start = 5
+priority = -1
+autostart = false
+autorestart = true
+startsecs = "2s"
+startretries = 7
+exitcodes = "0,2"
+stopsignal = "QUIT"
+stopwaitsecs = 1.5
+stopasgroup = true
+killasgroup = true
+user = "root"
+umask = "027"
+directory = "sub/%(program_name)s"
+environment = 'NAME="n %(process_num)d",LIST="a,b"'
+redirect_stderr = true
+stdout_logfile = "%(here)s/%(program_name)s-%(process_num)d.log"
+stdout_logfile_maxbytes = "1MB"
+stdout_logfile_backups = 2
+stderr_logfile = "NONE"
+backoff = "exponential"
+backoff_first = "500ms"
+backoff_max = "30s"
+stable_after = "5m"
+fatal_retry = "10m"
+on_fatal = "exit"
+[program.other]
+command = "other"
+stdout_logfile = "auto"
+stderr_logfile = "errors.log"
+environment = { B = "2", A = 1 }
+[group.both]
+programs = ["other", "web"]
+priority = 3
+[program.first]
+command = "first"
+priority = 1
+"#;
+    project.file("maitred.toml", text);
+    let config = project.good(&Flags::default());
+    let names: Vec<Vec<String>> = config
+        .programs
+        .iter()
+        .map(|group| group.processes.iter().map(|process| process.full_name()).collect())
+        .collect();
+    assert_eq!(names, [vec!["first"], vec!["both:other", "both:web_05", "both:web_06"]]);
+    let web = &config.programs[1].processes[2];
+    assert_eq!(web.launch.command, ["/srv/run", "--port", "8006", "n 6 of both", "%"]);
+    assert_eq!(web.launch.directory, Some(project.path("sub/web")));
+    let own = |pairs: &[(&str, &str)]| pairs.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect::<Vec<_>>();
+    assert_eq!(web.launch.environment, own(&[("NAME", "n 6"), ("LIST", "a,b")]));
+    assert_eq!((web.launch.umask, web.launch.redirect_stderr), (Some(0o27), true));
+    assert_eq!(web.launch.user.as_ref().map(|user| user.uid), Some(0));
+    assert_eq!(web.stdout.target, OutputTarget::File(project.path("web-6.log")));
+    assert_eq!((web.stdout.max_bytes, web.stdout.backups), (1 << 20, 2));
+    assert_eq!(web.stderr.target, OutputTarget::Nothing);
+    let (first, max, stable) = (Duration::from_millis(500), Duration::from_secs(30), Duration::from_secs(300));
+    assert_eq!(web.care.backoff, BackoffConfig::Exponential { first, max, stable });
+    assert_eq!((web.care.fatal_retry, web.care.on_fatal), (Some(Duration::from_secs(600)), OnFatal::Exit));
+    assert_eq!((web.care.priority, web.care.autostart, web.care.autorestart), (-1, false, Autorestart::Always));
+    assert_eq!((web.care.startretries, web.care.exitcodes.as_slice()), (7, &[0, 2][..]));
+    assert_eq!((web.care.stopsignal, web.care.stopasgroup), (3, true));
+    assert_eq!((web.care.startsecs, web.care.stopwaitsecs), (Duration::from_secs(2), Duration::from_millis(1500)));
+    let other = &config.programs[1].processes[0];
+    assert_eq!(other.launch.environment, own(&[("A", "1"), ("B", "2")]));
+    assert_eq!(other.stdout.target, OutputTarget::Automatic);
+    assert_eq!(other.stderr.target, OutputTarget::File(project.path("errors.log")));
+}
+
+/// What is served beside programs: what is named, or a Django project that is there, unless nothing is to listen.
+#[test]
+fn programs_alone_listen_only_where_they_are_told_to() {
+    let program = "[program.a]\ncommand = \"x\"\n";
+    let mut project = Project::new();
+    project.file("maitred.toml", program);
+    assert!(listens(&project.good(&Flags::default())).is_empty());
+    project.variable("PORT", "8123");
+    assert!(listens(&project.good(&Flags::default())).is_empty(), "a variable that many programs read");
+    let bound = Flags { bind: vec!["127.0.0.1:8001".to_owned()], ..Flags::default() };
+    assert_eq!(listens(&project.good(&bound)), ["http://127.0.0.1:8001"]);
+    project.file("maitred.toml", &format!("[server]\nlisten = \":8002\"\n{program}"));
+    assert_eq!(listens(&project.good(&Flags::default())), ["http://0.0.0.0:8002"]);
+    let with_files = Flags { statics: vec!["/=.".to_owned()], ..Flags::default() };
+    let project = Project::new();
+    project.file("maitred.toml", program);
+    assert_eq!(listens(&project.good(&with_files)), ["http://127.0.0.1:8000"]);
+    project.file("manage.py", "import os\nos.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", \"mysite.settings\")\n");
+    assert!(project.good(&Flags::default()).app.is_some());
+    project.file("maitred.toml", &format!("[server]\nlisten = []\n{program}"));
+    let silent = project.good(&Flags::default());
+    assert!(silent.app.is_none() && listens(&silent).is_empty());
 }

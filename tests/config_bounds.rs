@@ -87,6 +87,17 @@ fn numbers() -> Vec<Bound> {
     ]
 }
 
+fn programs() -> Vec<Bound> {
+    let program = "[program.p]\ncommand = \"true\"\nprocess_name = \"%(process_num)d\"";
+    vec![
+        number("PROCESSES_MAX", program, "numprocs", PROCESSES_MAX),
+        number("PROCESS_NUMBER_MAX", program, "numprocs_start", PROCESS_NUMBER_MAX),
+        number("START_RETRIES_MAX", program, "startretries", START_RETRIES_MAX),
+        number("LOG_FILE_BYTES_MAX", program, "stdout_logfile_maxbytes", LOG_FILE_BYTES_MAX),
+        number("LOG_BACKUPS_MAX", program, "stdout_logfile_backups", LOG_BACKUPS_MAX),
+    ]
+}
+
 fn counts() -> Vec<Bound> {
     let addresses = |count: usize| {
         let list: String = (0..count).map(|number| format!("\"127.0.0.1:{}\", ", 10_000 + number)).collect();
@@ -190,7 +201,7 @@ fn certificate() -> Bound {
 
 #[test]
 fn bounds_of_the_configuration_hold_and_are_told() {
-    for Bound { name, kept, broken, told: expected } in numbers().into_iter().chain(counts()).chain([certificate()]) {
+    for Bound { name, kept, broken, told: expected } in numbers().into_iter().chain(counts()).chain(programs()).chain([certificate()]) {
         let at = told(&kept);
         assert!(!at.contains(&expected), "{name}, at the bound: {at:.400}");
         let over = told(&broken);

@@ -117,6 +117,73 @@ fn certificates_change_with_their_files_and_on_sighup() {
 }
 
 #[test]
+fn a_pair_for_development_is_made_and_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cert = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_maitred"));
+        command.args(["cert", "--out"]).arg(folder.path()).args(more).output().expect("it runs")
+    };
+    let output = cert(&["--name", "localhost", "--name", "127.0.0.1"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let key = folder.path().join("localhost.key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).expect("there").permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let again = cert(&["--name", "localhost"]);
+    assert_eq!(again.status.code(), Some(2), "nothing is overwritten");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--force"));
+    // What it has printed is a configuration.
+    let (_server, address) = start(Builder::bare().section(&text).static_route("/", folder.path(), ""));
+    let mut roots = rustls::RootCertStore::empty();
+    let made = rustls::pki_types::pem::PemObject::from_pem_file(folder.path().join("localhost.pem")).expect("PEM");
+    roots.add(made).expect("a root");
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut client = connect(address, &Arc::new(config), "localhost");
+    assert_eq!(client.get("/localhost.pem").status, 200);
+}
+
+#[test]
+fn metrics_and_the_access_log_tell_of_tls() {
+    let authority = authority();
+    // One shard, so that the lines stand in the order of the requests.
+    let builder = Builder::bare()
+        .shards(1)
+        .section(&authority.table("a", ""))
+        .section("[admin]\nlisten = \"unix:admin.sock\"")
+        .server_key("access_log = { path = \"access.log\", format = \"$scheme $ssl_protocol $ssl_cipher $ssl_server_name $ssl_session_reused\" }")
+        .static_route("/", authority.folder(), "");
+    let (mut server, address) = start(builder);
+    let config = Arc::new(authority.client(&[&rustls::version::TLS13]));
+    for _ in 0..2 {
+        assert_eq!(connect(address, &config, "localhost").get("/ca.pem").status, 200);
+    }
+    let old = Arc::new(authority.client(&[&rustls::version::TLS12]));
+    let mut client = connect(address, &old, "Localhost");
+    assert_eq!(client.get("/ca.pem").status, 200);
+    let mut admin = std::os::unix::net::UnixStream::connect(server.folder().join("admin.sock")).expect("connects");
+    std::io::Write::write_all(&mut admin, b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
+    let mut page = String::new();
+    std::io::Read::read_to_string(&mut admin, &mut page).expect("text");
+    for (outcome, count) in [("full", 2), ("resumed", 1), ("failed", 0)] {
+        let line = format!("maitred_tls_handshakes_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(page.contains(&line), "{line} is not in:\n{page}");
+    }
+    server.stop();
+    let log = std::fs::read_to_string(server.folder().join("access.log")).expect("written");
+    let lines: Vec<_> = log.lines().collect();
+    let suite = "TLS_AES_256_GCM_SHA384";
+    assert_eq!(
+        lines[..2],
+        [format!("https TLSv1.3 {suite} localhost ."), format!("https TLSv1.3 {suite} localhost r")]
+    );
+    assert_eq!(lines[2], "https TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 localhost .");
+}
+
+#[test]
 fn what_keeps_a_tls_listener_from_starting_is_named() {
     let authority = authority();
     let refusal =

@@ -10,6 +10,7 @@ mod config;
 mod dates;
 mod encoding;
 mod head;
+mod hello;
 mod path;
 mod preconditions;
 mod range;
@@ -39,6 +40,7 @@ pub static ALL: &[Target] = &[
     dates::TARGET,
     encoding::TARGET,
     head::TARGET,
+    hello::TARGET,
     path::TARGET,
     preconditions::TARGET,
     range::TARGET,

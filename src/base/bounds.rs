@@ -83,6 +83,18 @@ pub const EARLY_EXITS_MAX: usize = 64;
 
 /// The config file, bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Processes of all programs together.
+pub const PROCESSES_MAX: u64 = 10_000;
+/// Where the numbers of a program's processes may start.
+pub const PROCESS_NUMBER_MAX: u64 = 1_000_000;
+/// Retries of a start.
+pub const START_RETRIES_MAX: u64 = 1_000_000_000;
+/// Size at which a program's log file is rotated, bytes: 1 TiB.
+pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
+/// A log file is rotated at no smaller size, bytes.
+pub const LOG_FILE_BYTES_MIN: u64 = 4 * 1024;
+/// Rotated log files of a program's stream that are kept.
+pub const LOG_BACKUPS_MAX: u64 = 1000;
 /// A certificate, key or OCSP file, bytes.
 pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Certificates of one file.
@@ -245,6 +257,20 @@ pub const BOOT_TIMEOUT_SECONDS: u64 = 120;
 pub const FAST_STOP_SECONDS: u64 = 2;
 /// How long ended processes are waited for before the program exits without them, seconds.
 pub const REAP_SECONDS: u64 = 5;
+/// The least time between two starts of a program's process, milliseconds.
+pub const RESTART_SPACING_MS: u64 = 100;
+/// While what starts earlier fails so often, what starts later waits for it.
+pub const START_FAILURES_AWAITED: u32 = 3;
+/// Processes of one program that are looked for when all of them are to be ended.
+pub const TREE_PROCESSES_MAX: usize = 10_000;
+/// Lines of one stream of a program that go into the log in a second; then its pipe is left alone until the next.
+pub const OUTPUT_LINES_PER_SECOND_MAX: u32 = 2_000;
+/// What is read at a time of a stream whose lines go into the log, bytes: each may be a line.
+pub const OUTPUT_LINES_BUFFER_BYTES: usize = 2 * 1024;
+/// After a stop the last words of programs are waited for so long, milliseconds.
+pub const OUTPUT_FINISH_MS: u64 = 500;
+/// A log file that can't be opened is tried again after so long, seconds.
+pub const LOG_REOPEN_SECONDS: u64 = 5;
 /// Letters that a mailbox between supervisor and shard holds.
 pub const MAILBOX_CAPACITY: usize = 64;
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::cert::CertOptions;
 use super::log::Level;
 use super::precompress::Precompress;
 use crate::config::{Flags, help};
@@ -49,6 +50,8 @@ pub enum Command {
     /// Write compressed siblings beside static files, for routes to serve
     #[command(after_help = PRECOMPRESS_HELP)]
     Precompress(Precompress),
+    /// Make a self-signed certificate for development, and say what to write into the config file
+    Cert(CertOptions),
     /// Print the version
     Version,
 }

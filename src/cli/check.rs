@@ -15,7 +15,7 @@ use rustix::fs::{Access, access};
 
 pub use super::environment::environment;
 use super::environment::{basics, descriptors};
-use super::{EXIT_UNUSABLE, Options, probe, rlimits};
+use super::{EXIT_UNUSABLE, Options, check_programs, probe, rlimits};
 use crate::config::{Action, Config, Listen, Listener, ServerConfig};
 use crate::tls;
 
@@ -88,6 +88,7 @@ pub fn run(options: &Options) -> ExitCode {
         if let Some(app) = &config.app {
             probe::app(app, &mut tell);
         }
+        check_programs::programs(&config.programs).into_iter().for_each(&mut tell);
     }
     if failed { ExitCode::from(EXIT_UNUSABLE) } else { ExitCode::SUCCESS }
 }
@@ -109,6 +110,10 @@ fn summary(config: &Config) -> String {
         format!("configuration: {}, {}", count(config.server.shards, "shard"), count(config.routes.len(), "route"));
     if let Some(app) = &config.app {
         text += &format!(", {} of {}", count(app.workers, "worker"), count(app.threads, "thread"));
+    }
+    if !config.programs.is_empty() {
+        let processes: usize = config.programs.iter().map(|group| group.processes.len()).sum();
+        text += &format!(", processes of programs: {processes}");
     }
     text
 }

@@ -126,8 +126,10 @@ impl Opened {
         let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
         let plain = |address: &Listen| Listener { address: address.clone(), tls: false, redirect_https: false };
         let admin: Vec<_> = config.admin.iter().map(plain).collect();
+        // With programs alone there is nobody to accept.
+        let shards = if server.listen.is_empty() { 0 } else { server.shards };
         Ok(Opened {
-            listeners: Listeners::open(&server.listen, server.shards, backlog, SOCKET_MODE)?,
+            listeners: Listeners::open(&server.listen, shards, backlog, SOCKET_MODE)?,
             admin: Listeners::open(&admin, 1, LISTEN_BACKLOG, ADMIN_SOCKET_MODE)?,
             access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
             certificates: Certificates::open(config)?,

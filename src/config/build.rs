@@ -7,9 +7,10 @@ use super::admin::admin;
 use super::app::{Search, app};
 use super::error::{ConfigErrors, Problem};
 use super::merge::{Merged, merge, variables};
+use super::programs::programs;
 use super::routes::routes;
 use super::section::Bases;
-use super::server::{AUTO, server};
+use super::server::{AUTO, Listens, server};
 use super::sources::{Flags, Surroundings};
 use super::tls::tls;
 use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
@@ -32,7 +33,9 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 /// A configuration that is good if no problem was added.
 fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
-    let mut server = server(merged.server, !merged.tls.is_empty(), bases, problems);
+    let may_be_silent = !merged.programs.is_empty();
+    let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
+    let programs = programs(merged.programs, merged.groups, bases, around, problems);
     let tls = tls(merged.tls, bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
@@ -45,14 +48,14 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
 
     // A file that names routes says all that is served; otherwise a Django project that is there is meant to be served.
     let wanted = merged.app.is_some() || leads_to_app || has_fallback;
-    let tried = wanted || (!merged.file_has_routes && problems.is_empty());
+    let tried = wanted || (!merged.file_has_routes && !matches!(listens, Listens::Never(_)) && problems.is_empty());
     let mut table = merged.app.unwrap_or_default();
     if !wanted {
         variables(&mut table, around);
     }
     let search = Search {
         directory: if merged.file_has_app { bases.file } else { bases.working },
-        necessary: wanted || routes.is_empty(),
+        necessary: wanted || (routes.is_empty() && !may_be_silent),
         file: merged.file.as_deref(),
     };
     let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
@@ -80,12 +83,23 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
         }
     }
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
+    match listens {
+        Listens::Never(place) if app.is_some() || !routes.is_empty() => problems.push(Problem {
+            place,
+            key: "server.listen".to_owned(),
+            message: "with listen = [] nobody reaches the routes and the application; name an address, or remove them"
+                .to_owned(),
+        }),
+        // Programs alone: nobody asked for a listener, and nothing would answer.
+        Listens::ByDefault if app.is_none() && routes.is_empty() => server.listen.clear(),
+        _ => {}
+    }
     if server.shards == AUTO {
         server.shards = automatic_shards(around.cpus, app.is_some());
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, tls, admin, app, routes, static_from_django }
+    Config { server, tls, admin, app, programs, routes, static_from_django }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Problem;
 use super::options;
+use super::programs::Named;
 use super::section::{nearest, table};
 use super::sources::{Flags, Surroundings};
 use super::value::{Place, Placed, Table, Value, parse};
@@ -25,6 +26,8 @@ pub struct Merged {
     /// `None` if nothing speaks of an application.
     pub app: Option<Table>,
     pub routes: Vec<(Place, Table)>,
+    pub programs: Vec<Named>,
+    pub groups: Vec<Named>,
     pub tls: Vec<(Place, Table)>,
     /// The config file names routes, so it is meant to say all that is served.
     pub file_has_routes: bool,
@@ -55,6 +58,8 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
     let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, &options::ROUTE, problems));
     let tls = top.take("tls").map_or(Vec::new(), |placed| tables(placed, &options::TLS, problems));
+    let programs = named_tables(top.take("program"), &options::PROGRAM, problems);
+    let groups = named_tables(top.take("group"), &options::GROUP, problems);
     for (key, Placed { place, .. }) in top.into_entries() {
         problems.push(unknown(key, place));
     }
@@ -63,7 +68,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     routes.extend(static_routes(&flags.statics, problems));
     server_flags(&mut server, flags, around);
     let app = app_flags(app, flags, around);
-    Merged { server, admin, app, routes, tls, file_has_routes, file_has_app, file_base, file }
+    Merged { server, admin, app, routes, tls, programs, groups, file_has_routes, file_has_app, file_base, file }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {
@@ -102,6 +107,21 @@ fn tables(placed: Placed, section: &options::Section, problems: &mut Vec<Problem
             Vec::new()
         }
     }
+}
+
+/// The tables of a section that has one for each name, in the order of the file.
+fn named_tables(placed: Option<Placed>, section: &options::Section, problems: &mut Vec<Problem>) -> Vec<Named> {
+    let Some(inner) = placed.and_then(|placed| table(placed, section.name, section.header, problems)) else {
+        return Vec::new();
+    };
+    let mut found: Vec<Named> = Vec::new();
+    for (name, placed) in inner.into_entries() {
+        let place = placed.place.clone();
+        let key = format!("{}.{}", section.name, name.escape_debug());
+        found.extend(table(placed, &key, section.header, problems).map(|table| Named { name, place, table }));
+    }
+    found.sort_by(|a, b| a.place.cmp(&b.place));
+    found
 }
 
 /// A key at the top of the file that is no section.

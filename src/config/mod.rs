@@ -12,9 +12,13 @@ mod build;
 pub mod certificate;
 mod django;
 mod error;
+mod expand;
 mod headers;
 mod merge;
 mod options;
+mod process;
+mod program_values;
+mod programs;
 mod python;
 mod read;
 mod reference;
@@ -28,12 +32,17 @@ mod tls;
 mod types;
 mod units;
 mod value;
+mod words;
 
 pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
 pub use address::{Listen, Listener};
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
+pub use process::{
+    Autorestart, BackoffConfig, CareConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig, OutputTarget,
+    ProcessConfig,
+};
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};

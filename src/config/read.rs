@@ -19,9 +19,11 @@ impl fmt::Display for Unit {
         match self {
             Unit::Bool => f.write_str("true or false"),
             Unit::Count { min, max } => write!(f, "a number from {min} to {max}"),
+            Unit::Integer { min, max } => write!(f, "a number from {min} to {max}"),
             Unit::CountOrAuto { min, max } => write!(f, "\"auto\" or a number from {min} to {max}"),
             Unit::Duration => write!(f, "a duration from {low} to {high}"),
             Unit::DurationOrNever => write!(f, "a duration from {low} to {high}, or 0"),
+            Unit::Span => write!(f, "a duration up to {high}, or 0"),
             Unit::Size { max } => write!(f, "a size up to {}", units::show_size(*max)),
             Unit::Text(what) | Unit::Texts(what) | Unit::Described(what) => f.write_str(what),
             Unit::Path => f.write_str("a path"),
@@ -102,7 +104,7 @@ pub fn duration_or_never(value: &Value, unit: Unit, base: &Path) -> Result<Optio
     }
 }
 
-fn milliseconds(value: &Value) -> Option<u64> {
+pub(super) fn milliseconds(value: &Value) -> Option<u64> {
     match value {
         Value::Text(text) => units::duration_ms(text),
         Value::Integer(seconds) => u64::try_from(*seconds).ok()?.checked_mul(1000),

@@ -10,7 +10,7 @@ const INTRODUCTION: &str = "\
 <!-- Made from the declarations in src/config/options/; `MAITRED_BLESS=1 cargo test --test config` writes it anew. -->
 
 `maitred` reads `maitred.toml` in the working directory, or the file that `--config` names. Only a route's
-`path` and its action must be given: every other key has a default, and the file may be missing altogether. The
+`path` and its action, and a program's `command`, must be given: every other key has a default, and the file may be missing altogether. The
 environment wins over the file, and flags win over both.
 
 * Durations are `\"500ms\"`, `\"30s\"`, `\"1m30s\"`, `\"1h\"`, or a number of seconds.

@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
     /// Reports every key that no option was read from.
     pub fn finish(mut self) {
         for (key, Placed { place, .. }) in std::mem::take(&mut self.table).into_entries() {
-            let hint = hint(&key, &self.name, self.known);
+            let hint = hint(&key, self.known);
             self.problem(place, &shown(&key), format!("unknown key{hint}"));
         }
     }
@@ -97,10 +97,11 @@ pub(super) fn shown(key: &str) -> String {
     if bare { key.to_owned() } else { format!("\"{}\"", key.escape_debug()) }
 }
 
-/// What can be said about an unknown key of the table `name`: its name here, the table that it belongs in, or the nearest
+/// What can be said about an unknown key of a table with the options `known`: its name here, the table that it belongs in, or the nearest
 /// known key.
-fn hint(key: &str, name: &str, known: &[&'static Spec]) -> String {
-    let elsewhere = |section: &&&Section| section.name != name;
+fn hint(key: &str, known: &[&'static Spec]) -> String {
+    // By its options: a program's table has a name of its own beside the section's.
+    let elsewhere = |section: &&&Section| !std::ptr::eq(section.options, known);
     if let Some(spec) = known.iter().find(|spec| spec.elsewhere.contains(&key)) {
         return format!("; it is called \"{}\" here", spec.name);
     }
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_slip_is_met_with_the_name_that_was_meant() {
-        let app = |key| hint(key, "app", options::APP.options);
+        let app = |key| hint(key, options::APP.options);
         assert_eq!(app("workerz"), "; did you mean \"workers\"?");
         assert_eq!(app("graceful-timeout"), "; did you mean \"graceful_timeout\"?");
         assert_eq!(app("wsgi_app"), "; it is called \"wsgi\" here");

@@ -12,12 +12,34 @@ use crate::base::bounds::LISTENERS_MAX;
 /// `shards = "auto"`, until it is known whether there is an application.
 pub const AUTO: usize = 0;
 
-/// Reads `[server]`; `shards` may be [`AUTO`]. `has_tls`: there are certificates.
-pub fn server(table: Table, has_tls: bool, bases: Bases<'_>, problems: &mut Vec<Problem>) -> ServerConfig {
+/// What was said about listening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listens {
+    /// Nothing, or only a variable of the environment that many programs read.
+    ByDefault,
+    /// On these addresses.
+    AsToldTo,
+    /// Not at all: `listen = []`, written there.
+    Never(Place),
+}
+
+/// Reads `[server]`; `shards` may be [`AUTO`]. `has_tls`: there are certificates. `may_be_silent`: there may be no address at all.
+pub fn server(
+    table: Table,
+    has_tls: bool,
+    may_be_silent: bool,
+    bases: Bases<'_>,
+    problems: &mut Vec<Problem>,
+) -> (ServerConfig, Listens) {
     let mut reader = Reader::new(table, "server", options::SERVER.options, bases, problems);
     let (addresses, place) = match reader.placed(&options::LISTEN) {
         Some((value, place)) => (value, place),
         None => (reader.value(&options::LISTEN), Place::Nowhere),
+    };
+    let listens = match (&place, &addresses) {
+        (Place::Nowhere | Place::Variable(_), _) => Listens::ByDefault,
+        (_, Value::List(items)) if items.is_empty() && may_be_silent => Listens::Never(place.clone()),
+        _ => Listens::AsToldTo,
     };
     let redirect = reader.placed(&options::REDIRECT_HTTPS);
     let redirect_https = redirect.as_ref().is_some_and(|(redirect, _)| *redirect);
@@ -40,7 +62,10 @@ pub fn server(table: Table, has_tls: bool, bases: Bases<'_>, problems: &mut Vec<
     };
     let log = reader.placed(&options::ACCESS_LOG).map(|(value, place)| Placed { place, value });
     reader.finish();
-    let listen = listen(Placed { place, value: addresses }, has_tls, redirect_https, bases, problems);
+    let listen = match listens {
+        Listens::Never(_) => Vec::new(),
+        _ => listen(Placed { place, value: addresses }, has_tls, redirect_https, bases, problems),
+    };
     let leads_nowhere =
         listen.iter().any(|listener| listener.redirect_https) && !listen.iter().any(|listener| listener.tls);
     if leads_nowhere {
@@ -50,7 +75,7 @@ pub fn server(table: Table, has_tls: bool, bases: Bases<'_>, problems: &mut Vec<
         problems.push(Problem { place, key: "server.redirect_https".to_owned(), message });
     }
     let access_log = access_log(log, bases, problems);
-    ServerConfig { listen, access_log, ..config }
+    (ServerConfig { listen, access_log, ..config }, listens)
 }
 
 /// One address or a list of them, each a string or a table.

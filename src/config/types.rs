@@ -13,6 +13,7 @@ use crate::http::{HeaderOps, Template};
 
 pub use super::access_log::AccessLogConfig;
 pub use super::address::{Listen, Listener};
+pub use super::process::GroupConfig;
 pub use super::python::Interpreter;
 pub use super::static_options::StaticOptions;
 pub use super::tls::TlsEntry;
@@ -26,9 +27,11 @@ pub struct Config {
     pub tls: Vec<TlsEntry>,
     /// Addresses of the admin listener; often none.
     pub admin: Vec<Listen>,
-    /// The application; `None` for a server of static routes alone.
+    /// The application; `None` for a server of static routes or programs alone.
     pub app: Option<AppConfig>,
-    /// The routes in the order of the config file; never empty. Host and path together are unique.
+    /// The programs' groups in the order in which they start; names are unique.
+    pub programs: Vec<GroupConfig>,
+    /// The routes in the order of the config file; empty with programs alone. Host and path together are unique.
     pub routes: Vec<RouteConfig>,
     /// No static route was configured, so `STATIC_URL` → `STATIC_ROOT` is taken over from Django if the application's
     /// worker reports them. Always false without an app.
@@ -38,9 +41,9 @@ pub struct Config {
 /// `[server]`: listeners, shards and what a connection may cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// Where to listen, and what is spoken there; never empty, no address twice.
+    /// Where to listen, and what is spoken there; no address twice, empty only with programs alone.
     pub listen: Vec<Listener>,
-    /// Number of shards, at least 1.
+    /// Number of shards, at least 1; without an address none is started.
     pub shards: usize,
     /// How long an idle keep-alive connection stays open.
     pub keepalive_timeout: Duration,

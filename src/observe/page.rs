@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use super::Snapshot;
 use super::latency::Latency;
 use super::prometheus::{Kind, Text, seconds};
 use super::requests::{CLASSES, Requests};
+use super::{ShardMetrics, Snapshot};
 
 /// What the supervisor knows of the application's workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +94,12 @@ fn connections(text: &mut Text, snapshots: &[Box<Snapshot>]) {
     let mut open = text.metric("maitred_connections", Kind::Gauge, "Open connections, by what they do.");
     open.sample(&[("phase", "idle")], snapshots.iter().map(|snapshot| snapshot.connections_idle).sum::<u64>());
     open.sample(&[("phase", "busy")], snapshots.iter().map(|snapshot| snapshot.connections_busy).sum::<u64>());
+    let sum = |of: fn(&ShardMetrics) -> u64| snapshots.iter().map(|snapshot| of(&snapshot.metrics)).sum::<u64>();
+    let mut handshakes =
+        text.metric("maitred_tls_handshakes_total", Kind::Counter, "TLS handshakes, by their outcome.");
+    handshakes.sample(&[("outcome", "full")], sum(|metrics| metrics.handshakes_full));
+    handshakes.sample(&[("outcome", "resumed")], sum(|metrics| metrics.handshakes_resumed));
+    handshakes.sample(&[("outcome", "failed")], sum(|metrics| metrics.handshakes_failed));
 }
 
 fn requests(text: &mut Text, snapshots: &[Box<Snapshot>]) {

@@ -11,13 +11,14 @@ use memchr::{memchr2, memmem};
 use super::answer::Facts;
 use super::connection::Connection;
 use super::state::Shard;
+use super::tls::Secure;
 use crate::base::bounds::TARGET_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::config::RequestIds;
 use crate::http::head::Head;
 use crate::http::{Version, target};
 use crate::observe::Labels;
-use crate::observe::access::{Record, Upstream, Wants};
+use crate::observe::access::{Record, Tls, Upstream, Wants};
 use crate::observe::request_id::{self, RequestId};
 use crate::static_files::Hot;
 
@@ -394,6 +395,7 @@ impl Connection {
         let uri = if wants.uri { uri(parts.path.in_bytes(bytes)) } else { Vec::new() };
         let record = Record {
             scheme: if self.protocol.tls { "https" } else { "http" },
+            tls: self.receiving.secure.as_deref().map_or(Tls::default(), Secure::logged),
             connection: self.number,
             connection_requests: self.requests() + 1,
             is_pipelined: end.is_pipelined,

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use super::output::Gone;
 use crate::base::bounds::{TLS_ONE_RECORD_BYTES_MAX, TLS_WAITING_BYTES_MAX};
 use crate::http::Reject;
+use crate::observe::access::Tls;
 use crate::ring::{Chunk, RecvStream};
 use crate::tls::{Directory, EntryId, Facts, ServerSession};
 
@@ -133,6 +134,18 @@ impl Secure {
             all.push((b"SSL_CLIENT_S_DN", client.subject.as_bytes()));
             all.push((b"SSL_CLIENT_I_DN", client.issuer.as_bytes()));
             all.push((b"SSL_CLIENT_M_SERIAL", client.serial.as_bytes()));
+        }
+    }
+
+    /// What the access log may tell of it.
+    pub fn logged(&self) -> Tls<'_> {
+        Tls {
+            protocol: self.facts.protocol,
+            cipher: self.facts.cipher,
+            server_name: self.server_name.as_deref().unwrap_or_default(),
+            resumed: self.facts.resumed,
+            client_verify: self.client_verify,
+            client_subject: self.facts.client.as_ref().map_or("", |client| &client.subject),
         }
     }
 

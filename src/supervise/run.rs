@@ -3,37 +3,36 @@
 //! Owns the descriptors of the pool's generations and the handles of all children. Decides nothing that `machine` can decide.
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::{AccessLogFile, ROTATION_LOOK};
-use super::admin::{Admin, Question};
+use super::admin::Admin;
 use super::certificates::{self, Certificates};
 use super::control::FromZygote;
 use super::generation::Generation;
-use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
+use super::inbox::{Happening, Inbox};
+use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
+use super::programs::Programs;
+use super::settings::{pool_settings, settings};
 use super::{output, routes};
-use crate::base::bounds::{
-    ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, REAP_SECONDS,
-};
+use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
-use crate::config::{AppConfig, Config};
+use crate::config::Config;
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::WorkerFacts;
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
-use crate::supervise::backoff::Policy;
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Signal, SignalFd};
@@ -42,6 +41,8 @@ use crate::wsgi::share::Share;
 
 /// Exit code for what has no code of its own.
 const EXIT_FAILED: i32 = 1;
+/// Exit code when a program with `on_fatal = "exit"` was given up.
+const EXIT_PROGRAM_FATAL: i32 = 4;
 
 /// Reads the configuration anew; `None` when it is unusable, which was said then.
 pub type Reconfigure = Box<dyn Fn() -> Option<Config>>;
@@ -89,38 +90,6 @@ pub fn run(setup: SupervisorSetup) -> io::Result<i32> {
     })
 }
 
-/// What has happened and was not handled yet.
-#[derive(Default)]
-pub(super) struct Inbox {
-    events: RefCell<VecDeque<Happening>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// Something for the loop.
-pub(super) enum Happening {
-    Event(Event),
-    Signal(Signal),
-    News(ShardNews),
-    Zygote(GenerationId, FromZygote),
-    /// Somebody asks for the metrics.
-    Question(Rc<Question>),
-    /// Nothing more comes from the zygote of this generation.
-    ControlEnded(GenerationId),
-}
-
-impl Inbox {
-    pub fn push(&self, happening: Happening) {
-        self.events.borrow_mut().push_back(happening);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    fn pop(&self) -> Option<Happening> {
-        self.events.borrow_mut().pop_front()
-    }
-}
-
 /// A zygote that was not reaped yet, or whose last words are still to be read.
 struct Zygote {
     generation: GenerationId,
@@ -136,6 +105,10 @@ struct Supervisor {
     generations: HashMap<GenerationId, Generation>,
     pidfds: HashMap<Pid, OwnedFd>,
     zygotes: HashMap<Pid, Zygote>,
+    programs: Programs,
+    /// The exit code that the end of the pool asks for; the programs may still be ending then.
+    pool_code: Option<i32>,
+    has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
     certificates: Option<Rc<Certificates>>,
@@ -162,6 +135,9 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
+        programs: Programs::new(ring, &setup.config.programs),
+        pool_code: None,
+        has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         access_log: setup.access_log.take().map(Rc::new),
@@ -181,12 +157,15 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     supervisor.start_certificates();
     supervisor.start_admin()?;
     supervisor.handle(Event::Start);
+    supervisor.programs.begin();
     let code = loop {
+        supervisor.conclude();
         if let Some(code) = supervisor.exit {
             break code;
         }
         supervisor.wait(&bell).await;
     };
+    supervisor.programs.finish().await;
     drop(signal_task);
     Ok(code)
 }
@@ -206,7 +185,7 @@ impl Supervisor {
     async fn wait(&mut self, bell: &Descriptor) {
         let now = Monotonic::now();
         let deadline = self.ring.deadline();
-        if let Some(at) = self.machine.wake_at(now) {
+        if let Some(at) = self.machine.wake_at(now).into_iter().chain(self.programs.wake_at()).min() {
             deadline.set(at.since(now));
         }
         let mut rings = self.ring.poll(bell, libc::POLLIN as u32);
@@ -220,7 +199,7 @@ impl Supervisor {
             if is_due || has_mail || !happened.is_empty() {
                 return Poll::Ready(());
             }
-            *inbox.waker.borrow_mut() = Some(cx.waker().clone());
+            inbox.wake_by(cx.waker());
             Poll::Pending
         })
         .await;
@@ -233,6 +212,7 @@ impl Supervisor {
         if is_due {
             let readings = self.readings();
             self.handle(Event::Tick { readings });
+            self.programs.tick();
         }
     }
 
@@ -249,12 +229,33 @@ impl Supervisor {
 
     fn signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Terminate | Signal::Interrupt => self.handle(Event::Terminate),
-            Signal::Quit => self.handle(Event::Quit),
+            Signal::Terminate | Signal::Interrupt => self.stop(false),
+            Signal::Quit => self.stop(true),
             Signal::Child => self.reap(),
             Signal::Hangup => self.reload(),
             Signal::User1 => self.reopen_logs(),
             other => tracing::info!(signal = ?other, "the signal has no meaning yet"),
+        }
+    }
+
+    /// Asked to stop: the pool and the programs; the second time without waiting for anybody.
+    fn stop(&mut self, fast: bool) {
+        if self.pool_code.is_some() {
+            tracing::warn!("stopping at once");
+        }
+        self.handle(if fast { Event::Quit } else { Event::Terminate });
+        self.programs.stop(fast);
+    }
+
+    /// What the programs' state asks of the rest: an end when a critical one was given up, the exit when all have ended.
+    fn conclude(&mut self) {
+        if self.programs.take_given_up() {
+            self.has_given_up = true;
+            self.stop(false);
+        }
+        if let Some(code) = self.pool_code.filter(|_| self.programs.is_done()) {
+            let code = if self.has_given_up && code == 0 { EXIT_PROGRAM_FATAL } else { code };
+            self.exit.get_or_insert(code);
         }
     }
 
@@ -325,6 +326,7 @@ impl Supervisor {
     }
 
     fn reopen_logs(&self) {
+        self.programs.reopen_logs();
         if let Some(log) = &self.access_log {
             log.reopen(&self.setup.shards);
         }
@@ -333,6 +335,7 @@ impl Supervisor {
     fn reap(&mut self) {
         loop {
             match process::reap_any() {
+                Ok(Some((pid, exit))) if self.programs.reaped(pid, exit) => {}
                 Ok(Some((pid, exit))) => {
                     self.pidfds.remove(&pid);
                     let slots = self.generations.values().flat_map(|generation| generation.scoreboard.take(pid));
@@ -349,7 +352,7 @@ impl Supervisor {
                         }
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return self.programs.after_reaping(),
                 Err(error) => return tracing::error!(%error, "cannot reap children"),
             }
         }
@@ -380,10 +383,12 @@ impl Supervisor {
         let pool = config.app.as_ref().map(pool_settings);
         match (pool, self.setup.config.app.is_some()) {
             (Some(pool), true) => {
+                self.programs.reload(&config.programs);
                 self.setup.config = Arc::new(config);
                 self.handle(Event::Reload(pool));
             }
             (None, false) => {
+                self.programs.reload(&config.programs);
                 self.setup.config = Arc::new(config);
                 self.send_routes(None);
                 tracing::info!("reloaded");
@@ -478,6 +483,9 @@ impl Supervisor {
                     self.send_routes(None);
                 }
                 self.mail(|| ShardMail::Accept);
+                if self.setup.shards.is_empty() {
+                    tracing::info!("ready: programs alone, nothing listens");
+                }
             }
             Action::CloseInbox { generation } => {
                 if let Some(found) = self.generations.get_mut(&generation) {
@@ -502,13 +510,19 @@ impl Supervisor {
             Action::DrainShards { deadline } => {
                 let limit = deadline.since(Monotonic::now());
                 self.mail(|| ShardMail::Drain { limit });
+                if self.setup.shards.is_empty() {
+                    self.tell(Event::ShardsDrained);
+                }
             }
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
             Action::Report(report) => {
                 report.count(&mut self.facts);
                 report.log();
             }
-            Action::Exit { code } => self.exit = Some(code),
+            Action::Exit { code } => {
+                self.pool_code = Some(code);
+                self.programs.pool_gone();
+            }
         }
     }
 
@@ -607,26 +621,5 @@ impl Supervisor {
             }
         }
         readings
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        pool: config.app.as_ref().map(pool_settings),
-        graceful_timeout: config.app.as_ref().map_or(Duration::from_secs(30), |app| app.graceful_timeout),
-        fast_timeout: Duration::from_secs(FAST_STOP_SECONDS),
-        reap_timeout: Duration::from_secs(REAP_SECONDS),
-    }
-}
-
-fn pool_settings(app: &AppConfig) -> PoolSettings {
-    PoolSettings {
-        workers: app.workers as u32,
-        threads: app.threads as u32,
-        timeout: app.timeout,
-        abort_grace: Duration::from_millis(ABORT_GRACE_MS),
-        boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
-        graceful_timeout: app.graceful_timeout,
-        backoff: Policy::default(),
     }
 }

@@ -60,6 +60,8 @@ impl ZygoteSpawn<'_> {
             descriptors: &descriptors,
             new_session: true,
             cpus: self.cpus,
+            user: None,
+            umask: None,
         };
         spawn.start()
     }

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod affinity;
+pub mod family;
 pub mod limits;
 pub mod listen;
 pub mod memory;
@@ -13,4 +14,5 @@ pub mod packets;
 pub mod process;
 pub mod signals;
 pub mod spawn;
+pub mod users;
 pub mod zone;

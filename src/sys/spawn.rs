@@ -5,8 +5,9 @@
 //! one function that makes only async-signal-safe calls on values prepared before (signal-safety(7)).
 
 use super::affinity::CpuMask;
-use super::process::{Pid, pidfd, wait_for};
+use super::process::{Pid, Signal, pidfd, signal, wait_for};
 use super::signals;
+use super::users::User;
 use crate::base::bounds::CHILD_DESCRIPTOR_MAX;
 use rustix::io::fcntl_dupfd_cloexec;
 use std::ffi::{CString, OsStr, OsString};
@@ -33,6 +34,10 @@ pub struct Spawn<'a> {
     pub new_session: bool,
     /// The CPUs it may use; None: those of the calling thread.
     pub cpus: Option<CpuMask>,
+    /// Whose process it is to be, with all of that account's groups; None: this process's own. Needs CAP_SETUID and CAP_SETGID.
+    pub user: Option<&'a User>,
+    /// Its file mode creation mask (umask(2)); None: this process's.
+    pub umask: Option<u32>,
 }
 
 /// A program that was started and whose exec succeeded.
@@ -45,16 +50,28 @@ pub struct Child {
 }
 
 impl Spawn<'_> {
-    /// Starts the program and waits until its exec has succeeded or failed. The error names the program.
+    /// Starts the program and waits until its exec has succeeded or failed. The error names the program and what could not be
+    /// done: change to its directory, become its user, or run it.
     pub fn start(&self) -> io::Result<Child> {
-        self.start_unnamed().map_err(|error| {
-            io::Error::new(error.kind(), format!("could not start {}: {error}", Path::new(self.program).display()))
+        self.start_unnamed().map_err(|failure| {
+            let program = Path::new(self.program).display();
+            let error = &failure.error;
+            let text = match (failure.step, self.directory, self.user) {
+                (Step::Directory, Some(directory), _) => {
+                    format!("could not start {program}: its directory {}: {error}", directory.display())
+                }
+                (Step::User, _, Some(user)) => {
+                    format!("could not start {program}: cannot become user {}: {error}", user.name)
+                }
+                _ => format!("could not start {program}: {error}"),
+            };
+            io::Error::new(error.kind(), text)
         })
     }
 
-    fn start_unnamed(&self) -> io::Result<Child> {
+    fn start_unnamed(&self) -> Result<Child, Failure> {
         let plan = Plan::new(self)?;
-        let (report, low) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let (report, low) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
         let report_in_child = dup_above(&low, above_targets(self))?;
         // No writer may be left in this process, or a successful exec would never be seen as end-of-file.
         drop(low);
@@ -62,25 +79,56 @@ impl Spawn<'_> {
         // ends in exec or _exit, so no destructor and no lock of this process is touched in it.
         let pid = match unsafe { libc::fork() } {
             0 => {
-                let error = plan.exec();
+                let (step, error) = plan.exec();
+                let words = [step as i32, error];
                 // SAFETY: write and _exit are async-signal-safe; the buffer lives on this stack.
                 unsafe {
-                    libc::write(report_in_child.as_raw_fd(), (&raw const error).cast(), size_of::<i32>());
+                    libc::write(report_in_child.as_raw_fd(), (&raw const words).cast(), size_of_val(&words));
                     libc::_exit(127)
                 }
             }
-            error if error < 0 => return Err(io::Error::last_os_error()),
+            error if error < 0 => return Err(io::Error::last_os_error().into()),
             pid => Pid::from_raw(pid).expect("fork gives a positive number to the parent"),
         };
         drop(report_in_child);
-        let mut error = [0u8; 4];
-        match rustix::io::retry_on_intr(|| rustix::io::read(&report, &mut error))? {
-            0 => Ok(Child { pid, pidfd: pidfd(pid)? }),
+        let mut words = [0u8; 8];
+        match rustix::io::retry_on_intr(|| rustix::io::read(&report, &mut words)).map_err(io::Error::from)? {
+            0 => match pidfd(pid) {
+                Ok(pidfd) => Ok(Child { pid, pidfd }),
+                Err(error) => {
+                    // Out of descriptors, most likely. What nobody would look after must not run.
+                    signal(pid, Signal::KILL)?;
+                    wait_for(pid)?;
+                    Err(error.into())
+                }
+            },
             _ => {
                 wait_for(pid)?;
-                Err(io::Error::from_raw_os_error(i32::from_ne_bytes(error)))
+                let [a, b, c, d, rest @ ..] = words;
+                let (step, error) = (i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes(rest));
+                let known = [Step::Directory, Step::User].into_iter().find(|known| *known as i32 == step);
+                Err(Failure { step: known.unwrap_or(Step::Run), error: io::Error::from_raw_os_error(error) })
             }
         }
+    }
+}
+
+/// What a child was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Run,
+    Directory,
+    User,
+}
+
+struct Failure {
+    step: Step,
+    error: io::Error,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure { step: Step::Run, error }
     }
 }
 
@@ -96,6 +144,29 @@ struct Plan {
     moves: Vec<(OwnedFd, RawFd)>,
     new_session: bool,
     cpus: Option<CpuMask>,
+    user: Option<Ids>,
+    umask: Option<u32>,
+}
+
+/// A user as the kernel knows it.
+struct Ids {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl Ids {
+    /// In the child. Groups first: they can't be changed any more once the user has been (credentials(7)). The calls are made
+    /// directly, as the C library's would first ask every thread of a process that has only one here.
+    fn assume(&self) -> Result<(), i32> {
+        // SAFETY: the calls are async-signal-safe; the list of groups was made before the fork and is as long as is said.
+        let done = unsafe {
+            libc::syscall(libc::SYS_setgroups, self.groups.len(), self.groups.as_ptr()) == 0
+                && libc::syscall(libc::SYS_setresgid, self.gid, self.gid, self.gid) == 0
+                && libc::syscall(libc::SYS_setresuid, self.uid, self.uid, self.uid) == 0
+        };
+        if done { Ok(()) } else { Err(errno()) }
+    }
 }
 
 impl Plan {
@@ -135,37 +206,65 @@ impl Plan {
             moves,
             new_session: spawn.new_session,
             cpus: spawn.cpus,
+            // Nothing to change where it is this process's own user already: that needs no privilege then.
+            user: spawn.user.filter(|user| rustix::process::geteuid().as_raw() != user.uid).map(|user| Ids {
+                uid: user.uid,
+                gid: user.gid,
+                groups: user.groups.clone(),
+            }),
+            umask: spawn.umask,
         })
     }
 
-    /// In the child. Returns only when something failed, with its errno.
-    fn exec(&self) -> i32 {
-        // SAFETY: every function called is async-signal-safe; every pointer was made from a CString, or a list of them ended by a null
-        // pointer, that the plan keeps alive.
+    /// In the child. Returns only when something failed: what, and its errno.
+    fn exec(&self) -> (Step, i32) {
+        if let Err(error) = self.settle() {
+            return (Step::Run, error);
+        }
+        if let Some(Err(error)) = self.user.as_ref().map(Ids::assume) {
+            return (Step::User, error);
+        }
+        // As the user that it is now: where that one may not go, the program does not run.
+        if let Some(directory) = &self.directory
+            // SAFETY: chdir is async-signal-safe; the string lives as long as the plan.
+            && unsafe { libc::chdir(directory.as_ptr()) } != 0
+        {
+            return (Step::Directory, errno());
+        }
+        (Step::Run, self.run())
+    }
+
+    /// Descriptors, session, CPUs, mask and signals.
+    fn settle(&self) -> Result<(), i32> {
+        // SAFETY: every function called is async-signal-safe; descriptors are valid numbers.
         unsafe {
             if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) != 0 {
-                return errno();
+                return Err(errno());
             }
             for (copy, target) in &self.moves {
                 if libc::dup2(copy.as_raw_fd(), *target) < 0 {
-                    return errno();
+                    return Err(errno());
                 }
             }
-            if let Some(directory) = &self.directory
-                && libc::chdir(directory.as_ptr()) != 0
-            {
-                return errno();
-            }
             if self.new_session && libc::setsid() < 0 {
-                return errno();
+                return Err(errno());
             }
             if let Some(cpus) = &self.cpus {
                 // A CPU may have gone away since start; that is no reason not to run.
                 let _ = cpus.apply();
             }
-            if let Err(error) = signals::reset_in_child() {
-                return error;
+            if let Some(umask) = self.umask {
+                libc::umask(umask);
             }
+        }
+        signals::reset_in_child()
+    }
+
+    /// Becomes the program; returns only when that failed, with its errno.
+    fn run(&self) -> i32 {
+        // SAFETY: execve is async-signal-safe; every pointer was made from a CString, or a list of them ended by a null pointer,
+        // that the plan keeps alive.
+        unsafe {
             let mut failure = libc::ENOENT;
             for program in &self.programs {
                 libc::execve(program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr());
@@ -234,6 +333,8 @@ mod tests {
             descriptors: &descriptors,
             new_session: true,
             cpus,
+            user: None,
+            umask: None,
         };
         let child = spawn.start().expect("start");
         drop(output_in_child);
@@ -310,6 +411,8 @@ mod tests {
                 descriptors: &[(stdin.as_fd(), 3), (stdin.as_fd(), 4), (stdin.as_fd(), 5)],
                 new_session: false,
                 cpus: None,
+                user: None,
+                umask: None,
             };
             let error = spawn.start().expect_err(program);
             assert_eq!(error.kind(), kind);
@@ -331,8 +434,68 @@ mod tests {
                 descriptors: &descriptors,
                 new_session: false,
                 cpus: None,
+                user: None,
+                umask: None,
             };
             assert_eq!(spawn.start().expect_err("refused").kind(), io::ErrorKind::InvalidInput);
         }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_and_a_user_that_can_not_be_become_are_named() {
+        let stranger = User { name: "stranger".into(), uid: 12_345, gid: 12_345, groups: vec![12_345] };
+        let plain = Spawn {
+            program: OsStr::new("true"),
+            args: &[],
+            env: &variables(),
+            directory: Some(Path::new("/no/such/directory")),
+            descriptors: &[],
+            new_session: true,
+            cpus: None,
+            user: None,
+            umask: None,
+        };
+        let error = plain.start().expect_err("no directory").to_string();
+        assert!(error.starts_with("could not start true: its directory /no/such/directory: No such file"), "{error}");
+        let as_stranger = Spawn { directory: Some(Path::new("/")), user: Some(&stranger), ..plain };
+        match as_stranger.start() {
+            // Root may.
+            Ok(child) => assert_eq!(wait_for(child.pid).expect("wait"), Exit::Code(0)),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.starts_with("could not start true: cannot become user stranger:"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn user_groups_and_mask_are_set() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("not shown: only root may become another user");
+        }
+        let user = User { name: "stranger".into(), uid: 12_345, gid: 12_346, groups: vec![12_347, 12_348] };
+        let (output, output_in_child) = std::io::pipe().expect("pipe");
+        let script = "grep -E '^(Uid|Gid|Groups):' /proc/self/status; umask";
+        let spawn = Spawn {
+            program: OsStr::new("sh"),
+            args: &["-c".into(), script.into()],
+            env: &variables(),
+            directory: None,
+            descriptors: &[(output_in_child.as_fd(), 1)],
+            new_session: true,
+            cpus: None,
+            user: Some(&user),
+            umask: Some(0o027),
+        };
+        let child = spawn.start().expect("root may");
+        drop(output_in_child);
+        let mut text = String::new();
+        { output }.read_to_string(&mut text).expect("read");
+        assert_eq!(wait_for(child.pid).expect("wait"), Exit::Code(0));
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[0], ["Uid:", "12345", "12345", "12345", "12345"]);
+        assert_eq!(words[1], ["Gid:", "12346", "12346", "12346", "12346"]);
+        assert_eq!(words[2], ["Groups:", "12347", "12348"]);
+        assert_eq!(words[3], ["0027"]);
     }
 }

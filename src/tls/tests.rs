@@ -261,6 +261,66 @@ fn keys_are_read_in_every_form() {
 }
 
 #[test]
+fn ocsp_responses_are_stapled() {
+    /// Keeps what was stapled.
+    #[derive(Debug)]
+    struct Stapled(Arc<std::sync::Mutex<Vec<u8>>>, Arc<rustls::crypto::CryptoProvider>);
+    impl rustls::client::danger::ServerCertVerifier for Stapled {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            stapled: &[u8],
+            _: rustls::pki_types::UnixTime,
+        ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+            *self.0.lock().expect("no panic holds it") = stapled.to_vec();
+            Ok(rustls::client::danger::ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            self.1.signature_verification_algorithms.supported_schemes()
+        }
+    }
+
+    let folder = TempDir::new().expect("a folder");
+    let mut files = certificate(folder.path(), "a", &["localhost"], &PKCS_ECDSA_P256_SHA256);
+    let response = [0x30, 3, 10, 1, 6];
+    files.ocsp = Some(folder.path().join("a.der"));
+    std::fs::write(folder.path().join("a.der"), response).expect("a writable folder");
+    let directory = Directory::load(&[entry(vec![files], &["localhost"], policy())], None).expect("good files");
+    let stapled = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Stapled(stapled.clone(), provider)))
+        .with_no_client_auth();
+    let mut server = directory.session(directory.select(None)).expect("a session");
+    talk(&mut server, &mut client(&Arc::new(config)), usize::MAX);
+    assert_eq!(*stapled.lock().expect("no panic holds it"), response);
+}
+
+#[test]
 fn a_change_of_files_shows() {
     let folder = TempDir::new().expect("a folder");
     let (_, entry) = plain(folder.path());

@@ -24,6 +24,7 @@ pub struct Builder {
     app: Vec<String>,
     routes: Vec<String>,
     sections: Vec<String>,
+    listens: bool,
     config: bool,
     arguments: Vec<String>,
     prefix: Vec<String>,
@@ -50,6 +51,7 @@ impl Builder {
             app: Vec::new(),
             routes: Vec::new(),
             sections: Vec::new(),
+            listens: true,
             config: true,
             arguments: Vec::new(),
             prefix: Vec::new(),
@@ -143,9 +145,20 @@ impl Builder {
         self.route(&format!("path = {path:?}\nstatic = {folder:?}\n{lines}"))
     }
 
-    /// Further sections of the config file, as they are.
+    /// A `[program.NAME]` of these lines.
+    pub fn program(self, name: &str, lines: &str) -> Builder {
+        self.section(&format!("[program.{name}]\n{lines}"))
+    }
+
+    /// Lines of the config file as they are.
     pub fn section(mut self, text: &str) -> Builder {
         self.sections.push(text.to_owned());
+        self
+    }
+
+    /// Without an address on the command line; to be used with `run`.
+    pub fn silent(mut self) -> Builder {
+        self.listens = false;
         self
     }
 
@@ -182,6 +195,18 @@ impl Builder {
         server
     }
 
+    /// Starts and waits until it says that it is ready, wherever it listens; panics with its stderr when it doesn't.
+    #[track_caller]
+    pub fn run(self) -> Server {
+        let mut server = self.spawn();
+        if server.log.wait_from(0, "ready: ", DEADLINE).is_none() {
+            let status = server.wait_exit(Duration::ZERO);
+            server.abandoned = true;
+            panic!("the server did not get ready (it has ended: {status:?}):\n{}", server.log.text());
+        }
+        server
+    }
+
     /// Starts a server that must refuse to run, and waits for its end.
     #[track_caller]
     pub fn refuse(self) -> Refusal {
@@ -208,7 +233,9 @@ impl Builder {
             fs::write(&file, self.toml()).expect("the test's folder is writable");
             line.extend(["--config".to_owned(), file.display().to_string()]);
         }
-        line.extend(["-b".to_owned(), "127.0.0.1:0".to_owned()]);
+        if self.listens {
+            line.extend(["-b".to_owned(), "127.0.0.1:0".to_owned()]);
+        }
         line.extend(self.arguments.clone());
         let (name, value) = tag.split_once('=').expect("the tag is an assignment");
         let mut child = Command::new(&line[0])

@@ -6,6 +6,7 @@
 mod access_log;
 mod admin;
 mod app;
+mod program;
 mod route;
 mod server;
 mod static_route;
@@ -14,6 +15,7 @@ mod tls;
 pub use access_log::*;
 pub use admin::*;
 pub use app::*;
+pub use program::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
@@ -29,12 +31,16 @@ pub enum Unit {
     Bool,
     /// A whole number.
     Count { min: u64, max: u64 },
+    /// A whole number that may be negative.
+    Integer { min: i64, max: i64 },
     /// A whole number or `"auto"`.
     CountOrAuto { min: u64, max: u64 },
     /// A duration within the bounds of timeouts.
     Duration,
     /// The same, or 0 for none at all.
     DurationOrNever,
+    /// A duration that may be zero, up to the longest timeout.
+    Span,
     /// Bytes.
     Size { max: u64 },
     /// A string, described.
@@ -109,7 +115,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 6] = [&SERVER, &ACCESS_LOG_TABLE, &TLS, &ADMIN, &APP, &ROUTE];
+pub static SECTIONS: [&Section; 8] = [&SERVER, &ACCESS_LOG_TABLE, &TLS, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

@@ -35,6 +35,8 @@ pub struct Record<'a> {
     pub server_port: &'a str,
     /// `http` or `https`.
     pub scheme: &'static str,
+    /// What was agreed on with TLS.
+    pub tls: Tls<'a>,
     /// The connection's number.
     pub connection: u64,
     /// Which of the connection's requests this is, from 1.
@@ -71,6 +73,23 @@ pub struct Record<'a> {
     pub upstream: Option<Upstream>,
     /// The request's id.
     pub request_id: &'a [u8],
+}
+
+/// What was agreed on with a client that speaks TLS; empty for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tls<'a> {
+    /// `TLSv1.3`.
+    pub protocol: &'a str,
+    /// OpenSSL's name of the cipher suite.
+    pub cipher: &'a str,
+    /// The host that the client named, if it did.
+    pub server_name: &'a str,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+    /// `SUCCESS` or `NONE` where clients are asked for a certificate.
+    pub client_verify: &'a str,
+    /// The subject of the client's certificate.
+    pub client_subject: &'a str,
 }
 
 /// What the application's part of a request took.

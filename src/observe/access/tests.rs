@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Escape, Format, FormatError, Record, Stamp, Upstream};
+use super::{Escape, Format, FormatError, Record, Stamp, Tls, Upstream};
 use crate::base::bounds::{ACCESS_FORMAT_BYTES_MAX, ACCESS_LINE_BYTES_MAX};
 
 const FIELDS: &[u8] =
@@ -18,6 +18,14 @@ fn record() -> Record<'static> {
         server_addr: "192.0.2.2",
         server_port: "80",
         scheme: "http",
+        tls: Tls {
+            protocol: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            server_name: "example.com",
+            resumed: true,
+            client_verify: "SUCCESS",
+            client_subject: "CN=a\"b",
+        },
         connection: 7,
         connection_requests: 3,
         is_pipelined: true,
@@ -126,6 +134,13 @@ fn variables() {
         ("$server_addr", "192.0.2.2"),
         ("$server_port", "80"),
         ("$scheme", "http"),
+        ("$https", "-"),
+        ("$ssl_protocol", "TLSv1.3"),
+        ("$ssl_cipher", "TLS_AES_128_GCM_SHA256"),
+        ("$ssl_server_name", "example.com"),
+        ("$ssl_session_reused", "r"),
+        ("$ssl_client_verify", "SUCCESS"),
+        ("$ssl_client_s_dn", "CN=a\\x22b"),
         ("$request_id", "0123456789abcdef0123456789abcdef"),
         ("$connection", "7"),
         ("$connection_requests", "3"),

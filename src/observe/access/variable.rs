@@ -36,6 +36,13 @@ pub(super) enum Variable {
     ServerAddr,
     ServerPort,
     Scheme,
+    Https,
+    SslProtocol,
+    SslCipher,
+    SslServerName,
+    SslSessionReused,
+    SslClientVerify,
+    SslClientSDn,
     RequestId,
     Connection,
     ConnectionRequests,
@@ -45,7 +52,7 @@ pub(super) enum Variable {
 use Variable::*;
 
 /// Names that stand for themselves; those that end in a name of the user's choice are in [`PREFIXES`].
-const NAMES: [(&str, Variable); 30] = [
+const NAMES: [(&str, Variable); 37] = [
     ("remote_addr", RemoteAddr),
     ("remote_port", RemotePort),
     ("remote_user", RemoteUser),
@@ -73,6 +80,13 @@ const NAMES: [(&str, Variable); 30] = [
     ("server_addr", ServerAddr),
     ("server_port", ServerPort),
     ("scheme", Scheme),
+    ("https", Https),
+    ("ssl_protocol", SslProtocol),
+    ("ssl_cipher", SslCipher),
+    ("ssl_server_name", SslServerName),
+    ("ssl_session_reused", SslSessionReused),
+    ("ssl_client_verify", SslClientVerify),
+    ("ssl_client_s_dn", SslClientSDn),
     ("request_id", RequestId),
     ("connection", Connection),
     ("connection_requests", ConnectionRequests),

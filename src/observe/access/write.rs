@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use super::Record;
 use super::escape::{self, Escape};
 use super::fields::{self, Found, NAMES_MAX};
 use super::format::{Format, Segment};
 use super::stamp::Stamp;
 use super::user;
 use super::variable::Variable;
+use super::{Record, Tls};
 use crate::base::bounds::{ACCESS_FORMAT_BYTES_MAX, ACCESS_LINE_BYTES_MAX};
 
 /// What a variable stands for in one line.
@@ -154,6 +154,17 @@ impl<'a> Line<'a> {
             Variable::ServerAddr => Value::Plain(record.server_addr.as_bytes()),
             Variable::ServerPort => plain(record.server_port),
             Variable::Scheme => plain(record.scheme),
+            Variable::Https => plain(if record.scheme == "https" { "on" } else { "" }),
+            Variable::SslProtocol => plain(record.tls.protocol),
+            Variable::SslCipher => plain(record.tls.cipher),
+            Variable::SslServerName => foreign(record.tls.server_name.as_bytes()),
+            Variable::SslSessionReused => match record.tls {
+                Tls { protocol: "", .. } => plain(""),
+                Tls { resumed: true, .. } => plain("r"),
+                Tls { resumed: false, .. } => plain("."),
+            },
+            Variable::SslClientVerify => plain(record.tls.client_verify),
+            Variable::SslClientSDn => foreign(record.tls.client_subject.as_bytes()),
             Variable::RequestId => foreign(record.request_id),
             Variable::Connection => Value::Number(record.connection),
             Variable::ConnectionRequests => Value::Number(u64::from(record.connection_requests)),

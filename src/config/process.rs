@@ -1,0 +1,149 @@
+//! Programs as the supervisor gets them: checked, expanded, one value for each process.
+//!
+//! Owns the types only; [`super::programs`] makes them. Names, defaults and meanings are supervisord's.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::sys::users::User;
+
+/// Processes that are named and ordered together: those of one `[program.NAME]`, or of all programs of a `[group.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Unique among the groups.
+    pub name: String,
+    /// Groups with lower numbers start first and stop last.
+    pub priority: i32,
+    /// Each with a name of its own within the group.
+    pub processes: Vec<ProcessConfig>,
+}
+
+/// One process of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessConfig {
+    /// Its group's name.
+    pub group: String,
+    /// Its own name, unique within the group.
+    pub name: String,
+    /// What is run.
+    pub launch: LaunchConfig,
+    /// How it is looked after.
+    pub care: CareConfig,
+    /// Where its standard output goes.
+    pub stdout: OutputConfig,
+    /// Where its standard error goes, unless it is redirected.
+    pub stderr: OutputConfig,
+}
+
+impl ProcessConfig {
+    /// The name by which people and tools call it: `group:name`, or the name alone where both are the same.
+    pub fn full_name(&self) -> String {
+        if self.group == self.name { self.name.clone() } else { format!("{}:{}", self.group, self.name) }
+    }
+}
+
+/// What of a program's configuration takes a new process to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchConfig {
+    /// Program and arguments; never empty. A name without a slash is looked for on `PATH`.
+    pub command: Vec<String>,
+    /// Variables that are added to those of maitred, later ones win.
+    pub environment: Vec<(String, String)>,
+    /// Its working directory; `None` = maitred's.
+    pub directory: Option<PathBuf>,
+    /// Its file mode creation mask; `None` = maitred's.
+    pub umask: Option<u32>,
+    /// Whose process it is; `None` = maitred's user.
+    pub user: Option<User>,
+    /// Its standard error goes where its standard output goes.
+    pub redirect_stderr: bool,
+}
+
+/// How a process is started, watched and stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CareConfig {
+    /// Within its group: lower numbers start first and stop last.
+    pub priority: i32,
+    /// Start it when maitred starts.
+    pub autostart: bool,
+    /// Whether it is started again after it ended by itself.
+    pub autorestart: Autorestart,
+    /// How long it must run for its start to count as a success; may be zero.
+    pub startsecs: Duration,
+    /// Failed starts after the first one before it is given up.
+    pub startretries: u32,
+    /// Exit codes that are expected.
+    pub exitcodes: Vec<i32>,
+    /// Number of the signal that asks it to stop.
+    pub stopsignal: i32,
+    /// How long it may take to stop before it is killed; may be zero.
+    pub stopwaitsecs: Duration,
+    /// Send the stop signal to its whole process group.
+    pub stopasgroup: bool,
+    /// The wait between failed starts.
+    pub backoff: BackoffConfig,
+    /// Once given up, it is tried again after so long; `None` = never.
+    pub fatal_retry: Option<Duration>,
+    /// What follows when it is given up.
+    pub on_fatal: OnFatal,
+}
+
+/// Whether a process that ended by itself, after it was running, is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Autorestart {
+    /// No.
+    Never,
+    /// When its exit code is none of `exitcodes`, or a signal ended it.
+    Unexpected,
+    /// Always.
+    Always,
+}
+
+/// The waits between starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackoffConfig {
+    /// As supervisord: n seconds before the nth retry, none after a process that was running has ended.
+    Linear,
+    /// Doubling waits, also after a process that was running has ended before it had run stably.
+    Exponential {
+        /// The first wait.
+        first: Duration,
+        /// The longest wait, at least `first`.
+        max: Duration,
+        /// What ran as long as this had a good start: earlier failures are forgotten.
+        stable: Duration,
+    },
+}
+
+/// What follows when a process is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFatal {
+    /// Nothing: the rest goes on.
+    Stay,
+    /// maitred stops everything and exits.
+    Exit,
+}
+
+/// Where one of a process's streams goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputConfig {
+    /// Where to.
+    pub target: OutputTarget,
+    /// A file is rotated when it has this many bytes; 0 = never.
+    pub max_bytes: u64,
+    /// Rotated files that are kept.
+    pub backups: u32,
+}
+
+/// The place of a stream's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputTarget {
+    /// maitred's own log, line by line.
+    Log,
+    /// This file, byte for byte.
+    File(PathBuf),
+    /// A file in the directory for temporary files, made anew at each start of maitred.
+    Automatic,
+    /// Nowhere.
+    Nothing,
+}

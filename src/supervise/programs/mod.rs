@@ -1,0 +1,237 @@
+//! The programs: commands that are kept running beside the worker pool, or alone.
+//!
+//! `machine` decides (pure, with the time passed in); `spawn` starts a process, `tree` finds and signals all that it started, `output` and
+//! `logfile` carry away what it writes; here the machine is fed and its actions are performed. Owns every program's process from its
+//! start to its reaping. Called by the supervisor's loop, which owns signals and the reaping of all children.
+
+mod logfile;
+pub mod machine;
+mod output;
+mod report;
+mod spawn;
+mod tree;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS};
+use crate::base::clock::{self, Monotonic};
+use crate::config::{GroupConfig, ProcessConfig};
+use crate::ring::Ring;
+use crate::sys::family;
+use crate::sys::process::{self, Exit, Pid, Signal};
+use machine::{Action, Event, Happened, Machine, ProcessId, Target};
+use output::{Outputs, Stream};
+use tree::{Adopted, Tree};
+
+/// All programs.
+pub(super) struct Programs {
+    machine: Machine,
+    outputs: Outputs,
+    /// Those with a main process that was not reaped, or with others that are left.
+    trees: HashMap<ProcessId, Tree>,
+    mains: HashMap<Pid, ProcessId>,
+    /// Whose remains are waited for.
+    remains: Vec<ProcessId>,
+    adopted: Adopted,
+    /// The beginning of every mark of this maitred.
+    mark: String,
+    runs: u64,
+    stops: u32,
+    gave_up: bool,
+    is_done: bool,
+}
+
+impl Programs {
+    /// None of them is started yet.
+    pub fn new(ring: &Ring, groups: &[GroupConfig]) -> Programs {
+        output::remove_stale(&std::env::temp_dir());
+        let own = rustix::process::getpid();
+        let started = family::kin(own).map_or(0, |kin| kin.started);
+        let seed = clock::wall_seconds() ^ (Monotonic::now().as_nanos() << 20);
+        Programs {
+            machine: Machine::new(groups, seed),
+            outputs: Outputs::new(ring),
+            trees: HashMap::new(),
+            mains: HashMap::new(),
+            remains: Vec::new(),
+            adopted: Adopted::default(),
+            mark: format!("{}-{started}", own.as_raw_nonzero()),
+            runs: 0,
+            stops: 0,
+            gave_up: false,
+            is_done: false,
+        }
+    }
+
+    /// Starts those that start by themselves.
+    pub fn begin(&mut self) {
+        self.handle(Event::Begin);
+    }
+
+    /// When `tick` is due; None: never.
+    pub fn wake_at(&self) -> Option<Monotonic> {
+        self.machine.wake_at()
+    }
+
+    /// `wake_at` has come.
+    pub fn tick(&mut self) {
+        self.handle(Event::Tick);
+    }
+
+    /// These are the programs from now on: what is new is started, what is gone is stopped, what has changed is started anew, and the
+    /// rest is left alone.
+    pub fn reload(&mut self, groups: &[GroupConfig]) {
+        self.handle(Event::Reload(groups.to_vec()));
+    }
+
+    /// Stops all of them in order; at once if `fast` or told before, and killing them the third time.
+    pub fn stop(&mut self, fast: bool) {
+        self.stops += if fast && self.stops == 0 { 2 } else { 1 };
+        self.handle(match self.stops {
+            1 => Event::End,
+            2 => Event::Hasten(Duration::from_secs(FAST_STOP_SECONDS)),
+            _ => Event::Hasten(Duration::ZERO),
+        });
+    }
+
+    /// The worker pool has ended: also told where there is none, once the rest of the server has stopped.
+    pub fn pool_gone(&mut self) {
+        self.handle(Event::PoolGone);
+    }
+
+    /// A child of maitred was reaped; whether it was a program's main process.
+    pub fn reaped(&mut self, pid: Pid, exit: Exit) -> bool {
+        let Some(id) = self.mains.remove(&pid) else { return false };
+        let Some(tree) = self.trees.get_mut(&id) else { return true };
+        tree.pidfd = None;
+        let remains = self.has_remains(id);
+        if remains {
+            self.remains.push(id);
+        } else {
+            self.trees.remove(&id);
+        }
+        self.handle(Event::Process(id, Happened::Exited { exit, remains }));
+        true
+    }
+
+    /// All children that had ended were reaped: others may be children now.
+    pub fn after_reaping(&mut self) {
+        for id in std::mem::take(&mut self.remains) {
+            if self.has_remains(id) {
+                self.remains.push(id);
+            } else {
+                self.trees.remove(&id);
+                self.handle(Event::Process(id, Happened::RemainsGone));
+            }
+        }
+    }
+
+    /// Opens log files anew, as they were moved away.
+    pub fn reopen_logs(&self) {
+        self.outputs.reopen();
+    }
+
+    /// Whether a critical program was given up since this was last asked: everything is to end.
+    pub fn take_given_up(&mut self) -> bool {
+        std::mem::take(&mut self.gave_up)
+    }
+
+    /// After a stop: nothing is left.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// The last step: kills what is left, if the stop did not come to its end, and carries away the last words.
+    pub async fn finish(&mut self) {
+        for id in self.trees.keys().copied().collect::<Vec<_>>() {
+            // Nobody is there any more to whom a failure would matter.
+            let _ = self.signal(id, Target::Tree, libc::SIGKILL);
+        }
+        for pid in family::children(rustix::process::getpid()) {
+            if family::variable(pid, tree::MARK).is_some_and(|mark| mark.starts_with(&self.mark)) {
+                let _ = process::signal(pid, Signal::KILL);
+            }
+        }
+        self.outputs.finish(Duration::from_millis(OUTPUT_FINISH_MS)).await;
+    }
+
+    fn has_remains(&mut self, id: ProcessId) -> bool {
+        !self.adopted(id).is_empty()
+    }
+
+    /// The living ones of its processes that maitred has adopted.
+    fn adopted(&mut self, id: ProcessId) -> Vec<Pid> {
+        let Some(tree) = self.trees.get(&id) else { return Vec::new() };
+        let mains = &self.mains;
+        self.adopted.of(tree, &|pid| mains.contains_key(&pid))
+    }
+
+    fn handle(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.machine.handle(event, Monotonic::now()) {
+                events.extend(self.perform(action));
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Spawn(id, config) => Some(Event::Process(id, self.spawn(id, &config))),
+            Action::Signal(id, target, signal) => {
+                let error = self.signal(id, target, signal).err()?;
+                Some(Event::Process(id, Happened::SignalFailed(error.to_string())))
+            }
+            Action::Adjust(id, config) => {
+                self.outputs.adjust(id, &config);
+                None
+            }
+            Action::Forget(id) => {
+                self.outputs.forget(id);
+                None
+            }
+            Action::Report(_, config, report) => {
+                report.log(&config);
+                None
+            }
+            Action::GiveUp => {
+                self.gave_up = true;
+                None
+            }
+            Action::Done => {
+                self.is_done = true;
+                None
+            }
+        }
+    }
+
+    fn spawn(&mut self, id: ProcessId, config: &ProcessConfig) -> Happened {
+        self.runs += 1;
+        let mark = format!("{}-{}", self.mark, self.runs);
+        let started = match spawn::start(config, &mark) {
+            Ok(started) => started,
+            Err(error) => return Happened::SpawnFailed(error.to_string()),
+        };
+        for (stream, pipe) in [(Stream::Out, started.stdout), (Stream::Err, started.stderr)] {
+            if let Some(pipe) = pipe {
+                self.outputs.carry(id, config, stream, pipe);
+            }
+        }
+        let pid = started.child.pid;
+        self.mains.insert(pid, id);
+        self.remains.retain(|other| *other != id);
+        self.trees.insert(id, Tree { main: pid, pidfd: Some(started.child.pidfd), mark });
+        Happened::Spawned(pid)
+    }
+
+    fn signal(&mut self, id: ProcessId, target: Target, signal: i32) -> std::io::Result<()> {
+        let adopted = match target {
+            Target::Main | Target::Group => Vec::new(),
+            Target::Remains | Target::Tree => self.adopted(id),
+        };
+        let Some(tree) = self.trees.get(&id) else { return Ok(()) };
+        let Some(signal) = Signal::from_named_raw(signal) else { return Ok(()) };
+        tree.signal(target, signal, &adopted)
+    }
+}

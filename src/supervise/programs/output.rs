@@ -1,0 +1,301 @@
+//! What programs write to their standard output and error: into maitred's log line by line, or into a file as it is.
+//!
+//! Owns the read ends of their pipes, one task each, and the files. A stream is read a little at a time, and no further while its
+//! place is busy: a program that floods it is held back by its own pipe, and costs neither memory nor others their lines.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use super::logfile::LogFile;
+use super::machine::ProcessId;
+use crate::base::bounds::{OUTPUT_BUFFER_BYTES, OUTPUT_LINES_BUFFER_BYTES, OUTPUT_LINES_PER_SECOND_MAX};
+use crate::base::clock::Monotonic;
+use crate::config::{OutputConfig, OutputTarget, ProcessConfig};
+use crate::ring::{Descriptor, Ring, within};
+use crate::supervise::logs::LineSplitter;
+use crate::sys::family;
+use crate::sys::process::Pid;
+
+/// What the name of a file that maitred chose has between the process's name and maitred's process id.
+const AUTOMATIC: &str = "---maitred-";
+
+/// Which stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Stream {
+    Out,
+    Err,
+}
+
+impl Stream {
+    fn name(self) -> &'static str {
+        match self {
+            Stream::Out => "stdout",
+            Stream::Err => "stderr",
+        }
+    }
+}
+
+/// The places of all streams.
+pub(super) struct Outputs {
+    ring: Ring,
+    places: HashMap<(ProcessId, Stream), Rc<Place>>,
+    /// By their path, so that several streams into one file rotate it together.
+    files: HashMap<PathBuf, Weak<LogFile>>,
+    reading: Rc<Reading>,
+}
+
+/// Tasks that still read.
+#[derive(Default)]
+struct Reading {
+    count: Cell<usize>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Where one stream goes; it may change while it is being read.
+struct Place {
+    name: String,
+    stream: Stream,
+    /// None: into maitred's log.
+    file: RefCell<Option<Rc<LogFile>>>,
+}
+
+impl Outputs {
+    pub fn new(ring: &Ring) -> Outputs {
+        Outputs { ring: ring.clone(), places: HashMap::new(), files: HashMap::new(), reading: Rc::default() }
+    }
+
+    /// Reads a stream of a process that was just started until its end.
+    pub fn carry(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream, pipe: OwnedFd) {
+        let place = self.place(id, config, stream);
+        let (ring, reading) = (self.ring.clone(), self.reading.clone());
+        reading.count.set(reading.count.get() + 1);
+        glommio::spawn_local(async move {
+            place.carry(&ring, Rc::new(pipe)).await;
+            reading.count.set(reading.count.get() - 1);
+            if let Some(waker) = reading.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        })
+        .detach();
+    }
+
+    /// Puts the streams of a running process where its configuration says now.
+    pub fn adjust(&mut self, id: ProcessId, config: &ProcessConfig) {
+        for stream in [Stream::Out, Stream::Err] {
+            if self.places.contains_key(&(id, stream)) {
+                self.place(id, config, stream);
+            }
+        }
+    }
+
+    /// Nothing more comes from that process.
+    pub fn forget(&mut self, id: ProcessId) {
+        self.places.retain(|(other, _), _| *other != id);
+        self.files.retain(|_, file| file.strong_count() > 0);
+    }
+
+    /// Opens all files anew, as they were moved away.
+    pub fn reopen(&self) {
+        for file in self.files.values().filter_map(Weak::upgrade) {
+            file.reopen();
+        }
+    }
+
+    /// Waits until everything that processes wrote before they ended was carried away, for `limit` at most: some may have left
+    /// their pipes to others.
+    pub async fn finish(&self, limit: Duration) {
+        let deadline = self.ring.deadline();
+        deadline.set(limit);
+        let all_read = std::future::poll_fn(|cx| {
+            if self.reading.count.get() == 0 {
+                return std::task::Poll::Ready(());
+            }
+            *self.reading.waker.borrow_mut() = Some(cx.waker().clone());
+            std::task::Poll::Pending
+        });
+        // What is not read by then never will be.
+        let _ = within(&deadline, all_read).await;
+    }
+
+    /// The place of a stream, made or moved to where `config` says.
+    fn place(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream) -> Rc<Place> {
+        let output = match stream {
+            Stream::Out => &config.stdout,
+            Stream::Err => &config.stderr,
+        };
+        let before = self.places.get(&(id, stream)).cloned();
+        let old = before.as_ref().and_then(|place| place.file.borrow().clone());
+        let file = self.file(output, config, stream, old);
+        match before {
+            Some(place) => {
+                *place.file.borrow_mut() = file;
+                place
+            }
+            None => {
+                let place = Rc::new(Place { name: config.full_name(), stream, file: RefCell::new(file) });
+                self.places.insert((id, stream), place.clone());
+                place
+            }
+        }
+    }
+
+    fn file(
+        &mut self,
+        output: &OutputConfig,
+        config: &ProcessConfig,
+        stream: Stream,
+        old: Option<Rc<LogFile>>,
+    ) -> Option<Rc<LogFile>> {
+        let path = match (&output.target, old) {
+            (OutputTarget::Log | OutputTarget::Nothing, _) => return None,
+            (OutputTarget::File(path), _) => path.clone(),
+            // Chosen once for all restarts.
+            (OutputTarget::Automatic, Some(old)) if old.is_private() => {
+                old.limit(output.max_bytes, output.backups);
+                return Some(old);
+            }
+            (OutputTarget::Automatic, _) => match automatic(&config.full_name(), stream) {
+                Ok(path) => path,
+                Err(error) => {
+                    tracing::warn!(%error, "no file could be made for a program's output, which goes into the log");
+                    return None;
+                }
+            },
+        };
+        let is_private = output.target == OutputTarget::Automatic;
+        if let Some(file) = self.files.get(&path).and_then(Weak::upgrade) {
+            file.limit(output.max_bytes, output.backups);
+            return Some(file);
+        }
+        let file = Rc::new(LogFile::new(path.clone(), output.max_bytes, output.backups, is_private));
+        self.files.insert(path, Rc::downgrade(&file));
+        Some(file)
+    }
+}
+
+impl Place {
+    async fn carry(&self, ring: &Ring, pipe: Descriptor) {
+        let mut splitter = LineSplitter::default();
+        let mut pace = Pace::default();
+        let log = |line: &str| tracing::info!(program = self.name, stream = self.stream.name(), "{line}");
+        // Waited for before there is a buffer: a program that is silent costs none.
+        while ring.poll(&pipe, libc::POLLIN as u32).await.is_ok() {
+            let file = self.file.borrow().clone();
+            let max = if file.is_some() { OUTPUT_BUFFER_BYTES } else { OUTPUT_LINES_BUFFER_BYTES };
+            let read = match ring.read_at(&pipe, Vec::new(), max, u64::MAX).await {
+                Ok(read) if !read.is_empty() => read,
+                // The end, or a pipe that can't be read any more.
+                Ok(_) | Err(_) => break,
+            };
+            match file {
+                Some(file) => {
+                    splitter.finish(log);
+                    file.write(ring, read).await;
+                }
+                None => {
+                    let mut lines = 0;
+                    splitter.push(&read, |line| {
+                        lines += 1;
+                        log(line);
+                    });
+                    if let Some(pause) = pace.wait(lines, Monotonic::now()) {
+                        ring.sleep(pause).await;
+                    }
+                }
+            }
+        }
+        splitter.finish(log);
+    }
+}
+
+/// How many lines of a stream went into the log in the present second.
+#[derive(Default)]
+struct Pace {
+    since: Monotonic,
+    lines: u32,
+}
+
+impl Pace {
+    /// `lines` more were logged. How long to leave the stream alone, if they were too many.
+    fn wait(&mut self, lines: u32, now: Monotonic) -> Option<Duration> {
+        const SECOND: Duration = Duration::from_secs(1);
+        if now.since(self.since) >= SECOND {
+            (self.since, self.lines) = (now, 0);
+        }
+        self.lines += lines;
+        (self.lines >= OUTPUT_LINES_PER_SECOND_MAX).then(|| (self.since + SECOND).since(now))
+    }
+}
+
+/// A new, empty file for a stream, in the directory for temporary files.
+fn automatic(name: &str, stream: Stream) -> io::Result<PathBuf> {
+    let mut random = [0_u8; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    let name = name.replace(':', "_");
+    let file =
+        format!("{name}-{}{AUTOMATIC}{}-{:016x}.log", stream.name(), std::process::id(), u64::from_ne_bytes(random));
+    let path = std::env::temp_dir().join(file);
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    Ok(path)
+}
+
+/// Removes the files that an earlier maitred chose itself and that no longer runs.
+pub(super) fn remove_stale(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(owner_of);
+        if owner.is_some_and(|owner| family::kin(owner).is_none()) {
+            // Another user's file can't be removed, and need not be.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The maitred that chose a file of this name.
+fn owner_of(name: &str) -> Option<Pid> {
+    let (_, rest) = name.rsplit_once(AUTOMATIC)?;
+    let (pid, rest) = rest.split_once('-')?;
+    let (random, backup) = rest.split_once(".log")?;
+    let is_ours = random.len() == 16 && backup.chars().all(|c| c == '.' || c.is_ascii_digit());
+    pid.parse().ok().and_then(Pid::from_raw).filter(|_| is_ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_lines_is_slowed_to_the_pace() {
+        let mut pace = Pace::default();
+        let start = Monotonic::from_nanos(10_000_000_000);
+        assert_eq!(pace.wait(OUTPUT_LINES_PER_SECOND_MAX - 1, start), None);
+        let later = start + Duration::from_millis(300);
+        assert_eq!(pace.wait(1, later), Some(Duration::from_millis(700)));
+        assert_eq!(pace.wait(1, start + Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn files_of_a_maitred_that_is_gone_are_recognised() {
+        let own = std::process::id();
+        let name = |pid: u32| format!("web_a-stdout{AUTOMATIC}{pid}-0123456789abcdef.log");
+        assert_eq!(owner_of(&name(own)).map(|pid| pid.as_raw_nonzero().get() as u32), Some(own));
+        assert!(owner_of(&format!("{}.12", name(own))).is_some());
+        for other in ["x.log", "x---maitred-1-zz.log", "x---maitred-abc-0123456789abcdef.log", "x---maitred-1"] {
+            assert_eq!(owner_of(other), None, "{other}");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let (stale, ours) = (folder.path().join(name(u32::MAX >> 1)), folder.path().join(name(own)));
+        std::fs::write(&stale, "").expect("written");
+        std::fs::write(&ours, "").expect("written");
+        remove_stale(folder.path());
+        assert!(!stale.exists() && ours.exists());
+    }
+}

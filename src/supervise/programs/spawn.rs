@@ -1,0 +1,72 @@
+//! Starts a program's process: its environment, its descriptors, its session.
+//!
+//! Keeps nothing and decides nothing: the loop owns the child and the ends of its pipes.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::tree::MARK;
+use crate::config::{OutputTarget, ProcessConfig};
+use crate::sys::spawn::{Child, Spawn};
+
+/// A process that was started.
+pub(super) struct Started {
+    pub child: Child,
+    /// Its standard output; None: nobody is to read it.
+    pub stdout: Option<OwnedFd>,
+    /// Its standard error, unless that goes the way of its standard output.
+    pub stderr: Option<OwnedFd>,
+}
+
+/// Starts it as the leader of a session of its own. The error names what could not be done.
+pub(super) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
+    let null = || std::fs::File::options().write(true).open("/dev/null").map(OwnedFd::from);
+    let end = |target: &OutputTarget| -> io::Result<(Option<OwnedFd>, OwnedFd)> {
+        match target {
+            OutputTarget::Nothing => Ok((None, null()?)),
+            OutputTarget::Log | OutputTarget::File(_) | OutputTarget::Automatic => {
+                let (ours, childs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+                Ok((Some(ours), childs))
+            }
+        }
+    };
+    let (stdout, childs_stdout) = end(&config.stdout.target)?;
+    let (stderr, childs_stderr) = match config.launch.redirect_stderr {
+        true => (None, childs_stdout.try_clone()?),
+        false => end(&config.stderr.target)?,
+    };
+    let launch = &config.launch;
+    let (program, arguments) = launch.command.split_first().expect("a command has a first word");
+    let child = Spawn {
+        program: OsStr::new(program),
+        args: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
+        env: &environment(config, mark),
+        directory: launch.directory.as_deref(),
+        descriptors: &[(childs_stdout.as_fd(), 1), (childs_stderr.as_fd(), 2)],
+        new_session: true,
+        // The supervisor's thread is not pinned.
+        cpus: None,
+        user: launch.user.as_ref(),
+        umask: launch.umask,
+    }
+    .start()?;
+    Ok(Started { child, stdout, stderr })
+}
+
+/// maitred's own environment, what tells a program that it is looked after, and its own variables.
+fn environment(config: &ProcessConfig, mark: &str) -> Vec<(OsString, OsString)> {
+    let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let given = [
+        ("SUPERVISOR_ENABLED", "1"),
+        ("SUPERVISOR_PROCESS_NAME", &config.name),
+        ("SUPERVISOR_GROUP_NAME", &config.group),
+        (MARK, mark),
+    ];
+    let own = config.launch.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in given.into_iter().chain(own) {
+        environment.retain(|(other, _)| other != name);
+        environment.push((name.into(), value.into()));
+    }
+    environment
+}

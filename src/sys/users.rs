@@ -1,0 +1,113 @@
+//! Users and their groups, as the system's databases name them.
+//!
+//! Asks the name service (getpwnam_r(3)), which may read files or ask a server: at start and at a reload, never while something waits.
+//! Called by `config`; `spawn` turns a child into such a user.
+
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
+
+/// Longest record of a user, bytes, that is still read.
+const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// Most groups of one user that are taken (NGROUPS_MAX of limits.h).
+const GROUPS_MAX: usize = 65_536;
+
+/// An account: what a process that runs as it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its name; its number where it has none.
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+    /// Its own group.
+    pub gid: u32,
+    /// Every group that it is in, its own among them.
+    pub groups: Vec<u32>,
+}
+
+impl User {
+    /// The account of that name or, if it is a number and nobody's name, of that number. None: there is none.
+    ///
+    /// # Errors
+    /// The databases could not be asked.
+    pub fn find(name: &str) -> io::Result<Option<User>> {
+        let Ok(text) = CString::new(name) else { return Ok(None) };
+        let by_name = record(|record, buffer, found| {
+            // SAFETY: the name is a C string; record, buffer and result are valid for the call and of the given size.
+            unsafe { libc::getpwnam_r(text.as_ptr(), record, buffer.as_mut_ptr().cast(), buffer.len(), found) }
+        })?;
+        match (by_name, name.parse::<u32>()) {
+            (Some(user), _) => Ok(Some(user)),
+            (None, Ok(uid)) => record(|record, buffer, found| {
+                // SAFETY: as above, with a number for the name.
+                unsafe { libc::getpwuid_r(uid, record, buffer.as_mut_ptr().cast(), buffer.len(), found) }
+            }),
+            (None, Err(_)) => Ok(None),
+        }
+    }
+}
+
+/// Asks with a buffer that grows until the record fits into it.
+fn record(
+    ask: impl Fn(*mut libc::passwd, &mut [u8], *mut *mut libc::passwd) -> libc::c_int,
+) -> io::Result<Option<User>> {
+    let mut buffer = vec![0_u8; 1024];
+    loop {
+        let mut record = MaybeUninit::<libc::passwd>::zeroed();
+        let mut found = std::ptr::null_mut();
+        match ask(record.as_mut_ptr(), &mut buffer, &mut found) {
+            0 if found.is_null() => return Ok(None),
+            0 => {
+                // SAFETY: `found` is not null, so the record was filled in; its name is a C string in `buffer`, which still lives.
+                let (name, uid, gid) = unsafe {
+                    let record = record.assume_init();
+                    (std::ffi::CStr::from_ptr(record.pw_name).to_owned(), record.pw_uid, record.pw_gid)
+                };
+                let groups = groups(&name, gid)?;
+                return Ok(Some(User { name: name.to_string_lossy().into_owned(), uid, gid, groups }));
+            }
+            libc::ERANGE if buffer.len() < RECORD_BYTES_MAX => buffer.resize(buffer.len() * 4, 0),
+            libc::EINTR => {}
+            // As getpwnam_r(3) says, these also stand for "no such user".
+            libc::ENOENT | libc::ESRCH => return Ok(None),
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+fn groups(name: &CString, gid: u32) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0; 64];
+    loop {
+        let mut count = groups.len() as libc::c_int;
+        // SAFETY: the name is a C string; `groups` has room for `count` numbers.
+        let enough = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &mut count) } >= 0;
+        if enough {
+            groups.truncate(usize::try_from(count).unwrap_or(0));
+            return Ok(groups);
+        }
+        if groups.len() >= GROUPS_MAX {
+            return Err(io::Error::other(format!("more than {GROUPS_MAX} groups")));
+        }
+        groups.resize(groups.len() * 4, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_found_by_name_and_by_number() {
+        let root = User::find("root").expect("the databases are there").expect("every system has it");
+        assert_eq!((root.uid, root.gid), (0, 0));
+        assert!(root.groups.contains(&0));
+        assert_eq!(User::find("0").expect("the databases are there"), Some(root));
+    }
+
+    #[test]
+    fn nobody_is_found_where_there_is_nobody() {
+        for name in ["no-such-user-here", "", "a\0b", "4294967294", "-1"] {
+            assert_eq!(User::find(name).expect("the databases are there"), None, "{name:?}");
+        }
+    }
+}
