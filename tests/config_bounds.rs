@@ -201,7 +201,9 @@ fn certificate() -> Bound {
 
 #[test]
 fn bounds_of_the_configuration_hold_and_are_told() {
-    for Bound { name, kept, broken, told: expected } in numbers().into_iter().chain(counts()).chain(programs()).chain([certificate()]) {
+    for Bound { name, kept, broken, told: expected } in
+        numbers().into_iter().chain(counts()).chain(programs()).chain([certificate()])
+    {
         let at = told(&kept);
         assert!(!at.contains(&expected), "{name}, at the bound: {at:.400}");
         let over = told(&broken);
