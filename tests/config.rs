@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use maitred::config::{
     Action, AppTarget, Autorestart, BackoffConfig, Config, Flags, HostPattern, InterpreterSource, Listener, OnFatal,
-    OutputTarget, Surroundings, load, reference,
+    OutputTarget, Surroundings, WorkerLoop, load, reference,
 };
 use proptest::prelude::*;
 
@@ -109,6 +109,7 @@ fn without_a_file_defaults_hold() {
     let app = config.app.expect("an app was named");
     assert_eq!(app.wsgi, named("mysite.wsgi:application"));
     assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (4, 1, 1024, true));
+    assert_eq!(app.worker_loop, WorkerLoop::Auto);
     assert_eq!((app.timeout, app.graceful_timeout), (Some(Duration::from_secs(30)), Duration::from_secs(30)));
     assert_eq!(app.chdir, project.directory.path());
     assert_eq!(app.spool_dir, Path::new("/tmp"));
@@ -144,6 +145,7 @@ fn everything_in_a_file_is_read() {
         timeout = 0
         graceful_timeout = "2s"
         preload_app = false
+        worker_loop = "python"
         queue = 9
         raw_env = ["A=1", "B=x=y"]
         spool_dir = "spool"
@@ -173,6 +175,7 @@ fn everything_in_a_file_is_read() {
     assert_eq!((&app.wsgi, &app.chdir), (&named("mysite:app"), &project.path("site")));
     assert_eq!(app.pythonpath, [project.path("lib"), PathBuf::from("/opt/lib")]);
     assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (7, 8, 9, false));
+    assert_eq!(app.worker_loop, WorkerLoop::Python);
     assert_eq!((app.timeout, app.graceful_timeout), (None, Duration::from_secs(2)));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(app.raw_env, [pair("A", "1"), pair("B", "x=y")]);

@@ -289,12 +289,17 @@ fn files_begin_by_saying_what_they_are() {
             findings.push(format!("{file}: no docstring"));
         }
     }
+    for (file, text) in files("", &[".c", ".h"]) {
+        if !text.starts_with("/* ") {
+            findings.push(format!("{file}: no comment at its head"));
+        }
+    }
     assert_none("files without a header", findings);
 }
 
 #[test]
 fn files_are_short() {
-    let long = files("", &[".rs", ".py"]).into_iter().filter_map(|(file, text)| {
+    let long = files("", &[".rs", ".py", ".c", ".h"]).into_iter().filter_map(|(file, text)| {
         let lines = text.lines().count();
         (lines > LINES_MAX).then(|| format!("{file}: {lines} lines"))
     });
@@ -304,8 +309,10 @@ fn files_are_short() {
 #[test]
 fn nothing_is_left_over() {
     let mut findings = Vec::new();
-    let endings =
-        [".rs", ".py", ".md", ".toml", ".html", ".css", ".js", ".txt", ".conf", ".service", "Makefile", "run"];
+    let endings = [
+        ".rs", ".py", ".c", ".h", ".md", ".toml", ".html", ".css", ".js", ".txt", ".conf", ".service", "Makefile",
+        "run",
+    ];
     for (file, text) in files("", &endings) {
         for (number, line) in text.lines().enumerate() {
             for word in LEFTOVERS.iter().chain(MACHINE_PATHS) {

@@ -65,6 +65,7 @@ pub fn app(
         timeout: reader.value(&options::TIMEOUT),
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
         preload_app: reader.value(&options::PRELOAD_APP),
+        worker_loop: reader.value(&options::WORKER_LOOP),
         queue: reader.value(&options::QUEUE),
         raw_env,
         spool_dir: spool_dir(&mut reader, around),

@@ -50,5 +50,5 @@ pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
     Action, AppConfig, AppTarget, Config, HostPattern, PathPattern, RequestIds, RouteConfig, ServerConfig,
-    StaticConfig, compile,
+    StaticConfig, WorkerLoop, compile,
 };

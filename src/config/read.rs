@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::options::Unit;
-use super::types::{AppTarget, HostPattern, compile};
+use super::types::{AppTarget, HostPattern, WorkerLoop, compile};
 use super::units;
 use super::value::Value;
 use crate::base::bounds::{REGEX_BYTES_MAX, TIMEOUT_MAX_MS, TIMEOUT_MIN_MS};
@@ -185,6 +185,13 @@ pub fn wsgi(value: &Value, unit: Unit, _: &Path) -> Result<AppTarget, String> {
         return Err(format!("\"{attribute}\" is not a Python name"));
     }
     Ok(AppTarget::Named(format!("{module}:{attribute}")))
+}
+
+pub fn worker_loop(value: &Value, unit: Unit, _: &Path) -> Result<WorkerLoop, String> {
+    let text = string(value, unit)?;
+    let known = [WorkerLoop::Auto, WorkerLoop::Native, WorkerLoop::Python];
+    let found = known.into_iter().find(|known| known.name() == text);
+    found.ok_or_else(|| format!("must be \"auto\", \"native\" or \"python\", not \"{}\"", text.escape_debug()))
 }
 
 /// Whether `text` can be given to Python's `importlib.import_module`.

@@ -105,6 +105,8 @@ pub struct AppConfig {
     pub graceful_timeout: Duration,
     /// Import the application once, before workers are forked.
     pub preload_app: bool,
+    /// Which inner loop the workers run.
+    pub worker_loop: WorkerLoop,
     /// Requests that may wait for a worker, per shard.
     pub queue: usize,
     /// Environment variables that are set for the workers, later ones win.
@@ -115,6 +117,28 @@ pub struct AppConfig {
     pub response_buffer_bytes: usize,
     /// … and in a file; 0: none.
     pub response_spool_bytes_max: u64,
+}
+
+/// Which inner loop the workers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerLoop {
+    /// The native one if the interpreter can load it.
+    Auto,
+    /// The native one or none: an interpreter that can't load it fails the import.
+    Native,
+    /// The one in Python.
+    Python,
+}
+
+impl WorkerLoop {
+    /// As it is written in the configuration and told to the zygote.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Python => "python",
+        }
+    }
 }
 
 /// How the WSGI callable is found.

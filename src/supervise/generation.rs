@@ -145,6 +145,7 @@ fn start_message(id: GenerationId, app: &AppConfig) -> ToZygote {
         chdir: app.chdir.clone(),
         pythonpath: app.pythonpath.iter().map(PathBuf::clone).collect(),
         preload: app.preload_app,
+        worker_loop: app.worker_loop.name(),
         threads: app.threads,
         multiprocess: app.workers > 1,
         server_software: concat!("maitred/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -436,9 +436,17 @@ impl Supervisor {
 
     fn zygote(&mut self, generation: GenerationId, message: FromZygote) {
         let event = match message {
-            FromZygote::Imported { python, app, django } => {
+            FromZygote::Imported { python, app, django, worker_loop, native_missing } => {
                 let version = django.as_ref().map(|facts| facts.version.clone());
-                tracing::info!(generation = generation.0, app, python, django = version, "application imported");
+                tracing::info!(
+                    generation = generation.0,
+                    app,
+                    python,
+                    django = version,
+                    "loop" = worker_loop,
+                    native_missing,
+                    "application imported"
+                );
                 if let Some(found) = self.generations.get_mut(&generation) {
                     found.django = django;
                 }

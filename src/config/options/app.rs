@@ -5,7 +5,7 @@ use crate::base::bounds::{
     QUEUE_MAX, RESPONSE_BUFFER_BYTES_MAX, RESPONSE_SPOOL_BYTES_MAX, WORKER_THREADS_MAX, WORKERS_MAX,
 };
 use crate::config::read;
-use crate::config::types::AppTarget;
+use crate::config::types::{AppTarget, WorkerLoop};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub static APP: Section = Section {
         &TIMEOUT.spec,
         &GRACEFUL_TIMEOUT.spec,
         &PRELOAD_APP.spec,
+        &WORKER_LOOP.spec,
         &QUEUE.spec,
         &RAW_ENV.spec,
         &SPOOL_DIR.spec,
@@ -123,6 +124,15 @@ pub static PRELOAD_APP: Opt<bool> = Opt {
     .elsewhere(&["preload"]),
     read: read::boolean,
 };
+pub static WORKER_LOOP: Opt<WorkerLoop> = Opt {
+    spec: Spec::new(
+        "worker_loop",
+        Unit::Text("\"auto\", \"native\" or \"python\""),
+        Default::Toml("\"auto\""),
+        "The workers' inner loop: `native` is in C, `python` the same in Python; `auto` takes the native one where the interpreter can load it.",
+    ),
+    read: read::worker_loop,
+};
 pub static QUEUE: Opt<usize> = Opt {
     spec: Spec::new(
         "queue",
@@ -182,6 +192,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP QUEUE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
     }
 }
