@@ -133,7 +133,10 @@ mod tests {
         let redirect = Some(&b"/a b"[..]);
         let expected = Accel { redirect, sendfile: Some(b"/srv/x"), limit_rate: Some(1024), charset: Some(b"koi8-r") };
         assert_eq!(accel, expected);
+        let long = |count| format!("X-Accel-Charset: {}\r\n", "a".repeat(count));
+        assert!(Accel::of(Fields::of_checked(long(CHARSET_BYTES_MAX).as_bytes())).charset.is_some());
         for block in [
+            long(CHARSET_BYTES_MAX + 1).as_bytes(),
             &b"X-Accel-Redirect:\r\nX-Sendfile: \r\n"[..],
             b"X-Accel-Limit-Rate: 1k\r\n",
             b"X-Accel-Limit-Rate: -1\r\n",
