@@ -97,6 +97,8 @@ fn a_worker_that_outlives_sigabrt_is_killed() {
     let at = |signal: &str| lines.iter().position(|line| line.contains(signal)).expect("waited for");
     assert!(at("sending SIGABRT") < at("sending SIGKILL"), "{lines:?}");
     assert!(process::wait_gone(pid, DEADLINE));
+    // The log comes a little later than the events: until this line the dead worker is the one that it knows of.
+    server.wait_for_line_from(mark, &format!("pid={pid} generation=1 exit="));
     assert_eq!(server.get("/hello").status, 200);
     assert_ne!(server.wait_workers(1)[0].pid, pid);
 }
