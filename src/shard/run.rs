@@ -30,6 +30,8 @@ use crate::wsgi::spool::SpoolFolder;
 
 /// How often a draining shard looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(100);
+/// Where the kernel tells of its CPUs (sysfs(5)).
+const CPUS: &str = "/sys/devices/system/cpu/online";
 /// How often idle descriptors are looked for.
 const TRIM_PAUSE: Duration = Duration::from_secs(15);
 
@@ -71,7 +73,7 @@ pub fn spawn(setup: ShardSetup) -> io::Result<JoinHandle<()>> {
     let name = format!("shard-{}", setup.number);
     thread::Builder::new().name(name).spawn(move || {
         let (number, news) = (setup.number, setup.news.clone());
-        let placement = setup.cpu.map_or(Placement::Unbound, Placement::Fixed);
+        let placement = setup.cpu.filter(|_| can_be_placed(number)).map_or(Placement::Unbound, Placement::Fixed);
         watched(number, &news, move || {
             // Open until the program ends: workers that still answer this shard must not take the server for gone.
             std::mem::forget(setup.replies.try_clone()?);
@@ -83,6 +85,15 @@ pub fn spawn(setup: ShardSetup) -> io::Result<JoinHandle<()>> {
                 .run(run(setup))
         });
     })
+}
+
+/// Whether glommio can find the CPUs, to place a thread on one: it looks in sysfs, which a bare chroot does not have.
+fn can_be_placed(shard: u32) -> bool {
+    let is_there = std::path::Path::new(CPUS).exists();
+    if !is_there {
+        tracing::warn!(shard, "{CPUS} is missing, so the shard is not pinned to a CPU; mount sysfs on /sys");
+    }
+    is_there
 }
 
 /// Runs a shard's life and tells the supervisor how it ended, also when a task of it panics that is no connection's.
