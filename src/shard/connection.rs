@@ -16,7 +16,7 @@ use super::action;
 use super::answer::Facts;
 use super::body::{Body, BodyError};
 use super::detour::Held;
-use super::exchange::{Exchange, Times};
+use super::exchange::{InHand, Times};
 use super::extras::Extras;
 use super::input::Input;
 use super::output::{Gone, Output};
@@ -85,7 +85,7 @@ pub(super) struct Connection {
     pub receiving: Receiving,
     pub output: Output,
     /// The request in hand, for the access log and the counters.
-    pub exchange: RefCell<Exchange>,
+    pub exchange: InHand,
     pub protocol: Protocol,
     /// Its number among all connections of the server.
     pub number: u64,
@@ -143,7 +143,7 @@ impl Connection {
             shard: shard.clone(),
             receiving,
             output,
-            exchange: RefCell::default(),
+            exchange: InHand::default(),
             protocol,
             number: shard.connection_number(),
             key,
@@ -164,7 +164,7 @@ impl Connection {
             return Ok(());
         }
         self.serve().await?;
-        self.output.close().await
+        if self.output.is_secure() { Box::pin(self.output.close()).await } else { Ok(()) }
     }
 
     async fn serve(&mut self) -> Result<(), Gone> {
@@ -206,7 +206,7 @@ impl Connection {
             if next == Next::Close || self.shard.draining.get() {
                 self.receiving.set_aside();
                 self.output.settle().await?;
-                return self.linger().await;
+                return Box::pin(self.linger()).await;
             }
             *self.extras.get_mut() = None;
             self.set_phase(Phase::Idle);
@@ -217,9 +217,10 @@ impl Connection {
     async fn carry_out(&mut self, step: Step) -> Result<Next, Gone> {
         match step {
             Step::Call(call, facts) => self.answer_call(call, facts).await,
-            Step::Work(head, route, facts) => self.work(head, route, facts).await,
-            Step::Overloaded(facts) => self.error(facts, 503, "Too many requests wait already.").await,
-            Step::Refuse(reject) => self.refuse(reject).await.map(|()| Next::Close),
+            // In boxes of their own: a call should not pay for their size.
+            Step::Work(head, route, facts) => Box::pin(self.work(head, route, facts)).await,
+            Step::Overloaded(facts) => Box::pin(self.error(facts, 503, "Too many requests wait already.")).await,
+            Step::Refuse(reject) => Box::pin(self.refuse(reject)).await.map(|()| Next::Close),
             Step::Ready(_) => unreachable!("seen to in `run`"),
         }
     }
@@ -266,10 +267,13 @@ impl Connection {
             keep_alive: head.keep_alive && !self.shard.draining.get(),
             started: self.shard.ring.now(),
         };
-        let step = self.decide(&head, len, facts);
+        let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
+        let step = self.decide(&head, len, facts, &mut labels);
         if !matches!(step, Step::Ready(_)) {
             let times = self.times(facts.started);
-            self.exchange.borrow_mut().begin(&self.shard, bytes, &head, len, times);
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.label(labels);
+            exchange.begin(&self.shard, bytes, &head, len, times);
         }
         self.seen = 0;
         self.receiving.input.consume(len);
@@ -278,9 +282,7 @@ impl Connection {
         Some(step)
     }
 
-    fn decide(&self, head: &Head<'_>, len: usize, facts: Facts) -> Step {
-        let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
-        self.exchange.borrow_mut().label(labels);
+    fn decide(&self, head: &Head<'_>, len: usize, facts: Facts, labels: &mut Labels) -> Step {
         let Some(target) = head.target.path_query() else {
             // CONNECT makes tunnels, which this server does not; `*` asks about the server as a whole.
             return match head.method {
@@ -301,7 +303,6 @@ impl Connection {
         if let Some(route) = route {
             labels.route = Some(route.index());
             labels.answerer = site.handler(route).answerer();
-            self.exchange.borrow_mut().label(labels);
         }
         if head.framing == BodyFraming::None
             && !self.protocol.redirect_https
@@ -322,7 +323,7 @@ impl Connection {
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
                         && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
-                        self.shard.metrics.borrow_mut().request(labels, hot.status, facts.started);
+                        self.shard.metrics.borrow_mut().request(*labels, hot.status, facts.started);
                         if self.shard.log.is_on() {
                             self.log_ready(head, len, &hot, self.times(facts.started));
                         }
@@ -449,6 +450,7 @@ impl Connection {
                         return Ok(false);
                     }
                     self.output.release();
+                    self.exchange.release();
                     self.receiving.deadline.set(left);
                 }
             }

@@ -4,6 +4,7 @@
 //! is made from the head where it lies. The head of any other is copied if, and only if, it will be logged. Called by `connection` (beginning
 //! and end), `respond` and `answer` (the head of the answer).
 
+use std::cell::{RefCell, RefMut};
 use std::time::Duration;
 
 use memchr::{memchr2, memmem};
@@ -47,6 +48,27 @@ pub(super) struct Exchange {
     upstream: Option<Call>,
     id: Id,
     kept: Option<Box<Kept>>,
+}
+
+/// Where a connection keeps its exchange: made with its first request that is not answered at once, and given back when it is idle.
+#[derive(Default)]
+pub(super) struct InHand(RefCell<Option<Box<Exchange>>>);
+
+impl InHand {
+    /// The exchange, to be changed.
+    pub fn borrow_mut(&self) -> RefMut<'_, Exchange> {
+        RefMut::map(self.0.borrow_mut(), |exchange| &mut **exchange.get_or_insert_default())
+    }
+
+    /// Takes what is known and leaves room for the next request.
+    fn take(&self) -> Exchange {
+        self.0.borrow_mut().as_deref_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Gives the room back.
+    pub fn release(&self) {
+        *self.0.borrow_mut() = None;
+    }
 }
 
 /// The application's part.
@@ -293,14 +315,14 @@ impl Connection {
 
     /// The id of the request in hand, if responses carry it.
     pub(super) fn echoed_id(&self) -> Option<Vec<u8>> {
-        let exchange = self.exchange.borrow();
+        let exchange = self.exchange.borrow_mut();
         let id = exchange.id.as_bytes();
         (self.shard.request_id_echo && !id.is_empty()).then(|| id.to_vec())
     }
 
     /// The request in hand is at its end, or its client is `gone`.
     pub(super) fn end_exchange(&mut self, gone: bool) {
-        let mut exchange = std::mem::take(&mut *self.exchange.borrow_mut());
+        let mut exchange = self.exchange.take();
         if exchange.status == 0 {
             if !gone {
                 return;
@@ -323,7 +345,7 @@ impl Connection {
 
     /// The connection's task panicked.
     pub(super) fn end_panicked(&mut self) {
-        let mut exchange = std::mem::take(&mut *self.exchange.borrow_mut());
+        let mut exchange = self.exchange.take();
         if exchange.status == 0 {
             exchange.status = PANICKED;
             exchange.sent_before = self.output.sent();

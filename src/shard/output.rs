@@ -113,6 +113,15 @@ impl Output {
 
     /// Waits until all that was sent is with the kernel. May be dropped and called again.
     pub async fn settle(&mut self) -> Result<(), Gone> {
+        self.release();
+        if self.sending.is_none() {
+            return Ok(());
+        }
+        // Boxed because it is rare: what this future may hold every idle connection holds.
+        Box::pin(self.wait()).await
+    }
+
+    async fn wait(&mut self) -> Result<(), Gone> {
         let mut looks_in_vain = 0;
         while let Some(sending) = &mut self.sending {
             let result = if sending.op.is_done() {
