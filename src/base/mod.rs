@@ -2,5 +2,6 @@
 
 pub mod bounds;
 pub mod budget;
+pub mod calendar;
 pub mod clock;
 pub mod mail;

@@ -2,6 +2,8 @@
 //!
 //! Pure: the second and the offset of the local time are passed in.
 
+use crate::base::calendar::civil;
+
 /// One second in the forms of `$time_local`, `$time_iso8601` and RFC 3164.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -117,18 +119,6 @@ fn fill(text: &mut [u8], parts: &[&[u8]]) {
 
 fn two(number: u64) -> [u8; 2] {
     [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
-}
-
-/// Year, month and day of a day since 1970 in the Gregorian calendar: years are counted from March, so that the leap day is the last.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
