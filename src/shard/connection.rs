@@ -95,10 +95,10 @@ pub(super) struct Connection {
     requests: u32,
     /// Bytes of a partial head that were parsed in vain.
     seen: usize,
+    /// When the first byte of the head in hand was there.
+    begun: Monotonic,
     /// The present request's method is HEAD, as far as it can be told: a refusal has no body then.
     is_head: bool,
-    /// When they were.
-    begun: Monotonic,
     /// Something had come behind the last request before it was answered.
     is_pipelined: bool,
     /// What the route of the request in hand adds to its answer.
@@ -221,7 +221,7 @@ impl Connection {
             Step::Work(head, route, facts) => Box::pin(self.work(head, route, facts)).await,
             Step::Overloaded(facts) => Box::pin(self.error(facts, 503, "Too many requests wait already.")).await,
             Step::Refuse(reject) => Box::pin(self.refuse(reject)).await.map(|()| Next::Close),
-            Step::Ready(_) => unreachable!("seen to in `run`"),
+            Step::Ready(_) => unreachable!("seen to in `serve`"),
         }
     }
 

@@ -241,16 +241,13 @@ impl Exchange {
         }
     }
 
-    fn answered(&mut self, status: u16, response: &[u8], sent_before: u64) {
+    fn answered(&mut self, status: u16, head: &[u8], sent_before: u64) {
         self.status = status;
         self.sent_before = sent_before;
-        if let Some(kept) = &mut self.kept {
-            let end = head_end(response);
-            self.head_bytes = end as u64;
-            if kept.wants.response_fields {
-                kept.response.clear();
-                kept.response.extend_from_slice(&response[..end]);
-            }
+        self.head_bytes = head.len() as u64;
+        if let Some(kept) = self.kept.as_mut().filter(|kept| kept.wants.response_fields) {
+            kept.response.clear();
+            kept.response.extend_from_slice(head);
         }
     }
 }
@@ -292,17 +289,18 @@ struct End<'a> {
 }
 
 impl Connection {
-    /// The head of the answer to the request in hand is `response`'s, whatever follows it there; none of it was sent yet.
-    pub(super) fn answered(&self, status: u16, response: &[u8], facts: Facts) {
+    /// The answer to the request in hand begins with `head`, of which none was sent yet.
+    pub(super) fn answered(&self, status: u16, head: &[u8], facts: Facts) {
         let mut exchange = self.exchange.borrow_mut();
         self.shard.metrics.borrow_mut().request(exchange.labels, status, facts.started);
-        exchange.answered(status, response, self.output.sent());
+        exchange.answered(status, head, self.output.sent());
     }
 
     /// The request in hand is refused with `response`.
     pub(super) fn refused(&self, status: u16, response: &[u8]) {
         self.shard.metrics.borrow_mut().refused(status);
-        self.exchange.borrow_mut().answered(status, response, self.output.sent());
+        let head = &response[..head_end(response)];
+        self.exchange.borrow_mut().answered(status, head, self.output.sent());
     }
 
     /// The line of response fields that says which request it answers; empty unless that is wanted.
@@ -400,7 +398,7 @@ impl Connection {
                 status: hot.status,
                 is_pipelined: times.is_pipelined,
                 bytes_sent: response.len() as u64,
-                head_bytes: head_end(response) as u64,
+                head_bytes: hot.body_at as u64,
                 body_bytes_received: 0,
                 request_time,
                 upstream: None,

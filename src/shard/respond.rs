@@ -126,10 +126,8 @@ impl Connection {
         mut facts: Facts,
     ) -> Result<Next, Gone> {
         facts.keep_alive &= !head.expect_continue;
-        match self.answer_own(response, facts).await? {
-            Next::Request if head.framing != BodyFraming::None => Ok(self.skip_body(head.framing).await),
-            next => Ok(next),
-        }
+        let next = self.answer_own(response, facts).await?;
+        Ok(self.over_body(head, next).await)
     }
 
     /// Answers, then reads over a body that came with the request all the same.
@@ -141,9 +139,15 @@ impl Connection {
     ) -> Result<Next, Gone> {
         // A client that asks before it sends a body is not asked for it (RFC 9110 §10.1.1): the connection ends instead.
         facts.keep_alive &= !head.expect_continue;
-        match self.respond(response, facts).await? {
-            Next::Request if head.framing != BodyFraming::None => Ok(self.skip_body(head.framing).await),
-            next => Ok(next),
+        let next = self.respond(response, facts).await?;
+        Ok(self.over_body(head, next).await)
+    }
+
+    /// Reads over the body behind `head`, if the connection is to go on.
+    async fn over_body(&mut self, head: &Head<'_>, next: Next) -> Next {
+        match next {
+            Next::Request if head.framing != BodyFraming::None => self.skip_body(head.framing).await,
+            next => next,
         }
     }
 

@@ -110,7 +110,7 @@ impl Cache {
                 return None;
             }
             let Some(coding) = Cache::wanted(&entry.value.facts, fields) else {
-                return Some(Hot { status: 200, ready: entry.value.ready(&root.policy, now) });
+                return Some(entry.value.hot(&root.policy, now));
             };
             let facts = entry.value.facts.clone();
             return self.hot_form(&mut small, root, path, coding, &facts, now);
@@ -127,7 +127,7 @@ impl Cache {
         let mut missing = self.missing.borrow_mut();
         let entry = missing.get(key)?;
         let ready = entry.value == Failure::Missing && entry.age(generation, now) == Age::Fresh;
-        ready.then(|| Hot { status: 404, ready: self.absence.borrow_mut().ready(now) })
+        ready.then(|| self.absence.borrow_mut().hot(now))
     }
 
     /// What the normal path `path` leads to, as of at most a second ago, or two while somebody looks.

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::Now;
 use super::policy::Policy;
 use super::variants::Forms;
+use super::{Hot, Now};
 use crate::base::clock::Monotonic;
 use crate::http::conditional::{ETag, Validators};
 use crate::http::date::{self, DateText};
@@ -181,7 +181,7 @@ impl Small {
     }
 
     /// The ready response as of `now`. Its dates are patched in place, or copied first if a send still needs the old ones.
-    pub fn ready(&mut self, policy: &Policy, now: &Now<'_>) -> Rc<Vec<u8>> {
+    pub fn hot(&mut self, policy: &Policy, now: &Now<'_>) -> Hot {
         let place = DATE_AT..DATE_AT + now.date.len();
         if self.ready[place.clone()] != *now.date {
             let ready = Rc::make_mut(&mut self.ready);
@@ -190,7 +190,7 @@ impl Small {
                 ready[EXPIRES_AT..EXPIRES_AT + expires.len()].copy_from_slice(&expires);
             }
         }
-        self.ready.clone()
+        Hot { status: 200, ready: self.ready.clone(), body_at: self.body_at }
     }
 }
 
@@ -263,11 +263,11 @@ mod tests {
         let mut small = Small { body_at: ready.len(), facts: Rc::new(facts), ready: Rc::new(ready) };
         let address = Rc::as_ptr(&small.ready);
         let (second, date, expires) = at(1001);
-        let sending = small.ready(&policy(), &Now { wall_seconds: second, date: &date, ..now });
+        let sending = small.hot(&policy(), &Now { wall_seconds: second, date: &date, ..now }).ready;
         assert_eq!(Rc::as_ptr(&sending), address);
         assert!(sending[EXPIRES_AT..].starts_with(&expires));
         let (second, next, expires) = at(1002);
-        let later = small.ready(&policy(), &Now { wall_seconds: second, date: &next, ..now });
+        let later = small.hot(&policy(), &Now { wall_seconds: second, date: &next, ..now }).ready;
         assert!(sending[DATE_AT..].starts_with(&date));
         assert!(later[DATE_AT..].starts_with(&next) && later[EXPIRES_AT..].starts_with(&expires));
         assert!(Rc::as_ptr(&later) != address);

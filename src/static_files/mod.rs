@@ -130,6 +130,8 @@ pub struct Hot {
     pub status: u16,
     /// Head and body.
     pub ready: Rc<Vec<u8>>,
+    /// Where the body begins in `ready`.
+    pub body_at: usize,
 }
 
 /// The static files of one shard. Cloning gives another handle to the same cache.
@@ -216,6 +218,14 @@ impl StaticFiles {
         Answer::Response(page.unwrap_or_else(|| failed(failure)))
     }
 
+    /// What the cache or the disk has at `path`, unless it is hidden.
+    async fn find(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Result<Found, Failure> {
+        if !root.options.dotfiles && resolve::is_hidden(path) {
+            return Err(Failure::Missing);
+        }
+        Ok(self.cache.find(root, path, now).await)
+    }
+
     /// What is at `path`: a file, a directory to be listed, or the way there.
     async fn at(
         &self,
@@ -224,10 +234,7 @@ impl StaticFiles {
         request: &StaticRequest<'_>,
         now: &Now<'_>,
     ) -> Result<Response, Failure> {
-        if !root.options.dotfiles && resolve::is_hidden(path) {
-            return Err(Failure::Missing);
-        }
-        match self.cache.find(root, path, now).await {
+        match self.find(root, path, now).await? {
             Found::Directory => Ok(match resolve::with_slash(request.full_path, request.query) {
                 Ok(location) => Response::error(301, "").with("Location", &location),
                 Err(reject) => Response::error(reject.status(), reject.reason()),
@@ -245,10 +252,7 @@ impl StaticFiles {
         request: &StaticRequest<'_>,
         now: &Now<'_>,
     ) -> Result<Response, Failure> {
-        if !root.options.dotfiles && resolve::is_hidden(path) {
-            return Err(Failure::Missing);
-        }
-        match self.cache.find(root, path, now).await {
+        match self.find(root, path, now).await? {
             Found::Directory | Found::Listing(_) => Err(Failure::Missing),
             found => self.answer(root, path, found, request, now).await,
         }

@@ -111,8 +111,7 @@ impl Cache {
         now: &Now<'_>,
     ) -> Option<Hot> {
         let entry = small.get(self.key(root, Some(coding), path))?;
-        belongs(&entry.value.facts, &entry.looked, facts, coding, now)
-            .then(|| Hot { status: 200, ready: entry.value.ready(&root.policy, now) })
+        belongs(&entry.value.facts, &entry.looked, facts, coding, now).then(|| entry.value.hot(&root.policy, now))
     }
 
     /// `found`, or the form of it that the client likes best. What is still to be compressed is begun with, and the client gets what there
