@@ -141,7 +141,9 @@ impl Admin {
                 },
                 Err(reject) => {
                     let mut out = Vec::new();
-                    write_reject(&mut out, reject, &date::format(clock::wall_seconds()), false);
+                    // As far as the method can be told: the answer to HEAD has no body.
+                    let is_head = input.starts_with(b"HEAD ");
+                    write_reject(&mut out, reject, &date::format(clock::wall_seconds()), is_head);
                     (out, input.len(), false)
                 }
             };
