@@ -13,6 +13,9 @@ pub mod certificate;
 mod django;
 mod error;
 mod expand;
+mod guard;
+mod guard_limits;
+mod guard_values;
 mod headers;
 mod maintenance;
 mod merge;
@@ -40,6 +43,7 @@ pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedS
 pub use address::{Listen, Listener};
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
+pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use options::{flags, help};
 pub use process::{
     Autorestart, BackoffConfig, CareConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig, OutputTarget,

@@ -64,6 +64,10 @@ pub fn count(value: &Value, unit: Unit, _: &Path) -> Result<usize, String> {
     usize::try_from(bounded(value, unit)?).map_err(|_| not(unit, value))
 }
 
+pub fn count_u64(value: &Value, unit: Unit, _: &Path) -> Result<u64, String> {
+    bounded(value, unit)
+}
+
 pub fn status(value: &Value, unit: Unit, _: &Path) -> Result<u16, String> {
     u16::try_from(bounded(value, unit)?).map_err(|_| not(unit, value))
 }

@@ -1,5 +1,7 @@
 //! `[server]`: from its table to [`ServerConfig`].
 
+use std::sync::Arc;
+
 use super::access_log::access_log;
 use super::address::{Listen, Listener, PORT_HTTPS};
 use super::error::Problem;
@@ -54,6 +56,9 @@ pub fn server(
         max_handshakes: reader.value(&options::MAX_HANDSHAKES),
         max_connections: reader.value(&options::MAX_CONNECTIONS),
         max_body_bytes: reader.value(&options::MAX_BODY),
+        allowed_hosts: Arc::new(reader.value(&options::ALLOWED_HOSTS)),
+        max_connections_per_address: reader.value(&options::MAX_CONNECTIONS_PER_ADDRESS),
+        min_body_rate: reader.value(&options::MIN_BODY_RATE),
         backlog: reader.value(&options::BACKLOG),
         pidfile: reader.optional(&options::PIDFILE),
         access_log: None,

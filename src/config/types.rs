@@ -4,15 +4,18 @@
 //! absolute, every default is filled in. Built by [`super::load`]; read by everyone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
 use crate::http::{HeaderOps, Template};
+use crate::limits::AllowedHosts;
 
 pub use super::access_log::AccessLogConfig;
 pub use super::address::{Listen, Listener};
+pub use super::guard::GuardConfig;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
 pub use super::process::GroupConfig;
@@ -42,6 +45,8 @@ pub struct Config {
     pub error_pages: ErrorPages,
     /// Maintenance mode.
     pub maintenance: MaintenanceConfig,
+    /// The rules of the whole server; every route's hold them already, as far as it has none of its own.
+    pub guard: GuardConfig,
 }
 
 /// `[server]`: listeners, shards and what a connection may cost.
@@ -67,6 +72,12 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Largest request body, bytes; [`RouteConfig::max_body_bytes`] already takes it into account.
     pub max_body_bytes: u64,
+    /// Hosts that are served.
+    pub allowed_hosts: Arc<AllowedHosts>,
+    /// Connections that one address may have, with all shards together; `None`: any number.
+    pub max_connections_per_address: Option<u64>,
+    /// Bytes a second that a request body must arrive with; 0: any number.
+    pub min_body_rate: u64,
     /// Length of each listener's accept queue (listen(2)).
     pub backlog: u32,
     /// Where to write the process id.
@@ -180,6 +191,8 @@ pub struct RouteConfig {
     pub intercept_errors: bool,
     /// Directories whose files the application may have sent by X-Sendfile.
     pub sendfile_root: Vec<PathBuf>,
+    /// What stands between a request and its handler; the server's rules are in it.
+    pub guard: GuardConfig,
 }
 
 impl RouteConfig {
@@ -195,6 +208,7 @@ impl RouteConfig {
             error_pages: ErrorPages::default(),
             intercept_errors: false,
             sendfile_root: Vec::new(),
+            guard: GuardConfig::default(),
         }
     }
 }

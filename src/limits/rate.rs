@@ -48,6 +48,11 @@ impl Rate {
         Rate { interval: (nanos / count).max(1), burst, at_once: at_once.min(burst) }
     }
 
+    /// Whether `other` lets requests come at the same distance.
+    pub fn same_pace(&self, other: &Rate) -> bool {
+        self.interval == other.interval
+    }
+
     /// Requests that are admitted at once after a long pause.
     pub fn quota(&self) -> u64 {
         self.burst.saturating_add(1)

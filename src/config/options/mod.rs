@@ -6,6 +6,7 @@
 mod access_log;
 mod admin;
 mod app;
+mod guard;
 mod maintenance;
 mod program;
 mod route;
@@ -16,6 +17,7 @@ mod tls;
 pub use access_log::*;
 pub use admin::*;
 pub use app::*;
+pub use guard::*;
 pub use maintenance::*;
 pub use program::*;
 pub use route::*;
@@ -117,8 +119,20 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 9] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 12] = [
+    &SERVER,
+    &ACCESS_LOG_TABLE,
+    &MAINTENANCE,
+    &TLS,
+    &ADMIN,
+    &APP,
+    &ROUTE,
+    &LIMIT_TABLE,
+    &CONNECTIONS_TABLE,
+    &AUTH_TABLE,
+    &PROGRAM,
+    &GROUP,
+];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
