@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::mail::Sender;
 use crate::config::{AccessLogConfig, MaintenanceConfig, RouteConfig};
+use crate::limits::Shared;
 use crate::observe::Snapshot;
 use crate::tls::Directory;
 use crate::wsgi::pool::Gate;
@@ -17,6 +18,8 @@ use crate::wsgi::pool::Gate;
 pub enum ShardMail {
     /// Serve these routes from now on.
     Routes(Arc<Vec<RouteConfig>>),
+    /// Count in these tables, and know these users and hosts, for the routes that come next too.
+    Limits(Arc<Shared>),
     /// Close the site for all whom these rules don't let through; `None`: open it.
     Maintenance(Option<Arc<MaintenanceConfig>>),
     /// Show these certificates to clients that connect from now on.

@@ -14,6 +14,8 @@ pub enum Reject {
     PlainOnTlsPort,
     /// The host asks for a client certificate, and this session was begun for another one (RFC 9110 §15.5.20).
     Misdirected,
+    /// The host is none of those that are served (RFC 9110 §7.4, §15.5.20).
+    HostUnknown,
     /// More than one empty line stands before the request line (RFC 9112 §2.2).
     LeadingEmptyLines,
     /// The request line isn't `method SP target SP version CRLF` (RFC 9112 §3).
@@ -127,7 +129,7 @@ impl Reject {
             BodyTooLarge => 413,
             TargetTooLong => 414,
             ExpectationUnknown => 417,
-            Misdirected => 421,
+            Misdirected | HostUnknown => 421,
             FieldsTooMany | FieldTooLong | HeadTooLong | TrailerTooLong => 431,
             MethodTooLong | MethodUnknown | CodingUnknown => 501,
             QueueFull | QueueTimeout | Stopping | NoRoom => 503,
@@ -151,6 +153,7 @@ impl Reject {
             TlsOnPlainPort => "the client speaks TLS, but this port serves plain HTTP",
             PlainOnTlsPort => "the client speaks plain HTTP, but this port serves HTTPS",
             Misdirected => "this host asks for a client certificate, and the connection was begun for another host",
+            HostUnknown => "this host is not served here",
             LeadingEmptyLines => "more than one empty line stands before the request line",
             RequestLine => "the request line is malformed",
             MethodTooLong => "the method is longer than any that exists",
@@ -216,6 +219,7 @@ mod tests {
         use Reject::*;
         for reject in [
             TlsOnPlainPort,
+            HostUnknown,
             LeadingEmptyLines,
             RequestLine,
             MethodTooLong,

@@ -12,6 +12,7 @@ mod key;
 mod md5_crypt;
 mod rate;
 mod rate_table;
+mod shared;
 mod verified;
 mod zone;
 
@@ -22,5 +23,6 @@ pub use htpasswd::{Fault, Htpasswd, Warning};
 pub use key::Keys;
 pub use rate::{Outcome, Rate, Verdict};
 pub use rate_table::RateTable;
+pub use shared::Shared;
 pub use verified::Verified;
 pub use zone::{Zone, ZoneRules, Zones};

@@ -48,11 +48,22 @@ impl RateTable {
         self.forgotten.load(Ordering::Relaxed)
     }
 
+    /// What [`RateTable::admit`] would decide, without taking note of anything.
+    pub fn look(&self, key: u64, rate: &Rate, now: Monotonic) -> Verdict {
+        let own =
+            self.places(key).iter().map(|place| place.load(Ordering::Relaxed)).filter(|&place| key_of(place) == key);
+        rate.decide(own.map(number_of).max().unwrap_or(0), now.as_nanos()).0
+    }
+
+    fn places(&self, key: u64) -> &[AtomicU128; PLACES] {
+        // The upper bits choose the bucket: the lowest one is the same in all keys.
+        &self.buckets[(key >> 32) as usize & (self.buckets.len() - 1)].0
+    }
+
     /// Decides on a request of `key` (from [`RateTable::keys`]) at `now` and takes note of it if it is admitted.
     pub fn admit(&self, key: u64, rate: &Rate, now: Monotonic) -> Verdict {
         let now = now.as_nanos();
-        // The upper bits choose the bucket: the lowest one is the same in all keys.
-        let Bucket(places) = &self.buckets[(key >> 32) as usize & (self.buckets.len() - 1)];
+        let places = self.places(key);
         loop {
             let seen: [u128; PLACES] = std::array::from_fn(|index| places[index].load(Ordering::Relaxed));
             // Two shards that meet a new key at the same time may each have found another place for it: the larger number counts.
@@ -163,6 +174,8 @@ mod tests {
                 let scheduled = map.entry(client).or_insert(0);
                 let (expected, next) = rate.decide(*scheduled, at(now).as_nanos());
                 *scheduled = next;
+                let key = table.keys().of(&[&[client]]);
+                prop_assert_eq!(table.look(key, &rate, at(now)), expected);
                 prop_assert_eq!(table.admit(table.keys().of(&[&[client]]), &rate, at(now)), expected);
             }
         }

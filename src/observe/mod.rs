@@ -5,12 +5,14 @@
 
 pub mod access;
 mod latency;
+mod limited;
 mod page;
 mod prometheus;
 pub mod request_id;
 mod requests;
 
 pub use latency::Latency;
+pub use limited::{LimitOutcome, Limited};
 pub use page::{ProcessFacts, WorkerFacts, page};
 pub use requests::{Requests, RouteLabel};
 
@@ -58,6 +60,8 @@ pub struct ShardMetrics {
     pub handshakes_failed: u64,
     /// Tasks that panicked.
     pub panics: u64,
+    /// What limits did, and who was not let in.
+    pub limited: Limited,
     /// From the last byte of the head to the answer's being handed to the kernel: of the application's answers,
     pub app: Latency,
     /// of static files,

@@ -92,6 +92,9 @@ impl Connection {
         // Only a proxy on this host is believed that it spoke TLS for us.
         let is_told = !self.protocol.tls && peer.is_local();
         let mut variables = Vec::new();
+        if !self.user().is_empty() {
+            variables.extend([(&b"REMOTE_USER"[..], self.user()), (b"AUTH_TYPE", b"Basic")]);
+        }
         for (name, value) in head.fields {
             // An absolute target's authority overrides Host (RFC 9112 §3.2.2).
             if name.eq_ignore_ascii_case(REQUEST_ID_FIELD.as_bytes()) {

@@ -18,6 +18,7 @@ use super::body::{Body, BodyError};
 use super::detour::Held;
 use super::exchange::{InHand, Times};
 use super::extras::Extras;
+use super::guard::Admission;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
@@ -103,6 +104,8 @@ pub(super) struct Connection {
     is_pipelined: bool,
     /// What the route of the request in hand adds to its answer.
     pub extras: RefCell<Option<Rc<Extras>>>,
+    /// What is kept of that request since it was let in.
+    pub admission: Option<Box<Admission>>,
     /// What is kept of that request for what may become of it.
     pub held: Option<Box<Held>>,
 }
@@ -154,6 +157,7 @@ impl Connection {
             begun: Monotonic::ZERO,
             is_pipelined: false,
             extras: RefCell::default(),
+            admission: None,
             held: None,
         }
     }
@@ -198,7 +202,8 @@ impl Connection {
                     let outcome = Box::pin(self.carry_out(step)).await;
                     self.end_exchange(outcome.is_err());
                     self.held = None;
-                    self.output.set_rate(0);
+                    self.admission = None;
+                    self.output.set_rate(0, 0);
                     outcome?
                 }
             };
@@ -291,6 +296,9 @@ impl Connection {
             };
         };
         let site = self.shard.site.borrow();
+        if let Err(reject) = site.admit_host(head.authority.map(|authority| authority.host)) {
+            return Step::Refuse(reject);
+        }
         let host = head.authority.map(|authority| authority.host.as_bytes());
         if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
             return Step::Refuse(reject);
@@ -307,6 +315,7 @@ impl Connection {
         if head.framing == BodyFraming::None
             && !self.protocol.redirect_https
             && let Some(route) = route
+            && site.guard(route).is_none()
             && self.shard.maintenance.borrow().is_none()
         {
             match site.handler(route) {
@@ -368,6 +377,11 @@ impl Connection {
                 None => self.options(&head, facts).await,
             };
         };
+        if let Some(guard) = site.guard(route)
+            && let Some(answered) = Box::pin(self.admit(guard, &head, facts)).await
+        {
+            return answered;
+        }
         // Before anything of the body is read or asked for.
         if matches!(head.framing, BodyFraming::Length(bytes) if bytes > site.max_body(route)) {
             self.refuse(Reject::BodyTooLarge).await?;

@@ -74,7 +74,7 @@ impl Connection {
         if scanned.has_orders {
             let accel = Accel::of(scanned.fields);
             if let Some(rate) = accel.limit_rate {
-                self.output.set_rate(rate);
+                self.output.set_rate(rate, self.limit_rate_after());
             }
             if let Some(charset) = accel.charset {
                 self.held.get_or_insert_default().charset = charset.to_vec();

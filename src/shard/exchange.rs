@@ -18,9 +18,9 @@ use crate::base::clock::Monotonic;
 use crate::config::RequestIds;
 use crate::http::head::Head;
 use crate::http::{Version, target};
-use crate::observe::Labels;
 use crate::observe::access::{Record, Tls, Upstream, Wants};
 use crate::observe::request_id::{self, RequestId};
+use crate::observe::{Labels, LimitOutcome};
 use crate::static_files::Hot;
 
 /// The field that carries ids of requests, in both directions.
@@ -47,6 +47,7 @@ pub(super) struct Exchange {
     body_bytes_received: u64,
     upstream: Option<Call>,
     id: Id,
+    limited: Option<LimitOutcome>,
     kept: Option<Box<Kept>>,
 }
 
@@ -174,6 +175,13 @@ impl Exchange {
         }
     }
 
+    /// What became of the request at a limit; what is worse counts.
+    pub fn limited(&mut self, outcome: LimitOutcome) {
+        if self.limited.is_none_or(|known| known < outcome) {
+            self.limited = Some(outcome);
+        }
+    }
+
     /// What the request is counted as.
     pub fn label(&mut self, labels: Labels) {
         self.labels = labels;
@@ -285,6 +293,7 @@ struct End<'a> {
     body_bytes_received: u64,
     request_time: Duration,
     upstream: Option<Upstream>,
+    limited: Option<LimitOutcome>,
     id: &'a [u8],
 }
 
@@ -303,12 +312,16 @@ impl Connection {
         self.exchange.borrow_mut().answered(status, head, self.output.sent());
     }
 
-    /// The line of response fields that says which request it answers; empty unless that is wanted.
+    /// The lines of response fields that say which request it answers and what a limit leaves; empty unless that is wanted.
     pub(super) fn echo(&self) -> Vec<u8> {
-        match self.echoed_id() {
+        let mut lines = match self.echoed_id() {
             Some(id) => [REQUEST_ID_FIELD.as_bytes(), b": ", &id, b"\r\n"].concat(),
             None => Vec::new(),
+        };
+        if let Some(admission) = &self.admission {
+            lines.extend_from_slice(&admission.lines);
         }
+        lines
     }
 
     /// The id of the request in hand, if responses carry it.
@@ -371,6 +384,7 @@ impl Connection {
                 body_bytes_received: exchange.body_bytes_received,
                 request_time: now.since(exchange.begun),
                 upstream,
+                limited: exchange.limited,
                 id: exchange.id.as_bytes(),
             },
         );
@@ -402,6 +416,7 @@ impl Connection {
                 body_bytes_received: 0,
                 request_time,
                 upstream: None,
+                limited: None,
                 id: id.as_bytes(),
             },
         );
@@ -434,6 +449,7 @@ impl Connection {
             request_time: end.request_time,
             upstream: end.upstream,
             request_id: end.id,
+            limit_status: end.limited.map_or("", LimitOutcome::status),
             ..Record::default()
         };
         let record = match self.peer() {

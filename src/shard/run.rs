@@ -153,6 +153,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         spool,
         buffering: Rc::new(buffering),
         seed: seed(),
+        secret: seed(),
         request_ids: server.request_ids,
         request_id_echo: server.request_id_echo,
         handshakes_max: server.max_handshakes,

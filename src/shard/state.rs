@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::auth::Passwords;
 use super::buffered::Buffering;
 use super::log::AccessLog;
 use super::site::Site;
@@ -15,6 +16,7 @@ use crate::base::clock;
 use crate::config::MaintenanceConfig;
 use crate::config::RequestIds;
 use crate::http::date::{self, DateText};
+use crate::limits::Shared;
 use crate::observe::ShardMetrics;
 use crate::observe::request_id::Generator;
 use crate::ring::{BufferGroup, Descriptor, Ring};
@@ -59,6 +61,9 @@ pub(super) struct Shard {
     pub site: RefCell<Rc<Site>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
+    /// Tables, users and hosts that all shards share.
+    pub shared: RefCell<Arc<Shared>>,
+    pub passwords: Passwords,
     pub statics: StaticFiles,
     pub pool: Pool,
     pub spool: Rc<SpoolFolder>,
@@ -90,6 +95,8 @@ pub(super) struct Parts {
     pub buffering: Rc<Buffering>,
     /// Random bytes, for request ids.
     pub seed: [u8; 32],
+    /// Random bytes, for the credentials that are known.
+    pub secret: [u8; 32],
     pub request_ids: RequestIds,
     pub request_id_echo: bool,
     pub handshakes_max: usize,
@@ -109,6 +116,8 @@ impl Shard {
             connections_max: parts.connections_max,
             site: RefCell::new(Rc::new(Site::empty())),
             maintenance: RefCell::default(),
+            shared: RefCell::default(),
+            passwords: Passwords::new(&parts.secret),
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,

@@ -23,6 +23,7 @@ use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::inbox::{Happening, Inbox};
+use super::limits::Limits;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
@@ -31,7 +32,7 @@ use super::{output, routes};
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
-use crate::config::Config;
+use crate::config::{Config, ServerConfig};
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::WorkerFacts;
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
@@ -116,6 +117,7 @@ struct Supervisor {
     access_log: Option<Rc<AccessLogFile>>,
     certificates: Option<Rc<Certificates>>,
     admin: Option<Rc<Admin>>,
+    limits: Rc<Limits>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -152,6 +154,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
         admin: None,
+        limits: Rc::default(),
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
@@ -326,7 +329,9 @@ impl Supervisor {
         if let Some(certificates) = &self.certificates {
             certificates.reload(&config, &self.setup.shards);
         }
-        if config.server != self.setup.config.server {
+        // What is allowed of them is taken over with the routes.
+        let allowed_hosts = self.setup.config.server.allowed_hosts.clone();
+        if (ServerConfig { allowed_hosts, ..config.server.clone() }) != self.setup.config.server {
             tracing::warn!("changes in [server] take effect at the next start");
         }
         let pool = config.app.as_ref().map(pool_settings);
@@ -558,6 +563,7 @@ impl Supervisor {
 
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
+        self.send_limits(&routes);
         self.mail(|| ShardMail::Routes(routes.clone()));
     }
 

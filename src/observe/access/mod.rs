@@ -73,6 +73,8 @@ pub struct Record<'a> {
     pub upstream: Option<Upstream>,
     /// The request's id.
     pub request_id: &'a [u8],
+    /// What became of it at a limit, as nginx says it; empty where there is none.
+    pub limit_status: &'static str,
 }
 
 /// What was agreed on with a client that speaks TLS; empty for others.

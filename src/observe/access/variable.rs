@@ -44,6 +44,7 @@ pub(super) enum Variable {
     SslClientVerify,
     SslClientSDn,
     RequestId,
+    LimitReqStatus,
     Connection,
     ConnectionRequests,
     Pipe,
@@ -52,7 +53,7 @@ pub(super) enum Variable {
 use Variable::*;
 
 /// Names that stand for themselves; those that end in a name of the user's choice are in [`PREFIXES`].
-const NAMES: [(&str, Variable); 37] = [
+const NAMES: [(&str, Variable); 38] = [
     ("remote_addr", RemoteAddr),
     ("remote_port", RemotePort),
     ("remote_user", RemoteUser),
@@ -88,6 +89,7 @@ const NAMES: [(&str, Variable); 37] = [
     ("ssl_client_verify", SslClientVerify),
     ("ssl_client_s_dn", SslClientSDn),
     ("request_id", RequestId),
+    ("limit_req_status", LimitReqStatus),
     ("connection", Connection),
     ("connection_requests", ConnectionRequests),
 ];

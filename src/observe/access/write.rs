@@ -126,6 +126,7 @@ impl<'a> Line<'a> {
                     .find(|(key, _)| key.eq_ignore_ascii_case(name))
                     .map_or(Value::Absent, |pair| Value::Foreign(pair.1))
             }
+            Variable::LimitReqStatus => plain(record.limit_status),
             Variable::ServerProtocol => plain(record.protocol),
             Variable::Status => Value::Number(u64::from(record.status)),
             Variable::BodyBytesSent => Value::Number(record.body_bytes_sent),
