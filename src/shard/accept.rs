@@ -1,5 +1,6 @@
 //! Accepting connections, and letting each live in a task of its own.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::panic::contained;
 use super::state::{Entry, Phase, Shard};
+use crate::limits::{Claim, Held};
 use crate::ring::Descriptor;
 
 /// How long to wait before accepting again when descriptors or connections have run out.
@@ -43,7 +45,7 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Descriptor, protocol: Pro
         match incoming.next().await {
             Ok(socket) => {
                 exhausted = false;
-                begin(&shard, Rc::new(socket), protocol).detach();
+                begin(&shard, Rc::new(socket), protocol);
             }
             Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return,
             Err(error) => {
@@ -57,13 +59,35 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Descriptor, protocol: Pro
     }
 }
 
-fn begin(shard: &Rc<Shard>, socket: Descriptor, protocol: Protocol) -> glommio::Task<()> {
-    let key = shard.connections.borrow_mut().insert(Entry { socket: socket.clone(), phase: Phase::Idle });
-    shard.metrics.borrow_mut().connection();
-    glommio::spawn_local(live(shard.clone(), socket, key, protocol))
+/// Counts a connection by its address. A connection from nowhere, and one of a unix socket, is not counted.
+///
+/// # Errors
+/// The address has as many as it may have.
+fn count(shard: &Shard, socket: &Descriptor) -> Result<Option<Held>, TooMany> {
+    let Some((counts, max)) = &shard.per_address else { return Ok(None) };
+    let peer = rustix::net::getpeername(socket).ok().flatten().and_then(|any| SocketAddr::try_from(any).ok());
+    let Some(peer) = peer else { return Ok(None) };
+    match counts.claim(Some(counts.keys().of_address(peer.ip())), *max, u64::MAX) {
+        Claim::Held(held) => Ok(Some(held)),
+        Claim::KeyFull | Claim::AllFull => Err(TooMany),
+    }
 }
 
-async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) {
+/// An address has as many connections as it may have.
+struct TooMany;
+
+fn begin(shard: &Rc<Shard>, socket: Descriptor, protocol: Protocol) {
+    let Ok(held) = count(shard, &socket) else {
+        // Closed without a word: it costs the server least, and a client that is told would only come again.
+        shard.metrics.borrow_mut().limited.connections += 1;
+        return;
+    };
+    let key = shard.connections.borrow_mut().insert(Entry { socket: socket.clone(), phase: Phase::Idle });
+    shard.metrics.borrow_mut().connection();
+    glommio::spawn_local(live(shard.clone(), socket, key, protocol, held)).detach();
+}
+
+async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol, _held: Option<Held>) {
     let mut connection = Connection::new(&shard, socket, key, protocol);
     let outcome = {
         // By reference: a future that is an argument lies twice in the future that awaits it.

@@ -44,7 +44,9 @@ pub(super) struct Receiving {
     pub recv: RecvStream,
     pub input: Input,
     pub deadline: Deadline,
-    body_timeout: Duration,
+    pub body_timeout: Duration,
+    /// Bytes a second of a body; 0: any number.
+    pub min_body_rate: u64,
     /// With TLS, the session through which everything comes.
     pub secure: Option<Rc<Secure>>,
 }
@@ -66,13 +68,14 @@ impl Receiving {
         within(deadline, next).await
     }
 
-    /// Waits for more of a body.
-    pub async fn more_body(&mut self) -> Result<(), BodyError> {
-        self.deadline.set(self.body_timeout);
+    /// Waits for more of a body, so long at most; returns how many bytes have come.
+    pub async fn more_body(&mut self, patience: Duration) -> Result<usize, BodyError> {
+        self.deadline.set(patience);
         match self.next().await {
             Ok(Ok(Some(chunk))) => {
+                let bytes = chunk.len();
                 self.input.push(chunk);
-                Ok(())
+                Ok(bytes)
             }
             Ok(Ok(None) | Err(_)) => Err(BodyError::Gone),
             Err(_) => Err(BodyError::Refused(Reject::BodyTimeout)),
@@ -139,6 +142,7 @@ impl Connection {
             input: Input::default(),
             deadline: shard.ring.deadline(),
             body_timeout: shard.timeouts.body,
+            min_body_rate: shard.min_body_rate,
             secure: None,
         };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.send);

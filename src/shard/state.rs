@@ -16,7 +16,7 @@ use crate::base::clock;
 use crate::config::MaintenanceConfig;
 use crate::config::RequestIds;
 use crate::http::date::{self, DateText};
-use crate::limits::Shared;
+use crate::limits::{Counts, Shared};
 use crate::observe::ShardMetrics;
 use crate::observe::request_id::Generator;
 use crate::ring::{BufferGroup, Descriptor, Ring};
@@ -58,6 +58,9 @@ pub(super) struct Shard {
     pub receive: Rc<BufferGroup>,
     pub timeouts: Timeouts,
     pub connections_max: usize,
+    /// What the connections of each address count in, and how many it may have.
+    pub per_address: Option<(Arc<Counts>, u64)>,
+    pub min_body_rate: u64,
     pub site: RefCell<Rc<Site>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
@@ -89,6 +92,8 @@ pub(super) struct Parts {
     pub receive: Rc<BufferGroup>,
     pub timeouts: Timeouts,
     pub connections_max: usize,
+    pub per_address: Option<(Arc<Counts>, u64)>,
+    pub min_body_rate: u64,
     pub pool: Pool,
     pub statics: StaticFiles,
     pub spool: Rc<SpoolFolder>,
@@ -114,6 +119,8 @@ impl Shard {
             receive: parts.receive,
             timeouts: parts.timeouts,
             connections_max: parts.connections_max,
+            per_address: parts.per_address,
+            min_body_rate: parts.min_body_rate,
             site: RefCell::new(Rc::new(Site::empty())),
             maintenance: RefCell::default(),
             shared: RefCell::default(),
