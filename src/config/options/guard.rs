@@ -23,7 +23,7 @@ pub static GUARD_KEYS: &[&Spec] = &[
 ];
 
 pub static LIMIT_TABLE: Section = Section {
-    name: "limit",
+    name: "route.limit",
     header: "limit = { … }",
     doc: "A bound on how often requests may come, in a route or in `[server]`; a list of tables bounds them in several ways, each of which must be \
           kept to. A request over it is answered with 429, `Retry-After` and the fields `RateLimit-Limit`, `RateLimit-Remaining` and \
@@ -43,13 +43,13 @@ pub static LIMIT_TABLE: Section = Section {
     ],
 };
 pub static CONNECTIONS_TABLE: Section = Section {
-    name: "connections",
+    name: "route.connections",
     header: "connections = { … }",
     doc: "A bound on how many requests may be in progress at the same time, in a route or in `[server]`; a number alone is `per_address`.",
     options: &[&PER_ADDRESS.spec, &IN_ALL.spec, &ZONE.spec, &CONNECTIONS_STATUS.spec, &DRY_RUN.spec, &LOG_LEVEL.spec],
 };
 pub static AUTH_TABLE: Section = Section {
-    name: "auth",
+    name: "route.auth",
     header: "auth = { … }",
     doc: "Users and passwords (HTTP's Basic scheme), in a route or in `[server]`; `false` in a route lets everybody in. The user's name reaches the \
           application as `REMOTE_USER`. Passwords are verified beside the shards, a bounded number at a time.",

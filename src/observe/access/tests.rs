@@ -48,6 +48,7 @@ fn record() -> Record<'static> {
             queue_time: Duration::from_micros(400),
         }),
         request_id: b"0123456789abcdef0123456789abcdef",
+        limit_status: "PASSED",
     }
 }
 
