@@ -174,7 +174,7 @@ fn what_was_counted_outlives_a_reload_and_zones_are_shared() {
     assert_eq!([get(&mut client, "/a", "").status, get(&mut client, "/b", "").status], [200, 200]);
     let file = server.folder().join("maitred.toml");
     let text = fs::read_to_string(&file).expect("the config");
-    put(server.folder(), "maitred.toml", &format!("{text}\n[[route]]\npath = \"/c\"\nrespond = \"c\"\n"));
+    put(server.folder(), "maitred.toml", format!("{text}\n[[route]]\npath = \"/c\"\nrespond = \"c\"\n"));
     server.signal(Signal::HUP);
     wait_until("the new route is there", support::DEADLINE, || get(&mut client, "/c", "").status == 200);
     assert_eq!([get(&mut client, "/a", "").status, get(&mut client, "/b", "").status], [429, 429]);

@@ -3,7 +3,7 @@
 //! Owns the secret of the hash, a new one for every table, so that nobody outside can make keys that meet in one place. Two keys are taken for one
 //! with a probability of 2⁻⁶³ each pair.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
 /// A table's hash.
@@ -16,9 +16,7 @@ const PREFIX_BYTES: usize = 8;
 impl Keys {
     /// The key of what these parts say together; never 0.
     pub fn of(&self, parts: &[&[u8]]) -> u64 {
-        let mut hasher = self.0.build_hasher();
-        parts.hash(&mut hasher);
-        hasher.finish() | 1
+        self.0.hash_one(parts) | 1
     }
 
     /// The key of a client by its address: an IPv4 address, or the /64 in which an IPv6 address lies.

@@ -152,7 +152,8 @@ impl Connection {
         }
         let rules = &guard.rules;
         let is_good = rules.access.admit(client);
-        if !is_good && !(rules.satisfy_any && rules.auth.is_some()) {
+        let is_enough = is_good || (rules.satisfy_any && rules.auth.is_some());
+        if !is_enough {
             self.shard.metrics.borrow_mut().limited.denied += 1;
             let response = Response::error(403, "This is not for you.");
             return Some(self.answer_over_body(head, response, facts).await);
