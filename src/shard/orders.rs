@@ -68,6 +68,7 @@ impl Orders {
             match letter {
                 ShardMail::Routes(routes) => self.serve(routes),
                 ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
+                ShardMail::Trust(trust) => *self.shard.trust.borrow_mut() = trust,
                 ShardMail::Certificates(directory) => {
                     *self.shard.handshakes.directory.borrow_mut() = Some(directory);
                 }

@@ -14,6 +14,7 @@ use super::tls_handshake::Handshakes;
 use crate::base::clock;
 use crate::config::MaintenanceConfig;
 use crate::config::RequestIds;
+use crate::http::Trust;
 use crate::http::date::{self, DateText};
 use crate::observe::ShardMetrics;
 use crate::observe::request_id::Generator;
@@ -59,6 +60,8 @@ pub(super) struct Shard {
     pub site: RefCell<Rc<Site>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
+    /// Which peers are proxies that say the truth.
+    pub trust: RefCell<Arc<Trust>>,
     pub statics: StaticFiles,
     pub pool: Pool,
     pub spool: Rc<SpoolFolder>,
@@ -109,6 +112,7 @@ impl Shard {
             connections_max: parts.connections_max,
             site: RefCell::new(Rc::new(Site::empty())),
             maintenance: RefCell::default(),
+            trust: RefCell::default(),
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,

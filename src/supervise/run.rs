@@ -31,7 +31,7 @@ use super::{output, routes};
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
-use crate::config::Config;
+use crate::config::{Config, ServerConfig};
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::WorkerFacts;
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
@@ -326,7 +326,9 @@ impl Supervisor {
         if let Some(certificates) = &self.certificates {
             certificates.reload(&config, &self.setup.shards);
         }
-        if config.server != self.setup.config.server {
+        // Which peers are trusted is taken over with the routes.
+        let trusted_proxies = self.setup.config.server.trusted_proxies.clone();
+        if (ServerConfig { trusted_proxies, ..config.server.clone() }) != self.setup.config.server {
             tracing::warn!("changes in [server] take effect at the next start");
         }
         let pool = config.app.as_ref().map(pool_settings);
@@ -559,6 +561,8 @@ impl Supervisor {
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
         self.mail(|| ShardMail::Routes(routes.clone()));
+        let trust = Arc::new(self.setup.config.server.trusted_proxies.clone());
+        self.mail(|| ShardMail::Trust(trust.clone()));
     }
 
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {
