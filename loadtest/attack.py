@@ -67,6 +67,8 @@ def healthy(port, secure, seconds):
         if served[index] >= HEALTHY_REQUESTS_PER_CONNECTION:
             connections[index].close()
             connections[index], served[index] = None, 0
+    for connection in filter(None, connections):
+        connection.close()
     return latencies, lost
 
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::mail::Sender;
 use crate::config::{AccessLogConfig, MaintenanceConfig, RouteConfig};
+use crate::http::Trust;
 use crate::limits::Shared;
 use crate::observe::Snapshot;
 use crate::tls::Directory;
@@ -22,6 +23,8 @@ pub enum ShardMail {
     Limits(Arc<Shared>),
     /// Close the site for all whom these rules don't let through; `None`: open it.
     Maintenance(Option<Arc<MaintenanceConfig>>),
+    /// Believe these peers on whom they forward for.
+    Trust(Arc<Trust>),
     /// Show these certificates to clients that connect from now on.
     Certificates(Arc<Directory>),
     /// Begin to accept connections.

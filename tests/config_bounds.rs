@@ -198,6 +198,15 @@ fn counts() -> Vec<Bound> {
             "has more than 256 entries",
         ),
         counted(
+            "TRUSTED_PROXIES_MAX",
+            TRUSTED_PROXIES_MAX,
+            |count| {
+                let peers: String = (0..count).map(|n| format!("\"10.0.{}.{}\", ", n / 256, n % 256)).collect();
+                with("[server]", &format!("trusted_proxies = [{}]", peers.trim_end_matches(", ")))
+            },
+            "has more than 1024 entries",
+        ),
+        counted(
             "SENDFILE_ROOTS_MAX",
             SENDFILE_ROOTS_MAX,
             |count| route(&format!("status = 404\nsendfile_root = [{}]", names(count, "/srv/"))),

@@ -107,9 +107,13 @@ fn workers_show_what_they_do_and_that_they_die() {
     let gate = server.gate("busy");
     let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
     let pid = gate.wait_started();
-    let seen = page(&server);
+    let mut seen = page(&server);
     let threads = |seen: &Page, state| seen.value("maitred_worker_threads", &[("state", state)]);
-    assert_eq!((threads(&seen, "busy"), threads(&seen, "idle")), (1.0, 1.0));
+    // The server is ready with the first of the two.
+    wait_until("both workers are there", DEADLINE, || {
+        seen = page(&server);
+        (threads(&seen, "busy"), threads(&seen, "idle")) == (1.0, 1.0)
+    });
     assert_eq!(seen.value("maitred_requests_in_progress", &[]), 1.0);
     process::signal(pid, Signal::KILL);
     assert_eq!(held.join().expect("answered").status, 502);

@@ -263,6 +263,39 @@ fn a_response_keeps_to_its_rate_after_its_first_bytes() {
 }
 
 #[test]
+fn a_response_that_keeps_to_its_rate_holds_no_worker() {
+    let server =
+        Builder::app("kitchen:application").workers(1).threads(1).shards(1).app_route("limit_rate = \"1M\"").start();
+    let made = server.folder().join("made");
+    let mut slow = server.connect();
+    slow.request("GET", &format!("/produce?n={}&made={}", 3 << 20, made.display()), "");
+    slow.head("GET");
+    wait_until("the app has given all away", support::DEADLINE, || made.exists());
+    assert_eq!(server.get("/hello").status, 200, "the only worker serves others");
+    let mut total = 0;
+    while let Some(piece) = slow.piece() {
+        total += piece.len();
+    }
+    assert_eq!(total, 3 << 20);
+}
+
+#[test]
+fn limits_go_by_the_client_that_a_trusted_proxy_names() {
+    let server =
+        with_route("limit = \"1/h\"\nallow = \"192.0.2.0/24\"").server_key("trusted_proxies = \"127.0.0.1\"").start();
+    let of =
+        |host: u8, client: &str| get(&mut from(host, &server), "/", &format!("X-Forwarded-For: {client}\r\n")).status;
+    assert_eq!([of(1, "192.0.2.1"), of(1, "192.0.2.1"), of(1, "192.0.2.2")], [200, 429, 200]);
+    assert_eq!([of(1, "198.51.100.1"), of(2, "192.0.2.3")], [403, 403], "who is not trusted names nobody");
+    let server = with_route("")
+        .server_key("trusted_proxies = \"127.0.0.1\"")
+        .server_key("max_connections_per_address = 1")
+        .start();
+    let mut kept: Vec<_> = (0..3).map(|_| from(1, &server)).collect();
+    assert!(kept.iter_mut().all(|client| get(client, "/", "").status == 200), "a proxy's connections are not counted");
+}
+
+#[test]
 fn a_body_that_drips_is_refused() {
     let server = Builder::app("kitchen:application")
         .server_key("body_timeout = \"500ms\"")

@@ -29,6 +29,10 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const FIELDS_MAX: usize = 100;
 /// One field line (name, colon, value), bytes. Over it: 431.
 pub const FIELD_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Hops between the peer of a connection and its client over which forwarding fields are followed; the last of them counts as the client.
+pub const FORWARDED_HOPS_MAX: usize = 64;
+/// Entries of `trusted_proxies`.
+pub const TRUSTED_PROXIES_MAX: usize = 1024;
 /// One chunk-size line with its extensions, bytes. Over it: 400.
 pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
 /// All chunk extensions of one body together, bytes. Over it: 400. Keeps a body of one-byte chunks from costing a thousandfold.

@@ -24,6 +24,7 @@ mod pages;
 mod process;
 mod program_values;
 mod programs;
+mod proxies;
 mod python;
 mod read;
 mod reference;

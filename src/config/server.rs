@@ -6,6 +6,7 @@ use super::access_log::access_log;
 use super::address::{Listen, Listener, PORT_HTTPS};
 use super::error::Problem;
 use super::options;
+use super::proxies::{request_ids, trusted_proxies};
 use super::section::{Bases, Reader};
 use super::types::ServerConfig;
 use super::value::{Place, Placed, Table, Value};
@@ -45,6 +46,7 @@ pub fn server(
     };
     let redirect = reader.placed(&options::REDIRECT_HTTPS);
     let redirect_https = redirect.as_ref().is_some_and(|(redirect, _)| *redirect);
+    let trusted_proxies = trusted_proxies(&mut reader);
     let config = ServerConfig {
         listen: Vec::new(),
         shards: reader.value(&options::SHARDS).unwrap_or(AUTO),
@@ -62,7 +64,8 @@ pub fn server(
         backlog: reader.value(&options::BACKLOG),
         pidfile: reader.optional(&options::PIDFILE),
         access_log: None,
-        request_ids: reader.value(&options::REQUEST_ID),
+        request_ids: request_ids(&mut reader, &trusted_proxies),
+        trusted_proxies,
         request_id_echo: reader.value(&options::REQUEST_ID_ECHO),
     };
     let log = reader.placed(&options::ACCESS_LOG).map(|(value, place)| Placed { place, value });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
-use crate::http::{HeaderOps, Template};
+use crate::http::{HeaderOps, Template, Trust};
 use crate::limits::AllowedHosts;
 
 pub use super::access_log::AccessLogConfig;
@@ -84,6 +84,8 @@ pub struct ServerConfig {
     pub pidfile: Option<PathBuf>,
     /// The access log, if there is to be one.
     pub access_log: Option<AccessLogConfig>,
+    /// Peers whose word on their clients counts.
+    pub trusted_proxies: Trust,
     /// Where requests have their ids from.
     pub request_ids: RequestIds,
     /// Whether responses carry the id of their request.
@@ -97,7 +99,7 @@ pub enum RequestIds {
     Off,
     /// Each is given one.
     Generate,
-    /// From X-Request-ID, if that holds a good one; else each is given one.
+    /// From X-Request-ID, if the peer is trusted and the field holds a good one; else each is given one.
     Trust,
 }
 

@@ -54,6 +54,8 @@ pub enum Reject {
     HostRepeated,
     /// Host, or the target's authority, isn't `host [":" port]` (RFC 9112 §3.2, RFC 3986 §3.2).
     HostMalformed,
+    /// A trusted proxy has sent a Forwarded field that is malformed (RFC 7239 §4).
+    ForwardedMalformed,
     /// Content-Length isn't a plain decimal number below 2^64 (RFC 9110 §8.6).
     LengthMalformed,
     /// More than one Content-Length field, equal or not (RFC 9112 §6.3).
@@ -120,9 +122,9 @@ impl Reject {
         match self {
             TlsOnPlainPort | PlainOnTlsPort | LeadingEmptyLines | RequestLine | BareLineFeed | TargetMalformed
             | TargetFragment | PercentMalformed | PathNul | PathAboveRoot | FieldName | FieldValue | HostMissing
-            | HostRepeated | HostMalformed | LengthMalformed | LengthRepeated | LengthWithCoding | CodingMalformed
-            | CodingNotLast | CodingInHttp10 | ChunkSize | ChunkExtension | ChunkLineTooLong | ChunkEnd
-            | TrailerMalformed => 400,
+            | HostRepeated | HostMalformed | ForwardedMalformed | LengthMalformed | LengthRepeated
+            | LengthWithCoding | CodingMalformed | CodingNotLast | CodingInHttp10 | ChunkSize | ChunkExtension
+            | ChunkLineTooLong | ChunkEnd | TrailerMalformed => 400,
             MethodNotAllowed => 405,
             HeadTimeout | BodyTimeout => 408,
             LengthRequired => 411,
@@ -173,6 +175,7 @@ impl Reject {
             HostMissing => "the Host field is missing",
             HostRepeated => "there is more than one Host field",
             HostMalformed => "the host is malformed",
+            ForwardedMalformed => "the Forwarded field is malformed",
             LengthMalformed => "Content-Length is not a number",
             LengthRepeated => "there is more than one Content-Length field",
             LengthWithCoding => "Content-Length and Transfer-Encoding exclude each other",
@@ -239,6 +242,7 @@ mod tests {
             HostMissing,
             HostRepeated,
             HostMalformed,
+            ForwardedMalformed,
             LengthMalformed,
             LengthRepeated,
             LengthWithCoding,

@@ -46,13 +46,13 @@ impl AccessRules {
         self.rules.is_empty()
     }
 
-    /// Whether a client is let in; `None`: one of a unix socket.
-    pub fn admit(&self, client: Option<IpAddr>) -> bool {
+    /// Whether a client is let in by its address, or without one; `is_unix`: because it is one of a unix socket.
+    pub fn admit(&self, client: Option<IpAddr>, is_unix: bool) -> bool {
         let client = client.map(|address| address.to_canonical());
-        let means = |whom: &Whom| match (whom, client) {
-            (Whom::All, _) | (Whom::Unix, None) => true,
-            (Whom::Network(network), Some(address)) => network.contains(&address),
-            (Whom::Network(_), None) | (Whom::Unix, Some(_)) => false,
+        let means = |whom: &Whom| match whom {
+            Whom::All => true,
+            Whom::Unix => client.is_none() && is_unix,
+            Whom::Network(network) => client.is_some_and(|address| network.contains(&address)),
         };
         self.rules.iter().find(|(_, whom)| means(whom)).is_none_or(|(lets_in, _)| *lets_in)
     }
@@ -92,7 +92,7 @@ mod tests {
 
     fn check(rules: &AccessRules, cases: &[(&str, bool)]) {
         for (client, expected) in cases {
-            assert_eq!(rules.admit(client.parse().ok()), *expected, "{client:?} by {rules:?}");
+            assert_eq!(rules.admit(client.parse().ok(), client.is_empty()), *expected, "{client:?} by {rules:?}");
         }
     }
 
@@ -117,6 +117,7 @@ mod tests {
             ("", false),
         ];
         check(&rules, &cases);
+        assert!(!rules.admit(None, false));
         check(&AccessRules::default(), &[("192.0.2.1", true), ("", true)]);
     }
 
@@ -128,6 +129,7 @@ mod tests {
         check(&lists(&["all"], &["10.0.0.0/8"]), &[("10.0.0.1", false), ("11.0.0.1", true)]);
         check(&lists(&["10.0.0.0/8"], &["10.1.0.0/16"]), &[("10.0.0.1", true), ("10.1.0.1", false), ("::1", false)]);
         check(&lists(&["unix:"], &[]), &[("", true), ("127.0.0.1", false)]);
+        assert!(!lists(&["unix:"], &[]).admit(None, false), "an address that nobody knows is not that of a socket");
         check(&lists(&[], &["all"]), &[("", false), ("::1", false)]);
         assert!(lists(&["all"], &[]).is_empty());
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::panic::contained;
 use super::state::{Entry, Phase, Shard};
+use crate::http::PeerAddress;
 use crate::limits::{Claim, Held};
 use crate::ring::Descriptor;
 
@@ -59,15 +60,17 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Descriptor, protocol: Pro
     }
 }
 
-/// Counts a connection by its address. A connection from nowhere, and one of a unix socket, is not counted.
+/// Counts a connection by its address. One without an address, and that of a trusted proxy, which brings everybody's requests, is not counted.
 ///
 /// # Errors
 /// The address has as many as it may have.
 fn count(shard: &Shard, socket: &Descriptor) -> Result<Option<Held>, TooMany> {
     let Some((counts, max)) = &shard.per_address else { return Ok(None) };
     let peer = rustix::net::getpeername(socket).ok().flatten().and_then(|any| SocketAddr::try_from(any).ok());
-    let Some(peer) = peer else { return Ok(None) };
-    match counts.claim(Some(counts.keys().of_address(peer.ip())), *max, u64::MAX) {
+    let Some(peer) = peer.map(PeerAddress::of).filter(|peer| !shard.trust.borrow().covers(*peer)) else {
+        return Ok(None);
+    };
+    match counts.claim(peer.ip().map(|address| counts.keys().of_address(address)), *max, u64::MAX) {
         Claim::Held(held) => Ok(Some(held)),
         Claim::KeyFull | Claim::AllFull => Err(TooMany),
     }

@@ -11,7 +11,7 @@ use std::task::Poll;
 use super::buffered::{Buffered, together};
 use super::connection::{Connection, Next, Receiving};
 use super::file;
-use super::output::Gone;
+use super::output::{Gone, Output};
 use super::snapshot;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
@@ -117,8 +117,7 @@ impl Connection {
             return Box::pin(self.follow(detour, facts)).await;
         }
         let status = self.held.as_ref().and_then(|held| held.page_status()).unwrap_or(status);
-        // A response that keeps to a rate holds its worker to it.
-        let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered && !self.output.is_paced();
+        let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered;
         let with_body = has_body(facts.method, status);
         // A response that is complete, or comes from a file, needs no chunks.
         let known = scanned.content_length.or_else(|| (end && with_body).then_some(body.len() as u64));
@@ -218,7 +217,8 @@ impl Relay<'_> {
     async fn rest(&mut self) -> Result<bool, Gone> {
         loop {
             let mut part = self.next_part().await?;
-            if self.is_buffered && self.connection.output.has_to_wait() {
+            let is_slow = |output: &Output| output.has_to_wait() || output.is_paced();
+            if self.is_buffered && is_slow(&self.connection.output) {
                 match Box::pin(self.buffer(part)).await? {
                     Some(next) => part = next,
                     None => continue,

@@ -3,7 +3,7 @@
 //! Owns the socket, what has arrived on it and the order of responses. Straight-line code: a request is decided on as soon as
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -95,7 +95,7 @@ pub(super) struct Connection {
     pub number: u64,
     /// Its place among the shard's connections.
     key: usize,
-    peer: Option<Box<Peer>>,
+    pub peer: OnceCell<Box<Peer>>,
     requests: u32,
     /// Bytes of a partial head that were parsed in vain.
     seen: usize,
@@ -154,7 +154,7 @@ impl Connection {
             protocol,
             number: shard.connection_number(),
             key,
-            peer: None,
+            peer: OnceCell::new(),
             requests: 0,
             seen: 0,
             is_head: false,
@@ -247,7 +247,8 @@ impl Connection {
     /// Decides on what has arrived so far, without waiting. `None`: there is no whole head yet.
     fn step(&mut self) -> Option<Step> {
         if self.shard.log.is_on() {
-            self.look_up_peer();
+            // Before the client can be gone.
+            self.peer();
         }
         let bytes = self.receiving.input.bytes();
         if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen)) {
@@ -282,7 +283,7 @@ impl Connection {
             let times = self.times(facts.started);
             let mut exchange = self.exchange.borrow_mut();
             exchange.label(labels);
-            exchange.begin(&self.shard, bytes, &head, len, times);
+            exchange.begin(&self.shard, bytes, &head, len, times, || self.is_trusted());
         }
         self.seen = 0;
         self.receiving.input.consume(len);
@@ -343,7 +344,7 @@ impl Connection {
                         return Step::Ready(hot.ready);
                     }
                 }
-                Handler::App if self.peer.is_some() && !site.keeps_heads() => return self.call(head, facts),
+                Handler::App if !site.keeps_heads() => return self.call(head, facts),
                 _ => {}
             }
         }
@@ -352,8 +353,7 @@ impl Connection {
 
     /// A request without a body goes to the pool as soon as its head is there.
     fn call(&self, head: &Head<'_>, facts: Facts) -> Step {
-        let peer = self.peer().expect("the caller looked");
-        match self.encode_call(head, peer, None) {
+        match self.encode_call(head, None) {
             Ok(call) => Step::Call(call, facts),
             Err(Reject::QueueFull) => Step::Overloaded(facts),
             Err(reject) => Step::Refuse(reject),
@@ -365,7 +365,7 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
-        if head.target.path_query().is_some_and(|target| self.is_redirected(target.path)) {
+        if head.target.path_query().is_some_and(|target| self.is_redirected(&head, target.path)) {
             return self.redirect_to_https(&head, facts).await;
         }
         let site = self.shard.site.borrow().clone();
@@ -417,17 +417,6 @@ impl Connection {
     /// What the route of the request in hand adds to its answer.
     pub fn extras(&self) -> Option<Rc<Extras>> {
         self.extras.borrow().clone()
-    }
-
-    /// Looks the addresses of both ends up, once.
-    pub fn look_up_peer(&mut self) {
-        let socket = self.output.socket();
-        self.peer.get_or_insert_with(|| Box::new(Peer::of(socket)));
-    }
-
-    /// The addresses of both ends, if they were looked up.
-    pub fn peer(&self) -> Option<&Peer> {
-        self.peer.as_deref()
     }
 
     /// Waits for more of a head. `false`: the connection has ended as it should.

@@ -197,9 +197,7 @@ impl Connection {
         self.keep(&kept);
         let head = within(&reparsed(&bytes), target);
         let facts = Facts { method: head.method, ..facts };
-        self.look_up_peer();
-        let peer = self.peer().expect("looked up in the line before");
-        match self.encode_call(&head, peer, None) {
+        match self.encode_call(&head, None) {
             Ok(call) => self.answer_call(call, facts).await,
             Err(reject) => self.error(facts, reject.status(), "").await,
         }

@@ -18,7 +18,7 @@ use crate::base::bounds::LIMIT_WARNING_SECONDS;
 use crate::base::clock::Monotonic;
 use crate::config::{ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, RouteConfig};
 use crate::http::head::Head;
-use crate::http::{Reject, target};
+use crate::http::{PeerAddress, Reject, target};
 use crate::limits::{Claim, Counts, Held, Keys, Outcome, RateTable, Shared, Verdict};
 use crate::observe::LimitOutcome;
 use crate::response::Response;
@@ -151,7 +151,8 @@ impl Connection {
             return Some(Err(Gone));
         }
         let rules = &guard.rules;
-        let is_good = rules.access.admit(client);
+        let is_unix = self.peer().address == PeerAddress::Unix;
+        let is_good = rules.access.admit(client, is_unix);
         let is_enough = is_good || (rules.satisfy_any && rules.auth.is_some());
         if !is_enough {
             self.shard.metrics.borrow_mut().limited.denied += 1;
@@ -183,9 +184,8 @@ impl Connection {
     }
 
     /// The address that rules go by; `None`: a unix socket has none.
-    fn client(&mut self, _head: &Head<'_>) -> Result<Option<IpAddr>, Reject> {
-        self.look_up_peer();
-        Ok(self.peer().and_then(|peer| peer.remote_address.parse().ok()))
+    fn client(&self, head: &Head<'_>) -> Result<Option<IpAddr>, Reject> {
+        self.origin(head.fields).map(|origin| origin.client)
     }
 
     /// Counts a request at the limits of its route.

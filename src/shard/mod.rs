@@ -36,6 +36,7 @@ mod tls;
 mod tls_file;
 mod tls_handshake;
 mod tls_https;
+mod told;
 
 pub use accept::{Protocol, ShardListener};
 pub use run::{ShardSetup, spawn};

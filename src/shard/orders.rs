@@ -69,6 +69,7 @@ impl Orders {
                 ShardMail::Routes(routes) => self.serve(routes),
                 ShardMail::Limits(shared) => *self.shard.shared.borrow_mut() = shared,
                 ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
+                ShardMail::Trust(trust) => *self.shard.trust.borrow_mut() = trust,
                 ShardMail::Certificates(directory) => {
                     *self.shard.handshakes.directory.borrow_mut() = Some(directory);
                 }

@@ -15,6 +15,7 @@ use super::tls_handshake::Handshakes;
 use crate::base::clock;
 use crate::config::MaintenanceConfig;
 use crate::config::RequestIds;
+use crate::http::Trust;
 use crate::http::date::{self, DateText};
 use crate::limits::{Counts, Shared};
 use crate::observe::ShardMetrics;
@@ -64,6 +65,8 @@ pub(super) struct Shard {
     pub site: RefCell<Rc<Site>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
+    /// Which peers are proxies that say the truth.
+    pub trust: RefCell<Arc<Trust>>,
     /// Tables, users and hosts that all shards share.
     pub shared: RefCell<Arc<Shared>>,
     pub passwords: Passwords,
@@ -123,6 +126,7 @@ impl Shard {
             min_body_rate: parts.min_body_rate,
             site: RefCell::new(Rc::new(Site::empty())),
             maintenance: RefCell::default(),
+            trust: RefCell::default(),
             shared: RefCell::default(),
             passwords: Passwords::new(&parts.secret),
             statics: parts.statics,

@@ -329,9 +329,10 @@ impl Supervisor {
         if let Some(certificates) = &self.certificates {
             certificates.reload(&config, &self.setup.shards);
         }
-        // What is allowed of them is taken over with the routes.
+        // Which peers are trusted, and which hosts are served, is taken over with the routes.
+        let trusted_proxies = self.setup.config.server.trusted_proxies.clone();
         let allowed_hosts = self.setup.config.server.allowed_hosts.clone();
-        if (ServerConfig { allowed_hosts, ..config.server.clone() }) != self.setup.config.server {
+        if (ServerConfig { trusted_proxies, allowed_hosts, ..config.server.clone() }) != self.setup.config.server {
             tracing::warn!("changes in [server] take effect at the next start");
         }
         let pool = config.app.as_ref().map(pool_settings);
@@ -565,6 +566,8 @@ impl Supervisor {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
         self.send_limits(&routes);
         self.mail(|| ShardMail::Routes(routes.clone()));
+        let trust = Arc::new(self.setup.config.server.trusted_proxies.clone());
+        self.mail(|| ShardMail::Trust(trust.clone()));
     }
 
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {

@@ -1,7 +1,7 @@
 //! Options of `[server]`: listeners, shards, and what one connection may cost.
 
 use super::guard::*;
-use super::{Default, Opt, Section, Spec, Unit};
+use super::{Default, FORWARDED_HEADERS, Opt, Section, Spec, TRUSTED_PROXIES, Unit};
 use crate::base::bounds::{ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
 use crate::config::read;
 use crate::config::types::RequestIds;
@@ -31,6 +31,8 @@ pub static SERVER: Section = Section {
         &ACCESS_LOG.spec,
         &SERVER_ERROR_PAGES.spec,
         &MAINTENANCE_KEY.spec,
+        &TRUSTED_PROXIES.spec,
+        &FORWARDED_HEADERS.spec,
         &REQUEST_ID.spec,
         &REQUEST_ID_ECHO.spec,
         &ALLOWED_HOSTS.spec,
@@ -239,8 +241,8 @@ pub static REQUEST_ID: Opt<RequestIds> = Opt {
         Unit::Text("\"off\", \"generate\" or \"trust\""),
         Default::Toml("\"generate\""),
         "Ids of requests, for the log's `$request_id` and the application's `HTTP_X_REQUEST_ID`: made here, or (\"trust\") taken from the \
-         request's `X-Request-ID` where it has a good one, for servers that only a proxy can reach. Unless it is trusted, a client's \
-         own field never reaches the application.",
+         `X-Request-ID` of requests that come from one of `trusted_proxies`, where it is a good one. A client's own field never \
+         reaches the application.",
     ),
     read: request_ids,
 };

@@ -29,6 +29,10 @@ pub struct Record<'a> {
     pub remote_addr: &'a str,
     /// The client's port.
     pub remote_port: &'a str,
+    /// The address of the connection's peer, which may be a proxy's; empty for one of a unix socket.
+    pub realip_remote_addr: &'a str,
+    /// The peer's port.
+    pub realip_remote_port: &'a str,
     /// The address on which the connection came in.
     pub server_addr: &'a str,
     /// The port on which it came in.

@@ -106,6 +106,9 @@ impl<'a> Line<'a> {
             Variable::RemoteAddr if record.remote_addr.is_empty() => Value::Plain(b"unix:"),
             Variable::RemoteAddr => Value::Plain(record.remote_addr.as_bytes()),
             Variable::RemotePort => plain(record.remote_port),
+            Variable::RealipRemoteAddr if record.realip_remote_addr.is_empty() => Value::Plain(b"unix:"),
+            Variable::RealipRemoteAddr => plain(record.realip_remote_addr),
+            Variable::RealipRemotePort => plain(record.realip_remote_port),
             Variable::RemoteUser => {
                 let value = fields::all(record.fields, b"authorization").next();
                 value.and_then(user::of_credentials).map_or(Value::Absent, Value::Decoded)
