@@ -352,10 +352,15 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
+        let site = self.shard.site.borrow().clone();
+        if let Some(handler @ Handler::Health(_)) = route.map(|route| site.handler(route)) {
+            // Whoever looks after the server wants to know how it stands, not what it tells everybody else.
+            let response = self.simple(&head, handler).expect("health needs no more than a head");
+            return self.respond_over_body(&head, response, facts).await;
+        }
         if head.target.path_query().is_some_and(|target| self.is_redirected(target.path)) {
             return self.redirect_to_https(&head, facts).await;
         }
-        let site = self.shard.site.borrow().clone();
         if site.keeps_heads() {
             self.held = Some(Box::new(Held::new(&bytes)));
         }

@@ -22,7 +22,7 @@ use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::ServerConfig;
 use crate::mail::{ShardMail, ShardNews};
-use crate::observe::ShardMetrics;
+use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{PREEMPT_TIMER, Ring, RingConfig};
 use crate::static_files::{CacheBounds, Now, StaticFiles};
 use crate::wsgi::pool::Pool;
@@ -53,6 +53,8 @@ pub struct ShardSetup {
     pub news: Sender<ShardNews>,
     /// Bounds and timeouts.
     pub server: Arc<ServerConfig>,
+    /// Whether requests are served, as the supervisor says.
+    pub readiness: Arc<Readiness>,
     /// Requests that may wait for a worker.
     pub queue_max: usize,
     /// How long they may wait; `None`: for ever.
@@ -158,6 +160,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         handshakes_max: server.max_handshakes,
         https_port: setup.https_port,
         shards: server.shards as u64,
+        readiness: setup.readiness,
     }));
     let log_task = glommio::spawn_local({
         let shard = shard.clone();

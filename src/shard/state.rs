@@ -73,6 +73,7 @@ pub(super) struct Shard {
     pub ids: RefCell<Generator>,
     pub request_ids: RequestIds,
     pub request_id_echo: bool,
+    pub readiness: Arc<Readiness>,
     shards: u64,
     date: date::Present,
 }
@@ -96,6 +97,7 @@ pub(super) struct Parts {
     pub https_port: u16,
     /// How many shards there are.
     pub shards: u64,
+    pub readiness: Arc<Readiness>,
 }
 
 impl Shard {
@@ -122,6 +124,7 @@ impl Shard {
             ids: RefCell::new(Generator::new(parts.seed)),
             request_ids: parts.request_ids,
             request_id_echo: parts.request_id_echo,
+            readiness: parts.readiness,
             shards: parts.shards,
             date: date::Present::default(),
         }

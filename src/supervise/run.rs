@@ -18,7 +18,6 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::AccessLogFile;
-use super::admin::Admin;
 use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
@@ -33,7 +32,7 @@ use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::Config;
 use crate::mail::{ShardMail, ShardNews};
-use crate::observe::WorkerFacts;
+use crate::observe::{Readiness, State, WorkerFacts};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
@@ -63,6 +62,8 @@ pub struct SupervisorSetup {
     pub replies: Vec<OwnedFd>,
     /// The addresses on which the shards listen, for the log.
     pub addresses: Vec<String>,
+    /// Whether requests are served, for whoever is asked.
+    pub readiness: Arc<Readiness>,
     /// Sockets of the admin listener.
     pub admin: Vec<OwnedFd>,
     /// The access log, if there is one.
@@ -115,7 +116,6 @@ struct Supervisor {
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
     certificates: Option<Rc<Certificates>>,
-    admin: Option<Rc<Admin>>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -151,7 +151,6 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
-        admin: None,
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
@@ -435,12 +434,15 @@ impl Supervisor {
     }
 
     fn handle(&mut self, event: Event) {
-        for action in self.machine.handle(event, Monotonic::now()) {
+        let actions = self.machine.handle(event, Monotonic::now());
+        // An end is said before it begins, readiness once everything was done for it.
+        if self.state() != State::Ready {
+            self.setup.readiness.set(self.state());
+        }
+        for action in actions {
             self.perform(action);
         }
-        if let Some(admin) = &self.admin {
-            admin.unready.set(self.unready());
-        }
+        self.setup.readiness.set(self.state());
     }
 
     fn perform(&mut self, action: Action) {
