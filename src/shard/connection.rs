@@ -26,6 +26,7 @@ use super::state::{Phase, Shard};
 use super::tls::Secure;
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
 use crate::base::clock::Monotonic;
+use crate::config::ErrorPage;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::observe::Labels;
@@ -468,7 +469,7 @@ impl Connection {
         if self.extras.borrow().is_some() {
             let response = self.page_at_hand(Response::error(reject.status(), reject.reason()));
             let facts = Facts {
-                method: Method::Get,
+                method: if self.is_head { Method::Head } else { Method::Get },
                 version: Version::Http11,
                 keep_alive: false,
                 started: self.shard.ring.now(),
@@ -476,7 +477,19 @@ impl Connection {
             return self.respond(response, facts).await.map(drop);
         }
         let mut out = Vec::new();
-        response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
+        // Without a route there are the pages of the whole server.
+        match self.shard.pages.borrow().find(reject.status()) {
+            Some(ErrorPage::File(page)) => {
+                Response::error(reject.status(), "").with_page(page).write_last(
+                    &mut out,
+                    &self.shard.date().1,
+                    self.is_head,
+                );
+            }
+            Some(ErrorPage::App(_)) | None => {
+                response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
+            }
+        }
         self.add_hsts(&mut out);
         self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await

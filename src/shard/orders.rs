@@ -66,7 +66,10 @@ impl Orders {
         let mut drain = None;
         for letter in letters {
             match letter {
-                ShardMail::Routes(routes) => self.serve(routes),
+                ShardMail::Routes(routes, pages) => {
+                    *self.shard.pages.borrow_mut() = pages;
+                    self.serve(routes);
+                }
                 ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
                 ShardMail::Certificates(directory) => {
                     *self.shard.handshakes.directory.borrow_mut() = Some(directory);

@@ -12,11 +12,10 @@ use super::log::AccessLog;
 use super::site::Site;
 use super::tls_handshake::Handshakes;
 use crate::base::clock;
-use crate::config::MaintenanceConfig;
-use crate::config::RequestIds;
+use crate::config::{ErrorPages, MaintenanceConfig, RequestIds};
 use crate::http::date::{self, DateText};
-use crate::observe::ShardMetrics;
 use crate::observe::request_id::Generator;
+use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
 use crate::wsgi::pool::Pool;
@@ -57,6 +56,8 @@ pub(super) struct Shard {
     pub timeouts: Timeouts,
     pub connections_max: usize,
     pub site: RefCell<Rc<Site>>,
+    /// Pages for requests that have no route yet.
+    pub pages: RefCell<Arc<ErrorPages>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
     pub statics: StaticFiles,
@@ -110,6 +111,7 @@ impl Shard {
             timeouts: parts.timeouts,
             connections_max: parts.connections_max,
             site: RefCell::new(Rc::new(Site::empty())),
+            pages: RefCell::default(),
             maintenance: RefCell::default(),
             statics: parts.statics,
             pool: parts.pool,

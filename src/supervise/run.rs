@@ -560,7 +560,8 @@ impl Supervisor {
 
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
-        self.mail(|| ShardMail::Routes(routes.clone()));
+        let pages = Arc::new(self.setup.config.error_pages.clone());
+        self.mail(|| ShardMail::Routes(routes.clone(), pages.clone()));
     }
 
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {
