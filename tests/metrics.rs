@@ -108,8 +108,10 @@ fn workers_show_what_they_do_and_that_they_die() {
     let gate = server.gate("busy");
     let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
     let pid = gate.wait_started();
-    let seen = page(&server);
     let threads = |seen: &Page, state| seen.value("maitred_worker_threads", &[("state", state)]);
+    // The other worker may still be at its start.
+    wait_until("the other worker is idle", DEADLINE, || threads(&page(&server), "idle") == 1.0);
+    let seen = page(&server);
     assert_eq!((threads(&seen, "busy"), threads(&seen, "idle")), (1.0, 1.0));
     assert_eq!(seen.value("maitred_requests_in_progress", &[]), 1.0);
     process::signal(pid, Signal::KILL);

@@ -136,10 +136,10 @@ impl Connection {
             recv: shard.ring.recv(&socket, &shard.receive),
             input: Input::default(),
             deadline: shard.ring.deadline(),
-            body_timeout: shard.timeouts.body,
+            body_timeout: shard.timeouts.get().body,
             secure: None,
         };
-        let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
+        let output = Output::new(&shard.ring, &socket, shard.timeouts.get().send);
         Connection {
             shard: shard.clone(),
             receiving,
@@ -316,7 +316,7 @@ impl Connection {
                         && facts.keep_alive
                         && facts.version == Version::Http11
                         && !head.conditional
-                        && !self.shard.request_id_echo =>
+                        && !self.shard.request_id_echo.get() =>
                 {
                     let (wall_seconds, date) = self.shard.date();
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
@@ -424,16 +424,17 @@ impl Connection {
         let begun = !head::is_idle(self.receiving.input.bytes());
         let mut settled = false;
         if !begun {
-            if self.shard.draining.get() {
+            // A connection that has come before the end is heard once.
+            if self.shard.draining.get() && self.requests > 0 {
                 return Ok(false);
             }
             // The first request of a connection is due at once; later ones when the client feels like it.
-            let timeouts = self.shard.timeouts;
+            let timeouts = self.shard.timeouts.get();
             let timeout = if self.requests == 0 { timeouts.head } else { timeouts.keepalive.min(SETTLED_AFTER) };
             self.receiving.deadline.set(timeout);
-        } else if self.phase() == Phase::Idle {
+        } else if self.phase() != Phase::Busy {
             self.set_phase(Phase::Busy);
-            self.receiving.deadline.set(self.shard.timeouts.head);
+            self.receiving.deadline.set(self.shard.timeouts.get().head);
         }
         self.receiving.input.settle();
         loop {
@@ -451,7 +452,7 @@ impl Connection {
                 // Boxed like all that is rare: what this future may hold is held by every idle connection.
                 Err(_) if begun => return Box::pin(self.refuse_unread(Reject::HeadTimeout)).await.map(|()| false),
                 Err(_) => {
-                    let left = self.shard.timeouts.keepalive.saturating_sub(SETTLED_AFTER);
+                    let left = self.shard.timeouts.get().keepalive.saturating_sub(SETTLED_AFTER);
                     if self.requests == 0 || left.is_zero() || std::mem::replace(&mut settled, true) {
                         return Ok(false);
                     }

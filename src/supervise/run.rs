@@ -4,6 +4,7 @@
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
 mod equipment;
+mod reload;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,7 +26,7 @@ use super::inbox::{Happening, Inbox};
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
-use super::settings::{pool_settings, settings};
+use super::settings::settings;
 use super::{output, routes};
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
@@ -103,6 +104,8 @@ struct Zygote {
 struct Supervisor {
     ring: Ring,
     setup: SupervisorSetup,
+    /// What the server was started with.
+    started: Arc<Config>,
     machine: Machine,
     inbox: Rc<Inbox>,
     generations: HashMap<GenerationId, Generation>,
@@ -115,6 +118,7 @@ struct Supervisor {
     has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
+    rotation: Option<glommio::Task<()>>,
     certificates: Option<Rc<Certificates>>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
@@ -139,6 +143,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     let settings = settings(&setup.config);
     let mut supervisor = Supervisor {
         ring: ring.clone(),
+        started: setup.config.clone(),
         machine: Machine::new(settings),
         inbox: inbox.clone(),
         generations: HashMap::new(),
@@ -151,6 +156,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
+        rotation: None,
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
@@ -314,36 +320,6 @@ impl Supervisor {
         if let Some(exit) = zygote.exit {
             self.zygotes.remove(&pid);
             self.handle(Event::ChildExited { pid, exit, held: Vec::new(), served: 0 });
-        }
-    }
-
-    fn reload(&mut self) {
-        let Some(config) = (self.setup.reconfigure)() else {
-            tracing::error!("reload refused: the configuration is unusable; the old one goes on");
-            return;
-        };
-        if let Some(certificates) = &self.certificates {
-            certificates.reload(&config, &self.setup.shards);
-        }
-        if config.server != self.setup.config.server {
-            tracing::warn!("changes in [server] take effect at the next start");
-        }
-        let pool = config.app.as_ref().map(pool_settings);
-        match (pool, self.setup.config.app.is_some()) {
-            (Some(pool), true) => {
-                self.programs.reload(&config.programs);
-                self.setup.config = Arc::new(config);
-                self.watch_maintenance();
-                self.handle(Event::Reload(pool));
-            }
-            (None, false) => {
-                self.programs.reload(&config.programs);
-                self.setup.config = Arc::new(config);
-                self.watch_maintenance();
-                self.send_routes(None);
-                tracing::info!("reloaded");
-            }
-            _ => tracing::warn!("reload refused: adding or removing [app] takes a restart"),
         }
     }
 

@@ -16,18 +16,18 @@ use crate::sys::memory::SlotState;
 
 impl Supervisor {
     /// Hands the access log to the shards, and looks after it where it rotates itself.
-    pub(super) fn start_access_log(&self) {
+    pub(super) fn start_access_log(&mut self) {
+        self.rotation = None;
         let Some(log) = self.access_log.clone() else { return };
         log.hand_out(&self.setup.shards);
         if log.is_rotated() {
             let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
-            glommio::spawn_local(async move {
+            self.rotation = Some(glommio::spawn_local(async move {
                 loop {
                     ring.sleep(ROTATION_LOOK).await;
                     log.look(&shards);
                 }
-            })
-            .detach();
+            }));
         }
     }
 
