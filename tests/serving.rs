@@ -241,11 +241,12 @@ fn sighup_reads_the_config_anew() {
 fn sighup_changes_what_can_change_and_names_what_can_not() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let file = folder.path().join("site.toml");
-    write_config(&file, "workers = 1", "");
+    let [first_log, log, spool] = ["first.log", "access.log", "spool"].map(|name| folder.path().join(name));
+    let first = format!("[server]\naccess_log = {{ path = {first_log:?}, format = \"json\", flush = \"1m\" }}");
+    write_config(&file, "workers = 1", &first);
     let server = Builder::command_line(&["--config", &file.display().to_string()]).start();
-    assert!(server.get("/hello").field("x-request-id").is_none());
+    assert!(server.get("/hello?first").field("x-request-id").is_none());
 
-    let (log, spool) = (folder.path().join("access.log"), folder.path().join("spool"));
     fs::create_dir(&spool).expect("the temporary folder is writable");
     let waits = format!(
         "[admin]\nlisten = \"127.0.0.1:0\"\n[server]\nshards = 3\nbacklog = 99\npidfile = {:?}\n",
@@ -277,6 +278,10 @@ fn sighup_changes_what_can_change_and_names_what_can_not() {
     wait_until("the line is written", DEADLINE, || {
         fs::read_to_string(&log).is_ok_and(|text| text.contains("/hello?logged"))
     });
+    // What waited in the first log's buffers is in that log.
+    let [first, second] = [&first_log, &log].map(|file| fs::read_to_string(file).expect("written"));
+    assert!(first.contains("/hello?first") && first.lines().all(|line| line.starts_with('{')), "{first}");
+    assert!(!second.contains('{'), "{second}");
 }
 
 /// The CPUs that a thread or process may use, as proc_pid_status(5) lists them.
