@@ -12,10 +12,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::connection::Connection;
 use super::panic::contained;
 use super::state::{Entry, Phase, Shard};
+use crate::base::clock::Monotonic;
 use crate::ring::{AcceptStream, Descriptor};
 
 /// How long to wait before accepting again when descriptors or connections have run out.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// That connections have run out is said once in so long.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What a shard listens on.
 pub struct ShardListener {
@@ -71,14 +75,16 @@ impl Accepting {
 /// Takes what has come in until the task is dropped.
 async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol: Protocol) {
     let mut exhausted = false;
+    let mut complained: Option<Monotonic> = None;
     loop {
         while shard.connections.borrow().len() >= shard.connections_max.get() {
             // A few more are accepted meanwhile, up to a bound of the stream's own; the others wait in the kernel's queue.
-            tracing::warn!(
-                shard = shard.number,
-                connections = shard.connections_max.get(),
-                "all connections are in use"
-            );
+            let now = shard.ring.now();
+            if complained.is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE) {
+                complained = Some(now);
+                let connections = shard.connections_max.get();
+                tracing::warn!(shard = shard.number, connections, "all connections are in use");
+            }
             shard.ring.sleep(PAUSE).await;
         }
         match poll_fn(|cx| incoming.borrow_mut().poll_next(cx)).await {
