@@ -114,10 +114,19 @@ fn matches(pattern: &str) -> Vec<PathBuf> {
     while plain.contains("**") {
         plain = plain.replace("**", "*");
     }
-    let options =
-        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let options = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: false,
+    };
     let Ok(paths) = glob::glob_with(&plain, options) else { return Vec::new() };
-    let mut found: Vec<PathBuf> = paths.flatten().take(INCLUDED_FILES_MAX + 1).collect();
+    // The crate would find none with a leading dot, even where the pattern has it.
+    let is_hidden = |name: &Component<'_>| name.as_os_str().as_encoded_bytes().starts_with(b".");
+    let may_show = |path: &PathBuf| {
+        let mut names = Path::new(&plain).components().zip(path.components());
+        names.all(|(pattern, name)| is_hidden(&pattern) || !is_hidden(&name))
+    };
+    let mut found: Vec<PathBuf> = paths.flatten().filter(may_show).take(INCLUDED_FILES_MAX + 1).collect();
     found.sort();
     found
 }
