@@ -16,6 +16,7 @@ mod path;
 mod preconditions;
 mod range;
 mod reply;
+mod supervisord;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ pub static ALL: &[Target] = &[
     preconditions::TARGET,
     range::TARGET,
     reply::TARGET,
+    supervisord::TARGET,
 ];
 
 impl Target {

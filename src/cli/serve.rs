@@ -35,6 +35,9 @@ pub fn run(config: Config, options: Options) -> ExitCode {
         Ok(opened) => opened,
         Err(message) => return unusable(&message),
     };
+    for line in &config.left {
+        tracing::warn!("not done: {line}");
+    }
     let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
