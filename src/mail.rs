@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::mail::Sender;
-use crate::config::{AccessLogConfig, MaintenanceConfig, RouteConfig};
+use crate::config::{AccessLogConfig, Config, ErrorPages, MaintenanceConfig, RouteConfig};
 use crate::http::Trust;
 use crate::limits::Shared;
 use crate::observe::Snapshot;
@@ -17,8 +17,10 @@ use crate::wsgi::pool::Gate;
 /// From the supervisor to a shard.
 #[derive(Debug)]
 pub enum ShardMail {
-    /// Serve these routes from now on.
-    Routes(Arc<Vec<RouteConfig>>),
+    /// Serve these routes from now on, and show these pages where a request could not be read so far as to have a route.
+    Routes(Arc<Vec<RouteConfig>>, Arc<ErrorPages>),
+    /// Take over what of this can change while a shard runs.
+    Config(Arc<Config>),
     /// Count in these tables, and know these users and hosts, for the routes that come next too.
     Limits(Arc<Shared>),
     /// Close the site for all whom these rules don't let through; `None`: open it.

@@ -12,10 +12,12 @@ mod encoding;
 mod head;
 mod hello;
 mod htpasswd;
+mod log_format;
 mod path;
 mod preconditions;
 mod range;
 mod reply;
+mod supervisord;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,10 +45,12 @@ pub static ALL: &[Target] = &[
     head::TARGET,
     hello::TARGET,
     htpasswd::TARGET,
+    log_format::TARGET,
     path::TARGET,
     preconditions::TARGET,
     range::TARGET,
     reply::TARGET,
+    supervisord::TARGET,
 ];
 
 impl Target {

@@ -87,6 +87,10 @@ pub const EARLY_EXITS_MAX: usize = 64;
 
 /// The config file, bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Files that a supervisord.conf may include.
+pub const INCLUDED_FILES_MAX: usize = 1000;
+/// Bytes between the marks of process communication that are kept of a program's stream.
+pub const CAPTURE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Processes of all programs together.
 pub const PROCESSES_MAX: u64 = 10_000;
 /// Where the numbers of a program's processes may start.
@@ -95,6 +99,14 @@ pub const PROCESS_NUMBER_MAX: u64 = 1_000_000;
 pub const START_RETRIES_MAX: u64 = 1_000_000_000;
 /// Size at which a program's log file is rotated, bytes: 1 TiB.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
+/// How often the memory of a program with `max_rss` is looked at, seconds.
+pub const RSS_LOOK_SECONDS: u64 = 5;
+/// Memory that a program may be allowed, bytes: 1 PiB.
+pub const RSS_BYTES_MAX: u64 = 1 << 50;
+/// Failed checks in a row that may be allowed.
+pub const CHECK_FAILURES_MAX: u64 = 1000;
+/// Bytes of the answer to a check that are looked at.
+pub const CHECK_ANSWER_BYTES_MAX: usize = 512;
 /// A log file is rotated at no smaller size, bytes.
 pub const LOG_FILE_BYTES_MIN: u64 = 4 * 1024;
 /// Rotated log files of a program's stream that are kept.
@@ -203,6 +215,8 @@ pub const ACCESS_FORMAT_BYTES_MAX: usize = 3 * 1024;
 pub const LINGER_MS_MAX: u64 = 2_000;
 /// … and so many bytes.
 pub const LINGER_BYTES_MAX: usize = 256 * 1024;
+/// A connection that was accepted before the server's end began has so long to send its first request: milliseconds.
+pub const LAST_REQUEST_MS_MAX: u64 = 1_000;
 /// The body of a request that nobody wants is read over up to here; past it the connection ends instead.
 pub const BODY_SKIPPED_BYTES_MAX: u64 = 1024 * 1024;
 /// A response body up to here is copied behind its head: cheaper than a second part, and its buffer is free at once.

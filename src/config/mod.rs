@@ -22,6 +22,9 @@ mod merge;
 mod options;
 mod pages;
 mod process;
+mod program_care;
+mod program_checks;
+mod program_texts;
 mod program_values;
 mod programs;
 mod proxies;
@@ -34,6 +37,8 @@ mod server;
 mod sources;
 mod static_options;
 mod static_route;
+mod supervisor;
+mod supervisord;
 mod tls;
 mod types;
 mod units;
@@ -47,15 +52,16 @@ pub use error::{ConfigErrors, Problem};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use options::{flags, help};
 pub use process::{
-    Autorestart, BackoffConfig, CareConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig, OutputTarget,
-    ProcessConfig,
+    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
+    OutputTarget, Probe, ProcessConfig,
 };
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
+pub use supervisord::{Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, HostPattern, MaintenanceConfig, Page, PathPattern,
-    RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
+    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, Health, HostPattern, MaintenanceConfig, Page,
+    PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
 };

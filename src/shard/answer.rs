@@ -11,7 +11,7 @@ use std::task::Poll;
 use super::buffered::{Buffered, together};
 use super::connection::{Connection, Next, Receiving};
 use super::file;
-use super::output::{Gone, Output};
+use super::output::Gone;
 use super::snapshot;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
@@ -76,7 +76,7 @@ impl Connection {
             if let Poll::Ready(part) = call.poll_part(cx) {
                 return Poll::Ready(Ok(Some(part)));
             }
-            if let Some(limit) = self.shard.timeouts.queue.filter(|_| call.is_queued()) {
+            if let Some(limit) = self.shard.timeouts.get().queue.filter(|_| call.is_queued()) {
                 let deadline = deadline.get_or_insert_with(|| {
                     let deadline = self.shard.ring.deadline();
                     deadline.set(limit);
@@ -170,9 +170,15 @@ impl Connection {
         let mut piece = message;
         piece.truncate(body.end);
         piece.advance(body.start);
+        let is_paced = is_buffered && self.output.is_paced();
         let mut relay = Relay { connection: self, call, progress, is_buffered, buffered: None };
+        // What keeps to a rate is kept from its first byte on: its worker is not held to the rate.
+        let (piece, mut first) = match is_paced && !end {
+            true => (Chunk::from(Vec::new()), Some(Part::Body { bytes: piece, end })),
+            false => (piece, None),
+        };
         relay.pass(out, piece, end).await?;
-        if !end && !relay.rest().await? {
+        if !end && !relay.rest(&mut first).await? {
             // Cut off: the client must not take what it has for the whole.
             return Err(Gone);
         }
@@ -213,12 +219,15 @@ impl Progress {
 }
 
 impl Relay<'_> {
-    /// Passes on the parts that follow. `false`: the worker stopped before the end.
-    async fn rest(&mut self) -> Result<bool, Gone> {
+    /// Passes on `first` and the parts that follow. `false`: the worker stopped before the end.
+    async fn rest(&mut self, first: &mut Option<Part>) -> Result<bool, Gone> {
         loop {
-            let mut part = self.next_part().await?;
-            let is_slow = |output: &Output| output.has_to_wait() || output.is_paced();
-            if self.is_buffered && is_slow(&self.connection.output) {
+            let mut part = match first.take() {
+                Some(part) => part,
+                None => self.next_part().await?,
+            };
+            let output = &self.connection.output;
+            if self.is_buffered && (output.has_to_wait() || output.is_paced()) {
                 match Box::pin(self.buffer(part)).await? {
                     Some(next) => part = next,
                     None => continue,

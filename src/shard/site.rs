@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 
 use super::extras::Extras;
 use super::guard::Guard;
-use crate::config::{Action, PathPattern, RouteConfig, StaticConfig, compile};
+use crate::config::{Action, Health, PathPattern, RouteConfig, StaticConfig, compile};
 use crate::http::{Reject, Template, target};
 use crate::limits::{AllowedHosts, Shared};
 use crate::observe::Answerer;
@@ -27,6 +27,8 @@ pub(super) enum Handler {
     Fixed(Fixed),
     /// A status and the server's own page for it.
     Status(u16),
+    /// How the server stands.
+    Health(Health),
     /// Nobody: the directory could not be opened, or clients have no business here.
     Missing,
 }
@@ -202,6 +204,7 @@ impl Handler {
                 body: Rc::new(body.clone().into_bytes()),
             }),
             Action::Status(status) => Handler::Status(*status),
+            Action::Health(health) => Handler::Health(*health),
         }
     }
 }

@@ -9,10 +9,13 @@ mod app;
 mod guard;
 mod maintenance;
 mod program;
+mod program_care;
+mod program_output;
 mod proxies;
 mod route;
 mod server;
 mod static_route;
+mod supervisor;
 mod tls;
 
 pub use access_log::*;
@@ -21,10 +24,13 @@ pub use app::*;
 pub use guard::*;
 pub use maintenance::*;
 pub use program::*;
+pub use program_care::*;
+pub use program_output::*;
 pub use proxies::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
+pub use supervisor::*;
 pub use tls::*;
 
 use super::value::Value;
@@ -121,7 +127,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 12] = [
+pub static SECTIONS: [&Section; 14] = [
     &SERVER,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
@@ -132,7 +138,9 @@ pub static SECTIONS: [&Section; 12] = [
     &LIMIT_TABLE,
     &CONNECTIONS_TABLE,
     &AUTH_TABLE,
+    &SUPERVISOR,
     &PROGRAM,
+    &CHECK,
     &GROUP,
 ];
 
