@@ -11,6 +11,7 @@ pub mod limits;
 pub mod listen;
 pub mod memory;
 pub mod packets;
+pub mod page_cache;
 pub mod process;
 pub mod signals;
 pub mod spawn;
