@@ -8,9 +8,11 @@ mod admin;
 mod app;
 mod maintenance;
 mod program;
+mod program_output;
 mod route;
 mod server;
 mod static_route;
+mod supervisor;
 mod tls;
 
 pub use access_log::*;
@@ -18,9 +20,11 @@ pub use admin::*;
 pub use app::*;
 pub use maintenance::*;
 pub use program::*;
+pub use program_output::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
+pub use supervisor::*;
 pub use tls::*;
 
 use super::value::Value;
@@ -117,8 +121,8 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 9] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 10] =
+    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &SUPERVISOR, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
