@@ -422,16 +422,7 @@ impl Core {
 
 impl Stream {
     pub fn new(fd: super::Descriptor, queue: Queue) -> Stream {
-        Stream {
-            fd,
-            queue,
-            waker: None,
-            armed: false,
-            pausing: false,
-            starved: false,
-            orphan: false,
-            end: None,
-        }
+        Stream { fd, queue, waker: None, armed: false, pausing: false, starved: false, orphan: false, end: None }
     }
 
     fn group(&self) -> Option<&Rc<BufferGroup>> {
