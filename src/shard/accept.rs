@@ -111,14 +111,14 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
 ///
 /// # Errors
 /// The address has as many as it may have.
-fn count(shard: &Shard, socket: &Descriptor) -> Result<Option<Held>, TooMany> {
+fn count(shard: &Shard, socket: &Descriptor) -> Result<Option<Box<Held>>, TooMany> {
     let Some((counts, max)) = &shard.per_address else { return Ok(None) };
     let peer = rustix::net::getpeername(socket).ok().flatten().and_then(|any| SocketAddr::try_from(any).ok());
     let Some(peer) = peer.map(PeerAddress::of).filter(|peer| !shard.trust.borrow().covers(*peer)) else {
         return Ok(None);
     };
     match counts.claim(peer.ip().map(|address| counts.keys().of_address(address)), *max, u64::MAX) {
-        Claim::Held(held) => Ok(Some(held)),
+        Claim::Held(held) => Ok(Some(Box::new(held))),
         Claim::KeyFull | Claim::AllFull => Err(TooMany),
     }
 }
@@ -137,7 +137,7 @@ fn begin(shard: &Rc<Shard>, socket: Descriptor, protocol: Protocol) {
     glommio::spawn_local(live(shard.clone(), socket, key, protocol, held)).detach();
 }
 
-async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol, _held: Option<Held>) {
+async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol, _held: Option<Box<Held>>) {
     let mut connection = Connection::new(&shard, socket, key, protocol);
     let outcome = {
         // By reference: a future that is an argument lies twice in the future that awaits it.

@@ -53,7 +53,7 @@ impl Arrival {
     async fn more(&mut self, from: &mut Receiving) -> Result<(), BodyError> {
         let now = Monotonic::now_coarse();
         let begun = *self.begun.get_or_insert(now);
-        let patience = patience(from.body_timeout, from.min_body_rate, self.bytes, now.since(begun));
+        let patience = patience(from.body_timeout.into(), u64::from(from.min_body_rate), self.bytes, now.since(begun));
         self.bytes += from.more_body(patience).await? as u64;
         Ok(())
     }

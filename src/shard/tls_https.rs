@@ -61,7 +61,10 @@ impl Connection {
     /// A copy of the response that is ready, with the HSTS field; `None` if it is to be sent as it is.
     pub(super) fn with_hsts(&self, ready: &[u8]) -> Option<Vec<u8>> {
         let line = self.hsts();
-        let at = place(ready).filter(|_| !line.is_empty())?;
+        if line.is_empty() {
+            return None;
+        }
+        let at = place(ready)?;
         Some([&ready[..at], line.as_bytes(), &ready[at..]].concat())
     }
 
