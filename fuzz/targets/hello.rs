@@ -1,6 +1,6 @@
 //! The name in a ClientHello: what is complete stays what it is whatever follows, and no beginning of it is something else.
 
-use maitred::tls::{Hello, server_name};
+use maitred::tls::{Asked, Hello, asked_for};
 
 pub const TARGET: super::Target = super::Target {
     name: "hello",
@@ -18,17 +18,17 @@ pub const TARGET: super::Target = super::Target {
 };
 
 fn run(input: &[u8]) {
-    let found = server_name(input);
-    if let Hello::Complete(Some(name)) = &found {
+    let found = asked_for(input);
+    if let Hello::Complete(Asked { name: Some(name), .. }) = &found {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
         assert!(!name.is_empty() && name.bytes().all(allowed), "a name is in lower case");
     }
     if found != Hello::Partial {
         let longer = [input, b"\x16\x03\x01\x00\x01\x00"].concat();
-        assert_eq!(server_name(&longer), found);
+        assert_eq!(asked_for(&longer), found);
     }
     for len in 0..input.len().min(200) {
-        let shorter = server_name(&input[..len]);
+        let shorter = asked_for(&input[..len]);
         assert!(shorter == Hello::Partial || shorter == found, "at {len}: {shorter:?} instead of {found:?}");
     }
 }

@@ -29,6 +29,8 @@ pub struct Merged {
     pub programs: Vec<Named>,
     pub groups: Vec<Named>,
     pub tls: Vec<(Place, Table)>,
+    /// `[acme]`, if it is there.
+    pub acme: Option<(Place, Table)>,
     /// The config file names routes, so it is meant to say all that is served.
     pub file_has_routes: bool,
     /// The config file has an `[app]` table.
@@ -55,6 +57,9 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     let admin = top
         .take("admin")
         .and_then(|placed| Some((placed.place.clone(), table(placed, "admin", options::ADMIN.header, problems)?)));
+    let acme = top
+        .take("acme")
+        .and_then(|placed| Some((placed.place.clone(), table(placed, "acme", options::ACME.header, problems)?)));
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
     let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, &options::ROUTE, problems));
     let tls = top.take("tls").map_or(Vec::new(), |placed| tables(placed, &options::TLS, problems));
@@ -68,7 +73,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     routes.extend(static_routes(&flags.statics, problems));
     server_flags(&mut server, flags, around);
     let app = app_flags(app, flags, around);
-    Merged { server, admin, app, routes, tls, programs, groups, file_has_routes, file_has_app, file_base, file }
+    Merged { server, admin, app, routes, tls, acme, programs, groups, file_has_routes, file_has_app, file_base, file }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {

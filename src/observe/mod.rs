@@ -4,12 +4,14 @@
 //! and writes them alone; the supervisor asks for copies and adds them up. Called by `shard` and `supervise`.
 
 pub mod access;
+mod certificates;
 mod latency;
 mod page;
 mod prometheus;
 pub mod request_id;
 mod requests;
 
+pub use certificates::{CertificateFacts, certificates};
 pub use latency::Latency;
 pub use page::{ProcessFacts, WorkerFacts, page};
 pub use requests::{Requests, RouteLabel};

@@ -295,6 +295,9 @@ impl Connection {
         if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
             return Step::Refuse(reject);
         }
+        if self.is_challenge(target.path) {
+            return Step::Work(self.receiving.input.bytes()[..len].to_vec(), None, facts);
+        }
         let route = match site.route(host, target.path) {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
@@ -352,6 +355,9 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
+        if let Some(answer) = self.challenge_answer(&head) {
+            return self.respond_over_body(&head, answer, facts).await;
+        }
         if head.target.path_query().is_some_and(|target| self.is_redirected(target.path)) {
             return self.redirect_to_https(&head, facts).await;
         }

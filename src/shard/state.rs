@@ -19,6 +19,7 @@ use crate::observe::ShardMetrics;
 use crate::observe::request_id::Generator;
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
+use crate::tls::Challenges;
 use crate::wsgi::pool::Pool;
 use crate::wsgi::spool::SpoolFolder;
 
@@ -59,6 +60,8 @@ pub(super) struct Shard {
     pub site: RefCell<Rc<Site>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
+    /// What a certificate authority looks for now; mostly `None`.
+    pub challenges: RefCell<Option<Arc<Challenges>>>,
     pub statics: StaticFiles,
     pub pool: Pool,
     pub spool: Rc<SpoolFolder>,
@@ -109,6 +112,7 @@ impl Shard {
             connections_max: parts.connections_max,
             site: RefCell::new(Rc::new(Site::empty())),
             maintenance: RefCell::default(),
+            challenges: RefCell::default(),
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,

@@ -7,9 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::acme::Counts;
+use super::certificates::Certificates;
 use crate::base::bounds::{ADMIN_BUFFERS, ADMIN_CONNECTIONS_MAX, ADMIN_TIMEOUT_MS, RECV_BUFFER_BYTES, SCRAPE_MS_MAX};
 use crate::base::clock;
 use crate::base::mail::{Sender, mailbox};
@@ -17,7 +20,7 @@ use crate::http::head::{self, Head, Parse};
 use crate::http::response::{BodyLength, HeadWriter, has_body, write_reject};
 use crate::http::{BodyFraming, Method, date};
 use crate::mail::ShardMail;
-use crate::observe::{ProcessFacts, Snapshot, WorkerFacts, page};
+use crate::observe::{ProcessFacts, Snapshot, WorkerFacts, certificates, page};
 use crate::ring::{BufferGroup, Descriptor, Payload, Ring, within};
 use crate::sys::limits;
 
@@ -39,6 +42,8 @@ pub(super) struct Admin {
     pub unready: Cell<Option<&'static str>>,
     ask: Box<dyn Fn(Rc<Question>)>,
     started: u64,
+    certificates: Option<Rc<Certificates>>,
+    attempts: Arc<Counts>,
 }
 
 /// A question to the supervisor's loop, which alone knows the workers.
@@ -78,6 +83,7 @@ impl Admin {
         ring: &Ring,
         shards: Vec<Sender<ShardMail>>,
         ask: Box<dyn Fn(Rc<Question>)>,
+        (certificates, attempts): (Option<Rc<Certificates>>, Arc<Counts>),
     ) -> std::io::Result<Rc<Admin>> {
         Ok(Rc::new(Admin {
             ring: ring.clone(),
@@ -87,6 +93,8 @@ impl Admin {
             unready: Cell::new(Some("starting")),
             ask,
             started: clock::wall_seconds(),
+            certificates,
+            attempts,
         }))
     }
 
@@ -196,7 +204,9 @@ impl Admin {
         let snapshots = self.snapshots().await;
         let mut workers = question.answered().await;
         workers.is_ready = self.unready.get().is_none();
-        page(self.shards.len(), &snapshots, &workers, &process(self.started))
+        let page = page(self.shards.len(), &snapshots, &workers, &process(self.started));
+        let facts = self.certificates.as_ref().map(|found| found.facts(self.attempts.read()));
+        page + &certificates(&facts.unwrap_or_default())
     }
 
     /// Asks every shard, and waits for what comes in time.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::AccessLogFile;
+use super::acme::Keeping;
 use super::admin::Admin;
 use super::certificates::Certificates;
 use super::control::FromZygote;
@@ -115,6 +116,7 @@ struct Supervisor {
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
     certificates: Option<Rc<Certificates>>,
+    acme: Keeping,
     admin: Option<Rc<Admin>>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
@@ -151,6 +153,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
+        acme: Keeping::new(setup.shards.clone()),
         admin: None,
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
@@ -325,6 +328,7 @@ impl Supervisor {
         };
         if let Some(certificates) = &self.certificates {
             certificates.reload(&config, &self.setup.shards);
+            self.acme.follow(&config);
         }
         if config.server != self.setup.config.server {
             tracing::warn!("changes in [server] take effect at the next start");
@@ -357,6 +361,8 @@ impl Supervisor {
                     for address in &self.setup.addresses {
                         tracing::info!("ready: listening on {address}");
                     }
+                    // An authority's look at a challenge finds them open.
+                    self.acme.follow(&self.setup.config);
                 }
             }
             ShardNews::Switched { generation, .. } => {

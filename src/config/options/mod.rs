@@ -4,6 +4,7 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod access_log;
+mod acme;
 mod admin;
 mod app;
 mod maintenance;
@@ -14,6 +15,7 @@ mod static_route;
 mod tls;
 
 pub use access_log::*;
+pub use acme::*;
 pub use admin::*;
 pub use app::*;
 pub use maintenance::*;
@@ -117,8 +119,8 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 9] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 10] =
+    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ACME, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

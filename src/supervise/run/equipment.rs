@@ -62,7 +62,8 @@ impl Supervisor {
         }
         let inbox = self.inbox.clone();
         let ask = Box::new(move |question| inbox.push(Happening::Question(question)));
-        let admin = Admin::new(&self.ring, self.setup.shards.clone(), ask)?;
+        let certificates = (self.certificates.clone(), self.acme.counts());
+        let admin = Admin::new(&self.ring, self.setup.shards.clone(), ask, certificates)?;
         listeners.into_iter().for_each(|listener| admin.listen(listener));
         self.admin = Some(admin);
         Ok(())
