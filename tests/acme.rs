@@ -277,9 +277,11 @@ fn a_challenge_that_is_not_met_is_told_with_its_reason_and_the_other_kind_tried(
 fn an_authority_that_does_not_answer_holds_nobody_up() {
     let ca = AcmeServer::new();
     let site = start(&ca, builder(&(ca.section("") + &entry("\"a.test\""))));
-    ca.fail("newOrder", Fault::Hold);
+    ca.fail("challenge", Fault::Hold);
     ca.wait_held(1);
     assert_eq!(Client::connect(site.plain).get("/").status, 308);
+    let other = Client::connect(site.plain).get("/.well-known/acme-challenge/of-another-client");
+    assert_eq!(other.text(), "here", "what is not ours is the site's");
     let page = site.metrics();
     assert_eq!(page.value("maitred_certificates_missing", &[]), 1.0);
     let mut site = site;

@@ -11,10 +11,12 @@ mod dates;
 mod encoding;
 mod head;
 mod hello;
+mod log_format;
 mod path;
 mod preconditions;
 mod range;
 mod reply;
+mod supervisord;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,10 +43,12 @@ pub static ALL: &[Target] = &[
     encoding::TARGET,
     head::TARGET,
     hello::TARGET,
+    log_format::TARGET,
     path::TARGET,
     preconditions::TARGET,
     range::TARGET,
     reply::TARGET,
+    supervisord::TARGET,
 ];
 
 impl Target {

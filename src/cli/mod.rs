@@ -7,6 +7,7 @@ pub mod cert;
 pub mod check;
 mod check_programs;
 mod environment;
+pub mod import;
 pub mod log;
 pub mod precompress;
 mod probe;

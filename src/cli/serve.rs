@@ -12,6 +12,7 @@ use super::{EXIT_UNUSABLE, Options, reconfigure};
 use crate::base::bounds::{LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen, Listener};
+use crate::observe::Readiness;
 use crate::shard::{self, Protocol, ShardListener, ShardSetup};
 use crate::supervise::access_log::AccessLogFile;
 use crate::supervise::certificates::Certificates;
@@ -34,6 +35,9 @@ pub fn run(config: Config, options: Options) -> ExitCode {
         Ok(opened) => opened,
         Err(message) => return unusable(&message),
     };
+    for line in &config.left {
+        tracing::warn!("not done: {line}");
+    }
     let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
@@ -65,6 +69,7 @@ fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
     process::become_subreaper()?;
     let config = Arc::new(config);
     let server = Arc::new(config.server.clone());
+    let readiness = Arc::new(Readiness::default());
     let cpus = usable_cpus();
     let (news, from_shards) = mailbox(MAILBOX_CAPACITY * config.server.shards)?;
     let (mut shards, mut replies, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -82,6 +87,7 @@ fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
             mail: letters,
             news: news.clone(),
             server: server.clone(),
+            readiness: readiness.clone(),
             queue_max: config.app.as_ref().map_or(1, |app| app.queue),
             // A request that waits longer than it may take once it is taken is of no use to anybody.
             queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
@@ -99,6 +105,7 @@ fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
         news: from_shards,
         replies,
         addresses: listeners.addresses,
+        readiness,
         admin: admin.by_shard.into_iter().flatten().map(|listener| listener.socket).collect(),
         access_log,
         certificates,

@@ -45,6 +45,8 @@ pub struct Config {
     pub error_pages: ErrorPages,
     /// Maintenance mode.
     pub maintenance: MaintenanceConfig,
+    /// What a `supervisord.conf` asks for that is not done, a line each.
+    pub left: Vec<String>,
 }
 
 /// `[server]`: listeners, shards and what a connection may cost.
@@ -315,6 +317,17 @@ pub enum Action {
     },
     /// Answer with a status and the server's own page for it.
     Status(u16),
+    /// Say how the server stands.
+    Health(Health),
+}
+
+/// What a health check wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// That the server answers.
+    Live,
+    /// Whether it serves requests.
+    Ready,
 }
 
 /// A static route's particulars.

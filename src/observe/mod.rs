@@ -8,12 +8,14 @@ mod certificates;
 mod latency;
 mod page;
 mod prometheus;
+mod readiness;
 pub mod request_id;
 mod requests;
 
 pub use certificates::{CertificateFacts, certificates};
 pub use latency::Latency;
 pub use page::{ProcessFacts, WorkerFacts, page};
+pub use readiness::{Readiness, State};
 pub use requests::{Requests, RouteLabel};
 
 use crate::base::clock::Monotonic;

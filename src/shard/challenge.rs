@@ -13,16 +13,12 @@ use crate::ring::Payload;
 pub(super) const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 impl Connection {
-    /// Whether a request for `path` may be such a look.
-    pub(super) fn is_challenge(&self, path: &str) -> bool {
-        self.shard.challenges.borrow().is_some() && path.starts_with(CHALLENGES)
-    }
-
-    /// The answer, if its token is known.
+    /// The answer, if the request is such a look and its token is known.
     pub(super) fn challenge_answer(&self, head: &Head<'_>) -> Option<Response> {
         let challenges = self.shard.challenges.borrow();
+        let challenges = challenges.as_ref()?;
         let token = head.target.path_query()?.path.strip_prefix(CHALLENGES)?;
-        let text = challenges.as_ref()?.text(token).filter(|_| matches!(head.method, Method::Get | Method::Head))?;
+        let text = challenges.text(token).filter(|_| matches!(head.method, Method::Get | Method::Head))?;
         tracing::debug!(shard = self.shard.number, "a certificate authority looks for a challenge");
         let mut response = Response::new(200).with("Content-Type", b"application/octet-stream");
         response.body = Body::Bytes(Payload::from(text.as_bytes().to_vec()));

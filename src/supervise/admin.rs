@@ -20,7 +20,7 @@ use crate::http::head::{self, Head, Parse};
 use crate::http::response::{BodyLength, HeadWriter, has_body, write_reject};
 use crate::http::{BodyFraming, Method, date};
 use crate::mail::ShardMail;
-use crate::observe::{ProcessFacts, Snapshot, WorkerFacts, certificates, page};
+use crate::observe::{ProcessFacts, Readiness, Snapshot, State, WorkerFacts, certificates, page};
 use crate::ring::{BufferGroup, Descriptor, Payload, Ring, within};
 use crate::sys::limits;
 
@@ -38,8 +38,7 @@ pub(super) struct Admin {
     shards: Vec<Sender<ShardMail>>,
     receive: Rc<BufferGroup>,
     connections: Cell<usize>,
-    /// Why the server is not ready; `None`: it is.
-    pub unready: Cell<Option<&'static str>>,
+    readiness: Arc<Readiness>,
     ask: Box<dyn Fn(Rc<Question>)>,
     started: u64,
     certificates: Option<Rc<Certificates>>,
@@ -82,6 +81,7 @@ impl Admin {
     pub fn new(
         ring: &Ring,
         shards: Vec<Sender<ShardMail>>,
+        readiness: Arc<Readiness>,
         ask: Box<dyn Fn(Rc<Question>)>,
         (certificates, attempts): (Option<Rc<Certificates>>, Arc<Counts>),
     ) -> std::io::Result<Rc<Admin>> {
@@ -90,7 +90,7 @@ impl Admin {
             shards,
             receive: ring.buffer_group(RECV_BUFFER_BYTES, ADMIN_BUFFERS)?,
             connections: Cell::new(0),
-            unready: Cell::new(Some("starting")),
+            readiness,
             ask,
             started: clock::wall_seconds(),
             certificates,
@@ -174,10 +174,10 @@ impl Admin {
         let (status, kind, text) = match (path, is_read) {
             ("/healthz" | "/readyz" | "/metrics", false) => (405, TEXT_TYPE, "only GET and HEAD\n".to_owned()),
             ("/healthz", true) => (200, TEXT_TYPE, "ok\n".to_owned()),
-            ("/readyz", true) => match self.unready.get() {
-                None => (200, TEXT_TYPE, "ready\n".to_owned()),
-                Some(reason) => (503, TEXT_TYPE, format!("{reason}\n")),
-            },
+            ("/readyz", true) => {
+                let state = self.readiness.state();
+                (state.status(), TEXT_TYPE, format!("{}\n", state.text()))
+            }
             ("/metrics", true) => (200, METRICS_TYPE, self.metrics().await),
             _ => (404, TEXT_TYPE, "there are /healthz, /readyz and /metrics\n".to_owned()),
         };
@@ -203,7 +203,7 @@ impl Admin {
         (self.ask)(question.clone());
         let snapshots = self.snapshots().await;
         let mut workers = question.answered().await;
-        workers.is_ready = self.unready.get().is_none();
+        workers.is_ready = self.readiness.state() == State::Ready;
         let page = page(self.shards.len(), &snapshots, &workers, &process(self.started));
         let facts = self.certificates.as_ref().map(|found| found.facts(self.attempts.read()));
         page + &certificates(&facts.unwrap_or_default())

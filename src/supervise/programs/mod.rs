@@ -9,6 +9,7 @@ pub mod machine;
 mod output;
 mod report;
 mod spawn;
+mod syslog;
 mod tree;
 
 use std::collections::{HashMap, VecDeque};
@@ -45,7 +46,7 @@ pub(super) struct Programs {
 impl Programs {
     /// None of them is started yet.
     pub fn new(ring: &Ring, groups: &[GroupConfig]) -> Programs {
-        output::remove_stale(&std::env::temp_dir());
+        output::remove_stale(groups);
         let own = rustix::process::getpid();
         let started = family::kin(own).map_or(0, |kin| kin.started);
         let seed = clock::wall_seconds() ^ (Monotonic::now().as_nanos() << 20);
