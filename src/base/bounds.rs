@@ -95,6 +95,14 @@ pub const PROCESS_NUMBER_MAX: u64 = 1_000_000;
 pub const START_RETRIES_MAX: u64 = 1_000_000_000;
 /// Size at which a program's log file is rotated, bytes: 1 TiB.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
+/// How often the memory of a program with `max_rss` is looked at, seconds.
+pub const RSS_LOOK_SECONDS: u64 = 5;
+/// Memory that a program may be allowed, bytes: 1 PiB.
+pub const RSS_BYTES_MAX: u64 = 1 << 50;
+/// Failed checks in a row that may be allowed.
+pub const CHECK_FAILURES_MAX: u64 = 1000;
+/// Bytes of the answer to a check that are looked at.
+pub const CHECK_ANSWER_BYTES_MAX: usize = 512;
 /// A log file is rotated at no smaller size, bytes.
 pub const LOG_FILE_BYTES_MIN: u64 = 4 * 1024;
 /// Rotated log files of a program's stream that are kept.

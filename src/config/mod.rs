@@ -21,6 +21,7 @@ mod options;
 mod pages;
 mod process;
 mod program_care;
+mod program_checks;
 mod program_texts;
 mod program_values;
 mod programs;
@@ -48,8 +49,8 @@ pub use build::load;
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
 pub use process::{
-    Autorestart, BackoffConfig, CareConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig, OutputTarget,
-    ProcessConfig,
+    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
+    OutputTarget, Probe, ProcessConfig,
 };
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;

@@ -151,7 +151,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
-        programs: Programs::new(ring, &setup.config.programs),
+        programs: Programs::new(ring, &inbox, &setup.config.programs),
         pool_code: None,
         has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
@@ -245,6 +245,8 @@ impl Supervisor {
             Happening::News(news) => self.news(news),
             Happening::Maintenance(closed) => self.close_site(closed),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
+            Happening::Program(id, happened) => self.programs.happened(id, happened),
+            Happening::CheckTimedOut(command) => self.programs.end_check(command),
             Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
         }

@@ -9,6 +9,7 @@ mod admin;
 mod app;
 mod maintenance;
 mod program;
+mod program_care;
 mod program_output;
 mod route;
 mod server;
@@ -22,6 +23,7 @@ pub use admin::*;
 pub use app::*;
 pub use maintenance::*;
 pub use program::*;
+pub use program_care::*;
 pub use program_output::*;
 pub use route::*;
 pub use server::*;
@@ -123,8 +125,20 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 11] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ACME, &ADMIN, &APP, &ROUTE, &SUPERVISOR, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 12] = [
+    &SERVER,
+    &ACCESS_LOG_TABLE,
+    &MAINTENANCE,
+    &TLS,
+    &ACME,
+    &ADMIN,
+    &APP,
+    &ROUTE,
+    &SUPERVISOR,
+    &PROGRAM,
+    &CHECK,
+    &GROUP,
+];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
