@@ -3,6 +3,7 @@
 //! Owns the checks that concern more than one section: an application that nothing leads to, a server with nothing to
 //! serve.
 
+use super::acme::acme;
 use super::admin::admin;
 use super::app::{Search, app};
 use super::error::{ConfigErrors, Problem};
@@ -45,7 +46,9 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
     let programs = programs(merged.programs, merged.groups, bases, &common, problems);
-    let tls = tls(merged.tls, bases, problems);
+    let is_acme_there = merged.acme.is_some();
+    let acme = acme(merged.acme, bases, problems);
+    let tls = tls(merged.tls, (acme.as_ref(), is_acme_there), bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
@@ -116,7 +119,19 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
     let left = merged.left.iter().map(ToString::to_string).collect();
-    Config { server, tls, admin, app, programs, routes, static_from_django, error_pages, maintenance: closed, left }
+    Config {
+        server,
+        tls,
+        acme,
+        admin,
+        app,
+        programs,
+        routes,
+        static_from_django,
+        error_pages,
+        maintenance: closed,
+        left,
+    }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

@@ -19,6 +19,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::AccessLogFile;
+use super::acme::Keeping;
 use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
@@ -120,6 +121,7 @@ struct Supervisor {
     access_log: Option<Rc<AccessLogFile>>,
     rotation: Option<glommio::Task<()>>,
     certificates: Option<Rc<Certificates>>,
+    acme: Keeping,
     facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -156,6 +158,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
+        acme: Keeping::new(setup.shards.clone()),
         rotation: None,
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
@@ -334,6 +337,8 @@ impl Supervisor {
                     for address in &self.setup.addresses {
                         tracing::info!("ready: listening on {address}");
                     }
+                    // An authority's look at a challenge finds them open.
+                    self.acme.follow(&self.setup.config);
                 }
             }
             ShardNews::Switched { generation, .. } => {

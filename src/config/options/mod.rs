@@ -4,6 +4,7 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod access_log;
+mod acme;
 mod admin;
 mod app;
 mod maintenance;
@@ -17,6 +18,7 @@ mod supervisor;
 mod tls;
 
 pub use access_log::*;
+pub use acme::*;
 pub use admin::*;
 pub use app::*;
 pub use maintenance::*;
@@ -123,8 +125,20 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 11] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &SUPERVISOR, &PROGRAM, &CHECK, &GROUP];
+pub static SECTIONS: [&Section; 12] = [
+    &SERVER,
+    &ACCESS_LOG_TABLE,
+    &MAINTENANCE,
+    &TLS,
+    &ACME,
+    &ADMIN,
+    &APP,
+    &ROUTE,
+    &SUPERVISOR,
+    &PROGRAM,
+    &CHECK,
+    &GROUP,
+];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
