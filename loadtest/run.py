@@ -21,6 +21,7 @@ import idle
 import slow
 import storm
 import throughput
+import tls
 from report import Report
 from server import ServerFailed
 
@@ -32,6 +33,10 @@ WORK = {
     "wakeups": idle.wakeups,
     "kill": storm.kill,
     "slow": slow.slow,
+    **{name: tls.measure(name) for name in tls.WORKS},
+    "tls-full": tls.handshakes("full"),
+    "tls-resumed": tls.handshakes("resumed"),
+    "tls-idle": tls.idling,
     **{name: attack.measure(name) for name in attack.ATTACKS},
 }
 # Works that are asked for together.

@@ -11,7 +11,7 @@ use crate::config::{AccessLogConfig, Config, ErrorPages, MaintenanceConfig, Rout
 use crate::http::Trust;
 use crate::limits::Shared;
 use crate::observe::Snapshot;
-use crate::tls::Directory;
+use crate::tls::{Challenges, Directory};
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -29,6 +29,13 @@ pub enum ShardMail {
     Trust(Arc<Trust>),
     /// Show these certificates to clients that connect from now on.
     Certificates(Arc<Directory>),
+    /// Answer these challenges of a certificate authority, and no others.
+    Challenges {
+        /// `None`: it looks for nothing any more.
+        challenges: Option<Arc<Challenges>>,
+        /// Whom to tell that it is done.
+        done: Sender<()>,
+    },
     /// Begin to accept connections.
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].

@@ -4,6 +4,7 @@
 //! program. Called by `cli`, once per start.
 
 mod access_log;
+mod acme;
 mod action;
 mod address;
 mod admin;
@@ -46,6 +47,7 @@ mod value;
 mod words;
 
 pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
+pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
 pub use error::{ConfigErrors, Problem};

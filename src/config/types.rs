@@ -13,7 +13,8 @@ use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
 use crate::http::{HeaderOps, Template, Trust};
 use crate::limits::AllowedHosts;
 
-pub use super::access_log::AccessLogConfig;
+use super::access_log::AccessLogConfig;
+pub use super::acme::AcmeConfig;
 pub use super::address::{Listen, Listener};
 pub use super::guard::GuardConfig;
 pub use super::maintenance::MaintenanceConfig;
@@ -30,6 +31,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Certificates of the TLS listeners, the one for clients that name no host first; not empty if there is such a listener.
     pub tls: Vec<TlsEntry>,
+    /// Where the certificates of entries that name no files come from; there if there is such an entry.
+    pub acme: Option<AcmeConfig>,
     /// Addresses of the admin listener; often none.
     pub admin: Vec<Listen>,
     /// The application; `None` for a server of static routes or programs alone.
@@ -226,6 +229,27 @@ pub enum HostPattern {
     Exact(String),
     /// Every host that ends with this; it starts with a dot (`*.example.com` is kept as `.example.com`).
     Suffix(String),
+}
+
+impl std::fmt::Display for HostPattern {
+    /// As it is written in the config file.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            HostPattern::Any => f.write_str("*"),
+            HostPattern::Exact(name) => f.write_str(name),
+            HostPattern::Suffix(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
+impl HostPattern {
+    /// The name, or what follows the star.
+    pub fn text(&self) -> &str {
+        match self {
+            HostPattern::Any => "",
+            HostPattern::Exact(text) | HostPattern::Suffix(text) => text,
+        }
+    }
 }
 
 /// Paths that a route applies to, compared with the decoded and normal path of a request.

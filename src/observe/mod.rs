@@ -4,6 +4,7 @@
 //! and writes them alone; the supervisor asks for copies and adds them up. Called by `shard` and `supervise`.
 
 pub mod access;
+mod certificates;
 mod latency;
 mod limited;
 mod page;
@@ -12,6 +13,7 @@ mod readiness;
 pub mod request_id;
 mod requests;
 
+pub use certificates::{CertificateFacts, certificates};
 pub use latency::Latency;
 pub use limited::{LimitOutcome, Limited};
 pub use page::{ProcessFacts, WorkerFacts, page};

@@ -354,6 +354,9 @@ impl Connection {
         if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
             return Step::Refuse(reject);
         }
+        if self.challenge_answer(head).is_some() {
+            return Step::Work(self.receiving.input.bytes()[..len].to_vec(), None, facts);
+        }
         let route = match site.route(host, target.path) {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
@@ -413,6 +416,9 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
+        if let Some(answer) = self.challenge_answer(&head) {
+            return self.respond_over_body(&head, answer, facts).await;
+        }
         let site = self.shard.site.borrow().clone();
         if let Some(handler @ Handler::Health(_)) = route.map(|route| site.handler(route)) {
             // Whoever looks after the server wants to know how it stands, not what it tells everybody else.

@@ -12,6 +12,7 @@ mod application;
 mod auth;
 mod body;
 mod buffered;
+mod challenge;
 mod connection;
 mod detour;
 mod exchange;

@@ -21,6 +21,7 @@ use crate::observe::request_id::Generator;
 use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
+use crate::tls::Challenges;
 use crate::wsgi::pool::Pool;
 use crate::wsgi::spool::SpoolFolder;
 
@@ -82,6 +83,8 @@ pub(super) struct Shard {
     pub pages: RefCell<Arc<ErrorPages>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
+    /// What a certificate authority looks for now; mostly `None`.
+    pub challenges: RefCell<Option<Arc<Challenges>>>,
     /// Which peers are proxies that say the truth.
     pub trust: RefCell<Arc<Trust>>,
     /// Tables, users and hosts that all shards share.
@@ -146,6 +149,7 @@ impl Shard {
             site: RefCell::new(Rc::new(Site::empty())),
             pages: RefCell::default(),
             maintenance: RefCell::default(),
+            challenges: RefCell::default(),
             trust: RefCell::default(),
             shared: RefCell::default(),
             passwords: Passwords::new(&parts.secret),

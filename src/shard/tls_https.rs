@@ -5,6 +5,7 @@
 use memchr::memmem;
 
 use super::answer::Facts;
+use super::challenge::CHALLENGES;
 use super::connection::{Connection, Next};
 use super::output::Gone;
 use crate::http::Scheme;
@@ -12,8 +13,6 @@ use crate::http::head::Head;
 use crate::http::target;
 use crate::response::Response;
 
-/// Certificate authorities look for their challenges over plain HTTP (RFC 8555 §8.3).
-const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 const PORT_HTTPS: u16 = 443;
 
 impl Connection {
@@ -25,7 +24,7 @@ impl Connection {
             return false;
         }
         let decoded = target::decode_path(path).unwrap_or_default();
-        !target::normalise(&decoded).is_ok_and(|normal| normal.starts_with(CHALLENGES))
+        !target::normalise(&decoded).is_ok_and(|normal| normal.starts_with(CHALLENGES.as_bytes()))
     }
 
     /// Sends the client on to the same URL with `https`; 308 keeps the method (RFC 9110 §15.4.9).

@@ -19,6 +19,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::AccessLogFile;
+use super::acme::Keeping;
 use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
@@ -121,6 +122,7 @@ struct Supervisor {
     access_log: Option<Rc<AccessLogFile>>,
     rotation: Option<glommio::Task<()>>,
     certificates: Option<Rc<Certificates>>,
+    acme: Keeping,
     limits: Rc<Limits>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
@@ -158,6 +160,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
+        acme: Keeping::new(setup.shards.clone()),
         rotation: None,
         limits: Rc::default(),
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
@@ -337,6 +340,8 @@ impl Supervisor {
                     for address in &self.setup.addresses {
                         tracing::info!("ready: listening on {address}");
                     }
+                    // An authority's look at a challenge finds them open.
+                    self.acme.follow(&self.setup.config);
                 }
             }
             ShardNews::Switched { generation, .. } => {

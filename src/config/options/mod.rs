@@ -4,6 +4,7 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod access_log;
+mod acme;
 mod admin;
 mod app;
 mod guard;
@@ -19,6 +20,7 @@ mod supervisor;
 mod tls;
 
 pub use access_log::*;
+pub use acme::*;
 pub use admin::*;
 pub use app::*;
 pub use guard::*;
@@ -127,11 +129,12 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 14] = [
+pub static SECTIONS: [&Section; 15] = [
     &SERVER,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
     &TLS,
+    &ACME,
     &ADMIN,
     &APP,
     &ROUTE,
