@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod affinity;
+pub mod cgroup;
 pub mod family;
 pub mod limits;
 pub mod listen;
@@ -13,6 +14,7 @@ pub mod memory;
 pub mod notify;
 pub mod packets;
 pub mod process;
+pub mod restrict;
 pub mod signals;
 pub mod spawn;
 pub mod users;
