@@ -11,6 +11,8 @@ mod dates;
 mod encoding;
 mod head;
 mod hello;
+mod htpasswd;
+mod log_format;
 mod path;
 mod preconditions;
 mod range;
@@ -42,6 +44,8 @@ pub static ALL: &[Target] = &[
     encoding::TARGET,
     head::TARGET,
     hello::TARGET,
+    htpasswd::TARGET,
+    log_format::TARGET,
     path::TARGET,
     preconditions::TARGET,
     range::TARGET,

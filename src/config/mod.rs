@@ -4,6 +4,7 @@
 //! program. Called by `cli`, once per start.
 
 mod access_log;
+mod acme;
 mod action;
 mod address;
 mod admin;
@@ -13,6 +14,9 @@ pub mod certificate;
 mod django;
 mod error;
 mod expand;
+mod guard;
+mod guard_limits;
+mod guard_values;
 mod headers;
 mod maintenance;
 mod merge;
@@ -24,6 +28,7 @@ mod program_checks;
 mod program_texts;
 mod program_values;
 mod programs;
+mod proxies;
 mod python;
 mod read;
 mod reference;
@@ -42,9 +47,11 @@ mod value;
 mod words;
 
 pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
+pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
+pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use options::{flags, help};
 pub use process::{
     Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
@@ -57,6 +64,6 @@ pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use supervisord::{Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, HostPattern, MaintenanceConfig, Page, PathPattern,
-    RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
+    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, Health, HostPattern, MaintenanceConfig, Page,
+    PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
 };

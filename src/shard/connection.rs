@@ -3,10 +3,11 @@
 //! Owns the socket, what has arrived on it and the order of responses. Straight-line code: a request is decided on as soon as
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
+use std::cell::{OnceCell, RefCell};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::net::Shutdown;
@@ -18,6 +19,7 @@ use super::body::{Body, BodyError};
 use super::detour::Held;
 use super::exchange::{InHand, Times};
 use super::extras::Extras;
+use super::guard::Admission;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
@@ -25,7 +27,8 @@ use super::site::Handler;
 use super::state::{Phase, Shard};
 use super::tls::Secure;
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
-use crate::base::clock::Monotonic;
+use crate::base::clock::{Millis, Monotonic};
+use crate::config::ErrorPage;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::observe::Labels;
@@ -43,7 +46,9 @@ pub(super) struct Receiving {
     pub recv: RecvStream,
     pub input: Input,
     pub deadline: Deadline,
-    body_timeout: Duration,
+    pub body_timeout: Millis,
+    /// Bytes a second of a body; 0: any number.
+    pub min_body_rate: u32,
     /// With TLS, the session through which everything comes.
     pub secure: Option<Rc<Secure>>,
 }
@@ -56,25 +61,40 @@ impl Receiving {
     }
 
     /// The next bytes for HTTP, within the deadline.
-    async fn next(&mut self) -> Result<io::Result<Option<Chunk>>, TimedOut> {
-        let Receiving { recv, secure, deadline, .. } = self;
-        let next = poll_fn(|cx| match secure {
-            None => recv.poll_next(cx),
-            Some(secure) => secure.poll_next(recv, cx),
-        });
-        within(deadline, next).await
+    fn next(&mut self) -> Incoming<'_> {
+        Incoming(self)
     }
 
-    /// Waits for more of a body.
-    pub async fn more_body(&mut self) -> Result<(), BodyError> {
-        self.deadline.set(self.body_timeout);
+    /// Waits for more of a body, so long at most; returns how many bytes have come.
+    pub async fn more_body(&mut self, patience: Duration) -> Result<usize, BodyError> {
+        self.deadline.set(patience);
         match self.next().await {
             Ok(Ok(Some(chunk))) => {
+                let bytes = chunk.len();
                 self.input.push(chunk);
-                Ok(())
+                Ok(bytes)
             }
             Ok(Ok(None) | Err(_)) => Err(BodyError::Gone),
             Err(_) => Err(BodyError::Refused(Reject::BodyTimeout)),
+        }
+    }
+}
+
+/// See [`Receiving::next`]. Not an `async fn`: it would be several times as large, and idle connections hold one of these each.
+struct Incoming<'r>(&'r mut Receiving);
+
+impl Future for Incoming<'_> {
+    type Output = Result<io::Result<Option<Chunk>>, TimedOut>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Receiving { recv, secure, deadline, .. } = &mut *self.0;
+        let next = match secure {
+            None => recv.poll_next(cx),
+            Some(secure) => secure.poll_next(recv, cx),
+        };
+        match next {
+            Poll::Ready(next) => Poll::Ready(Ok(next)),
+            Poll::Pending => deadline.poll(cx).map(|()| Err(TimedOut)),
         }
     }
 }
@@ -90,19 +110,23 @@ pub(super) struct Connection {
     /// Its number among all connections of the server.
     pub number: u64,
     /// Its place among the shard's connections.
-    key: usize,
-    peer: Option<Box<Peer>>,
+    key: u32,
+    pub peer: OnceCell<Box<Peer>>,
     requests: u32,
-    /// Bytes of a partial head that were parsed in vain.
-    seen: usize,
+    /// Bytes of a partial head that were parsed in vain; a head is far below 4 GiB.
+    seen: u32,
     /// When the first byte of the head in hand was there.
     begun: Monotonic,
     /// The present request's method is HEAD, as far as it can be told: a refusal has no body then.
     is_head: bool,
     /// Something had come behind the last request before it was answered.
     is_pipelined: bool,
+    /// The client has said that the present request is its last (RFC 9112 §9.6), and it has no body.
+    is_last: bool,
     /// What the route of the request in hand adds to its answer.
     pub extras: RefCell<Option<Rc<Extras>>>,
+    /// What is kept of that request since it was let in.
+    pub admission: Option<Box<Admission>>,
     /// What is kept of that request for what may become of it.
     pub held: Option<Box<Held>>,
 }
@@ -118,8 +142,8 @@ pub(super) enum Next {
 
 /// What a head calls for.
 enum Step {
-    /// A response that is ready.
-    Ready(Rc<Vec<u8>>),
+    /// A response that is ready, and whether the connection goes on after it.
+    Ready(Rc<Vec<u8>>, Next),
     /// A call that a worker has to answer.
     Call(Call, Facts),
     /// Work that waits: the head in memory of its own, and the route.
@@ -129,16 +153,25 @@ enum Step {
     Refuse(Reject),
 }
 
+/// How far the answer to a request is.
+enum Turn<'c> {
+    /// It is with the kernel.
+    Done(Next),
+    /// This has to be waited for.
+    Later(Pin<Box<dyn Future<Output = Result<Next, Gone>> + 'c>>),
+}
+
 impl Connection {
     pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) -> Connection {
         let receiving = Receiving {
             recv: shard.ring.recv(&socket, &shard.receive),
             input: Input::default(),
             deadline: shard.ring.deadline(),
-            body_timeout: shard.timeouts.body,
+            body_timeout: shard.timeouts.get().body.into(),
+            min_body_rate: u32::try_from(shard.min_body_rate.get()).unwrap_or(u32::MAX),
             secure: None,
         };
-        let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
+        let output = Output::new(&shard.ring, &socket, shard.timeouts.get().send);
         Connection {
             shard: shard.clone(),
             receiving,
@@ -146,14 +179,16 @@ impl Connection {
             exchange: InHand::default(),
             protocol,
             number: shard.connection_number(),
-            key,
-            peer: None,
+            key: u32::try_from(key).expect("fewer connections than descriptors"),
+            peer: OnceCell::new(),
             requests: 0,
             seen: 0,
             is_head: false,
             begun: Monotonic::ZERO,
             is_pipelined: false,
+            is_last: false,
             extras: RefCell::default(),
+            admission: None,
             held: None,
         }
     }
@@ -169,47 +204,66 @@ impl Connection {
 
     async fn serve(&mut self) -> Result<(), Gone> {
         loop {
-            // Found before the match: what an arm of it waits for would otherwise be held beside the whole step.
-            let step = loop {
-                if let Some(step) = self.step() {
-                    break step;
-                }
+            // Found between two waits: an idle connection holds no room for it.
+            let next = match self.turn() {
+                Some(Turn::Done(next)) => Some(next),
+                Some(Turn::Later(work)) => Some(work.await?),
+                None => None,
+            };
+            let Some(next) = next else {
                 if !self.more_head().await? {
                     return Ok(());
                 }
-            };
-            let next = match step {
-                Step::Ready(bytes) => {
-                    if self.output.has_to_wait() {
-                        self.receiving.set_aside();
-                    }
-                    let copy = self.with_hsts(&bytes);
-                    let payload = copy.map_or_else(|| Payload::from(bytes), Payload::from);
-                    if self.output.is_plain() {
-                        self.output.settle().await?;
-                        self.output.begin(payload);
-                    } else {
-                        Box::pin(self.output.send(payload)).await?;
-                    }
-                    Next::Request
-                }
-                step => {
-                    self.receiving.set_aside();
-                    let outcome = Box::pin(self.carry_out(step)).await;
-                    self.end_exchange(outcome.is_err());
-                    self.held = None;
-                    self.output.set_rate(0);
-                    outcome?
-                }
+                continue;
             };
             self.requests += 1;
             if next == Next::Close || self.shard.draining.get() {
                 self.receiving.set_aside();
                 self.output.settle().await?;
+                // Nothing of the client's is unread and nothing more of it comes: closing sends no reset.
+                if self.is_last && self.output.is_plain() && self.receiving.input.is_empty() {
+                    return Ok(());
+                }
                 return Box::pin(self.linger()).await;
             }
             *self.extras.get_mut() = None;
             self.set_phase(Phase::Idle);
+        }
+    }
+
+    /// Answers what has arrived, or begins to; `None`: there is no whole head yet. What an answer takes lies in a box, not in the
+    /// connection's own future: most connections are idle most of the time.
+    fn turn(&mut self) -> Option<Turn<'_>> {
+        match self.step()? {
+            Step::Ready(bytes, next) => {
+                if self.output.has_to_wait() {
+                    self.receiving.set_aside();
+                }
+                let copy = self.with_hsts(&bytes);
+                let payload = copy.map_or_else(|| Payload::from(bytes), Payload::from);
+                let begun = match next {
+                    Next::Request => self.output.begin_now(payload),
+                    Next::Close => self.output.send_last(payload),
+                };
+                Some(match begun {
+                    Ok(()) => Turn::Done(next),
+                    Err(payload) => Turn::Later(Box::pin(async move {
+                        self.output.send(payload).await?;
+                        Ok(next)
+                    })),
+                })
+            }
+            step => {
+                self.receiving.set_aside();
+                Some(Turn::Later(Box::pin(async move {
+                    let outcome = self.carry_out(step).await;
+                    self.end_exchange(outcome.is_err());
+                    self.held = None;
+                    self.admission = None;
+                    self.output.set_rate(0, 0);
+                    outcome
+                })))
+            }
         }
     }
 
@@ -221,7 +275,7 @@ impl Connection {
             Step::Work(head, route, facts) => Box::pin(self.work(head, route, facts)).await,
             Step::Overloaded(facts) => Box::pin(self.error(facts, 503, "Too many requests wait already.")).await,
             Step::Refuse(reject) => Box::pin(self.refuse(reject)).await.map(|()| Next::Close),
-            Step::Ready(_) => unreachable!("seen to in `serve`"),
+            Step::Ready(..) => unreachable!("seen to in `turn`"),
         }
     }
 
@@ -238,11 +292,12 @@ impl Connection {
     /// Decides on what has arrived so far, without waiting. `None`: there is no whole head yet.
     fn step(&mut self) -> Option<Step> {
         if self.shard.log.is_on() {
-            self.look_up_peer();
+            // Before the client can be gone.
+            self.peer();
         }
         let bytes = self.receiving.input.bytes();
-        if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen)) {
-            self.seen = bytes.len();
+        if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen as usize)) {
+            self.seen = bytes.len() as u32;
             return None;
         }
         self.is_head = bytes.starts_with(b"HEAD ");
@@ -252,7 +307,7 @@ impl Connection {
         let (head, len) = match head::parse(bytes) {
             Ok(Parse::Complete { head, len }) => (head, len),
             Ok(Parse::Partial) => {
-                self.seen = bytes.len();
+                self.seen = bytes.len() as u32;
                 return None;
             }
             Err(reject) => {
@@ -267,13 +322,14 @@ impl Connection {
             keep_alive: head.keep_alive && !self.shard.draining.get(),
             started: self.shard.ring.now(),
         };
+        self.is_last = !head.keep_alive && head.framing == BodyFraming::None;
         let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
         let step = self.decide(&head, len, facts, &mut labels);
-        if !matches!(step, Step::Ready(_)) {
+        if !matches!(step, Step::Ready(..)) {
             let times = self.times(facts.started);
             let mut exchange = self.exchange.borrow_mut();
             exchange.label(labels);
-            exchange.begin(&self.shard, bytes, &head, len, times);
+            exchange.begin(&self.shard, bytes, &head, len, times, || self.is_trusted());
         }
         self.seen = 0;
         self.receiving.input.consume(len);
@@ -291,9 +347,15 @@ impl Connection {
             };
         };
         let site = self.shard.site.borrow();
+        if let Err(reject) = site.admit_host(head.authority.map(|authority| authority.host)) {
+            return Step::Refuse(reject);
+        }
         let host = head.authority.map(|authority| authority.host.as_bytes());
         if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
             return Step::Refuse(reject);
+        }
+        if self.challenge_answer(head).is_some() {
+            return Step::Work(self.receiving.input.bytes()[..len].to_vec(), None, facts);
         }
         let route = match site.route(host, target.path) {
             Ok(route) => route,
@@ -307,30 +369,33 @@ impl Connection {
         if head.framing == BodyFraming::None
             && !self.protocol.redirect_https
             && let Some(route) = route
+            && site.guard(route).is_none()
             && self.shard.maintenance.borrow().is_none()
         {
             match site.handler(route) {
                 Handler::Static(root, prefix)
                     if facts.method == Method::Get
-                        && facts.keep_alive
-                        && facts.version == Version::Http11
+                        && (self.is_last || (facts.keep_alive && facts.version == Version::Http11))
                         && !head.conditional
-                        && !self.shard.request_id_echo =>
+                        && !self.shard.request_id_echo.get() =>
                 {
                     let (wall_seconds, date) = self.shard.date();
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
                     // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
-                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
+                        && let Some(mut hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
+                        if self.is_last {
+                            hot = hot.closing();
+                        }
                         self.shard.metrics.borrow_mut().request(*labels, hot.status, facts.started);
                         if self.shard.log.is_on() {
                             self.log_ready(head, len, &hot, self.times(facts.started));
                         }
-                        return Step::Ready(hot.ready);
+                        return Step::Ready(hot.ready, if self.is_last { Next::Close } else { Next::Request });
                     }
                 }
-                Handler::App if self.peer.is_some() && !site.keeps_heads() => return self.call(head, facts),
+                Handler::App if !site.keeps_heads() => return self.call(head, facts),
                 _ => {}
             }
         }
@@ -339,8 +404,7 @@ impl Connection {
 
     /// A request without a body goes to the pool as soon as its head is there.
     fn call(&self, head: &Head<'_>, facts: Facts) -> Step {
-        let peer = self.peer().expect("the caller looked");
-        match self.encode_call(head, peer, None) {
+        match self.encode_call(head, None) {
             Ok(call) => Step::Call(call, facts),
             Err(Reject::QueueFull) => Step::Overloaded(facts),
             Err(reject) => Step::Refuse(reject),
@@ -352,10 +416,18 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
-        if head.target.path_query().is_some_and(|target| self.is_redirected(target.path)) {
-            return self.redirect_to_https(&head, facts).await;
+        if let Some(answer) = self.challenge_answer(&head) {
+            return self.respond_over_body(&head, answer, facts).await;
         }
         let site = self.shard.site.borrow().clone();
+        if let Some(handler @ Handler::Health(_)) = route.map(|route| site.handler(route)) {
+            // Whoever looks after the server wants to know how it stands, not what it tells everybody else.
+            let response = self.simple(&head, handler).expect("health needs no more than a head");
+            return self.respond_over_body(&head, response, facts).await;
+        }
+        if head.target.path_query().is_some_and(|target| self.is_redirected(&head, target.path)) {
+            return self.redirect_to_https(&head, facts).await;
+        }
         if site.keeps_heads() {
             self.held = Some(Box::new(Held::new(&bytes)));
         }
@@ -368,6 +440,11 @@ impl Connection {
                 None => self.options(&head, facts).await,
             };
         };
+        if let Some(guard) = site.guard(route)
+            && let Some(answered) = Box::pin(self.admit(guard, &head, facts)).await
+        {
+            return answered;
+        }
         // Before anything of the body is read or asked for.
         if matches!(head.framing, BodyFraming::Length(bytes) if bytes > site.max_body(route)) {
             self.refuse(Reject::BodyTooLarge).await?;
@@ -401,33 +478,23 @@ impl Connection {
         self.extras.borrow().clone()
     }
 
-    /// Looks the addresses of both ends up, once.
-    pub fn look_up_peer(&mut self) {
-        let socket = self.output.socket();
-        self.peer.get_or_insert_with(|| Box::new(Peer::of(socket)));
-    }
-
-    /// The addresses of both ends, if they were looked up.
-    pub fn peer(&self) -> Option<&Peer> {
-        self.peer.as_deref()
-    }
-
     /// Waits for more of a head. `false`: the connection has ended as it should.
     async fn more_head(&mut self) -> Result<bool, Gone> {
         // An empty line behind the last request is no beginning of the next one.
         let begun = !head::is_idle(self.receiving.input.bytes());
         let mut settled = false;
         if !begun {
-            if self.shard.draining.get() {
+            // A connection that has come before the end is heard once.
+            if self.shard.draining.get() && self.requests > 0 {
                 return Ok(false);
             }
             // The first request of a connection is due at once; later ones when the client feels like it.
-            let timeouts = self.shard.timeouts;
+            let timeouts = self.shard.timeouts.get();
             let timeout = if self.requests == 0 { timeouts.head } else { timeouts.keepalive.min(SETTLED_AFTER) };
             self.receiving.deadline.set(timeout);
-        } else if self.phase() == Phase::Idle {
+        } else if self.phase() != Phase::Busy {
             self.set_phase(Phase::Busy);
-            self.receiving.deadline.set(self.shard.timeouts.head);
+            self.receiving.deadline.set(self.shard.timeouts.get().head);
         }
         self.receiving.input.settle();
         loop {
@@ -445,7 +512,7 @@ impl Connection {
                 // Boxed like all that is rare: what this future may hold is held by every idle connection.
                 Err(_) if begun => return Box::pin(self.refuse_unread(Reject::HeadTimeout)).await.map(|()| false),
                 Err(_) => {
-                    let left = self.shard.timeouts.keepalive.saturating_sub(SETTLED_AFTER);
+                    let left = self.shard.timeouts.get().keepalive.saturating_sub(SETTLED_AFTER);
                     if self.requests == 0 || left.is_zero() || std::mem::replace(&mut settled, true) {
                         return Ok(false);
                     }
@@ -463,7 +530,7 @@ impl Connection {
         if self.extras.borrow().is_some() {
             let response = self.page_at_hand(Response::error(reject.status(), reject.reason()));
             let facts = Facts {
-                method: Method::Get,
+                method: if self.is_head { Method::Head } else { Method::Get },
                 version: Version::Http11,
                 keep_alive: false,
                 started: self.shard.ring.now(),
@@ -471,7 +538,19 @@ impl Connection {
             return self.respond(response, facts).await.map(drop);
         }
         let mut out = Vec::new();
-        response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
+        // Without a route there are the pages of the whole server.
+        match self.shard.pages.borrow().find(reject.status()) {
+            Some(ErrorPage::File(page)) => {
+                Response::error(reject.status(), "").with_page(page).write_last(
+                    &mut out,
+                    &self.shard.date().1,
+                    self.is_head,
+                );
+            }
+            Some(ErrorPage::App(_)) | None => {
+                response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
+            }
+        }
         self.add_hsts(&mut out);
         self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await
@@ -515,10 +594,10 @@ impl Connection {
     }
 
     fn phase(&self) -> Phase {
-        self.shard.connections.borrow()[self.key].phase
+        self.shard.connections.borrow()[self.key as usize].phase
     }
 
     fn set_phase(&self, phase: Phase) {
-        self.shard.connections.borrow_mut()[self.key].phase = phase;
+        self.shard.connections.borrow_mut()[self.key as usize].phase = phase;
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept::{Protocol, ShardListener, accept};
+use super::accept::{Accepting, Protocol, ShardListener};
 use super::site::Site;
 use super::snapshot;
 use super::state::Shard;
@@ -17,6 +17,11 @@ use crate::config::RouteConfig;
 use crate::mail::{ShardMail, ShardNews};
 use crate::ring::Descriptor;
 
+/// How often, before listeners are closed, it is looked whether connections wait there still.
+const LAST_ACCEPT_LOOKS_MAX: usize = 5;
+/// How long between two looks.
+const LAST_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// The shard's mailbox and what follows from its letters.
 pub(super) struct Orders {
     shard: Rc<Shard>,
@@ -24,7 +29,7 @@ pub(super) struct Orders {
     news: Sender<ShardNews>,
     bell: Descriptor,
     listeners: Vec<(Descriptor, Protocol)>,
-    accepting: Vec<glommio::Task<()>>,
+    accepting: Vec<Accepting>,
     routes: Arc<Vec<RouteConfig>>,
 }
 
@@ -52,12 +57,27 @@ impl Orders {
         loop {
             self.shard.ring.poll(&self.bell, libc::POLLIN as u32).await?;
             if let Some(limit) = self.carry_out() {
-                // Dropping the tasks, and with them the listeners, closes those.
-                self.accepting.clear();
-                self.listeners.clear();
-                return Ok(limit);
+                return Ok(self.close_listeners(limit).await);
             }
         }
+    }
+
+    /// Accepts what waits in the kernel's queues, which closing them would reset, and closes the listeners. Returns how long the drain
+    /// may take then.
+    async fn close_listeners(&mut self, mut limit: Duration) -> Duration {
+        self.listeners.clear();
+        for _ in 0..LAST_ACCEPT_LOOKS_MAX {
+            if limit.is_zero() || !self.accepting.iter().any(Accepting::has_backlog) {
+                break;
+            }
+            // The tasks are at it, unless descriptors or connections have run out.
+            self.shard.ring.sleep(LAST_ACCEPT_PAUSE).await;
+            limit = self.carry_out().unwrap_or_else(|| limit.saturating_sub(LAST_ACCEPT_PAUSE));
+        }
+        for accepting in std::mem::take(&mut self.accepting) {
+            accepting.end().await;
+        }
+        limit
     }
 
     /// Carries out what has come. Returns the limit of the last letter that says to drain.
@@ -66,10 +86,21 @@ impl Orders {
         let mut drain = None;
         for letter in letters {
             match letter {
-                ShardMail::Routes(routes) => self.serve(routes),
+                ShardMail::Routes(routes, pages) => {
+                    *self.shard.pages.borrow_mut() = pages;
+                    self.serve(routes);
+                }
+                ShardMail::Config(config) => self.shard.adopt(&config),
+                ShardMail::Limits(shared) => *self.shard.shared.borrow_mut() = shared,
                 ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
+                ShardMail::Trust(trust) => *self.shard.trust.borrow_mut() = trust,
                 ShardMail::Certificates(directory) => {
                     *self.shard.handshakes.directory.borrow_mut() = Some(directory);
+                }
+                ShardMail::Challenges { challenges, done } => {
+                    *self.shard.challenges.borrow_mut() = challenges;
+                    // Who waits no longer does not mind.
+                    let _ = done.send(());
                 }
                 ShardMail::Accept => self.accept(),
                 ShardMail::Gate(gate) => {
@@ -95,9 +126,13 @@ impl Orders {
     /// Opening the directories of changed routes is the one thing for which a shard may wait for a disk: at start, before it
     /// accepts, and at a reload that changes them.
     fn serve(&mut self, routes: Arc<Vec<RouteConfig>>) {
-        let has_missing = self.shard.site.borrow().has_missing();
-        if self.routes != routes || has_missing {
-            *self.shard.site.borrow_mut() = Rc::new(Site::open(&routes));
+        let shared = self.shard.shared.borrow().clone();
+        let is_as_before = {
+            let site = self.shard.site.borrow();
+            !site.has_missing() && site.is_for(&shared.hosts)
+        };
+        if self.routes != routes || !is_as_before {
+            *self.shard.site.borrow_mut() = Rc::new(Site::open(&routes, &shared));
             self.shard.metrics.borrow_mut().by_label.set_routes(routes.iter().map(snapshot::label));
             self.routes = routes;
         }
@@ -105,7 +140,7 @@ impl Orders {
 
     fn accept(&mut self) {
         for (listener, protocol) in std::mem::take(&mut self.listeners) {
-            self.accepting.push(glommio::spawn_local(accept(self.shard.clone(), listener, protocol)));
+            self.accepting.push(Accepting::begin(&self.shard, listener, protocol));
         }
         self.tell(ShardNews::Accepting { shard: self.shard.number });
     }

@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::auth::Passwords;
 use super::buffered::Buffering;
 use super::log::AccessLog;
 use super::site::Site;
 use super::tls_handshake::Handshakes;
 use crate::base::clock;
-use crate::config::MaintenanceConfig;
-use crate::config::RequestIds;
+use crate::config::{Config, ErrorPages, MaintenanceConfig, RequestIds, ServerConfig};
+use crate::http::Trust;
 use crate::http::date::{self, DateText};
-use crate::observe::ShardMetrics;
+use crate::limits::{Counts, Shared};
 use crate::observe::request_id::Generator;
+use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
+use crate::tls::Challenges;
 use crate::wsgi::pool::Pool;
 use crate::wsgi::spool::SpoolFolder;
 
@@ -34,9 +37,25 @@ pub(super) struct Timeouts {
     pub queue: Option<Duration>,
 }
 
+impl Timeouts {
+    /// Those of `server`. `queue`: how long a request may wait for a worker.
+    pub fn of(server: &ServerConfig, queue: Option<Duration>) -> Timeouts {
+        Timeouts {
+            keepalive: server.keepalive_timeout,
+            head: server.head_timeout,
+            body: server.body_timeout,
+            send: server.send_timeout,
+            handshake: server.handshake_timeout,
+            queue,
+        }
+    }
+}
+
 /// What a connection is doing, as far as a drain wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// Nothing of its first request was read yet.
+    New,
     /// Between requests.
     Idle,
     /// With a request in hand.
@@ -54,11 +73,23 @@ pub(super) struct Shard {
     pub number: u32,
     pub ring: Ring,
     pub receive: Rc<BufferGroup>,
-    pub timeouts: Timeouts,
-    pub connections_max: usize,
+    pub timeouts: Cell<Timeouts>,
+    pub connections_max: Cell<usize>,
+    /// What the connections of each address count in, and how many it may have.
+    pub per_address: Option<(Arc<Counts>, u64)>,
+    pub min_body_rate: Cell<u64>,
     pub site: RefCell<Rc<Site>>,
+    /// Pages for requests that have no route yet.
+    pub pages: RefCell<Arc<ErrorPages>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
+    /// What a certificate authority looks for now; mostly `None`.
+    pub challenges: RefCell<Option<Arc<Challenges>>>,
+    /// Which peers are proxies that say the truth.
+    pub trust: RefCell<Arc<Trust>>,
+    /// Tables, users and hosts that all shards share.
+    pub shared: RefCell<Arc<Shared>>,
+    pub passwords: Passwords,
     pub statics: StaticFiles,
     pub pool: Pool,
     pub spool: Rc<SpoolFolder>,
@@ -71,8 +102,9 @@ pub(super) struct Shard {
     pub https_port: u16,
     pub log: AccessLog,
     pub ids: RefCell<Generator>,
-    pub request_ids: RequestIds,
-    pub request_id_echo: bool,
+    pub request_ids: Cell<RequestIds>,
+    pub request_id_echo: Cell<bool>,
+    pub readiness: Arc<Readiness>,
     shards: u64,
     date: date::Present,
 }
@@ -84,18 +116,23 @@ pub(super) struct Parts {
     pub receive: Rc<BufferGroup>,
     pub timeouts: Timeouts,
     pub connections_max: usize,
+    pub per_address: Option<(Arc<Counts>, u64)>,
+    pub min_body_rate: u64,
     pub pool: Pool,
     pub statics: StaticFiles,
     pub spool: Rc<SpoolFolder>,
     pub buffering: Rc<Buffering>,
     /// Random bytes, for request ids.
     pub seed: [u8; 32],
+    /// Random bytes, for the credentials that are known.
+    pub secret: [u8; 32],
     pub request_ids: RequestIds,
     pub request_id_echo: bool,
     pub handshakes_max: usize,
     pub https_port: u16,
     /// How many shards there are.
     pub shards: u64,
+    pub readiness: Arc<Readiness>,
 }
 
 impl Shard {
@@ -105,10 +142,17 @@ impl Shard {
             number: parts.number,
             ring: parts.ring,
             receive: parts.receive,
-            timeouts: parts.timeouts,
-            connections_max: parts.connections_max,
+            timeouts: Cell::new(parts.timeouts),
+            connections_max: Cell::new(parts.connections_max),
+            per_address: parts.per_address,
+            min_body_rate: Cell::new(parts.min_body_rate),
             site: RefCell::new(Rc::new(Site::empty())),
+            pages: RefCell::default(),
             maintenance: RefCell::default(),
+            challenges: RefCell::default(),
+            trust: RefCell::default(),
+            shared: RefCell::default(),
+            passwords: Passwords::new(&parts.secret),
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,
@@ -120,10 +164,27 @@ impl Shard {
             metrics: RefCell::new(ShardMetrics::default()),
             log,
             ids: RefCell::new(Generator::new(parts.seed)),
-            request_ids: parts.request_ids,
-            request_id_echo: parts.request_id_echo,
+            request_ids: Cell::new(parts.request_ids),
+            request_id_echo: Cell::new(parts.request_id_echo),
+            readiness: parts.readiness,
             shards: parts.shards,
             date: date::Present::default(),
+        }
+    }
+
+    /// Takes over what of `config` can change while the shard runs. Connections keep the times that they began with for what they are at.
+    pub fn adopt(&self, config: &Config) {
+        let server = &config.server;
+        let app = config.app.as_ref();
+        self.timeouts.set(Timeouts::of(server, app.and_then(|app| app.timeout)));
+        self.connections_max.set(server.max_connections);
+        self.handshakes.set_max(server.max_handshakes);
+        self.min_body_rate.set(server.min_body_rate);
+        self.request_ids.set(server.request_ids);
+        self.request_id_echo.set(server.request_id_echo);
+        if let Some(app) = app {
+            self.pool.set_queue_max(app.queue);
+            self.buffering.set_bounds(app.response_buffer_bytes, app.response_spool_bytes_max);
         }
     }
 

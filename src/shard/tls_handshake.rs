@@ -19,13 +19,13 @@ use super::tls::Secure;
 use crate::base::bounds::TLS_PENDING_BYTES_MAX;
 use crate::http::Reject;
 use crate::ring::{Chunk, Descriptor, within};
-use crate::tls::{Directory, Hello, server_name};
+use crate::tls::{Asked, Directory, Hello, asked_for};
 
 /// A shard's certificates, and its handshakes.
 pub(super) struct Handshakes {
     /// What new connections get; there before the first one is accepted.
     pub directory: RefCell<Option<Arc<Directory>>>,
-    max: usize,
+    max: Cell<usize>,
     /// By the order in which they began.
     under_way: RefCell<BTreeMap<u64, Descriptor>>,
     begun: Cell<u64>,
@@ -44,7 +44,7 @@ impl Handshakes {
     pub fn new(max: usize) -> Handshakes {
         Handshakes {
             directory: RefCell::new(None),
-            max,
+            max: Cell::new(max),
             under_way: RefCell::default(),
             begun: Cell::new(0),
             is_taken: Cell::new(false),
@@ -52,11 +52,16 @@ impl Handshakes {
         }
     }
 
+    /// So many may be under way from now on.
+    pub fn set_max(&self, max: usize) {
+        self.max.set(max);
+    }
+
     /// Counts a handshake for as long as the guard lives. With too many under way the oldest is ended: those of honest clients take a
     /// few round trips, those that are there to take up room stay.
     fn begin(&self, socket: &Descriptor) -> UnderWay<'_> {
         let mut under_way = self.under_way.borrow_mut();
-        if under_way.len() >= self.max
+        if under_way.len() >= self.max.get()
             && let Some((_, oldest)) = under_way.pop_first()
         {
             // Its task wakes with an end of input. One that is gone already needs no end.
@@ -151,6 +156,8 @@ enum Beginning {
     Session(Rc<Secure>, Vec<u8>),
     /// The client is gone, or was too slow. `true`: it had sent something.
     Ended(bool),
+    /// The client has seen a challenge's certificate; what it is told at the end.
+    Validated(Vec<u8>),
     /// The client speaks HTTP; what it has sent.
     Plain(Vec<u8>),
     /// Nothing could be agreed on; what the client is told.
@@ -160,7 +167,7 @@ enum Beginning {
 impl Connection {
     /// Shakes hands. `false`: the connection has ended.
     pub(super) async fn handshake(&mut self) -> Result<bool, Gone> {
-        self.receiving.deadline.set(self.shard.timeouts.handshake);
+        self.receiving.deadline.set(self.shard.timeouts.get().handshake);
         match self.begin_session().await? {
             Beginning::Session(secure, plain) => {
                 self.shard.metrics.borrow_mut().handshake(secure.facts.resumed);
@@ -176,6 +183,11 @@ impl Connection {
                     self.shard.metrics.borrow_mut().handshakes_failed += 1;
                 }
                 Ok(false)
+            }
+            Beginning::Validated(farewell) => {
+                self.output.send_sealed(farewell, 0).await?;
+                self.output.settle().await?;
+                self.linger().await.map(|()| false)
             }
             Beginning::Plain(bytes) => {
                 self.receiving.input.push(Chunk::from(bytes));
@@ -200,18 +212,21 @@ impl Connection {
             return Ok(Beginning::Plain(bytes));
         }
         let _under_way = shard.handshakes.begin(self.output.socket());
-        let name = loop {
-            match server_name(&bytes) {
-                Hello::Complete(name) => break name,
+        let Asked { name, is_challenge } = loop {
+            match asked_for(&bytes) {
+                Hello::Complete(asked) => break asked,
                 Hello::Partial if bytes.len() <= TLS_PENDING_BYTES_MAX => {}
-                Hello::Partial | Hello::Other => break None,
+                Hello::Partial | Hello::Other => break Asked::default(),
             }
             let Some(more) = self.arrival().await else { return Ok(Beginning::Ended(true)) };
             bytes.extend_from_slice(&more);
         };
         let directory = shard.handshakes.directory.borrow().clone().expect("a TLS listener has certificates");
         let entry = directory.select(name.as_deref());
-        let mut session = directory.session(entry).map_err(|_| Gone)?;
+        let challenges = shard.challenges.borrow().clone();
+        let challenge = challenges.filter(|_| is_challenge).and_then(|all| all.session(name.as_deref()?));
+        let is_challenge = challenge.is_some();
+        let mut session = challenge.unwrap_or_else(|| directory.session(entry)).map_err(|_| Gone)?;
         let mut plain = Vec::new();
         loop {
             let Ok(turn) = within(&self.receiving.deadline, shard.handshakes.turn()).await else {
@@ -229,6 +244,12 @@ impl Connection {
             // Everybody else gets a turn before the next step is taken.
             yield_now().await;
             drop(turn);
+            if !session.is_handshaking() && is_challenge {
+                // The certificate was all that it wanted (RFC 8737 §3).
+                let mut out = Vec::new();
+                session.close(&mut out);
+                return Ok(Beginning::Validated(out));
+            }
             if !session.is_handshaking() {
                 let secure = Secure::new(session, directory, entry, name);
                 return Ok(Beginning::Session(Rc::new(secure), plain));

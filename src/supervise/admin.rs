@@ -7,9 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::acme::Counts;
+use super::certificates::Certificates;
 use crate::base::bounds::{ADMIN_BUFFERS, ADMIN_CONNECTIONS_MAX, ADMIN_TIMEOUT_MS, RECV_BUFFER_BYTES, SCRAPE_MS_MAX};
 use crate::base::clock;
 use crate::base::mail::{Sender, mailbox};
@@ -17,7 +20,7 @@ use crate::http::head::{self, Head, Parse};
 use crate::http::response::{BodyLength, HeadWriter, has_body, write_reject};
 use crate::http::{BodyFraming, Method, date};
 use crate::mail::ShardMail;
-use crate::observe::{ProcessFacts, Snapshot, WorkerFacts, page};
+use crate::observe::{ProcessFacts, Readiness, Snapshot, State, WorkerFacts, certificates, page};
 use crate::ring::{BufferGroup, Descriptor, Payload, Ring, within};
 use crate::sys::limits;
 
@@ -35,10 +38,11 @@ pub(super) struct Admin {
     shards: Vec<Sender<ShardMail>>,
     receive: Rc<BufferGroup>,
     connections: Cell<usize>,
-    /// Why the server is not ready; `None`: it is.
-    pub unready: Cell<Option<&'static str>>,
+    readiness: Arc<Readiness>,
     ask: Box<dyn Fn(Rc<Question>)>,
     started: u64,
+    certificates: Option<Rc<Certificates>>,
+    attempts: Arc<Counts>,
 }
 
 /// A question to the supervisor's loop, which alone knows the workers.
@@ -77,16 +81,20 @@ impl Admin {
     pub fn new(
         ring: &Ring,
         shards: Vec<Sender<ShardMail>>,
+        readiness: Arc<Readiness>,
         ask: Box<dyn Fn(Rc<Question>)>,
+        (certificates, attempts): (Option<Rc<Certificates>>, Arc<Counts>),
     ) -> std::io::Result<Rc<Admin>> {
         Ok(Rc::new(Admin {
             ring: ring.clone(),
             shards,
             receive: ring.buffer_group(RECV_BUFFER_BYTES, ADMIN_BUFFERS)?,
             connections: Cell::new(0),
-            unready: Cell::new(Some("starting")),
+            readiness,
             ask,
             started: clock::wall_seconds(),
+            certificates,
+            attempts,
         }))
     }
 
@@ -166,10 +174,10 @@ impl Admin {
         let (status, kind, text) = match (path, is_read) {
             ("/healthz" | "/readyz" | "/metrics", false) => (405, TEXT_TYPE, "only GET and HEAD\n".to_owned()),
             ("/healthz", true) => (200, TEXT_TYPE, "ok\n".to_owned()),
-            ("/readyz", true) => match self.unready.get() {
-                None => (200, TEXT_TYPE, "ready\n".to_owned()),
-                Some(reason) => (503, TEXT_TYPE, format!("{reason}\n")),
-            },
+            ("/readyz", true) => {
+                let state = self.readiness.state();
+                (state.status(), TEXT_TYPE, format!("{}\n", state.text()))
+            }
             ("/metrics", true) => (200, METRICS_TYPE, self.metrics().await),
             _ => (404, TEXT_TYPE, "there are /healthz, /readyz and /metrics\n".to_owned()),
         };
@@ -195,8 +203,10 @@ impl Admin {
         (self.ask)(question.clone());
         let snapshots = self.snapshots().await;
         let mut workers = question.answered().await;
-        workers.is_ready = self.unready.get().is_none();
-        page(self.shards.len(), &snapshots, &workers, &process(self.started))
+        workers.is_ready = self.readiness.state() == State::Ready;
+        let page = page(self.shards.len(), &snapshots, &workers, &process(self.started));
+        let facts = self.certificates.as_ref().map(|found| found.facts(self.attempts.read()));
+        page + &certificates(&facts.unwrap_or_default())
     }
 
     /// Asks every shard, and waits for what comes in time.

@@ -4,6 +4,7 @@
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
 mod equipment;
+mod reload;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,22 +19,23 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::AccessLogFile;
-use super::admin::Admin;
+use super::acme::Keeping;
 use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::inbox::{Happening, Inbox};
+use super::limits::Limits;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
-use super::settings::{pool_settings, settings};
+use super::settings::settings;
 use super::{output, routes};
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::Config;
 use crate::mail::{ShardMail, ShardNews};
-use crate::observe::WorkerFacts;
+use crate::observe::{Readiness, State, WorkerFacts};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
@@ -63,6 +65,8 @@ pub struct SupervisorSetup {
     pub replies: Vec<OwnedFd>,
     /// The addresses on which the shards listen, for the log.
     pub addresses: Vec<String>,
+    /// Whether requests are served, for whoever is asked.
+    pub readiness: Arc<Readiness>,
     /// Sockets of the admin listener.
     pub admin: Vec<OwnedFd>,
     /// The access log, if there is one.
@@ -102,6 +106,8 @@ struct Zygote {
 struct Supervisor {
     ring: Ring,
     setup: SupervisorSetup,
+    /// What the server was started with.
+    started: Arc<Config>,
     machine: Machine,
     inbox: Rc<Inbox>,
     generations: HashMap<GenerationId, Generation>,
@@ -114,8 +120,10 @@ struct Supervisor {
     has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
+    rotation: Option<glommio::Task<()>>,
     certificates: Option<Rc<Certificates>>,
-    admin: Option<Rc<Admin>>,
+    acme: Keeping,
+    limits: Rc<Limits>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -139,6 +147,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     let settings = settings(&setup.config);
     let mut supervisor = Supervisor {
         ring: ring.clone(),
+        started: setup.config.clone(),
         machine: Machine::new(settings),
         inbox: inbox.clone(),
         generations: HashMap::new(),
@@ -151,7 +160,9 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
-        admin: None,
+        acme: Keeping::new(setup.shards.clone()),
+        rotation: None,
+        limits: Rc::default(),
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
@@ -321,36 +332,6 @@ impl Supervisor {
         }
     }
 
-    fn reload(&mut self) {
-        let Some(config) = (self.setup.reconfigure)() else {
-            tracing::error!("reload refused: the configuration is unusable; the old one goes on");
-            return;
-        };
-        if let Some(certificates) = &self.certificates {
-            certificates.reload(&config, &self.setup.shards);
-        }
-        if config.server != self.setup.config.server {
-            tracing::warn!("changes in [server] take effect at the next start");
-        }
-        let pool = config.app.as_ref().map(pool_settings);
-        match (pool, self.setup.config.app.is_some()) {
-            (Some(pool), true) => {
-                self.programs.reload(&config.programs);
-                self.setup.config = Arc::new(config);
-                self.watch_maintenance();
-                self.handle(Event::Reload(pool));
-            }
-            (None, false) => {
-                self.programs.reload(&config.programs);
-                self.setup.config = Arc::new(config);
-                self.watch_maintenance();
-                self.send_routes(None);
-                tracing::info!("reloaded");
-            }
-            _ => tracing::warn!("reload refused: adding or removing [app] takes a restart"),
-        }
-    }
-
     fn news(&mut self, news: ShardNews) {
         let shards = self.setup.shards.len();
         match news {
@@ -360,6 +341,8 @@ impl Supervisor {
                     for address in &self.setup.addresses {
                         tracing::info!("ready: listening on {address}");
                     }
+                    // An authority's look at a challenge finds them open.
+                    self.acme.follow(&self.setup.config);
                 }
             }
             ShardNews::Switched { generation, .. } => {
@@ -438,12 +421,15 @@ impl Supervisor {
     }
 
     fn handle(&mut self, event: Event) {
-        for action in self.machine.handle(event, Monotonic::now()) {
+        let actions = self.machine.handle(event, Monotonic::now());
+        // An end is said before it begins, readiness once everything was done for it.
+        if self.state() != State::Ready {
+            self.setup.readiness.set(self.state());
+        }
+        for action in actions {
             self.perform(action);
         }
-        if let Some(admin) = &self.admin {
-            admin.unready.set(self.unready());
-        }
+        self.setup.readiness.set(self.state());
     }
 
     fn perform(&mut self, action: Action) {
@@ -561,7 +547,11 @@ impl Supervisor {
 
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
-        self.mail(|| ShardMail::Routes(routes.clone()));
+        let pages = Arc::new(self.setup.config.error_pages.clone());
+        self.send_limits(&routes);
+        self.mail(|| ShardMail::Routes(routes.clone(), pages.clone()));
+        let trust = Arc::new(self.setup.config.server.trusted_proxies.clone());
+        self.mail(|| ShardMail::Trust(trust.clone()));
     }
 
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {

@@ -13,6 +13,7 @@ pub mod listen;
 pub mod memory;
 pub mod notify;
 pub mod packets;
+pub mod page_cache;
 pub mod process;
 pub mod restrict;
 pub mod signals;

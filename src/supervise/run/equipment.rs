@@ -6,28 +6,29 @@ use std::io;
 use std::sync::Arc;
 
 use super::Supervisor;
+use crate::config::RouteConfig;
 use crate::mail::ShardMail;
-use crate::observe::WorkerFacts;
+use crate::observe::{State, WorkerFacts};
 use crate::supervise::access_log::ROTATION_LOOK;
 use crate::supervise::admin::Admin;
 use crate::supervise::inbox::Happening;
-use crate::supervise::{certificates, maintenance};
+use crate::supervise::{certificates, limits, maintenance};
 use crate::sys::memory::SlotState;
 
 impl Supervisor {
     /// Hands the access log to the shards, and looks after it where it rotates itself.
-    pub(super) fn start_access_log(&self) {
+    pub(super) fn start_access_log(&mut self) {
+        self.rotation = None;
         let Some(log) = self.access_log.clone() else { return };
         log.hand_out(&self.setup.shards);
         if log.is_rotated() {
             let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
-            glommio::spawn_local(async move {
+            self.rotation = Some(glommio::spawn_local(async move {
                 loop {
                     ring.sleep(ROTATION_LOOK).await;
                     log.look(&shards);
                 }
-            })
-            .detach();
+            }));
         }
     }
 
@@ -45,13 +46,35 @@ impl Supervisor {
         .detach();
     }
 
-    /// Why requests are not served now; `None`: they are.
-    pub(super) fn unready(&self) -> Option<&'static str> {
+    /// Hands the shards what the rules of these routes need, and looks after its files.
+    pub(super) fn send_limits(&self, routes: &[RouteConfig]) {
+        let shared = self.limits.renew(routes, &self.setup.config.server);
+        self.mail(|| ShardMail::Limits(shared.clone()));
+        if self.limits.wants_watch() {
+            let (limits, ring, shards) = (self.limits.clone(), self.ring.clone(), self.setup.shards.clone());
+            glommio::spawn_local(async move {
+                loop {
+                    ring.sleep(limits::LOOK).await;
+                    let Some(shared) = limits.look() else { continue };
+                    for (number, shard) in shards.iter().enumerate() {
+                        // As with certificates: who reads no mail needs none.
+                        if let Err(error) = shard.send(ShardMail::Limits(shared.clone())) {
+                            tracing::debug!(shard = number, %error, "users were not delivered");
+                        }
+                    }
+                }
+            })
+            .detach();
+        }
+    }
+
+    /// Whether requests are served now.
+    pub(super) fn state(&self) -> State {
         match () {
-            _ if self.machine.is_stopping() => Some("stopping"),
-            _ if !self.machine.is_ready() => Some("starting"),
-            _ if self.facts.has_app && self.machine.workers_serving() == 0 => Some("no worker is left"),
-            _ => None,
+            _ if self.machine.is_stopping() => State::Stopping,
+            _ if !self.machine.is_ready() => State::Starting,
+            _ if self.facts.has_app && self.machine.workers_serving() == 0 => State::NoWorker,
+            _ => State::Ready,
         }
     }
 
@@ -62,9 +85,10 @@ impl Supervisor {
         }
         let inbox = self.inbox.clone();
         let ask = Box::new(move |question| inbox.push(Happening::Question(question)));
-        let admin = Admin::new(&self.ring, self.setup.shards.clone(), ask)?;
+        let certificates = (self.certificates.clone(), self.acme.counts());
+        let (shards, readiness) = (self.setup.shards.clone(), self.setup.readiness.clone());
+        let admin = Admin::new(&self.ring, shards, readiness, ask, certificates)?;
         listeners.into_iter().for_each(|listener| admin.listen(listener));
-        self.admin = Some(admin);
         Ok(())
     }
 
