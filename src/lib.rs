@@ -7,8 +7,9 @@
 // L0: bounds, clock, mail; system calls behind safe functions
 pub mod base;
 pub mod sys;
-// pure: counters and lines of the access log, HTTP; `config` checks with both what will be written
+// pure: counters and lines of the access log, HTTP, limits; `config` checks with them what will be written and applied
 pub mod http;
+pub mod limits;
 pub mod observe;
 // L1: each knows nothing of the others
 pub mod config;
@@ -18,7 +19,8 @@ pub mod compress;
 pub mod response;
 pub mod route;
 pub mod tls;
-// L3: handlers
+// L3: handlers, and who gets certificates
+pub mod acme;
 pub mod static_files;
 pub mod wsgi;
 // what the next layer's two halves tell each other

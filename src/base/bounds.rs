@@ -29,6 +29,10 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const FIELDS_MAX: usize = 100;
 /// One field line (name, colon, value), bytes. Over it: 431.
 pub const FIELD_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Hops between the peer of a connection and its client over which forwarding fields are followed; the last of them counts as the client.
+pub const FORWARDED_HOPS_MAX: usize = 64;
+/// Entries of `trusted_proxies`.
+pub const TRUSTED_PROXIES_MAX: usize = 1024;
 /// One chunk-size line with its extensions, bytes. Over it: 400.
 pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
 /// All chunk extensions of one body together, bytes. Over it: 400. Keeps a body of one-byte chunks from costing a thousandfold.
@@ -95,6 +99,14 @@ pub const PROCESS_NUMBER_MAX: u64 = 1_000_000;
 pub const START_RETRIES_MAX: u64 = 1_000_000_000;
 /// Size at which a program's log file is rotated, bytes: 1 TiB.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
+/// How often the memory of a program with `max_rss` is looked at, seconds.
+pub const RSS_LOOK_SECONDS: u64 = 5;
+/// Memory that a program may be allowed, bytes: 1 PiB.
+pub const RSS_BYTES_MAX: u64 = 1 << 50;
+/// Failed checks in a row that may be allowed.
+pub const CHECK_FAILURES_MAX: u64 = 1000;
+/// Bytes of the answer to a check that are looked at.
+pub const CHECK_ANSWER_BYTES_MAX: usize = 512;
 /// A log file is rotated at no smaller size, bytes.
 pub const LOG_FILE_BYTES_MIN: u64 = 4 * 1024;
 /// Rotated log files of a program's stream that are kept.
@@ -122,6 +134,36 @@ pub const TLS_LOOK_SECONDS: u64 = 2;
 pub const TLS_ENTRIES_MAX: usize = 4096;
 /// Certificates of one entry: one for each kind of key.
 pub const TLS_ENTRY_CERTIFICATES_MAX: usize = 8;
+/// Names of one certificate that the server gets by itself; what Let's Encrypt takes.
+pub const ACME_NAMES_MAX: usize = 100;
+/// Bytes of a host name (RFC 1035 §2.3.4).
+pub const HOST_BYTES_MAX: usize = 253;
+/// Addresses in an ACME account.
+pub const ACME_EMAILS_MAX: usize = 10;
+/// An ACME directory's URL, or the identifier of a key, bytes.
+pub const ACME_URL_BYTES_MAX: usize = 2048;
+/// An answer of an ACME server, bytes.
+pub const ACME_ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// What is read of the files beside certificates: the account, a key that binds it, the state of attempts, bytes.
+pub const ACME_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// One request to an ACME server may take so long, seconds.
+pub const ACME_REQUEST_SECONDS: u64 = 30;
+/// From the first request for a certificate to the end of the attempt, seconds; a request may still run over it.
+pub const ACME_ATTEMPT_SECONDS: u64 = 300;
+/// Between two questions for the state of an order, seconds at most.
+pub const ACME_POLL_SECONDS_MAX: u64 = 30;
+/// Shards may take so long to take over challenges, seconds.
+pub const ACME_PUBLISH_SECONDS: u64 = 10;
+/// The longest wait after a failure, whatever the authority asks for, seconds: a week. Let's Encrypt's longest limits are as long.
+pub const ACME_WAIT_SECONDS_MAX: u64 = 7 * 24 * 3600;
+/// The longest wait that comes from failures alone, seconds: a day.
+pub const ACME_BACKOFF_SECONDS_MAX: u64 = 24 * 3600;
+/// While an authority can't be reached, it is left alone for so long at most, seconds.
+pub const ACME_PAUSE_SECONDS_MAX: u64 = 3600;
+/// Certificates and clock are looked at so often, seconds: a clock that jumps is noticed then.
+pub const ACME_LOOK_SECONDS: u64 = 60;
+/// What is logged of an authority's explanation, characters.
+pub const ACME_MESSAGE_CHARS_MAX: usize = 500;
 /// Listen addresses.
 pub const LISTENERS_MAX: u64 = 64;
 /// Routes of the configuration.
@@ -288,6 +330,45 @@ pub const LOG_REOPEN_SECONDS: u64 = 5;
 /// Letters that a mailbox between supervisor and shard holds.
 pub const MAILBOX_CAPACITY: usize = 64;
 
+/// Rate limits of one route.
+pub const RATE_LIMITS_MAX: usize = 8;
+/// Requests of a rate's one period.
+pub const RATE_COUNT_MAX: u64 = 1_000_000_000;
+/// Requests that may come ahead of a rate.
+pub const RATE_BURST_MAX: u64 = 1_000_000;
+/// In what time a rate limit forgets a key at the latest, seconds: 30 days.
+pub const RATE_WINDOW_SECONDS_MAX: u64 = 30 * 86_400;
+/// Keys that one limit's table has room for; each takes 16 bytes.
+pub const LIMIT_KEYS_MAX: u64 = 16 * 1024 * 1024;
+/// … and no fewer than so many.
+pub const LIMIT_KEYS_MIN: u64 = 64;
+/// A refused or delayed request of one limit is told of in the diagnostic log at most this often, seconds; the line says how many there were.
+pub const LIMIT_WARNING_SECONDS: u64 = 1;
+/// Requests in progress that can be allowed of one route.
+pub const ROUTE_CONNECTIONS_MAX: u64 = 1024 * 1024 * 1024;
+/// Rules of one route by which clients are let in or kept out.
+pub const ACCESS_RULES_MAX: usize = 4096;
+/// Entries of `allowed_hosts`.
+pub const ALLOWED_HOSTS_MAX: usize = 4096;
+/// A file of users and passwords, bytes.
+pub const HTPASSWD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Users of one such file.
+pub const HTPASSWD_USERS_MAX: usize = 32 * 1024;
+/// A password that a client sends, bytes; a longer one is wrong.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// The dearest bcrypt hash that is verified: 2¹⁶ rounds.
+pub const BCRYPT_COST_MAX: u32 = 16;
+/// The dearest argon2 hash that is verified: its memory, KiB.
+pub const ARGON2_KIB_MAX: u32 = 256 * 1024;
+/// … and its passes.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+/// Credentials that a shard remembers to be right.
+pub const VERIFIED_CREDENTIALS_MAX: usize = 1024;
+/// Credentials that one shard has verified at the same time; one more is answered with 503.
+pub const VERIFICATIONS_MAX: usize = 16;
+/// Files of users are looked at for changes so often, seconds.
+pub const HTPASSWD_LOOK_SECONDS: u64 = 2;
+
 const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
@@ -296,3 +377,4 @@ const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4
 const _: () = assert!(MESSAGE_BYTES_MAX * 4 <= PACKET_SOCKET_BUFFER_BYTES);
 const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS);
 const _: () = assert!(STATIC_FILE_BYTES_MAX < STATIC_CACHE_BYTES_MAX && STATIC_FRESH_MS < STATIC_STALE_MS_MAX);
+const _: () = assert!(VERIFICATIONS_MAX <= HELPER_JOBS_MAX && LIMIT_KEYS_MIN < LIMIT_KEYS_MAX);

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{EXIT_UNUSABLE, Options, reconfigure};
-use crate::base::bounds::{LISTEN_BACKLOG, MAILBOX_CAPACITY};
+use crate::base::bounds::{LIMIT_KEYS_MAX, LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen, Listener};
+use crate::limits::Counts;
 use crate::observe::Readiness;
 use crate::shard::{self, Protocol, ShardListener, ShardSetup};
 use crate::supervise::access_log::AccessLogFile;
@@ -74,6 +75,9 @@ fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
     let (news, from_shards) = mailbox(MAILBOX_CAPACITY * config.server.shards)?;
     let (mut shards, mut replies, mut threads) = (Vec::new(), Vec::new(), Vec::new());
     let spool = config.app.as_ref().map_or_else(std::env::temp_dir, |app| app.spool_dir.clone());
+    // Four places for each connection that there can be.
+    let keys_max = (server.max_connections * server.shards * 4).min(LIMIT_KEYS_MAX as usize);
+    let per_address = server.max_connections_per_address.map(|_| Arc::new(Counts::new(keys_max)));
     for (number, own) in listeners.by_shard.into_iter().enumerate() {
         let (mail, letters) = mailbox(MAILBOX_CAPACITY)?;
         let (ours, workers) = packets::pair()?;
@@ -87,6 +91,7 @@ fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
             mail: letters,
             news: news.clone(),
             server: server.clone(),
+            per_address: per_address.clone(),
             readiness: readiness.clone(),
             queue_max: config.app.as_ref().map_or(1, |app| app.queue),
             // A request that waits longer than it may take once it is taken is of no use to anybody.

@@ -3,9 +3,12 @@
 //! Owns the checks that concern more than one section: an application that nothing leads to, a server with nothing to
 //! serve.
 
+use super::acme::acme;
 use super::admin::admin;
 use super::app::{Search, app};
 use super::error::{ConfigErrors, Problem};
+use super::guard::{GuardOptions, guard};
+use super::guard_limits::check_zones;
 use super::maintenance::maintenance;
 use super::merge::{Merged, merge, variables};
 use super::options;
@@ -41,13 +44,17 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let error_pages =
         error_pages.map(|placed| pages(placed, "server.error_pages", bases, problems)).unwrap_or_default();
     let closed = maintenance(merged.server.take(options::MAINTENANCE_KEY.spec.name), bases, problems);
+    let guard = guard(&mut merged.server, "server", bases, problems).name_zones("server");
     let may_be_silent = !merged.programs.is_empty();
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
     let programs = programs(merged.programs, merged.groups, bases, &common, problems);
-    let tls = tls(merged.tls, bases, problems);
+    let is_acme_there = merged.acme.is_some();
+    let acme = acme(merged.acme, bases, problems);
+    let tls = tls(merged.tls, (acme.as_ref(), is_acme_there), bases, problems);
     let admin = admin(merged.admin, bases, problems);
-    let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
+    let mut routes = routes(merged.routes, bases, server.max_body_bytes, &guard, problems);
+    let guard = GuardOptions::default().or(&guard);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
     let falls_back_to_app = |route: &RouteConfig| match &route.action {
         Action::Static(files) => files.options.falls_back_to_app(),
@@ -76,7 +83,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
             None => {
                 let everything = PathPattern::prefix("/");
                 let route = RouteConfig::new(HostPattern::Any, everything, Action::App, server.max_body_bytes);
-                routes.push((Place::Nowhere, route));
+                routes.push((Place::Nowhere, RouteConfig { guard: guard.clone(), ..route }));
             }
             // What has no file there is the application's.
             Some((_, route)) if falls_back_to_app(route) => {}
@@ -98,6 +105,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
             problems.push(Problem { place: place.clone(), key: "route.error_pages".to_owned(), message });
         }
     }
+    check_zones(&routes, problems);
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
     match listens {
         Listens::Never(place) if app.is_some() || !routes.is_empty() => problems.push(Problem {
@@ -116,7 +124,20 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
     let left = merged.left.iter().map(ToString::to_string).collect();
-    Config { server, tls, admin, app, programs, routes, static_from_django, error_pages, maintenance: closed, left }
+    Config {
+        server,
+        tls,
+        acme,
+        admin,
+        app,
+        programs,
+        routes,
+        static_from_django,
+        error_pages,
+        maintenance: closed,
+        guard,
+        left,
+    }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

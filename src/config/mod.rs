@@ -4,6 +4,7 @@
 //! program. Called by `cli`, once per start.
 
 mod access_log;
+mod acme;
 mod action;
 mod address;
 mod admin;
@@ -13,6 +14,9 @@ pub mod certificate;
 mod django;
 mod error;
 mod expand;
+mod guard;
+mod guard_limits;
+mod guard_values;
 mod headers;
 mod maintenance;
 mod merge;
@@ -20,9 +24,11 @@ mod options;
 mod pages;
 mod process;
 mod program_care;
+mod program_checks;
 mod program_texts;
 mod program_values;
 mod programs;
+mod proxies;
 mod python;
 mod read;
 mod reference;
@@ -41,13 +47,15 @@ mod value;
 mod words;
 
 pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
+pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
+pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use options::{flags, help};
 pub use process::{
-    Autorestart, BackoffConfig, CareConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig, OutputTarget,
-    ProcessConfig,
+    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
+    OutputTarget, Probe, ProcessConfig,
 };
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;

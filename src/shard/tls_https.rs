@@ -5,24 +5,26 @@
 use memchr::memmem;
 
 use super::answer::Facts;
+use super::challenge::CHALLENGES;
 use super::connection::{Connection, Next};
 use super::output::Gone;
+use crate::http::Scheme;
 use crate::http::head::Head;
 use crate::http::target;
 use crate::response::Response;
 
-/// Certificate authorities look for their challenges over plain HTTP (RFC 8555 §8.3).
-const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 const PORT_HTTPS: u16 = 443;
 
 impl Connection {
     /// Whether a request for `path` is sent on to HTTPS. Decided by the path's normal form, so that no spelling gets around it.
-    pub(super) fn is_redirected(&self, path: &str) -> bool {
-        if !self.protocol.redirect_https {
+    pub(super) fn is_redirected(&self, head: &Head<'_>, path: &str) -> bool {
+        // A client that has spoken TLS with a trusted proxy is there already.
+        let is_secure = || self.origin(head.fields).is_ok_and(|origin| self.scheme(&origin) == Scheme::Https);
+        if !self.protocol.redirect_https || is_secure() {
             return false;
         }
         let decoded = target::decode_path(path).unwrap_or_default();
-        !target::normalise(&decoded).is_ok_and(|normal| normal.starts_with(CHALLENGES))
+        !target::normalise(&decoded).is_ok_and(|normal| normal.starts_with(CHALLENGES.as_bytes()))
     }
 
     /// Sends the client on to the same URL with `https`; 308 keeps the method (RFC 9110 §15.4.9).

@@ -5,13 +5,15 @@
 //! line; reaches shards only by mail.
 
 pub mod access_log;
+mod acme;
 mod admin;
 pub mod backoff;
 pub mod certificates;
 pub mod control;
 mod generation;
 mod inbox;
-pub mod logs;
+pub mod limits;
+mod logs;
 pub mod machine;
 mod maintenance;
 mod notices;

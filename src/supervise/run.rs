@@ -19,10 +19,12 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::AccessLogFile;
+use super::acme::Keeping;
 use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::inbox::{Happening, Inbox};
+use super::limits::Limits;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
@@ -120,6 +122,8 @@ struct Supervisor {
     access_log: Option<Rc<AccessLogFile>>,
     rotation: Option<glommio::Task<()>>,
     certificates: Option<Rc<Certificates>>,
+    acme: Keeping,
+    limits: Rc<Limits>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -149,14 +153,16 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
-        programs: Programs::new(ring, &setup.config.programs),
+        programs: Programs::new(ring, &inbox, &setup.config.programs),
         pool_code: None,
         has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
+        acme: Keeping::new(setup.shards.clone()),
         rotation: None,
+        limits: Rc::default(),
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
@@ -242,6 +248,8 @@ impl Supervisor {
             Happening::News(news) => self.news(news),
             Happening::Maintenance(closed) => self.close_site(closed),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
+            Happening::Program(id, happened) => self.programs.happened(id, happened),
+            Happening::CheckTimedOut(command) => self.programs.end_check(command),
             Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
         }
@@ -332,6 +340,8 @@ impl Supervisor {
                     for address in &self.setup.addresses {
                         tracing::info!("ready: listening on {address}");
                     }
+                    // An authority's look at a challenge finds them open.
+                    self.acme.follow(&self.setup.config);
                 }
             }
             ShardNews::Switched { generation, .. } => {
@@ -537,7 +547,10 @@ impl Supervisor {
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
         let pages = Arc::new(self.setup.config.error_pages.clone());
+        self.send_limits(&routes);
         self.mail(|| ShardMail::Routes(routes.clone(), pages.clone()));
+        let trust = Arc::new(self.setup.config.server.trusted_proxies.clone());
+        self.mail(|| ShardMail::Trust(trust.clone()));
     }
 
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {

@@ -10,6 +10,7 @@ pub mod family;
 pub mod limits;
 pub mod listen;
 pub mod memory;
+pub mod notify;
 pub mod packets;
 pub mod page_cache;
 pub mod process;

@@ -4,11 +4,15 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod access_log;
+mod acme;
 mod admin;
 mod app;
+mod guard;
 mod maintenance;
 mod program;
+mod program_care;
 mod program_output;
+mod proxies;
 mod route;
 mod server;
 mod static_route;
@@ -16,11 +20,15 @@ mod supervisor;
 mod tls;
 
 pub use access_log::*;
+pub use acme::*;
 pub use admin::*;
 pub use app::*;
+pub use guard::*;
 pub use maintenance::*;
 pub use program::*;
+pub use program_care::*;
 pub use program_output::*;
+pub use proxies::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
@@ -121,8 +129,23 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 10] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &SUPERVISOR, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 15] = [
+    &SERVER,
+    &ACCESS_LOG_TABLE,
+    &MAINTENANCE,
+    &TLS,
+    &ACME,
+    &ADMIN,
+    &APP,
+    &ROUTE,
+    &LIMIT_TABLE,
+    &CONNECTIONS_TABLE,
+    &AUTH_TABLE,
+    &SUPERVISOR,
+    &PROGRAM,
+    &CHECK,
+    &GROUP,
+];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {
