@@ -100,6 +100,9 @@ fn programs() -> Vec<Bound> {
         number("START_RETRIES_MAX", program, "startretries", START_RETRIES_MAX),
         number("LOG_FILE_BYTES_MAX", program, "stdout_logfile_maxbytes", LOG_FILE_BYTES_MAX),
         number("LOG_BACKUPS_MAX", program, "stdout_logfile_backups", LOG_BACKUPS_MAX),
+        number("NOFILE_MAX", program, "nofile", NOFILE_MAX),
+        number("NPROC_MAX", program, "nproc", NPROC_MAX),
+        number("CPUS_MAX", program, "cpu", CPUS_MAX),
         number("RSS_BYTES_MAX", program, "max_rss", RSS_BYTES_MAX),
         number(
             "CHECK_FAILURES_MAX",

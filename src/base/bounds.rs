@@ -103,6 +103,14 @@ pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
 pub const RSS_LOOK_SECONDS: u64 = 5;
 /// Memory that a program may be allowed, bytes: 1 PiB.
 pub const RSS_BYTES_MAX: u64 = 1 << 50;
+/// Descriptors that a program may be limited to; the kernel's own bound (fs.nr_open) is mostly the same.
+pub const NOFILE_MAX: u64 = 1 << 20;
+/// Processes that a program may be limited to: the kernel's highest process id.
+pub const NPROC_MAX: u64 = 1 << 22;
+/// CPUs that a program may be limited to.
+pub const CPUS_MAX: u64 = 4096;
+/// How long a process that an earlier maitred has left, of a program that is no longer there, may take to stop, seconds.
+pub const ORPHAN_SECONDS: u64 = 10;
 /// Failed checks in a row that may be allowed.
 pub const CHECK_FAILURES_MAX: u64 = 1000;
 /// Bytes of the answer to a check that are looked at.

@@ -30,7 +30,7 @@ use super::value::Place;
 pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors> {
     let mut problems = Vec::new();
     let merged = merge(flags, around, &mut problems);
-    let config = build(merged, around, &mut problems);
+    let config = build(merged, flags, around, &mut problems);
     match ConfigErrors::of(problems) {
         Some(errors) => Err(errors),
         None => Ok(config),
@@ -38,7 +38,7 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 }
 
 /// A configuration that is good if no problem was added.
-fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
+fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
     let error_pages = merged.server.take(options::SERVER_ERROR_PAGES.spec.name);
     let error_pages =
@@ -48,6 +48,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let may_be_silent = !merged.programs.is_empty();
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
+    let ends_orphans = common.ends_orphans;
     let programs = programs(merged.programs, merged.groups, bases, &common, problems);
     let is_acme_there = merged.acme.is_some();
     let acme = acme(merged.acme, bases, problems);
@@ -123,6 +124,9 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
+    let named = merged.file.as_ref().or(flags.supervisord_conf.as_ref());
+    let origin = named.map_or_else(|| around.directory.clone(), |file| around.directory.join(file));
+    let origin = origin.canonicalize().unwrap_or(origin);
     let left = merged.left.iter().map(ToString::to_string).collect();
     Config {
         server,
@@ -135,6 +139,8 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
         static_from_django,
         error_pages,
         maintenance: closed,
+        origin,
+        ends_orphans,
         guard,
         left,
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::access_log::SyslogConfig;
 use super::address::Listen;
+use crate::sys::cgroup::GroupLimits;
+use crate::sys::restrict::Restrictions;
 use crate::sys::users::User;
 
 /// Processes that are named and ordered together: those of one `[program.NAME]`, or of all programs of a `[group.NAME]`.
@@ -63,6 +65,10 @@ pub struct LaunchConfig {
     pub redirect_stderr: bool,
     /// Where it is told that the control interface is.
     pub server_url: Option<String>,
+    /// Limits of each of its processes.
+    pub restrictions: Restrictions,
+    /// Limits of all of them together, where control groups are there.
+    pub group_limits: GroupLimits,
     /// It gets a `NOTIFY_SOCKET`, because it is to tell that it is ready or alive.
     pub notifies: bool,
 }

@@ -109,6 +109,15 @@ pub fn syslog(value: &Value, unit: Unit, _: &Path) -> Result<Option<SyslogConfig
     Ok(Some(config))
 }
 
+/// Whether orphans are ended.
+pub fn ends(value: &Value, unit: Unit, _: &Path) -> Result<bool, String> {
+    match string(value, unit)? {
+        "end" => Ok(true),
+        "leave" => Ok(false),
+        _ => Err(not(unit, value)),
+    }
+}
+
 /// A list of names, or a string of them separated by commas.
 pub fn names(value: &Value, unit: Unit, _: &Path) -> Result<Vec<String>, String> {
     let names: Vec<String> = match value {

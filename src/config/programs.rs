@@ -14,6 +14,8 @@ use super::section::{Bases, Reader};
 use super::supervisor::Common;
 use super::value::{Place, Table};
 use crate::base::bounds::PROCESSES_MAX;
+use crate::sys::cgroup::GroupLimits;
+use crate::sys::restrict::Restrictions;
 use crate::sys::users::User;
 
 /// A table with a name, `[program.NAME]` or `[group.NAME]`.
@@ -142,6 +144,18 @@ fn read_program(
         user: read_user(&mut reader),
         redirect_stderr: reader.value(&options::PROGRAM_REDIRECT_STDERR),
         server_url: reader.optional(&options::PROGRAM_SERVERURL),
+        restrictions: Restrictions {
+            nofile: reader.optional(&options::PROGRAM_NOFILE).map(u64::from),
+            nproc: reader.optional(&options::PROGRAM_NPROC).map(u64::from),
+            nice: reader.optional(&options::PROGRAM_NICE),
+            oom_score_adj: reader.optional(&options::PROGRAM_OOM_SCORE_ADJ),
+            no_new_privileges: reader.value(&options::PROGRAM_NO_NEW_PRIVILEGES),
+        },
+        group_limits: GroupLimits {
+            memory_high: reader.optional(&options::PROGRAM_MEMORY_HIGH),
+            memory_max: reader.optional(&options::PROGRAM_MEMORY_MAX),
+            cpu_thousandths: reader.optional(&options::PROGRAM_CPU),
+        },
         notifies: false,
     };
     let stdout = OutputConfig {

@@ -18,6 +18,8 @@ pub(super) struct Common {
     pub environment: Vec<(String, String)>,
     /// Where the files of `AUTO` are made.
     pub childlogdir: PathBuf,
+    /// What an earlier maitred has left is ended.
+    pub ends_orphans: bool,
 }
 
 /// Reads the section, which may be empty.
@@ -46,10 +48,12 @@ pub(super) fn supervisor(table: Table, bases: Bases<'_>, around: &Surroundings, 
         let message = format!("{} is not a directory", directory.display());
         reader.problem(place.clone(), options::SUPERVISOR_CHILDLOGDIR.spec.name, message);
     }
+    let ends_orphans = reader.value(&options::SUPERVISOR_ORPHANS);
     reader.finish();
     Common {
         meanings,
         environment,
+        ends_orphans,
         childlogdir: childlogdir.map_or_else(std::env::temp_dir, |(directory, _)| directory),
     }
 }

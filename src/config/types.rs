@@ -48,6 +48,10 @@ pub struct Config {
     pub error_pages: ErrorPages,
     /// Maintenance mode.
     pub maintenance: MaintenanceConfig,
+    /// The file that says what is run, or the working directory: what an earlier maitred with the same one has left is ours.
+    pub origin: PathBuf,
+    /// What an earlier maitred with this configuration has left when it was killed is ended at the start.
+    pub ends_orphans: bool,
     /// The rules of the whole server; every route's hold them already, as far as it has none of its own.
     pub guard: GuardConfig,
     /// What a `supervisord.conf` asks for that is not done, a line each.

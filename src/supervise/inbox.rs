@@ -38,6 +38,8 @@ pub(super) enum Happening {
     Question(Rc<Question>),
     /// Something about one process of a program.
     Program(ProcessId, Happened),
+    /// A process that an earlier maitred has left has ended.
+    OrphanGone,
     /// This command, which checks a program, has been given all the time that it may take.
     CheckTimedOut(Pid),
     /// Nothing more comes from the zygote of this generation.

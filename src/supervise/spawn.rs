@@ -3,6 +3,7 @@
 //! Makes no decision and keeps nothing: the loop owns the descriptors and the child.
 
 use crate::sys::affinity::CpuMask;
+use crate::sys::restrict::Restrictions;
 use crate::sys::spawn::{Child, Spawn};
 use std::ffi::OsString;
 use std::io;
@@ -62,6 +63,8 @@ impl ZygoteSpawn<'_> {
             cpus: self.cpus,
             user: None,
             umask: None,
+            restrictions: Restrictions::default(),
+            group: None,
         };
         spawn.start()
     }

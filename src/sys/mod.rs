@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod affinity;
+pub mod cgroup;
 pub mod family;
 pub mod limits;
 pub mod listen;
@@ -14,6 +15,7 @@ pub mod notify;
 pub mod packets;
 pub mod page_cache;
 pub mod process;
+pub mod restrict;
 pub mod signals;
 pub mod spawn;
 pub mod users;

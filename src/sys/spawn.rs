@@ -6,6 +6,7 @@
 
 use super::affinity::CpuMask;
 use super::process::{Pid, Signal, pidfd, signal, wait_for};
+use super::restrict::{Restriction, RestrictionPlan, Restrictions};
 use super::signals;
 use super::users::User;
 use crate::base::bounds::CHILD_DESCRIPTOR_MAX;
@@ -38,6 +39,10 @@ pub struct Spawn<'a> {
     pub user: Option<&'a User>,
     /// Its file mode creation mask (umask(2)); None: this process's.
     pub umask: Option<u32>,
+    /// Limits under which it runs.
+    pub restrictions: Restrictions,
+    /// The directory of the control group that it begins in; None: this process's own.
+    pub group: Option<&'a Path>,
 }
 
 /// A program that was started and whose exec succeeded.
@@ -57,6 +62,7 @@ impl Spawn<'_> {
             let program = Path::new(self.program).display();
             let error = &failure.error;
             let text = match (failure.step, self.directory, self.user) {
+                (Step::Restriction(what), ..) => format!("could not start {program}: {}: {error}", what.text()),
                 (Step::Directory, Some(directory), _) => {
                     format!("could not start {program}: its directory {}: {error}", directory.display())
                 }
@@ -80,7 +86,7 @@ impl Spawn<'_> {
         let pid = match unsafe { libc::fork() } {
             0 => {
                 let (step, error) = plan.exec();
-                let words = [step as i32, error];
+                let words = [step.number(), error];
                 // SAFETY: write and _exit are async-signal-safe; the buffer lives on this stack.
                 unsafe {
                     libc::write(report_in_child.as_raw_fd(), (&raw const words).cast(), size_of_val(&words));
@@ -106,8 +112,7 @@ impl Spawn<'_> {
                 wait_for(pid)?;
                 let [a, b, c, d, rest @ ..] = words;
                 let (step, error) = (i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes(rest));
-                let known = [Step::Directory, Step::User].into_iter().find(|known| *known as i32 == step);
-                Err(Failure { step: known.unwrap_or(Step::Run), error: io::Error::from_raw_os_error(error) })
+                Err(Failure { step: Step::of(step), error: io::Error::from_raw_os_error(error) })
             }
         }
     }
@@ -119,6 +124,26 @@ enum Step {
     Run,
     Directory,
     User,
+    Restriction(Restriction),
+}
+
+impl Step {
+    fn number(self) -> i32 {
+        match self {
+            Step::Run => 0,
+            Step::Directory => 1,
+            Step::User => 2,
+            Step::Restriction(what) => what as i32,
+        }
+    }
+
+    fn of(number: i32) -> Step {
+        match number {
+            1 => Step::Directory,
+            2 => Step::User,
+            _ => Restriction::of(number).map_or(Step::Run, Step::Restriction),
+        }
+    }
 }
 
 struct Failure {
@@ -146,6 +171,7 @@ struct Plan {
     cpus: Option<CpuMask>,
     user: Option<Ids>,
     umask: Option<u32>,
+    restrictions: RestrictionPlan,
 }
 
 /// A user as the kernel knows it.
@@ -213,6 +239,7 @@ impl Plan {
                 groups: user.groups.clone(),
             }),
             umask: spawn.umask,
+            restrictions: RestrictionPlan::new(&spawn.restrictions, spawn.group)?,
         })
     }
 
@@ -220,6 +247,10 @@ impl Plan {
     fn exec(&self) -> (Step, i32) {
         if let Err(error) = self.settle() {
             return (Step::Run, error);
+        }
+        // As long as it has the privileges that this may need.
+        if let Err((what, error)) = self.restrictions.apply() {
+            return (Step::Restriction(what), error);
         }
         if let Some(Err(error)) = self.user.as_ref().map(Ids::assume) {
             return (Step::User, error);
@@ -335,6 +366,8 @@ mod tests {
             cpus,
             user: None,
             umask: None,
+            restrictions: Restrictions::default(),
+            group: None,
         };
         let child = spawn.start().expect("start");
         drop(output_in_child);
@@ -413,6 +446,8 @@ mod tests {
                 cpus: None,
                 user: None,
                 umask: None,
+                restrictions: Restrictions::default(),
+                group: None,
             };
             let error = spawn.start().expect_err(program);
             assert_eq!(error.kind(), kind);
@@ -436,6 +471,8 @@ mod tests {
                 cpus: None,
                 user: None,
                 umask: None,
+                restrictions: Restrictions::default(),
+                group: None,
             };
             assert_eq!(spawn.start().expect_err("refused").kind(), io::ErrorKind::InvalidInput);
         }
@@ -454,6 +491,8 @@ mod tests {
             cpus: None,
             user: None,
             umask: None,
+            restrictions: Restrictions::default(),
+            group: None,
         };
         let error = plain.start().expect_err("no directory").to_string();
         assert!(error.starts_with("could not start true: its directory /no/such/directory: No such file"), "{error}");
@@ -486,6 +525,8 @@ mod tests {
             cpus: None,
             user: Some(&user),
             umask: Some(0o027),
+            restrictions: Restrictions::default(),
+            group: None,
         };
         let child = spawn.start().expect("root may");
         drop(output_in_child);
@@ -497,5 +538,41 @@ mod tests {
         assert_eq!(words[1], ["Gid:", "12346", "12346", "12346", "12346"]);
         assert_eq!(words[2], ["Groups:", "12347", "12348"]);
         assert_eq!(words[3], ["0027"]);
+    }
+
+    #[test]
+    fn restrictions_hold_in_the_child_and_what_can_not_be_set_is_named() {
+        let (output, output_in_child) = std::io::pipe().expect("pipe");
+        let script = "ulimit -n; ulimit -Hn; nice; cat /proc/self/oom_score_adj; grep NoNewPrivs /proc/self/status";
+        let restrictions = Restrictions {
+            nofile: Some(57),
+            nproc: None,
+            nice: Some(3),
+            oom_score_adj: Some(500),
+            no_new_privileges: true,
+        };
+        let spawn = Spawn {
+            program: OsStr::new("sh"),
+            args: &["-c".into(), script.into()],
+            env: &variables(),
+            directory: None,
+            descriptors: &[(output_in_child.as_fd(), 1)],
+            new_session: true,
+            cpus: None,
+            user: None,
+            umask: None,
+            restrictions,
+            group: None,
+        };
+        let child = spawn.start().expect("all of this is allowed");
+        let no_group = Spawn { group: Some(Path::new("/no/such/group")), ..spawn };
+        let error = no_group.start().expect_err("no group").to_string();
+        assert!(error.starts_with("could not start sh: cannot join its control group: No such file"), "{error}");
+        drop(output_in_child);
+        let mut text = String::new();
+        { output }.read_to_string(&mut text).expect("read");
+        assert_eq!(wait_for(child.pid).expect("wait"), Exit::Code(0));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines, ["57", "57", "3", "500", "NoNewPrivs:\t1"]);
     }
 }

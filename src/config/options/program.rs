@@ -1,6 +1,7 @@
 //! Options of `[program.NAME]` and `[group.NAME]`: commands that are kept running. Names, defaults and meanings are supervisord's.
 
 use super::program_care::*;
+use super::program_limits::*;
 use super::program_output::*;
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::{PROCESS_NUMBER_MAX, PROCESSES_MAX, START_RETRIES_MAX};
@@ -42,6 +43,14 @@ pub static PROGRAM: Section = Section {
         &PROGRAM_MAX_RSS.spec,
         &PROGRAM_MAX_LIFETIME.spec,
         &PROGRAM_RELOAD_SIGNAL.spec,
+        &PROGRAM_NOFILE.spec,
+        &PROGRAM_NPROC.spec,
+        &PROGRAM_NICE.spec,
+        &PROGRAM_OOM_SCORE_ADJ.spec,
+        &PROGRAM_NO_NEW_PRIVILEGES.spec,
+        &PROGRAM_MEMORY_MAX.spec,
+        &PROGRAM_MEMORY_HIGH.spec,
+        &PROGRAM_CPU.spec,
         &PROGRAM_EXITCODES.spec,
         &PROGRAM_STOPSIGNAL.spec,
         &PROGRAM_STOPWAITSECS.spec,

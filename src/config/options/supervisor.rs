@@ -1,15 +1,15 @@
 //! Options of `[supervisor]`: what holds for all programs.
 
 use super::{Default, Opt, Section, Spec, Unit};
-use crate::config::read;
 use crate::config::value::Value;
+use crate::config::{program_values, read};
 use std::path::PathBuf;
 
 pub static SUPERVISOR: Section = Section {
     name: "supervisor",
     header: "[supervisor]",
     doc: "What holds for all programs.",
-    options: &[&SUPERVISOR_ENVIRONMENT.spec, &SUPERVISOR_CHILDLOGDIR.spec],
+    options: &[&SUPERVISOR_ENVIRONMENT.spec, &SUPERVISOR_CHILDLOGDIR.spec, &SUPERVISOR_ORPHANS.spec],
 };
 
 pub static SUPERVISOR_ENVIRONMENT: Opt<Value> = Opt {
@@ -31,6 +31,17 @@ pub static SUPERVISOR_CHILDLOGDIR: Opt<PathBuf> = Opt {
     read: read::path,
 };
 
+pub static SUPERVISOR_ORPHANS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "orphans",
+        Unit::Text("\"end\" or \"leave\""),
+        Default::Toml("\"end\""),
+        "What becomes at the start of programs that an earlier maitred with this configuration has left running when it was killed: each is \
+         asked to stop as usual, and killed at the end of `stopwaitsecs`, before it is started anew; or it is left alone, and runs twice.",
+    ),
+    read: program_values::ends,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +49,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(SUPERVISOR_ENVIRONMENT SUPERVISOR_CHILDLOGDIR);
+        assert_defaults!(SUPERVISOR_ENVIRONMENT SUPERVISOR_CHILDLOGDIR SUPERVISOR_ORPHANS);
     }
 }

@@ -4,8 +4,10 @@
 //! `logfile` carry away what it writes; here the machine is fed and its actions are performed. Owns every program's process from its
 //! start to its reaping. Called by the supervisor's loop, which owns signals and the reaping of all children.
 
+mod groups;
 mod logfile;
 pub mod machine;
+mod orphans;
 mod output;
 mod probes;
 mod report;
@@ -20,13 +22,16 @@ use std::time::Duration;
 
 use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS, TREE_PROCESSES_MAX};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{CheckConfig, GroupConfig, Probe, ProcessConfig};
+use crate::config::{CheckConfig, Config, GroupConfig, Probe, ProcessConfig};
 use crate::ring::Ring;
 use crate::supervise::inbox::Inbox;
+use crate::sys::cgroup::{self, Group};
 use crate::sys::family;
 use crate::sys::notify::NotifySocket;
 use crate::sys::process::{self, Exit, Pid, Signal};
+use groups::Groups;
 use machine::{Action, Event, Happened, Machine, ProcessId, Target};
+use orphans::Orphan;
 use output::{Outputs, Stream};
 use tree::{Adopted, Tree};
 
@@ -46,8 +51,15 @@ pub(super) struct Programs {
     commands: HashMap<Pid, Command>,
     /// Tasks that listen to what processes say of themselves.
     notices: HashMap<ProcessId, glommio::Task<()>>,
+    /// After the trees, whose groups are within.
+    groups: Groups,
+    /// Processes that the kernel had ended for want of memory when this was last looked at.
+    oom_kills: u64,
     /// The beginning of every mark of this maitred.
     mark: String,
+    /// What all marks with this configuration begin with.
+    instance: String,
+    ends_orphans: bool,
     runs: u64,
     stops: u32,
     gave_up: bool,
@@ -64,7 +76,9 @@ struct Command {
 
 impl Programs {
     /// None of them is started yet.
-    pub fn new(ring: &Ring, inbox: &Rc<Inbox>, groups: &[GroupConfig]) -> Programs {
+    pub fn new(ring: &Ring, inbox: &Rc<Inbox>, config: &Config) -> Programs {
+        let groups = config.programs.as_slice();
+        let instance = orphans::instance(&config.origin);
         output::remove_stale(groups);
         let own = rustix::process::getpid();
         let started = family::kin(own).map_or(0, |kin| kin.started);
@@ -79,8 +93,12 @@ impl Programs {
             ring: ring.clone(),
             inbox: inbox.clone(),
             commands: HashMap::new(),
+            groups: Groups::open(groups),
+            oom_kills: cgroup::oom_kills(),
             notices: HashMap::new(),
-            mark: format!("{}-{started}", own.as_raw_nonzero()),
+            mark: format!("{instance}/{}-{started}-", own.as_raw_nonzero()),
+            ends_orphans: config.ends_orphans,
+            instance,
             runs: 0,
             stops: 0,
             gave_up: false,
@@ -90,12 +108,41 @@ impl Programs {
 
     /// Starts those that start by themselves.
     pub fn begin(&mut self) {
+        if self.ends_orphans {
+            self.find_orphans();
+        }
         self.handle(Event::Begin);
     }
 
     /// When `tick` is due; None: never.
     pub fn wake_at(&self) -> Option<Monotonic> {
         self.machine.wake_at()
+    }
+
+    /// Finds what an earlier maitred has left, and has it stopped before anything of the same name is started.
+    fn find_orphans(&mut self) {
+        let mut found: HashMap<(String, String), Vec<Orphan>> = HashMap::new();
+        for orphan in orphans::find(&self.instance) {
+            probes::await_end(&self.ring, &self.inbox, orphan.pid);
+            found.entry((orphan.group.clone(), orphan.name.clone())).or_default().push(orphan);
+        }
+        for status in self.machine.statuses() {
+            let Some(own) = found.remove(&(status.config.group.clone(), status.config.name.clone())) else { continue };
+            let (name, mark) = (status.config.full_name(), String::new());
+            let main = own[0].pid;
+            let tree = Tree { main, pidfd: None, mark, group: None, name, orphans: own, was_killed: true };
+            self.trees.insert(status.id, tree);
+            self.remains.push(status.id);
+            self.handle(Event::Process(status.id, Happened::Found));
+        }
+        for orphan in found.into_values().flatten() {
+            tracing::warn!(
+                pid = orphan.pid.as_raw_nonzero().get(),
+                program = orphan.name,
+                "a process of a program that is no longer there is left of an earlier maitred: ending it"
+            );
+            probes::end(&self.ring, orphan);
+        }
     }
 
     /// `wake_at` has come.
@@ -121,6 +168,7 @@ impl Programs {
     /// These are the programs from now on: what is new is started, what is gone is stopped, what has changed is started anew, and the
     /// rest is left alone.
     pub fn reload(&mut self, groups: &[GroupConfig]) {
+        self.groups.prepare(groups);
         self.handle(Event::Reload(groups.to_vec()));
     }
 
@@ -152,6 +200,15 @@ impl Programs {
         }
         let Some(id) = self.mains.remove(&pid) else { return false };
         let Some(tree) = self.trees.get_mut(&id) else { return true };
+        let oom_kills = cgroup::oom_kills();
+        if matches!(exit, Exit::Signal { signal: libc::SIGKILL, .. }) && !tree.was_killed {
+            if tree.group.as_ref().is_some_and(|group| group.oom_kills() > 0) {
+                tracing::warn!(program = tree.name, "program was ended by the kernel: it has reached memory_max");
+            } else if oom_kills > self.oom_kills {
+                tracing::warn!(program = tree.name, "program was probably ended by the kernel: out of memory");
+            }
+        }
+        self.oom_kills = oom_kills;
         tree.pidfd = None;
         self.notices.remove(&id);
         let remains = self.has_remains(id);
@@ -284,12 +341,17 @@ impl Programs {
 
     fn spawn(&mut self, id: ProcessId, config: &ProcessConfig) -> Happened {
         self.runs += 1;
-        let mark = format!("{}-{}", self.mark, self.runs);
+        let mark = format!("{}{}", self.mark, self.runs);
         let notify = match config.launch.notifies.then(NotifySocket::bind).transpose() {
             Ok(notify) => notify,
             Err(error) => return Happened::SpawnFailed(format!("no socket for notices: {error}")),
         };
-        let started = match spawn::start(config, &mark, notify.as_ref()) {
+        let group = match self.groups.of(config, self.runs) {
+            Ok(group) => group,
+            Err(error) => return Happened::SpawnFailed(format!("no control group for it: {error}")),
+        };
+        self.oom_kills = cgroup::oom_kills();
+        let started = match spawn::start(config, &mark, notify.as_ref(), group.as_ref().map(Group::path)) {
             Ok(started) => started,
             Err(error) => return Happened::SpawnFailed(error.to_string()),
         };
@@ -309,7 +371,8 @@ impl Programs {
         let pid = started.child.pid;
         self.mains.insert(pid, id);
         self.remains.retain(|other| *other != id);
-        self.trees.insert(id, Tree { main: pid, pidfd: Some(started.child.pidfd), mark });
+        let (name, pidfd) = (config.full_name(), Some(started.child.pidfd));
+        self.trees.insert(id, Tree { main: pid, pidfd, mark, group, name, orphans: Vec::new(), was_killed: false });
         Happened::Spawned(pid)
     }
 
@@ -318,7 +381,7 @@ impl Programs {
             Target::Main | Target::Group => Vec::new(),
             Target::Remains | Target::Tree => self.adopted(id),
         };
-        let Some(tree) = self.trees.get(&id) else { return Ok(()) };
+        let Some(tree) = self.trees.get_mut(&id) else { return Ok(()) };
         let Some(signal) = Signal::from_named_raw(signal) else { return Ok(()) };
         tree.signal(target, signal, &adopted)
     }

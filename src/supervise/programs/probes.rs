@@ -10,12 +10,14 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use super::machine::{Happened, ProcessId};
-use crate::base::bounds::CHECK_ANSWER_BYTES_MAX;
+use super::orphans::Orphan;
+use crate::base::bounds::{CHECK_ANSWER_BYTES_MAX, ORPHAN_SECONDS};
 use crate::config::{CheckConfig, Listen, Probe};
 use crate::ring::{Descriptor, Payload, Ring, within};
 use crate::supervise::inbox::{Happening, Inbox};
+use crate::sys::family;
 use crate::sys::notify::NotifySocket;
-use crate::sys::process::Pid;
+use crate::sys::process::{self, Pid, Signal};
 
 /// Tries once, and puts the outcome into the inbox. Not for commands, which are processes.
 pub(super) fn begin(ring: &Ring, inbox: &Rc<Inbox>, id: ProcessId, pid: Pid, check: CheckConfig) {
@@ -40,6 +42,35 @@ pub(super) fn time_out(ring: &Ring, inbox: &Rc<Inbox>, command: Pid, timeout: Du
     glommio::spawn_local(async move {
         ring.sleep(timeout).await;
         inbox.push(Happening::CheckTimedOut(command));
+    })
+    .detach();
+}
+
+/// Puts word into the inbox when a process that is no child of maitred has ended.
+pub(super) fn await_end(ring: &Ring, inbox: &Rc<Inbox>, pid: Pid) {
+    let (ring, inbox) = (ring.clone(), inbox.clone());
+    let Ok(pidfd) = process::pidfd(pid) else { return inbox.push(Happening::OrphanGone) };
+    let pidfd: Descriptor = Rc::new(pidfd);
+    glommio::spawn_local(async move {
+        // An error, too, is a reason to look.
+        let _ = ring.poll(&pidfd, libc::POLLIN as u32).await;
+        inbox.push(Happening::OrphanGone);
+    })
+    .detach();
+}
+
+/// Asks a process that nobody looks after to end, and kills it some time later.
+pub(super) fn end(ring: &Ring, orphan: Orphan) {
+    let ring = ring.clone();
+    let signal = |orphan: &Orphan, signal| {
+        if let Err(error) = family::signal_kin(orphan.pid, orphan.kin, signal) {
+            tracing::warn!(pid = orphan.pid.as_raw_nonzero().get(), %error, "cannot signal it");
+        }
+    };
+    signal(&orphan, Signal::TERM);
+    glommio::spawn_local(async move {
+        ring.sleep(Duration::from_secs(ORPHAN_SECONDS)).await;
+        signal(&orphan, Signal::KILL);
     })
     .detach();
 }

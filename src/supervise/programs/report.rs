@@ -53,6 +53,9 @@ impl Report {
             Report::Killing => {
                 warn!(program, "program did not stop in time: killing it and all that it started");
             }
+            Report::Orphans => {
+                warn!(program, "processes of the program are left of an earlier maitred: stopping them first");
+            }
             Report::Remains => warn!(program, "program left processes behind: killing them"),
             Report::LeftBehind => {
                 error!(program, "processes of the program do not end although they were killed; going on without them");

@@ -5,6 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use super::tree::MARK;
 use crate::config::{OutputConfig, Probe, ProcessConfig};
@@ -21,7 +22,12 @@ pub(super) struct Started {
 }
 
 /// Starts it as the leader of a session of its own. The error names what could not be done.
-pub(super) fn start(config: &ProcessConfig, mark: &str, notify: Option<&NotifySocket>) -> io::Result<Started> {
+pub(super) fn start(
+    config: &ProcessConfig,
+    mark: &str,
+    notify: Option<&NotifySocket>,
+    group: Option<&Path>,
+) -> io::Result<Started> {
     let null = || std::fs::File::options().write(true).open("/dev/null").map(OwnedFd::from);
     let end = |output: &OutputConfig| -> io::Result<(Option<OwnedFd>, OwnedFd)> {
         if !output.is_wanted() {
@@ -48,6 +54,8 @@ pub(super) fn start(config: &ProcessConfig, mark: &str, notify: Option<&NotifySo
         cpus: None,
         user: launch.user.as_ref(),
         umask: launch.umask,
+        restrictions: launch.restrictions.clone(),
+        group,
     }
     .start()?;
     Ok(Started { child, stdout, stderr })
@@ -68,6 +76,8 @@ pub(super) fn start_check(config: &ProcessConfig, command: &[String]) -> io::Res
         cpus: None,
         user: launch.user.as_ref(),
         umask: launch.umask,
+        restrictions: launch.restrictions.clone(),
+        group: None,
     }
     .start()
 }

@@ -10,8 +10,10 @@ use std::os::fd::OwnedFd;
 use rustix::process::{getpid, kill_process_group};
 
 use super::machine::Target;
+use super::orphans::Orphan;
 use crate::base::bounds::TREE_PROCESSES_MAX;
-use crate::sys::family;
+use crate::sys::cgroup::Group;
+use crate::sys::family::{self, Kin};
 use crate::sys::process::{self, Pid, Signal};
 
 /// The variable that marks what a process has started, in all that descends from it.
@@ -26,6 +28,14 @@ pub(super) struct Tree {
     pub pidfd: Option<OwnedFd>,
     /// Its value of [`MARK`], which is no other incarnation's.
     pub mark: String,
+    /// Its control group, where there are any.
+    pub group: Option<Group>,
+    /// What it is called, for the log.
+    pub name: String,
+    /// What an earlier maitred has left of it.
+    pub orphans: Vec<Orphan>,
+    /// It was killed by maitred.
+    pub was_killed: bool,
 }
 
 /// Children that maitred has adopted, and whose mark they were seen to carry.
@@ -36,12 +46,13 @@ pub(super) struct Adopted {
 }
 
 impl Adopted {
-    /// The living ones among maitred's children that belong to `tree`. `known` are those that belong to somebody for certain.
+    /// The living ones among maitred's children, and in its control group, that belong to `tree`. `known` are those that belong to somebody
+    /// for certain.
     pub fn of(&mut self, tree: &Tree, known: &dyn Fn(Pid) -> bool) -> Vec<Pid> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         for pid in family::children(getpid()) {
-            if pid == tree.main || known(pid) {
+            if pid == tree.main || known(pid) || tree.orphans.iter().any(|orphan| orphan.pid == pid) {
                 continue;
             }
             let Some(kin) = family::kin(pid).filter(|kin| !kin.is_zombie) else { continue };
@@ -54,6 +65,18 @@ impl Adopted {
             }
         }
         self.marks.retain(|key, _| seen.contains(key));
+        for orphan in &tree.orphans {
+            let is_there = |kin: &Kin| !kin.is_zombie && kin.started == orphan.kin.started;
+            if family::kin(orphan.pid).as_ref().is_some_and(is_there) {
+                found.push(orphan.pid);
+            }
+        }
+        for pid in tree.group.iter().flat_map(Group::members) {
+            let is_living = || family::kin(pid).is_some_and(|kin| !kin.is_zombie);
+            if pid != tree.main && !found.contains(&pid) && is_living() {
+                found.push(pid);
+            }
+        }
         found
     }
 }
@@ -63,12 +86,13 @@ impl Tree {
     ///
     /// # Errors
     /// The main process may not be signalled.
-    pub fn signal(&self, target: Target, signal: Signal, adopted: &[Pid]) -> io::Result<()> {
+    pub fn signal(&mut self, target: Target, signal: Signal, adopted: &[Pid]) -> io::Result<()> {
         let below = match target {
             Target::Main | Target::Group => Vec::new(),
             Target::Remains => family::descendants(adopted, TREE_PROCESSES_MAX),
             Target::Tree => family::descendants(&[&[self.main], adopted].concat(), TREE_PROCESSES_MAX),
         };
+        self.was_killed |= signal == Signal::KILL;
         let below: Vec<_> = below.into_iter().filter_map(|pid| Some((pid, family::kin(pid)?))).collect();
         let main = match (target, &self.pidfd) {
             (Target::Remains, _) | (_, None) => Ok(()),
@@ -83,9 +107,16 @@ impl Tree {
             }
         };
         if matches!(target, Target::Remains | Target::Tree) {
+            if let (Some(group), Signal::KILL) = (&self.group, signal)
+                && let Err(error) = group.kill()
+            {
+                tracing::warn!(program = self.name, %error, "a control group can't be killed as a whole");
+            }
             for &pid in adopted {
-                // Children that were not reaped: their numbers are theirs.
-                warn_of(pid, process::signal(pid, signal));
+                // Children that were not reaped, for the most part; others may be gone, and their numbers another one's.
+                if let Some(kin) = family::kin(pid) {
+                    warn_of(pid, family::signal_kin(pid, kin, signal));
+                }
             }
             for (pid, kin) in below {
                 if !adopted.contains(&pid) {

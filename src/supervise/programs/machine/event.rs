@@ -43,6 +43,8 @@ pub enum Happened {
     Start,
     /// It is to be stopped.
     Stop,
+    /// An earlier maitred has left processes of it.
+    Found,
     /// `Spawn` was done.
     Spawned(Pid),
     /// `Spawn` could not be done: why, naming what was to be run.
@@ -169,6 +171,8 @@ pub enum Report {
     Stopped(Exit),
     /// It was given longer than `stopwaitsecs`, or was not asked: it is killed with all that it started.
     Killing,
+    /// Processes of it that an earlier maitred has left are asked to stop.
+    Orphans,
     /// It left processes behind, which are ended.
     Remains,
     /// Processes of it do not end although they were killed; they are not waited for any longer.

@@ -189,6 +189,13 @@ impl Process {
         match happened {
             Happened::Start => self.start(now),
             Happened::Stop => self.stop(care, now, steps),
+            Happened::Found => {
+                if self.phase == Phase::Stopped {
+                    steps.push(Step::Report(Report::Orphans));
+                    self.become_(Phase::Stopping { pid: None, kill_at: now + care.stopwaitsecs, killed: None }, steps);
+                    steps.push(Step::Signal(Target::Remains, care.stopsignal));
+                }
+            }
             Happened::Spawned(pid) => self.spawned(pid, care, now, steps),
             Happened::SpawnFailed(error) => self.spawn_failed(error, care, now, steps),
             Happened::Exited { exit, remains } => self.exited(exit, remains, care, now, steps),

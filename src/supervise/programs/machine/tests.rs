@@ -51,6 +51,8 @@ pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
             user: None,
             redirect_stderr: false,
             server_url: None,
+            restrictions: Default::default(),
+            group_limits: Default::default(),
             notifies: false,
         },
         care,
