@@ -9,6 +9,7 @@ pub mod base;
 pub mod sys;
 // L1: each knows nothing of the others
 pub mod config;
+pub mod control;
 pub mod http;
 pub mod observe;
 pub mod ring;

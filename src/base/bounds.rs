@@ -181,6 +181,18 @@ pub const OUTPUT_LINES_BUFFER_BYTES: usize = 2 * 1024;
 pub const OUTPUT_FINISH_MS: u64 = 500;
 /// A log file that can't be opened is tried again after so long, seconds.
 pub const LOG_REOPEN_SECONDS: u64 = 5;
+/// Body of a control request, bytes. Over it: 413.
+pub const CONTROL_BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// Depth of a value in a control call.
+pub const CONTROL_DEPTH_MAX: usize = 16;
+/// Values in a control call.
+pub const CONTROL_VALUES_MAX: usize = 10_000;
+/// Connections to the control socket; further ones wait.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// A control connection on which nothing comes for so long is closed, seconds.
+pub const CONTROL_IDLE_SECONDS: u64 = 60;
+/// Bytes of a log that one control call may read.
+pub const CONTROL_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Letters that a mailbox between supervisor and shard holds.
 pub const MAILBOX_CAPACITY: usize = 64;
 
