@@ -5,7 +5,7 @@
 //! one function that makes only async-signal-safe calls on values prepared before (signal-safety(7)).
 
 use super::affinity::CpuMask;
-use super::process::{Pid, pidfd, wait_for};
+use super::process::{Pid, Signal, pidfd, signal, wait_for};
 use super::signals;
 use super::users::User;
 use crate::base::bounds::CHILD_DESCRIPTOR_MAX;
@@ -93,7 +93,15 @@ impl Spawn<'_> {
         drop(report_in_child);
         let mut words = [0u8; 8];
         match rustix::io::retry_on_intr(|| rustix::io::read(&report, &mut words)).map_err(io::Error::from)? {
-            0 => Ok(Child { pid, pidfd: pidfd(pid)? }),
+            0 => match pidfd(pid) {
+                Ok(pidfd) => Ok(Child { pid, pidfd }),
+                Err(error) => {
+                    // Out of descriptors, most likely. What nobody would look after must not run.
+                    signal(pid, Signal::KILL)?;
+                    wait_for(pid)?;
+                    Err(error.into())
+                }
+            },
             _ => {
                 wait_for(pid)?;
                 let [a, b, c, d, rest @ ..] = words;
