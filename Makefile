@@ -114,10 +114,12 @@ $(PEERS)/.installed: loadtest/requirements.txt | tools
 loadtest-setup: $(PEERS)/.installed ## Install the servers that maitred is measured against
 	@$(call need,wrk,wrk)
 	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || { echo "make: 'nginx' is missing. On Debian: apt-get install nginx-light" >&2; exit 1; }
+	@command -v lighttpd >/dev/null || test -x /usr/sbin/lighttpd || { echo "make: 'lighttpd' is missing. On Debian: apt-get install lighttpd lighttpd-mod-deflate" >&2; exit 1; }
+	@$(call need,h2o,h2o)
 	@$(call need,taskset,util-linux)
 
 .PHONY: loadtest
-loadtest: loadtest-setup build ## Measure against nginx, gunicorn, uWSGI and granian (LOADTEST_ARGS)
+loadtest: loadtest-setup build ## Measure against nginx, h2o, lighttpd, gunicorn, uWSGI and granian (LOADTEST_ARGS)
 	$(PEERS)/bin/python loadtest/run.py --maitred $(MAITRED) $(LOADTEST_ARGS)
 
 .PHONY: clean

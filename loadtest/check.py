@@ -1,10 +1,15 @@
 """The harness's own tests: what it parses, sums and compares. They need neither wrk nor any server."""
 
+import gzip
+import http.server
 import subprocess
 import sys
+import threading
 import unittest
 
+import files
 import report
+import server
 import tree
 import wrk
 
@@ -17,7 +22,7 @@ WRK_REPORT = """Running 4s test @ http://127.0.0.1:8000/
      50%  747.00us
      75%    1.00ms
      90%    2.00ms
-     99%    1.27s
+     99%    1.27s 
   246640 requests in 4.00s, 30.00MB read
   Socket errors: connect 0, read 2, write 0, timeout 3
   Non-2xx or 3xx responses: 7
@@ -32,6 +37,51 @@ class WrkTests(unittest.TestCase):
 
     def test_report_is_read_in_milliseconds_with_all_errors(self):
         self.assertEqual(wrk.parse(WRK_REPORT), (246640, 61660.25, 0.747, 1270.0, 12))
+
+
+    def test_a_run_without_a_request_has_no_latency_and_one_with_requests_must(self):
+        latency = WRK_REPORT.index("     50%"), WRK_REPORT.index("  246640")
+        silent = WRK_REPORT[: latency[0]] + WRK_REPORT[latency[1] :]
+        self.assertEqual(wrk.parse(silent.replace("246640 requests", "0 requests"))[2:4], (0.0, 0.0))
+        with self.assertRaises(ValueError):
+            wrk.parse(silent)
+
+    def test_cpu_of_both_sides_is_summed(self):
+        self.assertEqual(wrk.Sample(100.0, 10.0, 1.0, 2.0, 0, 2.5).both_us, 12.5)
+
+
+class FilesTests(unittest.TestCase):
+    """The works on files."""
+
+    def test_every_work_has_bars_on_failures_latency_and_cost(self):
+        for name, work in files.WORKS.items():
+            metrics = [bar.metric for bar in work.bars()]
+            self.assertLessEqual({"errors", "p99_ms"}, set(metrics), name)
+            self.assertTrue({"cpu_us", "both_us"} & set(metrics), name)
+            self.assertLessEqual(set(metrics) - {"errors"}, set(work.metrics), name)
+
+    def test_the_page_is_of_20_kib_and_always_the_same(self):
+        self.assertEqual((len(files.page()), files.page()), (20 * 1024, files.page()))
+        self.assertLess(len(gzip.compress(files.page())), 10 * 1024)
+
+    def test_a_server_that_does_other_work_is_not_measured(self):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listener:
+            threading.Thread(target=listener.serve_forever, daemon=True).start()
+            peer = server.Server("peer", [], listener.server_port, None)
+            files.must_answer(peer, files.WORKS["static"])
+            for name in ("packed", "missing"):
+                with self.assertRaises(server.ServerFailed):
+                    files.must_answer(peer, files.WORKS[name])
+            listener.shutdown()
 
 
 class TreeTests(unittest.TestCase):

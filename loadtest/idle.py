@@ -5,6 +5,7 @@ import resource
 import socket
 import time
 
+import fronts
 import peers
 import tree
 from report import Bar
@@ -46,7 +47,7 @@ def idle(options, report):
     (folder / "1k.bin").write_bytes(bytes(1024))
     bench = peers.Bench(options.maitred, options.scratch)
     made = []
-    for server in options.chosen(peers.static_servers(bench, folder)):
+    for server in options.chosen(fronts.static_servers(bench, folder)):
         with running([server]), contextlib.ExitStack() as stack:
             with contextlib.ExitStack() as warm:
                 hold(warm, server.port, "/1k.bin", 64)
@@ -64,7 +65,7 @@ def idle(options, report):
                 "bytes/connection": (after - before) / CONNECTIONS,
             }
         )
-    report.add(f"{CONNECTIONS:,} idle keep-alive connections", made, [Bar("bytes/connection", "<=", 2048)])
+    report.add(f"{CONNECTIONS:,} idle keep-alive connections", made, [Bar("bytes/connection", "<=", 1024)])
 
 
 def wakeups(options, report):

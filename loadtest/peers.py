@@ -56,15 +56,6 @@ http {{
         return [self.maitred, "serve", *arguments, "--bind", f"127.0.0.1:{port}", *shards]
 
 
-def static_servers(bench, folder):
-    """Servers of the files in `folder`."""
-    port, nginx_port = free_port(), free_port()
-    return [
-        bench.server("maitred", [bench.serve(port, "--static", f"/={folder}")], port, ready_path="/1k.bin"),
-        bench.server("nginx", [bench.nginx(nginx_port, f"root {folder};")], nginx_port, ready_path="/1k.bin"),
-    ]
-
-
 def wsgi_servers(bench, workers, app="app:hello", ready="/"):
     """WSGI servers of an application in `examples/probe`, nothing in front of them."""
     ports = [free_port() for _ in range(5)]

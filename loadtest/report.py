@@ -39,7 +39,7 @@ def rows(samples, metrics):
         row["errors"] = sum(run.errors for run in runs)
         made.append(row)
     for row in made:
-        for metric in ("rate", "cpu_us"):
+        for metric in ("rate", "cpu_us", "both_us"):
             if metric in row:
                 row[f"{metric}_ratio"] = made[0][metric] / row[metric] if row[metric] else None
     return made
@@ -51,10 +51,13 @@ def markdown(title, made):
         "server": "server",
         "rate": "requests/s",
         "cpu_us": "CPU µs/request",
+        "client_us": "client's CPU µs",
+        "both_us": "both sides' CPU µs",
         "p50_ms": "p50 ms",
         "p99_ms": "p99 ms",
         "rate_ratio": f"requests/s, {made[0]['server']} ÷ this",
         "cpu_us_ratio": f"CPU, {made[0]['server']} ÷ this",
+        "both_us_ratio": f"both sides' CPU, {made[0]['server']} ÷ this",
     }
     columns = list(made[0])
     lines = [f"### {title}", "", "| " + " | ".join(names.get(column, column) for column in columns) + " |"]

@@ -15,19 +15,22 @@ import sys
 import tempfile
 from pathlib import Path
 
+import files
 import idle
+import slow
 import storm
 import throughput
 from report import Report
 from server import ServerFailed
 
 WORK = {
-    "static": throughput.static,
+    **{name: files.measure(name) for name in files.WORKS},
     "wsgi": throughput.wsgi,
     "django": throughput.django,
     "idle": idle.idle,
     "wakeups": idle.wakeups,
     "kill": storm.kill,
+    "slow": slow.slow,
 }
 HERE = Path(__file__).resolve().parent
 

@@ -1,4 +1,4 @@
-"""The work that wrk measures: a small static file, a WSGI hello world, the example site's list page."""
+"""The work of applications that wrk measures: a WSGI hello world, the example site's list page."""
 
 import os
 import subprocess
@@ -14,28 +14,22 @@ METRICS = ("rate", "cpu_us", "p50_ms", "p99_ms")
 SERVER_CPU, CLIENT_CPU = "0", "1"
 
 
-def interleaved(servers, path, options, connections, client_cpus=None):
-    """Each server's samples: A B C, C B A, … so that a drift of the machine meets all of them alike."""
+def interleaved(servers, path, options, connections, client_cpus=None, work=None, must_answer=None):
+    """Each server's samples: A B C, C B A, … so that a drift of the machine meets all of them alike. `work` (see `files`) says which fields are
+    sent, which status is right, and what is told of the samples; `must_answer` looks at each server before."""
+    fields, status = (work.fields, work.status) if work else ((), 200)
     samples = {server.name: [] for server in servers}
     with running(servers):
         for server in servers:
-            wrk.run(server, path, 1, connections, client_cpus)
+            if must_answer:
+                must_answer(server, work)
+            wrk.run(server, path, 1, connections, client_cpus, fields, status)
         for number in range(options.rounds):
             for server in servers if number % 2 == 0 else reversed(servers):
-                sample = wrk.run(server, path, options.seconds, connections, client_cpus)
+                sample = wrk.run(server, path, options.seconds, connections, client_cpus, fields, status)
                 samples[server.name].append(sample)
                 print(f"  round {number + 1} {server.name}: {sample.rate:,.0f}/s, {sample.cpu_us:.1f} µs", file=sys.stderr)
-    return rows(samples, METRICS)
-
-
-def static(options, report):
-    """1 KiB from a file, keep-alive, one CPU for the server."""
-    folder = options.scratch / "files"
-    folder.mkdir()
-    (folder / "1k.bin").write_bytes(os.urandom(1024))
-    bench = peers.Bench(options.maitred, options.scratch, SERVER_CPU)
-    made = interleaved(options.chosen(peers.static_servers(bench, folder)), "/1k.bin", options, 64, CLIENT_CPU)
-    report.add("Static 1 KiB, 64 connections, server on one CPU", made, [Bar("cpu_us", "<=", 0.70, ("nginx",))])
+    return rows(samples, work.metrics if work else METRICS)
 
 
 def wsgi(options, report):

@@ -1,5 +1,6 @@
-"""Runs wrk against a server and reads what it found, together with the CPU time that the server spent meanwhile."""
+"""Runs wrk against a server and reads what it found, together with the CPU time that both of them spent meanwhile."""
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -11,13 +12,19 @@ UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: requests per second, microseconds of server CPU per request, latency in milliseconds, failed requests."""
+    """One run: requests per second, microseconds of the server's and of the client's CPU per request, latency in milliseconds, failed requests."""
 
     rate: float
     cpu_us: float
     p50_ms: float
     p99_ms: float
     errors: int
+    client_us: float = 0.0
+
+    @property
+    def both_us(self):
+        """CPU of both sides: how a server slices a transfer decides how much of TCP's work falls on the receiver."""
+        return self.cpu_us + self.client_us
 
 
 def parse(text):
@@ -25,22 +32,36 @@ def parse(text):
     requests = int(re.search(r"^\s*(\d+) requests in", text, re.M).group(1))
     rate = float(re.search(r"^Requests/sec:\s+([\d.]+)", text, re.M).group(1))
     percentiles = {}
-    for percent, value, unit in re.findall(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s|m)$", text, re.M):
+    for percent, value, unit in re.findall(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s|m) *$", text, re.M):
         percentiles[percent] = float(value) * UNITS_MS[unit]
     errors = sum(int(number) for number in re.findall(r"Non-2xx or 3xx responses: (\d+)", text))
     if sockets := re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text):
         errors += sum(int(number) for number in sockets.groups())
-    return requests, rate, percentiles["50"], percentiles["99"], errors
+    if requests and len(percentiles) < 2:
+        raise ValueError(f"wrk tells no latency:\n{text}")
+    # A run in which no request was finished has none.
+    return requests, rate, percentiles.get("50", 0.0), percentiles.get("99", 0.0), errors
 
 
-def run(server, path, seconds, connections, cpus=None):
-    """One run against a server that is up."""
+def run(server, path, seconds, connections, cpus=None, fields=(), status=200):
+    """One run against a server that is up. A `status` of 400 and more is what every answer should have; wrk tells no more than how many had one."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{server.port}{path}"]
+    for line in fields:
+        command += ["-H", line]
     if cpus:
         command = ["taskset", "-c", cpus, *command]
     before = tree.cpu_seconds(server.roots)
-    report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        report = process.stdout.read()
+        _, status_word, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status_word)
     spent = tree.cpu_seconds(server.roots) - before
     server.must_run()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
     requests, rate, p50, p99, errors = parse(report)
-    return Sample(rate, spent / max(requests, 1) * 1e6, p50, p99, errors)
+    if status >= 400:
+        errors = abs(requests - errors)
+    per_request = 1e6 / max(requests, 1)
+    client = usage.ru_utime + usage.ru_stime
+    return Sample(rate, spent * per_request, p50, p99, errors, client * per_request)

@@ -7,15 +7,18 @@
 // L0: bounds, clock, mail; system calls behind safe functions
 pub mod base;
 pub mod sys;
+// pure: counters and lines of the access log, HTTP; `config` checks with both what will be written
+pub mod http;
+pub mod observe;
 // L1: each knows nothing of the others
 pub mod config;
 pub mod control;
-pub mod http;
-pub mod observe;
 pub mod ring;
 // L2
+pub mod compress;
 pub mod response;
 pub mod route;
+pub mod tls;
 // L3: handlers
 pub mod static_files;
 pub mod wsgi;

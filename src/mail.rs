@@ -2,10 +2,14 @@
 //!
 //! Owns their vocabulary only. Stands below `shard` and `supervise`, neither of which knows the other.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::RouteConfig;
+use crate::base::mail::Sender;
+use crate::config::{AccessLogConfig, MaintenanceConfig, RouteConfig};
+use crate::observe::Snapshot;
+use crate::tls::Directory;
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -13,6 +17,10 @@ use crate::wsgi::pool::Gate;
 pub enum ShardMail {
     /// Serve these routes from now on.
     Routes(Arc<Vec<RouteConfig>>),
+    /// Close the site for all whom these rules don't let through; `None`: open it.
+    Maintenance(Option<Arc<MaintenanceConfig>>),
+    /// Show these certificates to clients that connect from now on.
+    Certificates(Arc<Directory>),
     /// Begin to accept connections.
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].
@@ -21,6 +29,18 @@ pub enum ShardMail {
     Gone {
         /// The generation.
         generation: u32,
+    },
+    /// Say how things stand.
+    Snapshot {
+        /// To whom.
+        to: Sender<Box<Snapshot>>,
+    },
+    /// Write the access log there from now on.
+    AccessLog {
+        /// What lines look like, and which are written.
+        config: Arc<AccessLogConfig>,
+        /// A file opened for appending, or a socket.
+        sink: OwnedFd,
     },
     /// Stop accepting, finish what is in hand, end; answered by [`ShardNews::Stopped`].
     Drain {

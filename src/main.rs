@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use maitred::cli::{Cli, Command, check, complain, configure, log, serve, tell};
+use maitred::cli::{Cli, Command, cert, check, complain, configure, log, precompress, serve, tell};
 use maitred::sys::signals;
 
 fn main() -> ExitCode {
@@ -12,6 +12,8 @@ fn main() -> ExitCode {
             tell(concat!("maitred ", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
+        Command::Precompress(options) => precompress::run(&options),
+        Command::Cert(options) => cert::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Serve(options) => {
             // Before any thread is started: each inherits the mask, and the supervisor alone reads signals.

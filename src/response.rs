@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::config::Page;
 use crate::http::response::{ErrorResponse, HeadWriter};
-use crate::http::{Version, date};
+use crate::http::{Fields, Version, app, date};
 use crate::ring::{Descriptor, Payload, Stat};
 
 /// Seconds after which a client that was refused for want of capacity may come back (RFC 9110 §10.2.3).
@@ -98,6 +99,20 @@ impl Response {
     pub fn with(mut self, name: &str, value: &[u8]) -> Response {
         let _ = HeadWriter::resume(&mut self.fields).field(name, value);
         self
+    }
+
+    /// With one line in place of all that it has of this name.
+    pub fn with_only(mut self, name: &str, value: &[u8]) -> Response {
+        let fields = std::mem::take(&mut self.fields);
+        let is_replaced = |other: &[u8]| other.eq_ignore_ascii_case(name.as_bytes());
+        app::copy_without(Fields::of_checked(&fields), &mut self.fields, is_replaced);
+        self.with(name, value)
+    }
+
+    /// With another page.
+    pub fn with_page(mut self, page: &Page) -> Response {
+        self.body = Body::Bytes(Payload::from(page.body.clone()));
+        self.with_only("Content-Type", page.content_type.as_bytes())
     }
 
     /// The answer to HEAD: as it is, but the body only announced (RFC 9110 §9.3.2).

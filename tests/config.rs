@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maitred::config::{
-    Action, AppTarget, Autorestart, BackoffConfig, Config, Flags, HostPattern, InterpreterSource, Listen, OnFatal,
-    OutputTarget, Surroundings, load, reference,
+    Action, AppTarget, Autorestart, BackoffConfig, Config, Flags, HostPattern, InterpreterSource, Listener, OnFatal,
+    OutputTarget, Surroundings, WorkerLoop, load, reference,
 };
 use proptest::prelude::*;
 
@@ -61,7 +61,7 @@ fn app_flag(target: &str) -> Flags {
 }
 
 fn listens(config: &Config) -> Vec<String> {
-    config.server.listen.iter().map(Listen::to_string).collect()
+    config.server.listen.iter().map(Listener::to_string).collect()
 }
 
 /// Every `tests/config_files/*.toml` is refused with exactly the lines of the `.expect` file beside it, where `DIRECTORY`
@@ -103,12 +103,13 @@ fn without_a_file_defaults_hold() {
     assert_eq!(config.server.keepalive_timeout, Duration::from_secs(75));
     assert_eq!(config.server.max_body_bytes, 100 << 20);
     assert_eq!(config.routes.len(), 1);
-    assert_eq!((&config.routes[0].host, config.routes[0].path.as_str()), (&HostPattern::Any, "/"));
+    assert_eq!((&config.routes[0].host, config.routes[0].path.text()), (&HostPattern::Any, "/"));
     assert_eq!((&config.routes[0].action, config.routes[0].max_body_bytes), (&Action::App, 100 << 20));
     assert!(config.static_from_django);
     let app = config.app.expect("an app was named");
     assert_eq!(app.wsgi, named("mysite.wsgi:application"));
     assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (4, 1, 1024, true));
+    assert_eq!(app.worker_loop, WorkerLoop::Auto);
     assert_eq!((app.timeout, app.graceful_timeout), (Some(Duration::from_secs(30)), Duration::from_secs(30)));
     assert_eq!(app.chdir, project.directory.path());
     assert_eq!(app.spool_dir, Path::new("/tmp"));
@@ -144,6 +145,7 @@ fn everything_in_a_file_is_read() {
         timeout = 0
         graceful_timeout = "2s"
         preload_app = false
+        worker_loop = "python"
         queue = 9
         raw_env = ["A=1", "B=x=y"]
         spool_dir = "spool"
@@ -173,6 +175,7 @@ fn everything_in_a_file_is_read() {
     assert_eq!((&app.wsgi, &app.chdir), (&named("mysite:app"), &project.path("site")));
     assert_eq!(app.pythonpath, [project.path("lib"), PathBuf::from("/opt/lib")]);
     assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (7, 8, 9, false));
+    assert_eq!(app.worker_loop, WorkerLoop::Python);
     assert_eq!((app.timeout, app.graceful_timeout), (None, Duration::from_secs(2)));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(app.raw_env, [pair("A", "1"), pair("B", "x=y")]);
@@ -181,7 +184,7 @@ fn everything_in_a_file_is_read() {
     // The application has a route, so none is added.
     assert_eq!(config.routes.len(), 2);
     let route = &config.routes[0];
-    assert_eq!((&route.host, route.path.as_str()), (&HostPattern::Suffix(".example.com".to_owned()), "/static/"));
+    assert_eq!((&route.host, route.path.text()), (&HostPattern::Suffix(".example.com".to_owned()), "/static/"));
     let Action::Static(files) = &route.action else { panic!("the first route serves files") };
     assert_eq!(files.directory, project.path("files"));
     assert_eq!(files.options.cache_control.as_deref(), Some("public, max-age=60"));
@@ -244,7 +247,7 @@ fn a_django_project_is_found() {
     assert_eq!(app(&project, &Flags::default()).wsgi, django("outer.settings"));
     let statics = Flags { statics: vec!["/media/=media".to_owned()], ..Flags::default() };
     let config = project.good(&statics);
-    assert_eq!(config.routes.iter().map(|route| route.path.as_str()).collect::<Vec<_>>(), ["/media/", "/"]);
+    assert_eq!(config.routes.iter().map(|route| route.path.text()).collect::<Vec<_>>(), ["/media/", "/"]);
     project.file("maitred.toml", "[server]\nshards = 1\n");
     project.variable("WEB_CONCURRENCY", "8");
     assert_eq!((app(&project, &Flags::default()).workers, project.good(&Flags::default()).server.shards), (8, 1));

@@ -32,6 +32,22 @@ fn host_must_be_there_once_and_be_a_host() {
     refused(&server, b"GET /hello HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400);
 }
 
+/// RFC 9110 section 9.3.2.
+#[test]
+fn a_refusal_of_head_has_no_body() {
+    let server = kitchen();
+    for request in [
+        "HEAD /hello HTTP/1.1\r\n\r\n",
+        "HEAD /hello HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "HEAD /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let mut client = server.connect();
+        client.try_send(request);
+        assert_eq!(client.response("HEAD").status, 400, "{request:?}");
+        client.expect_end();
+    }
+}
+
 #[test]
 fn hosts_of_every_kind_reach_the_app() {
     let server = kitchen();

@@ -2,17 +2,19 @@
 //!
 //! Owns no rule of its own: they are those of `docs/architecture.md`. Reads files only; run by `cargo test` like any other test.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in layer order, lowest first. A module imports from lower layers only, never from a sibling.
-/// `sys` stands above `base`: system calls need the bounds.
+/// `sys` stands above `base`: system calls need the bounds. `observe` and `http` stand below `config`: formats of the access log, names, values
+/// and redirects of routes are checked by the code that will write them.
 const LAYERS: &[&[&str]] = &[
     &["base"],
     &["sys"],
-    &["config", "http", "ring", "limits", "observe", "control"],
-    &["tls", "route", "response"],
+    &["observe", "http"],
+    &["config", "ring", "limits", "control"],
+    &["tls", "route", "response", "compress"],
     &["static_files", "wsgi", "cache", "proxy"],
     &["mail"],
     &["shard", "supervise"],
@@ -287,12 +289,17 @@ fn files_begin_by_saying_what_they_are() {
             findings.push(format!("{file}: no docstring"));
         }
     }
+    for (file, text) in files("", &[".c", ".h"]) {
+        if !text.starts_with("/* ") {
+            findings.push(format!("{file}: no comment at its head"));
+        }
+    }
     assert_none("files without a header", findings);
 }
 
 #[test]
 fn files_are_short() {
-    let long = files("", &[".rs", ".py"]).into_iter().filter_map(|(file, text)| {
+    let long = files("", &[".rs", ".py", ".c", ".h"]).into_iter().filter_map(|(file, text)| {
         let lines = text.lines().count();
         (lines > LINES_MAX).then(|| format!("{file}: {lines} lines"))
     });
@@ -302,8 +309,10 @@ fn files_are_short() {
 #[test]
 fn nothing_is_left_over() {
     let mut findings = Vec::new();
-    let endings =
-        [".rs", ".py", ".md", ".toml", ".html", ".css", ".js", ".txt", ".conf", ".service", "Makefile", "run"];
+    let endings = [
+        ".rs", ".py", ".c", ".h", ".md", ".toml", ".html", ".css", ".js", ".txt", ".conf", ".service", "Makefile",
+        "run",
+    ];
     for (file, text) in files("", &endings) {
         for (number, line) in text.lines().enumerate() {
             for word in LEFTOVERS.iter().chain(MACHINE_PATHS) {
@@ -317,41 +326,110 @@ fn nothing_is_left_over() {
     assert_none("leftovers", findings);
 }
 
+/// Every source that may hold a test, with its text.
+fn sources() -> Vec<(String, String)> {
+    ["src", "tests", "examples", "loadtest"].iter().flat_map(|folder| files(folder, &[".rs", ".py"])).collect()
+}
+
+/// What is wrong with a cell that names proofs: tests, or files of the harness with their arguments.
+fn wrong_proofs(proof: &str, sources: &[(String, String)]) -> Vec<String> {
+    let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+    if names.is_empty() && proof != "not yet" {
+        return vec!["neither a test's name nor 'not yet'".to_owned()];
+    }
+    let is_missing = |name: &&str| {
+        if name.contains('/') {
+            return !root().join(name.split(' ').next().expect("a word")).exists();
+        }
+        let test = name.rsplit("::").next().expect("a word");
+        let (rust, python) = (format!("fn {test}("), format!("def {test}("));
+        !sources.iter().any(|(_, text)| text.contains(&rust) || text.contains(&python))
+    };
+    names.into_iter().filter(is_missing).map(|name| format!("no test or file `{name}`")).collect()
+}
+
+/// The cells of a table's row; none for its head and for other lines.
+fn cells(line: &str) -> Option<Vec<&str>> {
+    let row = line.starts_with('|') && !line.starts_with("| ---");
+    row.then(|| line.trim().trim_matches('|').split(" | ").map(str::trim).collect())
+}
+
 #[test]
 fn claimed_proofs_exist() {
-    let sources: Vec<(String, String)> =
-        ["src", "tests", "examples", "loadtest"].iter().flat_map(|folder| files(folder, &[".rs", ".py"])).collect();
+    let sources = sources();
     let mut findings = Vec::new();
     let mut rows = 0;
     for (number, line) in read(&root().join("docs/features.md")).lines().enumerate() {
-        let cells: Vec<&str> = line.trim().trim_matches('|').split(" | ").map(str::trim).collect();
-        if !line.starts_with('|') || line.starts_with("| ---") || line.starts_with("| Feature") {
-            continue;
-        }
+        let Some(cells) = cells(line).filter(|cells| cells[0] != "Feature") else { continue };
         rows += 1;
         let [_, _, proof] = cells[..] else {
             findings.push(format!("line {}: a row has three cells", number + 1));
             continue;
         };
-        let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
-        if names.is_empty() && proof != "not yet" {
-            findings.push(format!("line {}: neither a test's name nor 'not yet'", number + 1));
-        }
-        for name in names {
-            let exists = if name.contains('/') {
-                root().join(name.split(' ').next().expect("a word")).exists()
-            } else {
-                let test = name.rsplit("::").next().expect("a word");
-                let (rust, python) = (format!("fn {test}("), format!("def {test}("));
-                sources.iter().any(|(_, text)| text.contains(&rust) || text.contains(&python))
-            };
-            if !exists {
-                findings.push(format!("line {}: no test or file `{name}`", number + 1));
-            }
-        }
+        findings.extend(wrong_proofs(proof, &sources).iter().map(|wrong| format!("line {}: {wrong}", number + 1)));
     }
     assert!(rows > 0, "docs/features.md has rows");
     assert_none("docs/features.md claims proofs that do not exist", findings);
+}
+
+/// The constants of `bounds.rs` with their values as people write them.
+fn bounds() -> BTreeMap<String, String> {
+    let source = read(&root().join("src/base/bounds.rs"));
+    let constants = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.strip_suffix(';'));
+    constants
+        .map(|constant| {
+            let (name, rest) = constant.split_once(": ").expect("a constant has a type");
+            let (_, value) = rest.split_once(" = ").expect("a constant has a value");
+            let number = |text: &str| text.trim().replace('_', "").parse::<u64>().expect("a number");
+            let value = match value.split_once("<<") {
+                Some((number_, places)) => number(number_) << number(places),
+                None => value.split('*').map(number).product(),
+            };
+            (name.to_owned(), shown(name, value))
+        })
+        .collect()
+}
+
+/// A bound's value in the largest unit that leaves no fraction; the name says what it counts.
+fn shown(name: &str, value: u64) -> String {
+    let is = |unit: &str| name.split('_').any(|word| word == unit);
+    let whole = |units: &[(&str, u64)]| {
+        let (unit, size) =
+            units.iter().find(|(_, size)| value >= *size && value.is_multiple_of(*size)).expect("one is 1");
+        format!("{} {unit}", value / size)
+    };
+    match () {
+        () if is("BYTES") => whole(&[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)]),
+        () if is("MS") => whole(&[("s", 1000), ("ms", 1)]),
+        () if is("SECONDS") => format!("{value} s"),
+        () => value.to_string(),
+    }
+}
+
+#[test]
+fn every_bound_is_in_the_limits_with_its_value_and_its_proof() {
+    let (sources, mut bounds) = (sources(), bounds());
+    let constants = bounds.len();
+    let mut findings = Vec::new();
+    for (number, line) in read(&root().join("docs/limits.md")).lines().enumerate() {
+        let Some(cells) = cells(line).filter(|cells| cells[0].starts_with('`')) else { continue };
+        if cells.len() == 4 {
+            findings
+                .extend(wrong_proofs(cells[3], &sources).iter().map(|wrong| format!("line {}: {wrong}", number + 1)));
+        }
+        let name = cells[0].split('`').nth(1).expect("it begins with one");
+        if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            continue;
+        }
+        match bounds.remove(name) {
+            None => findings.push(format!("line {}: `{name}` is no constant, or stands here twice", number + 1)),
+            Some(value) if value != cells[1] => findings.push(format!("line {}: `{name}` is {value}", number + 1)),
+            Some(_) => {}
+        }
+    }
+    findings.extend(bounds.iter().map(|(name, value)| format!("`{name}` ({value}) is missing")));
+    assert!(constants > 50, "src/base/bounds.rs was read");
+    assert_none("docs/limits.md lists every constant of src/base/bounds.rs", findings);
 }
 
 /// Modules that a line of Python imports, without relative ones, which belong to the package itself.

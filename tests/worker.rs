@@ -1,6 +1,6 @@
 //! The Python worker, driven by a test-suite in Python (`tests/worker`) that plays the server.
 //!
-//! Runs under `python3` and under every other supported CPython that is on PATH.
+//! Runs with either inner loop under `python3`, the distribution's too, and under every other supported CPython that is on PATH.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ const MINORS: std::ops::RangeInclusive<u32> = 9..=14;
 
 /// `python3.N` for the N that are there and start (a version manager leaves shims that do not).
 fn interpreters() -> Vec<String> {
-    let mut found = vec!["python3".to_owned()];
+    let mut found = vec!["python3".to_owned(), "/usr/bin/python3".to_owned()];
     found.extend(MINORS.map(|minor| format!("python3.{minor}")));
     let mut versions = Vec::new();
     found.retain(|name| {
@@ -27,14 +27,18 @@ fn interpreters() -> Vec<String> {
     found
 }
 
+/// The worker's two inner loops (`worker_loop` in the configuration).
+const LOOPS: [&str; 2] = ["native", "python"];
+
 /// A command that runs Python in `tests/worker` with the embedded worker at hand.
-fn python(interpreter: &str, code: &Path) -> Command {
+fn python(interpreter: &str, worker_loop: &str, code: &Path) -> Command {
     let mut command = Command::new(interpreter);
     command
         .arg("-B")
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/worker"))
         .env("MAITRED_CODE", code)
-        .env("MAITRED_BOOTSTRAP", source::BOOTSTRAP);
+        .env("MAITRED_BOOTSTRAP", source::BOOTSTRAP)
+        .env("MAITRED_LOOP", worker_loop);
     command
 }
 
@@ -50,21 +54,22 @@ fn the_worker_keeps_its_side_of_the_protocol() {
     let interpreters = interpreters();
     assert!(!interpreters.is_empty(), "python3 is required to run the tests");
     // At once: the tests mostly wait for processes.
+    let start = |interpreter: &String, worker_loop| {
+        python(interpreter, worker_loop, code.path())
+            .args(["-m", "unittest"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it started a moment ago")
+    };
     let running: Vec<_> = interpreters
         .iter()
-        .map(|interpreter| {
-            let child = python(interpreter, code.path())
-                .args(["-m", "unittest"])
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn();
-            (interpreter, child.expect("it started a moment ago"))
-        })
+        .flat_map(|interpreter| LOOPS.map(|worker_loop| (interpreter, worker_loop, start(interpreter, worker_loop))))
         .collect();
-    for (interpreter, child) in running {
+    for (interpreter, worker_loop, child) in running {
         let output = child.wait_with_output().expect("the interpreter ends");
         let report = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{interpreter}:\n{report}");
+        assert!(output.status.success(), "{interpreter}, {worker_loop} loop:\n{report}");
     }
 }
 
@@ -74,7 +79,9 @@ fn the_worker_keeps_its_side_of_the_protocol() {
 fn measure() {
     let code = code_file();
     for interpreter in interpreters() {
-        let status = python(&interpreter, code.path()).arg("measure.py").status();
-        assert!(status.expect("it started a moment ago").success());
+        for worker_loop in LOOPS {
+            let status = python(&interpreter, worker_loop, code.path()).arg("measure.py").status();
+            assert!(status.expect("it started a moment ago").success());
+        }
     }
 }

@@ -97,6 +97,8 @@ fn a_worker_that_outlives_sigabrt_is_killed() {
     let at = |signal: &str| lines.iter().position(|line| line.contains(signal)).expect("waited for");
     assert!(at("sending SIGABRT") < at("sending SIGKILL"), "{lines:?}");
     assert!(process::wait_gone(pid, DEADLINE));
+    // The log comes a little later than the events: until this line the dead worker is the one that it knows of.
+    server.wait_for_line_from(mark, &format!("pid={pid} generation=1 exit="));
     assert_eq!(server.get("/hello").status, 200);
     assert_ne!(server.wait_workers(1)[0].pid, pid);
 }
@@ -113,4 +115,35 @@ fn programs_started_by_the_app_inherit_no_sockets_of_the_server() {
         assert_eq!(numbers, ["0", "1", "2"], "{found:?}");
         assert!(!found.iter().any(|(_, what)| what.starts_with("socket:")), "{found:?}");
     }
+}
+
+#[test]
+fn the_log_says_which_loop_the_workers_run() {
+    for worker_loop in ["native", "python"] {
+        let builder = Builder::app("kitchen:application").app_key(&format!("worker_loop = {worker_loop:?}"));
+        let server = builder.start();
+        server.wait_for_line(&format!("loop={worker_loop}"));
+        assert_eq!(server.get("/hello").status, 200);
+    }
+}
+
+#[test]
+fn an_interpreter_that_can_not_load_the_native_loop_runs_the_one_in_python_unless_told_otherwise() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    fs::write(folder.path().join("sitecustomize.py"), "import os\ndel os.memfd_create\n").expect("a writable folder");
+    let builder = |worker_loop: &str| {
+        Builder::app("kitchen:application")
+            .app_key(&format!("raw_env = [\"PYTHONPATH={}\"]", folder.path().display()))
+            .app_key(&format!("worker_loop = {worker_loop:?}"))
+    };
+    let server = builder("auto").start();
+    server.wait_for_line("loop=python native_missing=\"module 'os' has no attribute 'memfd_create'\"");
+    assert_eq!(server.get("/hello").status, 200);
+    let refusal = builder("native").refuse();
+    assert_eq!(refusal.code, Some(3), "{}", refusal.stderr);
+    assert!(
+        refusal.stderr.contains("worker_loop = \"native\", but the native loop can't run here"),
+        "{}",
+        refusal.stderr
+    );
 }

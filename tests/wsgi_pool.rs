@@ -102,6 +102,25 @@ fn a_client_that_leaves_the_queue_costs_no_worker() {
 }
 
 #[test]
+fn a_client_that_half_closes_in_the_queue_is_taken_for_gone() {
+    let server = Builder::app("kitchen:application").shards(1).start();
+    let (first, never) = (server.gate("first"), server.gate("never"));
+    let held = server.get_in_thread(&format!("/hold?{}", first.query()));
+    first.wait_started();
+    // Enough that the last ones wait in the shard's own queue.
+    let mut waiting: Vec<_> = (0..40).map(|_| server.connect()).collect();
+    waiting.iter_mut().for_each(|client| client.request("GET", "/hello", ""));
+    let mut last = server.connect();
+    last.request("GET", &format!("/hold?{}", never.query()), "");
+    last.half_close();
+    last.expect_end();
+    first.open();
+    assert_eq!(held.join().expect("a response").status, 200);
+    assert!(waiting.iter_mut().all(|client| client.response("GET").status == 200), "the others are served");
+    assert!(!never.has_started(), "the app worked for a client that was taken for gone");
+}
+
+#[test]
 fn a_request_that_no_worker_takes_in_time_is_503() {
     let server = Builder::app("kitchen:application").shards(1).app_key("timeout = \"1s\"").start();
     let gate = server.gate("stuck");

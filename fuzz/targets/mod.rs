@@ -8,7 +8,9 @@ mod authority;
 mod chunked;
 mod config;
 mod dates;
+mod encoding;
 mod head;
+mod hello;
 mod path;
 mod preconditions;
 mod range;
@@ -36,7 +38,9 @@ pub static ALL: &[Target] = &[
     chunked::TARGET,
     config::TARGET,
     dates::TARGET,
+    encoding::TARGET,
     head::TARGET,
+    hello::TARGET,
     path::TARGET,
     preconditions::TARGET,
     range::TARGET,

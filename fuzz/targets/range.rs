@@ -30,5 +30,13 @@ fn run(input: &[u8]) {
         let again = format!("bytes={}-{}", part.start, part.end - 1);
         assert_eq!(select(again.as_bytes(), len), Selection::Part(part));
     }
+    if let Selection::Parts(parts) = select(value, len) {
+        let parts = parts.as_slice();
+        assert!((2..=16).contains(&parts.len()));
+        for (at, part) in parts.iter().enumerate() {
+            assert!(part.start < part.end && part.end <= len);
+            assert!(parts[..at].iter().all(|other| other.end < part.start || part.end < other.start), "they touch");
+        }
+    }
     assert_eq!(ContentRange::of_none(len).as_bytes(), format!("bytes */{len}").as_bytes());
 }

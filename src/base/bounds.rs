@@ -45,6 +45,16 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 pub const INLINE_BODY_BYTES_MAX: usize = 16 * 1024;
 /// A spooled body up to here stays in a memfd; a larger one goes to a file.
 pub const MEMFD_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Request bodies in memfds of one shard, all together; with no room for one more it goes to a file.
+pub const MEMFD_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Responses that one shard keeps in memory for clients that do not take them, all together; what is more goes to files.
+pub const BUFFERED_RESPONSES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Pieces of a response that are kept are put together up to this size, bytes.
+pub const BUFFERED_PIECE_BYTES: usize = 16 * 1024;
+/// The most that can be allowed of one response in memory, bytes.
+pub const RESPONSE_BUFFER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The most that can be allowed of one response in its file, bytes: 1 TiB.
+pub const RESPONSE_SPOOL_BYTES_MAX: u64 = 1 << 40;
 /// Body bytes of one response that a worker may have sent and the shard not yet passed on.
 pub const RESPONSE_WINDOW_BYTES: usize = 256 * 1024;
 /// One credit: the body bytes that one byte in a credit pipe stands for.
@@ -68,7 +78,7 @@ pub const OUTPUT_LINE_BYTES_MAX: usize = 8 * 1024;
 pub const DRAINING_GENERATIONS_MAX: usize = 2;
 /// Workers that may die before any of a new generation is up; then its boot has failed.
 pub const BOOT_DEATHS_MAX: u32 = 3;
-/// Exits of processes that the supervisor does not know yet (a fork report is still under way), kept for that report.
+/// Exits of processes that the supervisor does not know yet (a fork report is still under way), kept for that report: so many, and one for each worker.
 pub const EARLY_EXITS_MAX: usize = 64;
 
 /// The config file, bytes.
@@ -85,10 +95,57 @@ pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
 pub const LOG_FILE_BYTES_MIN: u64 = 4 * 1024;
 /// Rotated log files of a program's stream that are kept.
 pub const LOG_BACKUPS_MAX: u64 = 1000;
+/// A certificate, key or OCSP file, bytes.
+pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Certificates of one file.
+pub const CERTIFICATES_MAX: usize = 1024;
+/// A ClientHello in which a name is looked for, bytes.
+pub const CLIENT_HELLO_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a TLS record, or of a handshake message in several records, that wait for the rest: the longest message, and a receive's
+/// worth more.
+pub const TLS_PENDING_BYTES_MAX: usize = 192 * 1024;
+/// Parts of a response up to here together are copied into one TLS record; larger ones are encrypted as they are.
+pub const TLS_ONE_RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that are encrypted at a time, before other connections of the shard get their turn.
+pub const TLS_SEALED_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a file that are read and encrypted at a time.
+pub const TLS_FILE_SLICE_BYTES: usize = 64 * 1024;
+/// What a TLS session may have to say beside responses before it is given up, bytes.
+pub const TLS_WAITING_BYTES_MAX: usize = 16 * 1024;
+/// Certificate files are looked at for changes so often, seconds.
+pub const TLS_LOOK_SECONDS: u64 = 2;
+/// Entries of `[[tls]]`.
+pub const TLS_ENTRIES_MAX: usize = 4096;
+/// Certificates of one entry: one for each kind of key.
+pub const TLS_ENTRY_CERTIFICATES_MAX: usize = 8;
 /// Listen addresses.
 pub const LISTENERS_MAX: u64 = 64;
 /// Routes of the configuration.
 pub const ROUTES_MAX: usize = 4096;
+/// Routes of the configuration that are found by a regular expression.
+pub const ROUTE_REGEXES_MAX: usize = 256;
+/// A route's regular expression as it is written, bytes.
+pub const REGEX_BYTES_MAX: usize = 1024;
+/// A route's regular expression as a program, bytes.
+pub const REGEX_PROGRAM_BYTES_MAX: usize = 256 * 1024;
+/// What one regular expression may remember of its work, bytes.
+pub const REGEX_CACHE_BYTES_MAX: usize = 256 * 1024;
+/// The target of a redirect as it is written, bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 2048;
+/// The fixed text of a route, bytes.
+pub const FIXED_RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// The page that a route has for an error, bytes.
+pub const ERROR_PAGE_BYTES_MAX: u64 = 256 * 1024;
+/// Redirects within the server that one request may go through, as in nginx.
+pub const INTERNAL_REDIRECTS_MAX: usize = 10;
+/// The name of a charset that an application orders, bytes.
+pub const CHARSET_BYTES_MAX: usize = 64;
+/// Networks, and paths, that maintenance mode lets through.
+pub const MAINTENANCE_EXCEPTIONS_MAX: usize = 256;
+/// Directories whose files an application may name, per route.
+pub const SENDFILE_ROOTS_MAX: usize = 16;
+/// What a route adds to the fields of its responses, bytes.
+pub const HEADER_LINES_BYTES_MAX: usize = 8 * 1024;
 /// Shards.
 pub const SHARDS_MAX: u64 = 1024;
 /// Connections of one shard.
@@ -110,6 +167,33 @@ pub const BODY_BYTES_MAX: u64 = 1 << 40;
 
 /// Lines of the diagnostic log that wait to be written; further ones are lost.
 pub const LOG_LINES_MAX: usize = 16 * 1024;
+
+/// One line of the access log, bytes; values that are longer are cut.
+pub const ACCESS_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Connections of the admin listener.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Provided receive buffers of the admin listener: how many. A power of two.
+pub const ADMIN_BUFFERS: u16 = 16;
+/// How long a client of the admin listener may take for a request, for its answer, and between requests, milliseconds.
+pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
+/// How long the metrics wait for a shard, milliseconds.
+pub const SCRAPE_MS_MAX: u64 = 1_000;
+/// A request id that is taken over from outside, bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Lines that a shard may gather before it writes them, bytes.
+pub const ACCESS_BUFFER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Rotated files of an access log that may be kept.
+pub const ACCESS_ROTATED_FILES_MAX: u64 = 1000;
+/// Size at which an access log may be rotated, bytes: 1 TiB.
+pub const ACCESS_ROTATE_BYTES_MAX: u64 = 1 << 40;
+/// What a shard that ends waits for its last lines to be written, milliseconds.
+pub const ACCESS_FLUSH_MS_MAX: u64 = 2_000;
+/// Lines that were dropped are told of in the diagnostic log at most this often, seconds.
+pub const ACCESS_WARNING_SECONDS: u64 = 10;
+/// One message to syslog, bytes; a longer line is cut.
+pub const SYSLOG_BYTES_MAX: usize = 8 * 1024;
+/// A format of the access log, bytes.
+pub const ACCESS_FORMAT_BYTES_MAX: usize = 3 * 1024;
 
 /// A connection that is closed by the server reads on for so long, so that its last response arrives: milliseconds.
 pub const LINGER_MS_MAX: u64 = 2_000;
@@ -142,12 +226,26 @@ pub const STATIC_MISSES_BYTES_MAX: usize = 256 * 1024;
 pub const STATIC_FRESH_MS: u64 = 1000;
 /// While one request looks at a static file again, others are still answered from what was known up to so long ago, milliseconds.
 pub const STATIC_STALE_MS_MAX: u64 = 2000;
+/// Candidates of a static route's `fallback`.
+pub const STATIC_FALLBACKS_MAX: usize = 16;
+/// Entries of a directory that are listed.
+pub const LISTING_ENTRIES_MAX: usize = 10_000;
+/// A manifest of hashed names (`staticfiles.json`), bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Entries of a static route's `types`.
 pub const STATIC_TYPES_MAX: usize = 1024;
 /// Longest `expires` of a static route, seconds: ten years.
 pub const STATIC_EXPIRES_SECONDS_MAX: u64 = 10 * 365 * 86_400;
 /// Ranges of one request that are answered; a Range field with more is ignored, as nginx's max_ranges does.
 pub const RANGES_MAX: usize = 16;
+/// A file, or a response, under so many bytes is not compressed: it would not fit into fewer packets.
+pub const COMPRESSED_BYTES_MIN: u64 = 256;
+/// The largest static file that is compressed on the fly, bytes.
+pub const COMPRESSED_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Jobs that wait for the helper thread of a shard; further ones are refused.
+pub const HELPER_JOBS_MAX: usize = 64;
+/// Files that a shard has its helper thread compress at the same time; others are sent as they are.
+pub const COMPRESSIONS_MAX: usize = 32;
 /// Members of an Accept-Encoding field that are looked at; further ones are ignored.
 pub const ACCEPT_ENCODING_MEMBERS_MAX: usize = 32;
 

@@ -73,6 +73,17 @@ pub fn wall_seconds_coarse() -> u64 {
     wall(ClockId::RealtimeCoarse)
 }
 
+/// Milliseconds since 1970-01-01 UTC. A clock set before 1970 reads as 0.
+pub fn wall_milliseconds() -> u64 {
+    let time = clock_gettime(ClockId::Realtime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+/// CPU time that all threads of this process have used.
+pub fn process_cpu() -> Duration {
+    Duration::from_nanos(nanos(clock_gettime(ClockId::ProcessCPUTime)))
+}
+
 fn wall(clock: ClockId) -> u64 {
     u64::try_from(clock_gettime(clock).tv_sec).unwrap_or(0)
 }

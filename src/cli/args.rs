@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::cert::CertOptions;
 use super::log::Level;
+use super::precompress::Precompress;
 use crate::config::{Flags, help};
 
 /// One server for Django in production: HTTP front, WSGI workers and their supervisor in one program.
@@ -27,6 +29,16 @@ Examples:
   maitred serve --static /=./public        serve files alone
   maitred check -c /etc/maitred.toml       say what is wrong with a configuration and its host";
 
+const PRECOMPRESS_HELP: &str = "\
+Beside app.css it writes app.css.br, app.css.zst and app.css.gz, each with the modification time of app.css and only if it \
+is smaller. Run it after every deploy, behind `collectstatic`: siblings that are older than their file are not served, fresh \
+ones are not written again.
+
+Exit codes: 0; 1 if a file could not be compressed; 2 for wrong arguments.
+
+Example:
+  maitred precompress ./staticfiles --brotli 9 --zstd off";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -35,6 +47,11 @@ pub enum Command {
     Serve(Options),
     /// Check configuration, kernel, limits, interpreter and application; say in a line each how to mend what is wrong
     Check(Options),
+    /// Write compressed siblings beside static files, for routes to serve
+    #[command(after_help = PRECOMPRESS_HELP)]
+    Precompress(Precompress),
+    /// Make a self-signed certificate for development, and say what to write into the config file
+    Cert(CertOptions),
     /// Print the version
     Version,
 }

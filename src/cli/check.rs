@@ -16,7 +16,8 @@ use rustix::fs::{Access, access};
 pub use super::environment::environment;
 use super::environment::{basics, descriptors};
 use super::{EXIT_UNUSABLE, Options, check_programs, probe, rlimits};
-use crate::config::{Action, Config, Listen, ServerConfig};
+use crate::config::{Action, Config, Listen, Listener, ServerConfig};
+use crate::tls;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,7 @@ pub fn run(options: &Options) -> ExitCode {
         tell(Finding::ok(summary(&config)));
         tell(descriptors(&config.server));
         config.server.listen.iter().for_each(|listen| tell(bindable(listen, &config.server)));
+        tls::warnings(&config.server, &config.tls).into_iter().map(Finding::hint).for_each(&mut tell);
         directories(&config).into_iter().for_each(&mut tell);
         if let Some(app) = &config.app {
             probe::app(app, &mut tell);
@@ -116,8 +118,8 @@ fn summary(config: &Config) -> String {
     text
 }
 
-fn bindable(listen: &Listen, server: &ServerConfig) -> Finding {
-    let result = match listen {
+fn bindable(listen: &Listener, server: &ServerConfig) -> Finding {
+    let result = match &listen.address {
         Listen::Tcp(address) => TcpListener::bind(address).map(drop),
         Listen::Unix(path) => bindable_unix(path),
     };
@@ -131,7 +133,7 @@ fn bindable(listen: &Listen, server: &ServerConfig) -> Finding {
             }
             "stop the program that listens there (`ss -ltnp` names it) or choose another address"
         }
-        ErrorKind::PermissionDenied if matches!(listen, Listen::Tcp(_)) => {
+        ErrorKind::PermissionDenied if matches!(listen.address, Listen::Tcp(_)) => {
             "choose a port from 1024, or grant the right (AmbientCapabilities=CAP_NET_BIND_SERVICE of the systemd unit)"
         }
         ErrorKind::PermissionDenied => "make its directory writable for this user",
@@ -165,7 +167,7 @@ fn directories(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for route in &config.routes {
         if let Action::Static(files) = &route.action {
-            findings.push(directory(&format!("static {}", route.path), &files.directory, Access::READ_OK));
+            findings.push(directory(&format!("static {}", route.path.text()), &files.directory, Access::READ_OK));
         }
     }
     if let Some(parent) = config.server.pidfile.as_deref().and_then(Path::parent) {

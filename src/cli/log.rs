@@ -18,6 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::{EXIT_UNUSABLE, complain};
 use crate::base::bounds::LOG_LINES_MAX;
+use crate::base::calendar;
 
 /// Least serious messages that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -106,18 +107,10 @@ fn colour(level: tracing::Level) -> u8 {
     }
 }
 
-/// UTC, as in RFC 3339, with milliseconds. Days become dates by Howard Hinnant's `civil_from_days`.
+/// UTC, as in RFC 3339, with milliseconds.
 fn timestamp(unix_ms: u64, out: &mut impl fmt::Write) -> fmt::Result {
     let (days, day_ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    // Years start in March here, so that the leap day is the last of its year.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (year, month, day) = calendar::civil(days);
     let (hour, minute) = (day_ms / 3_600_000, day_ms / 60_000 % 60);
     let (second, ms) = (day_ms / 1000 % 60, day_ms % 1000);
     write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")

@@ -3,10 +3,12 @@
 //! Owns arguments, messages and exit codes. Called by `main` alone; everything that lasts happens in the layers below.
 
 mod args;
+pub mod cert;
 pub mod check;
 mod check_programs;
 mod environment;
 pub mod log;
+pub mod precompress;
 mod probe;
 mod rlimits;
 pub mod serve;

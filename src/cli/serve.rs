@@ -4,36 +4,41 @@
 //! its part until the supervisor says that the program is to exit.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{EXIT_UNUSABLE, Options, reconfigure};
-use crate::base::bounds::MAILBOX_CAPACITY;
+use crate::base::bounds::{LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
-use crate::config::{Config, Listen};
-use crate::shard::{self, ShardSetup};
+use crate::config::{Config, Listen, Listener};
+use crate::shard::{self, Protocol, ShardListener, ShardSetup};
+use crate::supervise::access_log::AccessLogFile;
+use crate::supervise::certificates::Certificates;
 use crate::supervise::run::{SupervisorSetup, run as supervise};
 use crate::sys::affinity::usable_cpus;
 use crate::sys::listen::{self, TcpOptions};
 use crate::sys::{limits, packets, process};
 
+/// The port of HTTPS (RFC 9110 §4.2.2).
+const PORT_HTTPS: u16 = 443;
 /// Permissions of a unix listener's socket file.
 const SOCKET_MODE: u32 = 0o666;
+/// … and of one of the admin listener, which not everybody on the host may ask.
+const ADMIN_SOCKET_MODE: u32 = 0o660;
 
 /// Serves until told to stop. `options` are read again for a reload.
 #[must_use]
 pub fn run(config: Config, options: Options) -> ExitCode {
-    let listeners = match Listeners::open(&config) {
-        Ok(listeners) => listeners,
+    let opened = match Opened::open(&config) {
+        Ok(opened) => opened,
         Err(message) => return unusable(&message),
     };
     let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
-    let code = match serve(config, options, listeners) {
+    let code = match serve(config, options, opened) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(%error, "the server cannot run");
@@ -49,7 +54,11 @@ fn unusable(message: &str) -> ExitCode {
     ExitCode::from(EXIT_UNUSABLE)
 }
 
-fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i32> {
+fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
+    let Opened { listeners, admin, access_log, certificates } = opened;
+    for address in &admin.addresses {
+        tracing::info!("admin: listening on {address}");
+    }
     if let Err(error) = limits::raise_descriptors() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
@@ -68,6 +77,7 @@ fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i
             // With more shards than CPUs pinning would only pile them up.
             cpu: (server.shards <= cpus.len()).then(|| cpus[number]),
             listeners: own,
+            https_port: listeners.https_port,
             replies: ours,
             mail: letters,
             news: news.clone(),
@@ -76,6 +86,8 @@ fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i
             // A request that waits longer than it may take once it is taken is of no use to anybody.
             queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
             spool: spool.clone(),
+            response_buffer_bytes: config.app.as_ref().map_or(0, |app| app.response_buffer_bytes),
+            response_spool_bytes_max: config.app.as_ref().map_or(0, |app| app.response_spool_bytes_max),
         })?);
         shards.push(mail);
         replies.push(workers);
@@ -87,6 +99,9 @@ fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i
         news: from_shards,
         replies,
         addresses: listeners.addresses,
+        admin: admin.by_shard.into_iter().flatten().map(|listener| listener.socket).collect(),
+        access_log,
+        certificates,
     })?;
     for thread in threads {
         // A shard that has not stopped by now, or never began, is not waited for.
@@ -97,31 +112,60 @@ fn serve(config: Config, options: Options, listeners: Listeners) -> io::Result<i
     Ok(code)
 }
 
+/// What is opened before anything runs.
+struct Opened {
+    listeners: Listeners,
+    admin: Listeners,
+    access_log: Option<AccessLogFile>,
+    certificates: Option<Certificates>,
+}
+
+impl Opened {
+    fn open(config: &Config) -> Result<Opened, String> {
+        let server = &config.server;
+        let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
+        let plain = |address: &Listen| Listener { address: address.clone(), tls: false, redirect_https: false };
+        let admin: Vec<_> = config.admin.iter().map(plain).collect();
+        // With programs alone there is nobody to accept.
+        let shards = if server.listen.is_empty() { 0 } else { server.shards };
+        Ok(Opened {
+            listeners: Listeners::open(&server.listen, shards, backlog, SOCKET_MODE)?,
+            admin: Listeners::open(&admin, 1, LISTEN_BACKLOG, ADMIN_SOCKET_MODE)?,
+            access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
+            certificates: Certificates::open(config)?,
+        })
+    }
+}
+
 /// The listening sockets, sorted by shard.
 struct Listeners {
-    by_shard: Vec<Vec<OwnedFd>>,
+    by_shard: Vec<Vec<ShardListener>>,
+    /// Where redirects to HTTPS lead.
+    https_port: u16,
     addresses: Vec<String>,
     /// Socket files, which go with the listeners.
     _files: Vec<SocketFile>,
 }
 
 impl Listeners {
-    fn open(config: &Config) -> Result<Listeners, String> {
-        // With programs alone there is nobody to accept.
-        let shards = if config.server.listen.is_empty() { 0 } else { config.server.shards };
-        let backlog = i32::try_from(config.server.backlog).unwrap_or(i32::MAX);
-        let mut by_shard: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
+    fn open(listen: &[Listener], shards: usize, backlog: i32, mode: u32) -> Result<Listeners, String> {
+        let mut https_ports = Vec::new();
+        let mut by_shard: Vec<Vec<ShardListener>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());
-        for address in &config.server.listen {
-            let failed = |error: io::Error| format!("cannot listen on {address}: {error}");
-            let sockets = match address {
+        for listener in listen {
+            let failed = |error: io::Error| format!("cannot listen on {listener}: {error}");
+            let sockets = match &listener.address {
                 Listen::Tcp(tcp) => {
                     let sockets = listen::tcp(*tcp, shards, TcpOptions { backlog, v6_only: false }).map_err(failed)?;
-                    addresses.push(format!("http://{}", listen::local_addr(&sockets[0]).map_err(failed)?));
+                    let local = listen::local_addr(&sockets[0]).map_err(failed)?;
+                    if listener.tls {
+                        https_ports.push(local.port());
+                    }
+                    addresses.push(format!("{}://{local}", if listener.tls { "https" } else { "http" }));
                     sockets
                 }
                 Listen::Unix(path) => {
-                    let first = listen::unix(path, SOCKET_MODE, backlog).map_err(failed)?;
+                    let first = listen::unix(path, mode, backlog).map_err(failed)?;
                     files.push(SocketFile(path.clone()));
                     addresses.push(format!("unix:{}", path.display()));
                     let others: io::Result<Vec<_>> = (1..shards).map(|_| first.try_clone()).collect();
@@ -129,10 +173,14 @@ impl Listeners {
                 }
             };
             for (own, socket) in by_shard.iter_mut().zip(sockets) {
-                own.push(socket);
+                let protocol = Protocol { tls: listener.tls, redirect_https: listener.redirect_https };
+                own.push(ShardListener { socket, protocol });
             }
         }
-        Ok(Listeners { by_shard, addresses, _files: files })
+        // Where browsers look by themselves, if that is one of them.
+        let https_port = https_ports.iter().copied().find(|&port| port == PORT_HTTPS).or(https_ports.first().copied());
+        let https_port = https_port.unwrap_or(PORT_HTTPS);
+        Ok(Listeners { by_shard, https_port, addresses, _files: files })
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+/// Port that makes an address without a scheme one for TLS.
+pub(super) const PORT_HTTPS: u16 = 443;
 /// Port of an address that names none, as in gunicorn.
 const PORT_DEFAULT: u16 = 8000;
 
@@ -16,6 +18,27 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A Unix stream socket at this absolute path, at most 107 bytes (unix(7)).
     Unix(PathBuf),
+}
+
+/// One listener: where it is, and what is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// Where.
+    pub address: Listen,
+    /// TLS instead of plain HTTP.
+    pub tls: bool,
+    /// Plain requests are sent on to HTTPS; never together with `tls`.
+    pub redirect_https: bool,
+}
+
+impl fmt::Display for Listener {
+    /// As [`Listen`], with the scheme that is spoken.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Listen::Tcp(address) if self.tls => write!(f, "https://{address}"),
+            other => other.fmt(f),
+        }
+    }
 }
 
 /// Longest path of a Unix socket, bytes: `sun_path` less its closing NUL (unix(7)).
@@ -40,9 +63,6 @@ impl Listen {
                 .parse()
                 .map_err(|_| format!("\"{host}\" is not an IP address; write for example \"127.0.0.1:8000\""))?,
         };
-        if port == 443 {
-            return Err("port 443 is for TLS, which this version does not speak; choose another port".to_owned());
-        }
         Ok(Listen::Tcp(SocketAddr::new(ip, port)))
     }
 }
@@ -119,6 +139,7 @@ mod tests {
             ("*:80", "http://0.0.0.0:80"),
             ("localhost:80", "http://127.0.0.1:80"),
             ("tcp://10.0.0.1:81", "http://10.0.0.1:81"),
+            ("0.0.0.0:443", "http://0.0.0.0:443"),
             ("[::1]:8000", "http://[::1]:8000"),
             ("[::]", "http://[::]:8000"),
             ("unix:/run/a.sock", "unix:/run/a.sock"),
@@ -145,7 +166,6 @@ mod tests {
             "[1.2:80",
             "unix:",
             "unix:a\0b",
-            "0.0.0.0:443",
             "1.2.3:80",
             &long,
         ] {

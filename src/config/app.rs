@@ -65,15 +65,18 @@ pub fn app(
         timeout: reader.value(&options::TIMEOUT),
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
         preload_app: reader.value(&options::PRELOAD_APP),
+        worker_loop: reader.value(&options::WORKER_LOOP),
         queue: reader.value(&options::QUEUE),
         raw_env,
         spool_dir: spool_dir(&mut reader, around),
+        response_buffer_bytes: reader.value(&options::RESPONSE_BUFFER) as usize,
+        response_spool_bytes_max: reader.value(&options::RESPONSE_SPOOL_MAX),
     };
     reader.finish();
     Some(config)
 }
 
-/// Where large request bodies go; it must be there, or the server could not even start.
+/// Where large bodies go; it must be there, or the server could not even start.
 fn spool_dir(reader: &mut Reader<'_>, around: &Surroundings) -> PathBuf {
     let (directory, place) = reader.placed(&options::SPOOL_DIR).unwrap_or_else(|| {
         let temporary = around.path("TMPDIR").unwrap_or(Path::new("/tmp"));

@@ -3,15 +3,20 @@
 //! Owns the checks that concern more than one section: an application that nothing leads to, a server with nothing to
 //! serve.
 
+use super::admin::admin;
 use super::app::{Search, app};
 use super::error::{ConfigErrors, Problem};
+use super::maintenance::maintenance;
 use super::merge::{Merged, merge, variables};
+use super::options;
+use super::pages::error_pages as pages;
 use super::programs::programs;
 use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, Listens, server};
 use super::sources::{Flags, Surroundings};
-use super::types::{Action, Config, HostPattern, RouteConfig};
+use super::tls::tls;
+use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
 
 /// Reads, merges and checks the configuration.
@@ -29,16 +34,27 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 }
 
 /// A configuration that is good if no problem was added.
-fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
+fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
     let bases = Bases { file: &merged.file_base, working: &around.directory };
+    let error_pages = merged.server.take(options::SERVER_ERROR_PAGES.spec.name);
+    let error_pages =
+        error_pages.map(|placed| pages(placed, "server.error_pages", bases, problems)).unwrap_or_default();
+    let closed = maintenance(merged.server.take(options::MAINTENANCE_KEY.spec.name), bases, problems);
     let may_be_silent = !merged.programs.is_empty();
-    let (mut server, listens) = server(merged.server, bases, may_be_silent, problems);
+    let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let programs = programs(merged.programs, merged.groups, bases, around, problems);
+    let tls = tls(merged.tls, bases, problems);
+    let admin = admin(merged.admin, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
+    let falls_back_to_app = |route: &RouteConfig| match &route.action {
+        Action::Static(files) => files.options.falls_back_to_app(),
+        _ => false,
+    };
+    let has_fallback = routes.iter().any(|(_, route)| falls_back_to_app(route));
 
     // A file that names routes says all that is served; otherwise a Django project that is there is meant to be served.
-    let wanted = merged.app.is_some() || leads_to_app;
+    let wanted = merged.app.is_some() || leads_to_app || has_fallback;
     let tried = wanted || (!merged.file_has_routes && !matches!(listens, Listens::Never(_)) && problems.is_empty());
     let mut table = merged.app.unwrap_or_default();
     if !wanted {
@@ -52,22 +68,32 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
 
     if app.is_some() && !leads_to_app {
-        let everything = |(_, route): &&(Place, RouteConfig)| route.host == HostPattern::Any && route.path == "/";
+        let everything =
+            |(_, route): &&(Place, RouteConfig)| route.host == HostPattern::Any && route.path.is_prefix("/");
         match routes.iter().find(everything) {
             None => {
-                let max_body_bytes = server.max_body_bytes;
-                let (host, path, action) = (HostPattern::Any, "/".to_owned(), Action::App);
-                routes.push((Place::Nowhere, RouteConfig { host, path, action, max_body_bytes }));
+                let everything = PathPattern::prefix("/");
+                let route = RouteConfig::new(HostPattern::Any, everything, Action::App, server.max_body_bytes);
+                routes.push((Place::Nowhere, route));
             }
+            // What has no file there is the application's.
+            Some((_, route)) if falls_back_to_app(route) => {}
             Some((place, _)) if wanted => problems.push(Problem {
                 place: place.clone(),
                 key: "route".to_owned(),
                 message:
-                    "the files at \"/\" leave nothing to the application; give it a route with app = true, or the \
-                          files a longer path"
+                    "this route at \"/\" leaves nothing to the application; give that a route with app = true, or this \
+                          one a longer path"
                         .to_owned(),
             }),
             Some(_) => app = None,
+        }
+    }
+    for (place, route) in &mut routes {
+        route.error_pages = std::mem::take(&mut route.error_pages).or(&error_pages);
+        if app.is_none() && route.error_pages.asks_app() {
+            let message = "\"app:\" names a page of the application, and there is none".to_owned();
+            problems.push(Problem { place: place.clone(), key: "route.error_pages".to_owned(), message });
         }
     }
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
@@ -87,7 +113,7 @@ fn build(merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>) -> 
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, app, programs, routes, static_from_django }
+    Config { server, tls, admin, app, programs, routes, static_from_django, error_pages, maintenance: closed }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

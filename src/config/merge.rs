@@ -21,11 +21,14 @@ pub const FILE_DEFAULT: &str = "maitred.toml";
 /// The merged values of all sources, not checked yet.
 pub struct Merged {
     pub server: Table,
+    /// `[admin]`, if it is there.
+    pub admin: Option<(Place, Table)>,
     /// `None` if nothing speaks of an application.
     pub app: Option<Table>,
     pub routes: Vec<(Place, Table)>,
     pub programs: Vec<Named>,
     pub groups: Vec<Named>,
+    pub tls: Vec<(Place, Table)>,
     /// The config file names routes, so it is meant to say all that is served.
     pub file_has_routes: bool,
     /// The config file has an `[app]` table.
@@ -49,8 +52,12 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         None => (Table::default(), around.directory.clone()),
     };
     let server = top.take("server").and_then(|placed| table(placed, "server", options::SERVER.header, problems));
+    let admin = top
+        .take("admin")
+        .and_then(|placed| Some((placed.place.clone(), table(placed, "admin", options::ADMIN.header, problems)?)));
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
-    let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, problems));
+    let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, &options::ROUTE, problems));
+    let tls = top.take("tls").map_or(Vec::new(), |placed| tables(placed, &options::TLS, problems));
     let programs = named_tables(top.take("program"), &options::PROGRAM, problems);
     let groups = named_tables(top.take("group"), &options::GROUP, problems);
     for (key, Placed { place, .. }) in top.into_entries() {
@@ -61,7 +68,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     routes.extend(static_routes(&flags.statics, problems));
     server_flags(&mut server, flags, around);
     let app = app_flags(app, flags, around);
-    Merged { server, app, routes, programs, groups, file_has_routes, file_has_app, file_base, file }
+    Merged { server, admin, app, routes, tls, programs, groups, file_has_routes, file_has_app, file_base, file }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {
@@ -87,16 +94,16 @@ fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {
     Table::default()
 }
 
-fn tables(placed: Placed, problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
-    let written = options::ROUTE.header;
+fn tables(placed: Placed, section: &options::Section, problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
+    let (name, written) = (section.name, section.header);
     match placed.value {
         Value::List(items) => {
-            let item = |item: Placed| Some((item.place.clone(), table(item, "route", written, problems)?));
+            let item = |item: Placed| Some((item.place.clone(), table(item, name, written, problems)?));
             items.into_iter().filter_map(item).collect()
         }
         other => {
             let message = format!("must be a list of tables, each written {written}, not {}", other.kind());
-            problems.push(Problem { place: placed.place, key: "route".to_owned(), message });
+            problems.push(Problem { place: placed.place, key: name.to_owned(), message });
             Vec::new()
         }
     }
@@ -129,7 +136,11 @@ fn unknown(key: String, place: Place) -> Problem {
         (Some((section, spec)), _) => format!("; \"{}\" belongs in {}", spec.name, section.header),
         (None, Some(section)) => format!("; did you mean {}?", section.header),
         (None, None) => {
-            let headers: Vec<_> = options::SECTIONS.iter().map(|section| section.header).collect();
+            let headers: Vec<_> = options::SECTIONS
+                .iter()
+                .filter(|section| !section.name.contains('.'))
+                .map(|section| section.header)
+                .collect();
             format!("; there are {}", headers.join(", "))
         }
     };

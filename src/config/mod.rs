@@ -3,14 +3,21 @@
 //! Owns every option's name, unit, default and check. Reads files and directories, never opens a socket, never runs a
 //! program. Called by `cli`, once per start.
 
+mod access_log;
+mod action;
 mod address;
+mod admin;
 mod app;
 mod build;
+pub mod certificate;
 mod django;
 mod error;
 mod expand;
+mod headers;
+mod maintenance;
 mod merge;
 mod options;
+mod pages;
 mod process;
 mod program_values;
 mod programs;
@@ -23,12 +30,14 @@ mod server;
 mod sources;
 mod static_options;
 mod static_route;
+mod tls;
 mod types;
 mod units;
 mod value;
 mod words;
 
-pub use address::Listen;
+pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
+pub use address::{Listen, Listener};
 pub use build::load;
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
@@ -39,5 +48,9 @@ pub use process::{
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
-pub use static_options::{Expires, StaticOptions};
-pub use types::{Action, AppConfig, AppTarget, Config, HostPattern, RouteConfig, ServerConfig, StaticConfig};
+pub use static_options::{Expires, Fallback, Levels, StaticOptions};
+pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
+pub use types::{
+    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, HostPattern, MaintenanceConfig, Page, PathPattern,
+    RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
+};

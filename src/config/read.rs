@@ -3,14 +3,19 @@
 //! Pure: nothing here looks at the file system, so a path may name what does not exist.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::options::Unit;
-use super::types::{AppTarget, HostPattern};
+use super::types::{AppTarget, HostPattern, WorkerLoop, compile};
 use super::units;
 use super::value::Value;
-use crate::base::bounds::{TIMEOUT_MAX_MS, TIMEOUT_MIN_MS};
+use crate::base::bounds::{
+    MAINTENANCE_EXCEPTIONS_MAX, REGEX_BYTES_MAX, SENDFILE_ROOTS_MAX, TIMEOUT_MAX_MS, TIMEOUT_MIN_MS,
+};
 
 impl fmt::Display for Unit {
     /// What the option takes, for messages and the reference.
@@ -57,6 +62,18 @@ pub fn only_true(value: &Value, unit: Unit, base: &Path) -> Result<bool, String>
 
 pub fn count(value: &Value, unit: Unit, _: &Path) -> Result<usize, String> {
     usize::try_from(bounded(value, unit)?).map_err(|_| not(unit, value))
+}
+
+pub fn status(value: &Value, unit: Unit, _: &Path) -> Result<u16, String> {
+    u16::try_from(bounded(value, unit)?).map_err(|_| not(unit, value))
+}
+
+pub fn expression(value: &Value, unit: Unit, _: &Path) -> Result<String, String> {
+    let text = string(value, unit)?;
+    if text.is_empty() || text.len() > REGEX_BYTES_MAX {
+        return Err(format!("must have from 1 to {REGEX_BYTES_MAX} bytes"));
+    }
+    compile(text).map(|_| text.to_owned())
 }
 
 pub fn count_u32(value: &Value, unit: Unit, _: &Path) -> Result<u32, String> {
@@ -175,6 +192,13 @@ pub fn wsgi(value: &Value, unit: Unit, _: &Path) -> Result<AppTarget, String> {
     Ok(AppTarget::Named(format!("{module}:{attribute}")))
 }
 
+pub fn worker_loop(value: &Value, unit: Unit, _: &Path) -> Result<WorkerLoop, String> {
+    let text = string(value, unit)?;
+    let known = [WorkerLoop::Auto, WorkerLoop::Native, WorkerLoop::Python];
+    let found = known.into_iter().find(|known| known.name() == text);
+    found.ok_or_else(|| format!("must be \"auto\", \"native\" or \"python\", not \"{}\"", text.escape_debug()))
+}
+
 /// Whether `text` can be given to Python's `importlib.import_module`.
 pub fn is_module(text: &str) -> bool {
     text.split('.').all(|part| is_identifier(&part.replace('-', "_")))
@@ -195,6 +219,9 @@ pub fn variables(value: &Value, unit: Unit, _: &Path) -> Result<Vec<(String, Str
 
 pub fn route_path(value: &Value, unit: Unit, _: &Path) -> Result<String, String> {
     let text = string(value, unit)?;
+    if let Some(path) = text.strip_prefix('=') {
+        return Err(format!("is a plain path; write \"{}\" and exact = true", path.trim().escape_debug()));
+    }
     if !text.starts_with('/') {
         return Err(format!("must start with \"/\", as in \"/{text}\""));
     }
@@ -207,6 +234,32 @@ pub fn route_path(value: &Value, unit: Unit, _: &Path) -> Result<String, String>
         );
     }
     Ok(text.to_owned())
+}
+
+pub fn route_paths(value: &Value, unit: Unit, base: &Path) -> Result<Vec<String>, String> {
+    let paths = strings(value, unit)?.into_iter().map(|text| route_path(&Value::Text(text.to_owned()), unit, base));
+    few(paths.collect::<Result<_, _>>()?, MAINTENANCE_EXCEPTIONS_MAX)
+}
+
+pub fn paths(value: &Value, unit: Unit, base: &Path) -> Result<Vec<PathBuf>, String> {
+    let paths = strings(value, unit)?.into_iter().map(|text| absolute(text, base));
+    few(paths.collect::<Result<_, _>>()?, SENDFILE_ROOTS_MAX)
+}
+
+/// Addresses count as networks of one.
+pub fn networks(value: &Value, unit: Unit, _: &Path) -> Result<Vec<IpNet>, String> {
+    let network = |text: &str| {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        let network = address.or_else(|_| text.parse::<IpNet>().map(|network| network.trunc()));
+        network.map_err(|_| {
+            format!("\"{}\" is neither an address nor a network such as \"10.0.0.0/8\"", text.escape_debug())
+        })
+    };
+    few(strings(value, unit)?.into_iter().map(network).collect::<Result<_, _>>()?, MAINTENANCE_EXCEPTIONS_MAX)
+}
+
+fn few<T>(items: Vec<T>, max: usize) -> Result<Vec<T>, String> {
+    if items.len() > max { Err(format!("has more than {max} entries")) } else { Ok(items) }
 }
 
 pub fn host(value: &Value, unit: Unit, _: &Path) -> Result<HostPattern, String> {

@@ -92,7 +92,7 @@ pub(super) fn default<T>(option: &Opt<T>) -> Option<T> {
 }
 
 /// A key as it would have to be written in TOML.
-fn shown(key: &str) -> String {
+pub(super) fn shown(key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if bare { key.to_owned() } else { format!("\"{}\"", key.escape_debug()) }
 }

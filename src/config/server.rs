@@ -1,6 +1,7 @@
 //! `[server]`: from its table to [`ServerConfig`].
 
-use super::address::Listen;
+use super::access_log::access_log;
+use super::address::{Listen, Listener, PORT_HTTPS};
 use super::error::Problem;
 use super::options;
 use super::section::{Bases, Reader};
@@ -22,11 +23,12 @@ pub enum Listens {
     Never(Place),
 }
 
-/// Reads `[server]`; `shards` may be [`AUTO`]. `may_be_silent`: there may be no address at all.
+/// Reads `[server]`; `shards` may be [`AUTO`]. `has_tls`: there are certificates. `may_be_silent`: there may be no address at all.
 pub fn server(
     table: Table,
-    bases: Bases<'_>,
+    has_tls: bool,
     may_be_silent: bool,
+    bases: Bases<'_>,
     problems: &mut Vec<Problem>,
 ) -> (ServerConfig, Listens) {
     let mut reader = Reader::new(table, "server", options::SERVER.options, bases, problems);
@@ -39,6 +41,8 @@ pub fn server(
         (_, Value::List(items)) if items.is_empty() && may_be_silent => Listens::Never(place.clone()),
         _ => Listens::AsToldTo,
     };
+    let redirect = reader.placed(&options::REDIRECT_HTTPS);
+    let redirect_https = redirect.as_ref().is_some_and(|(redirect, _)| *redirect);
     let config = ServerConfig {
         listen: Vec::new(),
         shards: reader.value(&options::SHARDS).unwrap_or(AUTO),
@@ -46,20 +50,42 @@ pub fn server(
         head_timeout: reader.value(&options::HEAD_TIMEOUT),
         body_timeout: reader.value(&options::BODY_TIMEOUT),
         send_timeout: reader.value(&options::SEND_TIMEOUT),
+        handshake_timeout: reader.value(&options::HANDSHAKE_TIMEOUT),
+        max_handshakes: reader.value(&options::MAX_HANDSHAKES),
         max_connections: reader.value(&options::MAX_CONNECTIONS),
         max_body_bytes: reader.value(&options::MAX_BODY),
         backlog: reader.value(&options::BACKLOG),
         pidfile: reader.optional(&options::PIDFILE),
+        access_log: None,
+        request_ids: reader.value(&options::REQUEST_ID),
+        request_id_echo: reader.value(&options::REQUEST_ID_ECHO),
     };
+    let log = reader.placed(&options::ACCESS_LOG).map(|(value, place)| Placed { place, value });
     reader.finish();
-    if matches!(listens, Listens::Never(_)) {
-        return (config, listens);
+    let listen = match listens {
+        Listens::Never(_) => Vec::new(),
+        _ => listen(Placed { place, value: addresses }, has_tls, redirect_https, bases, problems),
+    };
+    let leads_nowhere =
+        listen.iter().any(|listener| listener.redirect_https) && !listen.iter().any(|listener| listener.tls);
+    if leads_nowhere {
+        let place = redirect.map_or(Place::Nowhere, |(_, place)| place);
+        let message =
+            "there is no TLS listener to redirect to; add one to \"listen\", such as \"0.0.0.0:443\"".to_owned();
+        problems.push(Problem { place, key: "server.redirect_https".to_owned(), message });
     }
-    (ServerConfig { listen: listen(Placed { place, value: addresses }, bases, problems), ..config }, listens)
+    let access_log = access_log(log, bases, problems);
+    (ServerConfig { listen, access_log, ..config }, listens)
 }
 
 /// One address or a list of them, each a string or a table.
-fn listen(placed: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Vec<Listen> {
+fn listen(
+    placed: Placed,
+    has_tls: bool,
+    redirect_https: bool,
+    bases: Bases<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Listener> {
     const KEY: &str = "server.listen";
     let place = placed.place.clone();
     let items = match placed.value {
@@ -71,36 +97,78 @@ fn listen(placed: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Vec<
         problems.push(Problem { place, key: KEY.to_owned(), message });
         return Vec::new();
     }
-    let mut found = Vec::new();
+    let mut found: Vec<Listener> = Vec::new();
     for item in items {
-        let Some(Placed { place, value }) = address_of(item, bases, problems) else {
+        let Some(entry) = entry_of(item, bases, problems) else {
             continue;
         };
-        let base = if matches!(place, Place::File { .. }) { bases.file } else { bases.working };
-        let address = match &value {
-            Value::Text(text) => Listen::parse(text, base),
-            other => Err(format!("must be {}, not {}", options::LISTEN.spec.unit, other.kind())),
-        };
-        let unique = address.and_then(|address| {
-            let chosen_by_kernel = matches!(&address, Listen::Tcp(tcp) if tcp.port() == 0);
-            let twice = found.contains(&address) && !chosen_by_kernel;
-            if twice { Err(format!("{address} is listed twice")) } else { Ok(address) }
-        });
-        match unique {
-            Ok(address) => found.push(address),
+        let place = entry.address.place.clone();
+        match listener(entry, redirect_https, bases) {
+            Ok(listener) if is_listed(&found, &listener.address) => {
+                let message = format!("{} is listed twice", listener.address);
+                problems.push(Problem { place, key: KEY.to_owned(), message });
+            }
+            Ok(listener) => {
+                if listener.tls && !has_tls {
+                    let message = format!(
+                        "{listener} speaks TLS, but there is no [[tls]] with a certificate; `maitred cert` makes one for development"
+                    );
+                    problems.push(Problem { place, key: KEY.to_owned(), message });
+                }
+                found.push(listener);
+            }
             Err(message) => problems.push(Problem { place, key: KEY.to_owned(), message }),
         }
     }
     found
 }
 
-/// Keys of a `listen` entry in the form of a table.
-static LISTEN_KEYS: &[&options::Spec] = &[&options::LISTEN_ADDRESS.spec];
+fn is_listed(found: &[Listener], address: &Listen) -> bool {
+    let chosen_by_kernel = matches!(address, Listen::Tcp(tcp) if tcp.port() == 0);
+    !chosen_by_kernel && found.iter().any(|listener| listener.address == *address)
+}
 
-/// The address of an entry in the form of a table; other entries as they are.
-fn address_of(item: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Option<Placed> {
+/// TLS is spoken where the table or the scheme says so, and otherwise on port 443.
+fn listener(entry: Entry, redirect_https: bool, bases: Bases<'_>) -> Result<Listener, String> {
+    let Placed { place, value } = entry.address;
+    let base = if matches!(place, Place::File { .. }) { bases.file } else { bases.working };
+    let Value::Text(text) = &value else {
+        return Err(format!("must be {}, not {}", options::LISTEN.spec.unit, value.kind()));
+    };
+    let (text, scheme) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => (rest, Some(true)),
+        (_, Some(rest)) => (rest, Some(false)),
+        (None, None) => (text.as_str(), None),
+    };
+    let address = Listen::parse(text, base)?;
+    if let (Some(tls), Some(scheme)) = (entry.tls, scheme)
+        && tls != scheme
+    {
+        return Err("the scheme of \"address\" and \"tls\" contradict each other".to_owned());
+    }
+    let on_https_port = matches!(&address, Listen::Tcp(tcp) if tcp.port() == PORT_HTTPS);
+    let tls = entry.tls.or(scheme).unwrap_or(on_https_port);
+    if tls && entry.redirect_https == Some(true) {
+        return Err("\"redirect_https\" has no meaning on a TLS listener".to_owned());
+    }
+    let by_default = redirect_https && matches!(address, Listen::Tcp(_));
+    Ok(Listener { address, tls, redirect_https: !tls && entry.redirect_https.unwrap_or(by_default) })
+}
+
+/// One entry of `listen`.
+struct Entry {
+    address: Placed,
+    tls: Option<bool>,
+    redirect_https: Option<bool>,
+}
+
+/// Keys of a `listen` entry in the form of a table.
+static LISTEN_KEYS: &[&options::Spec] =
+    &[&options::LISTEN_ADDRESS.spec, &options::LISTEN_TLS.spec, &options::LISTEN_REDIRECT_HTTPS.spec];
+
+fn entry_of(item: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Option<Entry> {
     let Value::Table(table) = item.value else {
-        return Some(item);
+        return Some(Entry { address: item, tls: None, redirect_https: None });
     };
     let mut reader = Reader::new(table, "server.listen", LISTEN_KEYS, bases, problems);
     let given = reader.has(&options::LISTEN_ADDRESS);
@@ -108,6 +176,9 @@ fn address_of(item: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Op
     if !given {
         reader.problem(item.place, "", "must have an \"address\"");
     }
+    let tls = reader.optional(&options::LISTEN_TLS);
+    let redirect_https = reader.optional(&options::LISTEN_REDIRECT_HTTPS);
     reader.finish();
-    address.map(|(text, place)| Placed { place, value: Value::Text(text) })
+    let (text, place) = address?;
+    Some(Entry { address: Placed { place, value: Value::Text(text) }, tls, redirect_https })
 }

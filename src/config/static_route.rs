@@ -5,24 +5,30 @@
 use std::path::Path;
 
 use super::options::{self, Opt, Unit};
-use super::read::{not, string};
+use super::read::{self, not, string};
 use super::section::Reader;
-use super::static_options::{Expires, StaticOptions};
+use super::static_options::{Expires, Fallback, Levels, StaticOptions};
 use super::units;
 use super::value::{Placed, Value};
-use crate::base::bounds::{STATIC_EXPIRES_SECONDS_MAX, STATIC_TYPES_MAX};
+use crate::base::bounds::{STATIC_EXPIRES_SECONDS_MAX, STATIC_FALLBACKS_MAX, STATIC_TYPES_MAX};
 
 /// The options of a route. `serves_files`: otherwise each that is given is a problem.
 pub(super) fn static_options(reader: &mut Reader<'_>, serves_files: bool) -> StaticOptions {
     let idle = !serves_files;
     StaticOptions {
         index: value(reader, &options::INDEX, idle),
+        listing: value(reader, &options::LISTING, idle),
+        fallback: optional(reader, &options::FALLBACK, idle).unwrap_or_default(),
+        not_found: optional(reader, &options::NOT_FOUND, idle),
         symlinks: value(reader, &options::SYMLINKS, idle),
         dotfiles: value(reader, &options::DOTFILES, idle),
+        precompressed: value(reader, &options::PRECOMPRESSED, idle),
+        compress: optional(reader, &options::COMPRESS, idle).flatten(),
         types: value(reader, &options::TYPES, idle),
         nosniff: value(reader, &options::NOSNIFF, idle),
         cache_control: optional(reader, &options::CACHE_CONTROL, idle),
         expires: optional(reader, &options::EXPIRES, idle).flatten(),
+        manifest: value(reader, &options::MANIFEST, idle),
     }
 }
 
@@ -39,6 +45,68 @@ fn optional<T>(reader: &mut Reader<'_>, option: &Opt<T>, idle: bool) -> Option<T
         reader.problem(place, option.spec.name, "has an effect only in a route with \"static\"");
     }
     Some(value)
+}
+
+/// Candidates such as `"{path}.html"`, `"/index.html"` and `"@app"`.
+pub(super) fn fallback(value: &Value, unit: Unit, _: &Path) -> Result<Vec<Fallback>, String> {
+    let texts = read::strings(value, unit)?;
+    if texts.len() > STATIC_FALLBACKS_MAX {
+        return Err(format!("has more than {STATIC_FALLBACKS_MAX} candidates"));
+    }
+    if texts.iter().rev().skip(1).any(|text| *text == "@app") {
+        return Err("has candidates after \"@app\", which always answers".to_owned());
+    }
+    texts.into_iter().map(candidate).collect()
+}
+
+fn candidate(text: &str) -> Result<Fallback, String> {
+    let shown = text.escape_debug();
+    match text.split_once("{path}") {
+        _ if text == "@app" => Ok(Fallback::App),
+        _ if text.contains("$uri") => Err(format!("\"{shown}\": write {{path}} where nginx has $uri")),
+        _ if text.starts_with(['@', '=']) => {
+            Err(format!("\"{shown}\" is not known; \"@app\" is, and without it the last answer is 404"))
+        }
+        Some((before, after)) => {
+            let before = before.strip_prefix('/').unwrap_or(before);
+            plain_path(&format!("/{before}x{after}"), text)?;
+            Ok(Fallback::Around { before: before.to_owned(), after: after.to_owned() })
+        }
+        None => beneath(text).map(Fallback::File),
+    }
+}
+
+/// A file beneath the route's directory, written with a slash at the front.
+pub(super) fn file_beneath(value: &Value, unit: Unit, _: &Path) -> Result<String, String> {
+    beneath(string(value, unit)?)
+}
+
+fn beneath(text: &str) -> Result<String, String> {
+    let Some(relative) = text.strip_prefix('/') else {
+        return Err(format!(
+            "\"{0}\" must start with \"/\", which stands for the directory, as in \"/{0}\"",
+            text.escape_debug()
+        ));
+    };
+    plain_path(text, text)?;
+    Ok(relative.to_owned())
+}
+
+/// `path` names a file and is in its normal form; `text` is how it was written.
+fn plain_path(path: &str, text: &str) -> Result<(), String> {
+    let odd = |segment: &str| matches!(segment, "" | "." | "..");
+    if path[1..].split('/').any(odd) || path.contains('\0') || path.contains(['{', '}']) {
+        return Err(format!("\"{}\" is not the path of a file", text.escape_debug()));
+    }
+    Ok(())
+}
+
+/// A file name, or nothing for `""`.
+pub(super) fn manifest(value: &Value, unit: Unit, base: &Path) -> Result<Option<String>, String> {
+    match string(value, unit)? {
+        "" => Ok(None),
+        _ => Ok(read::file_names(value, unit, base)?.pop()),
+    }
 }
 
 /// `{ ".ext" = "type/subtype" }`: extensions in lower case, without their dot.
@@ -80,6 +148,31 @@ fn media_type(text: &str) -> Result<String, String> {
     }
     let is_text = essence.len() > 5 && essence[..5].eq_ignore_ascii_case("text/");
     Ok(if is_text && text == essence { format!("{text}; charset=utf-8") } else { text.to_owned() })
+}
+
+/// `true`, `false`, or a level for each coding that is to be used.
+pub(super) fn compress(value: &Value, unit: Unit, _: &Path) -> Result<Option<Levels>, String> {
+    let table = match value {
+        Value::Bool(true) => return Ok(Some(Levels::USUAL)),
+        Value::Bool(false) => return Ok(None),
+        Value::Table(table) => table.clone(),
+        _ => return Err(not(unit, value)),
+    };
+    let mut levels = Levels { gzip: None, brotli: None, zstd: None };
+    for (key, Placed { value, .. }) in table.into_entries() {
+        let (level, min, max) = match &*key {
+            "gzip" => (&mut levels.gzip, 1, 9),
+            "brotli" | "br" => (&mut levels.brotli, 0, 11),
+            "zstd" => (&mut levels.zstd, 1, 19),
+            _ => return Err(format!("has levels for gzip, brotli and zstd, not for \"{}\"", key.escape_debug())),
+        };
+        let number = read::count_u32(&value, Unit::Count { min, max }, Path::new("/"));
+        *level = Some(number.map_err(|message| format!("{key} {message}"))?);
+    }
+    match levels {
+        Levels { gzip: None, brotli: None, zstd: None } => Err("names no coding; leave it out instead".to_owned()),
+        levels => Ok(Some(levels)),
+    }
 }
 
 /// A duration, or one of nginx's words; `None` for `"off"`.
@@ -125,6 +218,65 @@ mod tests {
             r#""text/html""#,
         ] {
             assert!(read(&options::TYPES, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn fallbacks() {
+        let around = |before: &str, after: &str| Fallback::Around { before: before.into(), after: after.into() };
+        let file = |name: &str| Fallback::File(name.into());
+        for (text, expected) in [
+            (r#"["{path}.html", "@app"]"#, vec![around("", ".html"), Fallback::App]),
+            (
+                r#"["/pages/{path}/index.html", "/index.html"]"#,
+                vec![around("pages/", "/index.html"), file("index.html")],
+            ),
+            (r#""/a/b.html""#, vec![file("a/b.html")]),
+            ("[]", vec![]),
+        ] {
+            assert_eq!(read(&options::FALLBACK, text).unwrap(), expected, "{text}");
+        }
+        for wrong in [
+            r#"["@app", "/x"]"#,
+            r#""index.html""#,
+            r#""$uri.html""#,
+            r#""=404""#,
+            r#""@other""#,
+            r#""/../x""#,
+            r#""{path}/../x""#,
+            r#""/a//b""#,
+            r#""/a/""#,
+            r#""{path}{path}""#,
+            r#""{file}""#,
+            r#""/""#,
+            r#""""#,
+            "1",
+        ] {
+            assert!(read(&options::FALLBACK, wrong).is_err(), "{wrong}");
+        }
+        assert!(read(&options::FALLBACK, &format!("[{}]", [r#""/a","#; STATIC_FALLBACKS_MAX + 1].concat())).is_err());
+        assert_eq!(read(&options::NOT_FOUND, r#""/404.html""#).unwrap(), "404.html");
+        assert!(read(&options::NOT_FOUND, r#""404.html""#).is_err());
+        assert_eq!(read(&options::MANIFEST, r#""x.json""#).unwrap().as_deref(), Some("x.json"));
+        assert_eq!(read(&options::MANIFEST, r#""""#).unwrap(), None);
+        assert!(read(&options::MANIFEST, r#""a/b""#).is_err());
+    }
+
+    #[test]
+    fn levels_by_coding() {
+        let levels = |gzip, brotli, zstd| Some(Levels { gzip, brotli, zstd });
+        for (text, expected) in [
+            ("true", levels(Some(6), Some(5), Some(3))),
+            ("false", None),
+            ("{ gzip = 9, brotli = 0, zstd = 19 }", levels(Some(9), Some(0), Some(19))),
+            ("{ zstd = 1 }", levels(None, None, Some(1))),
+        ] {
+            assert_eq!(read(&options::COMPRESS, text).unwrap(), expected, "{text}");
+        }
+        for wrong in
+            ["{}", "6", "{ gzip = 0 }", "{ brotli = 12 }", "{ zstd = 20 }", "{ deflate = 6 }", "{ gzip = true }"]
+        {
+            assert!(read(&options::COMPRESS, wrong).is_err(), "{wrong}");
         }
     }
 

@@ -6,16 +6,29 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use super::address::Listen;
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
+use crate::http::{HeaderOps, Template};
+
+pub use super::access_log::AccessLogConfig;
+pub use super::address::{Listen, Listener};
+pub use super::maintenance::MaintenanceConfig;
+pub use super::pages::{ErrorPage, ErrorPages, Page};
 pub use super::process::GroupConfig;
 pub use super::python::Interpreter;
 pub use super::static_options::StaticOptions;
+pub use super::tls::TlsEntry;
 
 /// Everything that the server was told, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The HTTP front.
     pub server: ServerConfig,
+    /// Certificates of the TLS listeners, the one for clients that name no host first; not empty if there is such a listener.
+    pub tls: Vec<TlsEntry>,
+    /// Addresses of the admin listener; often none.
+    pub admin: Vec<Listen>,
     /// The application; `None` for a server of static routes or programs alone.
     pub app: Option<AppConfig>,
     /// The programs' groups in the order in which they start; names are unique.
@@ -25,13 +38,17 @@ pub struct Config {
     /// No static route was configured, so `STATIC_URL` → `STATIC_ROOT` is taken over from Django if the application's
     /// worker reports them. Always false without an app.
     pub static_from_django: bool,
+    /// Pages of the whole server; every route's hold them already.
+    pub error_pages: ErrorPages,
+    /// Maintenance mode.
+    pub maintenance: MaintenanceConfig,
 }
 
 /// `[server]`: listeners, shards and what a connection may cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// Addresses to listen on, no duplicates; empty only with programs alone.
-    pub listen: Vec<Listen>,
+    /// Where to listen, and what is spoken there; no address twice, empty only with programs alone.
+    pub listen: Vec<Listener>,
     /// Number of shards, at least 1; without an address none is started.
     pub shards: usize,
     /// How long an idle keep-alive connection stays open.
@@ -42,6 +59,10 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// How long a client may pause between two reads of its response.
     pub send_timeout: Duration,
+    /// How long a TLS handshake may take, from the connection's beginning.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes that one shard has under way at the same time.
+    pub max_handshakes: usize,
     /// Connections that one shard keeps open at the same time.
     pub max_connections: usize,
     /// Largest request body, bytes; [`RouteConfig::max_body_bytes`] already takes it into account.
@@ -50,6 +71,23 @@ pub struct ServerConfig {
     pub backlog: u32,
     /// Where to write the process id.
     pub pidfile: Option<PathBuf>,
+    /// The access log, if there is to be one.
+    pub access_log: Option<AccessLogConfig>,
+    /// Where requests have their ids from.
+    pub request_ids: RequestIds,
+    /// Whether responses carry the id of their request.
+    pub request_id_echo: bool,
+}
+
+/// Where requests have their ids from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestIds {
+    /// They have none.
+    Off,
+    /// Each is given one.
+    Generate,
+    /// From X-Request-ID, if that holds a good one; else each is given one.
+    Trust,
 }
 
 /// `[app]`: the Python application and its workers.
@@ -73,12 +111,40 @@ pub struct AppConfig {
     pub graceful_timeout: Duration,
     /// Import the application once, before workers are forked.
     pub preload_app: bool,
+    /// Which inner loop the workers run.
+    pub worker_loop: WorkerLoop,
     /// Requests that may wait for a worker, per shard.
     pub queue: usize,
     /// Environment variables that are set for the workers, later ones win.
     pub raw_env: Vec<(String, String)>,
-    /// Directory for request bodies that are too large for memory.
+    /// Directory for request bodies that are too large for memory, and for responses whose clients are slow.
     pub spool_dir: PathBuf,
+    /// Bytes of one response that are kept in memory for a slow client.
+    pub response_buffer_bytes: usize,
+    /// … and in a file; 0: none.
+    pub response_spool_bytes_max: u64,
+}
+
+/// Which inner loop the workers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerLoop {
+    /// The native one if the interpreter can load it.
+    Auto,
+    /// The native one or none: an interpreter that can't load it fails the import.
+    Native,
+    /// The one in Python.
+    Python,
+}
+
+impl WorkerLoop {
+    /// As it is written in the configuration and told to the zygote.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Python => "python",
+        }
+    }
 }
 
 /// How the WSGI callable is found.
@@ -98,12 +164,39 @@ pub enum AppTarget {
 pub struct RouteConfig {
     /// Which hosts it applies to.
     pub host: HostPattern,
-    /// Path prefix; starts with `/`. The path of a static route also ends with `/`.
-    pub path: String,
+    /// Which paths.
+    pub path: PathPattern,
+    /// Only reached from within, never by a client's request.
+    pub internal: bool,
     /// What happens to a request that it matches.
     pub action: Action,
     /// Largest request body, bytes (the route's own bound, else the server's).
     pub max_body_bytes: u64,
+    /// What happens to the fields of its responses, if anything does.
+    pub headers: Option<HeaderOps>,
+    /// Pages in place of the server's own; the server's are among them.
+    pub error_pages: ErrorPages,
+    /// The pages also stand in place of the application's.
+    pub intercept_errors: bool,
+    /// Directories whose files the application may have sent by X-Sendfile.
+    pub sendfile_root: Vec<PathBuf>,
+}
+
+impl RouteConfig {
+    /// A route with nothing but an action.
+    pub fn new(host: HostPattern, path: PathPattern, action: Action, max_body_bytes: u64) -> RouteConfig {
+        RouteConfig {
+            host,
+            path,
+            internal: false,
+            action,
+            max_body_bytes,
+            headers: None,
+            error_pages: ErrorPages::default(),
+            intercept_errors: false,
+            sendfile_root: Vec::new(),
+        }
+    }
 }
 
 /// Hosts that a route applies to. Names are lower case, without port.
@@ -117,19 +210,94 @@ pub enum HostPattern {
     Suffix(String),
 }
 
+/// Paths that a route applies to, compared with the decoded and normal path of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathPattern {
+    /// Every path that begins with this; starts with `/`. That of a static route also ends with `/`.
+    Prefix {
+        /// The prefix.
+        path: String,
+        /// It is taken before expressions are tried (nginx's `^~`).
+        before_regex: bool,
+    },
+    /// This path only; starts with `/`.
+    Exact(String),
+    /// Every path in which this expression is found; [`compile`] takes it.
+    Regex(String),
+}
+
+impl PathPattern {
+    /// A plain prefix.
+    pub fn prefix(path: impl Into<String>) -> PathPattern {
+        PathPattern::Prefix { path: path.into(), before_regex: false }
+    }
+
+    /// As it was written: the path or the expression.
+    pub fn text(&self) -> &str {
+        match self {
+            PathPattern::Prefix { path, .. } | PathPattern::Exact(path) | PathPattern::Regex(path) => path,
+        }
+    }
+
+    /// Whether it is the plain prefix `wanted`.
+    pub fn is_prefix(&self, wanted: &str) -> bool {
+        matches!(self, PathPattern::Prefix { path, .. } if path == wanted)
+    }
+}
+
+/// The expression of a route, compiled. It works on bytes, in time linear in the path's length.
+///
+/// # Errors
+/// A sentence: it is malformed, or too large.
+pub fn compile(expression: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(expression)
+        .unicode(false)
+        .size_limit(REGEX_PROGRAM_BYTES_MAX)
+        .dfa_size_limit(REGEX_CACHE_BYTES_MAX)
+        .build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "is an expression that would take too much memory".to_owned(),
+        other => {
+            // The last line says what is wrong, those before it draw where.
+            let text = other.to_string();
+            let what = text.lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("is not a regular expression: {what}")
+        }
+    })
+}
+
 /// What a route does with its requests.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Serve files.
-    Static(StaticConfig),
+    Static(Box<StaticConfig>),
     /// Hand over to the application; [`Config::app`] is there.
     App,
+    /// Send the client elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Where.
+        target: Template,
+    },
+    /// Answer with a fixed text.
+    Respond {
+        /// A final status that may have a body.
+        status: u16,
+        /// Value of Content-Type.
+        content_type: String,
+        /// The body.
+        body: String,
+    },
+    /// Answer with a status and the server's own page for it.
+    Status(u16),
 }
 
 /// A static route's particulars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticConfig {
-    /// The directory that the route's path stands for (like nginx's `alias`). Need not exist yet.
+    /// The directory that the route's path stands for (like nginx's `alias`; for an exact path and an expression, like its `root`). Need not
+    /// exist yet.
     pub directory: PathBuf,
     /// How its files are served.
     pub options: StaticOptions,

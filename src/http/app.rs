@@ -8,6 +8,7 @@ use std::fmt;
 use memchr::memchr_iter;
 
 use super::Fields;
+use super::accel::is_accel;
 use super::framing::parse_length;
 use crate::base::bounds::RESPONSE_FIELDS_MAX;
 
@@ -25,8 +26,12 @@ pub struct AppFields<'b> {
     pub has_date: bool,
     /// Whether Server is among them: the server doesn't add its own then.
     pub has_server: bool,
+    /// Whether the response is to pass through as it comes: `X-Accel-Buffering: no`, or a stream of events.
+    pub is_unbuffered: bool,
     /// Whether fields are among them that only the server may send: the lines must be written with `copy_without`.
     pub has_hop_by_hop: bool,
+    /// Whether orders to the server are among them (`accel`): as above.
+    pub has_orders: bool,
 }
 
 /// Why a block of field lines is refused: the application's fault, answered with a 500 and logged.
@@ -64,23 +69,37 @@ fn scan_up_to<const MAX: usize>(block: &[u8]) -> Result<AppFields<'_>, AppFault>
         content_length: None,
         has_date: false,
         has_server: false,
+        is_unbuffered: false,
         has_hop_by_hop: false,
+        has_orders: false,
     };
     for header in headers {
         let name = header.name;
         match name.len() {
             4 if name.eq_ignore_ascii_case("date") => found.has_date = true,
             6 if name.eq_ignore_ascii_case("server") => found.has_server = true,
+            12 if name.eq_ignore_ascii_case("content-type") => found.is_unbuffered |= is_event_stream(header.value),
+            17 if name.eq_ignore_ascii_case("x-accel-buffering") => {
+                found.is_unbuffered |= header.value.trim_ascii().eq_ignore_ascii_case(b"no");
+                found.has_orders = true;
+            }
             14 if name.eq_ignore_ascii_case("content-length") => {
                 if found.content_length.is_some() {
                     return Err(AppFault::Length);
                 }
                 found.content_length = Some(parse_length(header.value).ok_or(AppFault::Length)?);
             }
+            _ if matches!(name.as_bytes(), [b'x' | b'X', ..]) => found.has_orders |= is_accel(name.as_bytes()),
             _ => found.has_hop_by_hop |= is_hop_by_hop(name.as_bytes()),
         }
     }
     Ok(found)
+}
+
+/// The media type of server-sent events (WHATWG HTML, 'Server-sent events'), with or without parameters.
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let end = content_type.iter().position(|&byte| byte == b';').unwrap_or(content_type.len());
+    content_type[..end].trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// Appends the lines of `fields` to `out`, without those whose names `left_out` picks.
@@ -138,6 +157,22 @@ mod tests {
         assert!(found.has_date && found.has_server && found.content_length.is_none());
 
         assert_eq!(scan(b"\r\n").unwrap().fields.count(), 0);
+    }
+
+    #[test]
+    fn some_responses_pass_through_as_they_come() {
+        for (field, is_unbuffered) in [
+            ("Content-Type: text/event-stream", true),
+            ("content-type: Text/Event-Stream ; charset=utf-8", true),
+            ("Content-Type: text/event-streams", false),
+            ("Content-Type: text/html", false),
+            ("X-Accel-Buffering: no", true),
+            ("x-accel-buffering: NO", true),
+            ("X-Accel-Buffering: yes", false),
+        ] {
+            let block = format!("A: b\r\n{field}\r\n\r\n");
+            assert_eq!(scan(block.as_bytes()).unwrap().is_unbuffered, is_unbuffered, "{field}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Owns the formats and nothing else. It never asks for the time: callers pass it. Formatting doesn't allocate; a shard formats once a second.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -19,6 +20,33 @@ pub fn format(seconds: u64) -> DateText {
     let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds.min(SECONDS_MAX)));
     write!(&mut text[..], "{date}").expect("an IMF-fixdate has 29 bytes");
     text
+}
+
+/// The date of the present second, formatted when a second begins and not for each request.
+#[derive(Debug)]
+pub struct Present(Cell<(u64, DateText)>);
+
+impl Default for Present {
+    fn default() -> Present {
+        Present(Cell::new((0, format(0))))
+    }
+}
+
+impl Present {
+    /// The second `now`, since 1970, and its text.
+    pub fn at(&self, now: u64) -> (u64, DateText) {
+        self.at_by(now, format)
+    }
+
+    fn at_by(&self, now: u64, format: impl FnOnce(u64) -> DateText) -> (u64, DateText) {
+        let known = self.0.get();
+        if known.0 == now {
+            return known;
+        }
+        let fresh = (now, format(now));
+        self.0.set(fresh);
+        fresh
+    }
 }
 
 /// Seconds since 1970 of a date in any of the three forms; `None` for anything else and for what lies before 1970.
@@ -49,6 +77,23 @@ mod tests {
         assert_eq!(&format(0), b"Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(&format(951_782_400), b"Tue, 29 Feb 2000 00:00:00 GMT");
         assert_eq!(&format(u64::MAX), b"Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn a_second_is_formatted_once() {
+        let present = Present::default();
+        let formatted = Cell::new(0);
+        let at = |now| {
+            present.at_by(now, |second| {
+                formatted.set(formatted.get() + 1);
+                format(second)
+            })
+        };
+        for now in [7, 7, 7, 8, 8, 7] {
+            assert_eq!(at(now), (now, format(now)));
+        }
+        assert_eq!(formatted.get(), 3);
+        assert_eq!(present.at(0), (0, format(0)));
     }
 
     proptest! {

@@ -16,7 +16,7 @@ pub struct Fields<'b> {
 
 impl<'b> Fields<'b> {
     /// `block`: checked field lines, each with its CRLF, without the empty line at the end.
-    pub(super) fn of_checked(block: &'b [u8]) -> Self {
+    pub fn of_checked(block: &'b [u8]) -> Self {
         Self { block }
     }
 

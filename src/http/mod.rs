@@ -4,6 +4,7 @@
 //! heads of responses. It never does I/O, never asks for the time and never allocates on the way in. Called by the handlers and
 //! by `shard`, which own the sockets.
 
+pub mod accel;
 pub mod app;
 pub mod authority;
 pub mod chunked;
@@ -13,16 +14,20 @@ pub mod encoding;
 pub mod fields;
 pub mod framing;
 pub mod head;
+pub mod header_ops;
 pub mod media;
 pub mod multipart;
 pub mod range;
 pub mod reject;
 pub mod response;
 pub mod target;
+pub mod template;
 
 pub use authority::Authority;
 pub use fields::{Field, Fields};
 pub use framing::BodyFraming;
 pub use head::{Head, Method, Parse, Version};
+pub use header_ops::HeaderOps;
 pub use reject::{Fault, Reject};
 pub use target::Target;
+pub use template::Template;

@@ -10,6 +10,10 @@ use std::fmt;
 pub enum Reject {
     /// The client speaks TLS to a listener without it.
     TlsOnPlainPort,
+    /// The client speaks plain HTTP to a listener with TLS.
+    PlainOnTlsPort,
+    /// The host asks for a client certificate, and this session was begun for another one (RFC 9110 §15.5.20).
+    Misdirected,
     /// More than one empty line stands before the request line (RFC 9112 §2.2).
     LeadingEmptyLines,
     /// The request line isn't `method SP target SP version CRLF` (RFC 9112 §3).
@@ -112,16 +116,18 @@ impl Reject {
     pub const fn status(self) -> u16 {
         use Reject::*;
         match self {
-            TlsOnPlainPort | LeadingEmptyLines | RequestLine | BareLineFeed | TargetMalformed | TargetFragment
-            | PercentMalformed | PathNul | PathAboveRoot | FieldName | FieldValue | HostMissing | HostRepeated
-            | HostMalformed | LengthMalformed | LengthRepeated | LengthWithCoding | CodingMalformed | CodingNotLast
-            | CodingInHttp10 | ChunkSize | ChunkExtension | ChunkLineTooLong | ChunkEnd | TrailerMalformed => 400,
+            TlsOnPlainPort | PlainOnTlsPort | LeadingEmptyLines | RequestLine | BareLineFeed | TargetMalformed
+            | TargetFragment | PercentMalformed | PathNul | PathAboveRoot | FieldName | FieldValue | HostMissing
+            | HostRepeated | HostMalformed | LengthMalformed | LengthRepeated | LengthWithCoding | CodingMalformed
+            | CodingNotLast | CodingInHttp10 | ChunkSize | ChunkExtension | ChunkLineTooLong | ChunkEnd
+            | TrailerMalformed => 400,
             MethodNotAllowed => 405,
             HeadTimeout | BodyTimeout => 408,
             LengthRequired => 411,
             BodyTooLarge => 413,
             TargetTooLong => 414,
             ExpectationUnknown => 417,
+            Misdirected => 421,
             FieldsTooMany | FieldTooLong | HeadTooLong | TrailerTooLong => 431,
             MethodTooLong | MethodUnknown | CodingUnknown => 501,
             QueueFull | QueueTimeout | Stopping | NoRoom => 503,
@@ -143,6 +149,8 @@ impl Reject {
         use Reject::*;
         match self {
             TlsOnPlainPort => "the client speaks TLS, but this port serves plain HTTP",
+            PlainOnTlsPort => "the client speaks plain HTTP, but this port serves HTTPS",
+            Misdirected => "this host asks for a client certificate, and the connection was begun for another host",
             LeadingEmptyLines => "more than one empty line stands before the request line",
             RequestLine => "the request line is malformed",
             MethodTooLong => "the method is longer than any that exists",

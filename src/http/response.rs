@@ -209,8 +209,9 @@ impl ErrorResponse<'_> {
 }
 
 /// Appends the whole answer to a refused request; the connection closes after it. A `MethodNotAllowed` must name the methods that are:
-/// it is written as an `ErrorResponse` with Allow instead (RFC 9110 §15.5.6).
-pub fn write_reject(out: &mut Vec<u8>, reject: Reject, date: &DateText) {
+/// it is written as an `ErrorResponse` with Allow instead (RFC 9110 §15.5.6). `head_only`: the method was HEAD, so there is no body (RFC 9110
+/// §9.3.2).
+pub fn write_reject(out: &mut Vec<u8>, reject: Reject, date: &DateText, head_only: bool) {
     debug_assert!(reject != Reject::MethodNotAllowed, "a 405 carries Allow");
     let retry: &[(&str, &[u8])] = &[("Retry-After", RETRY_AFTER_SECONDS)];
     ErrorResponse {
@@ -219,7 +220,7 @@ pub fn write_reject(out: &mut Vec<u8>, reject: Reject, date: &DateText) {
         date,
         version: Version::Http11,
         keep_alive: false,
-        head_only: false,
+        head_only,
         fields: if reject.status() == 503 { retry } else { &[] },
     }
     .write(out);
@@ -366,7 +367,7 @@ mod tests {
             [(Reject::HostMissing, "400 Bad Request"), (Reject::QueueFull, "503 Service Unavailable")]
         {
             let mut out = Vec::new();
-            write_reject(&mut out, reject, &date::format(0));
+            write_reject(&mut out, reject, &date::format(0), false);
             let text = String::from_utf8(out).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}");

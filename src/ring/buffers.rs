@@ -76,6 +76,34 @@ impl Chunk {
         }
     }
 
+    /// The bytes, to be changed where they lie, as decryption does.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let (start, end) = (self.start as usize, self.end as usize);
+        match &mut self.memory {
+            Memory::Owned(bytes) => &mut bytes[start..end],
+            Memory::Provided { group, buffer } => {
+                // SAFETY: as in `deref`; and `self` is borrowed alone, so nobody else looks at these bytes.
+                unsafe {
+                    let first = group.base.add(usize::from(*buffer) * group.size + start);
+                    std::slice::from_raw_parts_mut(first, end - start)
+                }
+            }
+        }
+    }
+
+    /// Adds `bytes` behind the view. Gathering in this way costs each byte a bounded number of copies, however many pieces come.
+    pub fn append(&mut self, bytes: &[u8]) {
+        if let Memory::Provided { .. } = self.memory {
+            let mut own = Vec::with_capacity(self.len() + bytes.len());
+            own.extend_from_slice(self);
+            *self = Chunk::from(own);
+        }
+        let Memory::Owned(own) = &mut self.memory else { unreachable!("made so above") };
+        own.truncate(self.end as usize);
+        own.extend_from_slice(bytes);
+        self.end = u32::try_from(own.len()).expect("chunks are far below 4 GiB");
+    }
+
     /// Whether the bytes lie in a provided buffer, which others wait for.
     pub fn is_provided(&self) -> bool {
         matches!(self.memory, Memory::Provided { .. })
@@ -147,5 +175,16 @@ mod tests {
         }
         chunk.truncate(1);
         assert_eq!(&chunk[..], [2]);
+    }
+
+    #[test]
+    fn what_is_appended_stands_behind_the_view() {
+        let mut chunk = Chunk::from(vec![1, 2, 3, 4]);
+        chunk.advance(1);
+        chunk.truncate(2);
+        chunk.append(&[9, 8]);
+        assert_eq!(&chunk[..], [2, 3, 9, 8]);
+        chunk.append(&[]);
+        assert_eq!(chunk.len(), 4);
     }
 }

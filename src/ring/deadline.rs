@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -227,15 +227,25 @@ pub struct TimedOut;
 ///
 /// # Errors
 /// [`TimedOut`]; the future is dropped then, which cancels its operation.
-pub async fn within<F: Future>(deadline: &Deadline, future: F) -> Result<F::Output, TimedOut> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+pub fn within<F: Future + Unpin>(deadline: &Deadline, future: F) -> Within<'_, F> {
+    Within { deadline, future }
+}
+
+/// See [`within`]. Not an `async fn`: there the future would lie twice, and idle connections hold one of these each.
+pub struct Within<'d, F> {
+    deadline: &'d Deadline,
+    future: F,
+}
+
+impl<F: Future + Unpin> Future for Within<'_, F> {
+    type Output = Result<F::Output, TimedOut>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(output) = Pin::new(&mut self.future).poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        deadline.poll(cx).map(|()| Err(TimedOut))
-    })
-    .await
+        self.deadline.poll(cx).map(|()| Err(TimedOut))
+    }
 }
 
 #[cfg(test)]

@@ -51,6 +51,10 @@ pub(super) enum Sqe {
         path: *const libc::c_char,
         how: *const io_uring::types::OpenHow,
     },
+    UnlinkAt {
+        dir: RawFd,
+        path: *const libc::c_char,
+    },
     Statx {
         dir: RawFd,
         path: *const libc::c_char,

@@ -1,4 +1,4 @@
-//! Files through the ring: open beneath a directory, stat, read, write.
+//! Files through the ring: open beneath a directory, stat, read, write, remove.
 //!
 //! Owns paths and buffers until the kernel is done with them. A slow disk makes a kernel worker wait, never the shard.
 
@@ -102,6 +102,16 @@ impl Ring {
         let fd = op.await?;
         // SAFETY: the kernel has just opened this descriptor for us.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    }
+
+    /// Removes the name `path` from `directory` (unlinkat(2)).
+    ///
+    /// # Errors
+    /// As unlinkat(2).
+    pub async fn unlink(&self, directory: &Descriptor, path: CString) -> io::Result<()> {
+        let sqe = Sqe::UnlinkAt { dir: directory.as_raw_fd(), path: path.as_ptr() };
+        // Moving the path into its slot moves no bytes: they are on the heap.
+        Op::start(self, Some(directory.clone()), Hold::Path(path), sqe).await.map(drop)
     }
 
     /// What `fd` itself is (statx(2) with `AT_EMPTY_PATH`).

@@ -91,6 +91,7 @@ fn lower(sqe: Sqe) -> squeue::Entry {
         Sqe::Poll { fd, events } => opcode::PollAdd::new(Fd(fd), events).build(),
         Sqe::Connect { fd, addr, len } => opcode::Connect::new(Fd(fd), addr, len).build(),
         Sqe::OpenAt2 { dir, path, how } => opcode::OpenAt2::new(Fd(dir), path, how).build(),
+        Sqe::UnlinkAt { dir, path } => opcode::UnlinkAt::new(Fd(dir), path).build(),
         Sqe::Statx { dir, path, flags, out } => {
             opcode::Statx::new(Fd(dir), path, out.cast()).flags(flags).mask(libc::STATX_BASIC_STATS).build()
         }

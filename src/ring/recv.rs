@@ -5,8 +5,8 @@
 //! stop, so that the peer feels TCP's backpressure.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -15,9 +15,11 @@ use super::buffers::{BufferGroup, Chunk};
 use super::core::{self, Core, End, Ring, Slot, Stream};
 use crate::base::bounds::{BACKLOG_BYTES_MAX, CHUNKS_WAITING_MAX};
 
-/// Received and not taken yet, in this order: `chunks`, then `backlog`.
+/// Received and not taken yet, in this order: `first`, `chunks`, then `backlog`.
 pub(super) struct Queue {
     pub group: Rc<BufferGroup>,
+    /// In here there mostly is room enough: an idle connection shall not keep memory for more.
+    first: Option<Chunk>,
     chunks: VecDeque<Chunk>,
     backlog: Vec<u8>,
     /// Whoever waits wants the bytes, not only the end.
@@ -26,7 +28,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.backlog.is_empty()
+        self.first.is_none() && self.chunks.is_empty() && self.backlog.is_empty()
     }
 
     pub fn is_over_bound(&self) -> bool {
@@ -38,28 +40,35 @@ impl Queue {
         // Dropping the chunk gives its buffer back, also the unused one of an end of stream.
         let chunk = buffer.map(|buffer| self.group.take(buffer, len));
         let Some(chunk) = chunk.filter(|_| len > 0) else { return true };
-        let in_place = (waiting && self.reading || !self.chunks.is_empty())
+        let in_place = (waiting && self.reading || self.first.is_some())
             && self.backlog.is_empty()
-            && self.chunks.len() < CHUNKS_WAITING_MAX;
-        if in_place {
-            self.chunks.push_back(chunk);
-        } else {
+            && self.chunks.len() + 1 < CHUNKS_WAITING_MAX;
+        if !in_place {
             self.backlog.extend_from_slice(&chunk);
+        } else if self.first.is_none() {
+            self.first = Some(chunk);
+        } else {
+            self.chunks.push_back(chunk);
         }
         false
     }
 
     fn pop(&mut self) -> Option<Chunk> {
-        self.chunks
-            .pop_front()
-            .or_else(|| (!self.backlog.is_empty()).then(|| Chunk::from(std::mem::take(&mut self.backlog))))
+        let Some(first) = self.first.take() else {
+            return (!self.backlog.is_empty()).then(|| Chunk::from(std::mem::take(&mut self.backlog)));
+        };
+        self.first = self.chunks.pop_front();
+        if self.chunks.is_empty() {
+            self.chunks = VecDeque::new();
+        }
+        Some(first)
     }
 
     /// Moves what lies in provided buffers to memory of its own.
     fn settle(&mut self) {
-        if !self.chunks.is_empty() {
-            let mut all: Vec<u8> = Vec::new();
-            for chunk in self.chunks.drain(..) {
+        if let Some(first) = self.first.take() {
+            let mut all = first.to_vec();
+            for chunk in std::mem::take(&mut self.chunks) {
                 all.extend_from_slice(&chunk);
             }
             all.append(&mut self.backlog);
@@ -77,7 +86,8 @@ pub struct RecvStream {
 impl Ring {
     /// Receives from `socket` into buffers of `group` until the stream is dropped.
     pub fn recv(&self, socket: &Descriptor, group: &Rc<BufferGroup>) -> RecvStream {
-        let queue = Queue { group: group.clone(), chunks: VecDeque::new(), backlog: Vec::new(), reading: false };
+        let queue =
+            Queue { group: group.clone(), first: None, chunks: VecDeque::new(), backlog: Vec::new(), reading: false };
         let stream = Stream::new(socket.clone(), core::Queue::Recv(queue));
         let key = self.core.slots.borrow_mut().insert(Slot::Stream(stream));
         RecvStream { core: self.core.clone(), key }
@@ -89,8 +99,9 @@ impl RecvStream {
     ///
     /// # Errors
     /// As recv(2): `ECONNRESET` and its like; `ECANCELED` when the ring closes. An error is repeated.
-    pub async fn next(&mut self) -> io::Result<Option<Chunk>> {
-        poll_fn(|cx| self.poll_next(cx)).await
+    #[expect(clippy::should_implement_trait, reason = "the word for it in every stream")]
+    pub fn next(&mut self) -> Next<'_> {
+        Next(self)
     }
 
     /// As [`RecvStream::next`], for callers that wait for several things at once.
@@ -156,6 +167,17 @@ impl RecvStream {
             self.core.push(sqe, self.key as u64);
         }
         Poll::Pending
+    }
+}
+
+/// See [`RecvStream::next`].
+pub struct Next<'s>(&'s mut RecvStream);
+
+impl Future for Next<'_> {
+    type Output = io::Result<Option<Chunk>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_next(cx)
     }
 }
 

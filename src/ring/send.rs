@@ -65,7 +65,8 @@ impl Parts {
     }
 }
 
-/// How a send ended: the bytes that the kernel took, and the payloads, whole, for whoever wants to try again.
+/// How a send ended: the bytes that the kernel took, and the payloads, whole, for whoever wants to try again; a single payload of
+/// which the kernel took all is gone.
 pub struct SendResult {
     /// Bytes taken, or what send(2) said.
     pub sent: io::Result<usize>,
@@ -79,9 +80,20 @@ pub struct SendResult {
 pub struct SendOp(Op);
 
 impl SendOp {
+    /// Whether the send has ended and the kernel took `len` bytes.
+    pub fn has_sent(&self, len: usize) -> bool {
+        self.0.result().is_some_and(|result| usize::try_from(result) == Ok(len))
+    }
+
     /// Whether the result is in.
     pub fn is_done(&self) -> bool {
         self.0.is_done()
+    }
+
+    /// Asks the kernel to end the send now. The bytes that it has taken so far are still told (io_uring keeps them over a
+    /// cancellation since Linux 6.1); `ECANCELED` says that it took none.
+    pub fn cancel(&self) {
+        self.0.cancel();
     }
 }
 
@@ -92,7 +104,8 @@ impl Future for SendOp {
         self.0.poll_result(cx).map(|(result, hold)| {
             let sent = value(result).map(|count| count as usize);
             let (payloads, descriptor) = match hold {
-                Hold::Payload(payload) => ([payload, Payload::EMPTY, Payload::EMPTY], None),
+                Hold::Send(payload) => ([payload, Payload::EMPTY, Payload::EMPTY], None),
+                Hold::Nothing => ([Payload::EMPTY; PARTS_MAX], None),
                 Hold::Parts(parts) => {
                     let Parts { payloads, descriptor, .. } = *parts;
                     (payloads, descriptor)
@@ -123,7 +136,7 @@ impl Ring {
             flags: flags | libc::MSG_NOSIGNAL,
         };
         // Moving the payload into its slot moves no bytes: they are behind a pointer in each of its forms.
-        SendOp(Op::start(self, Some(socket.clone()), Hold::Payload(payload), sqe))
+        SendOp(Op::start(self, Some(socket.clone()), Hold::Send(payload), sqe))
     }
 
     /// Sends all of `payloads`, one after the other, as one sendmsg (`MSG_WAITALL`).

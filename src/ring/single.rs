@@ -21,9 +21,11 @@ use super::send::Parts;
 pub(super) enum Hold {
     Nothing,
     Payload(Payload),
+    Send(Payload),
     Parts(Box<Parts>),
     Bytes(Vec<u8>),
     Open(CString, Box<io_uring::types::OpenHow>),
+    Path(CString),
     Stat(CString, Box<libc::statx>),
     Address(Box<rustix::net::SocketAddrAny>),
     Timespec(Box<io_uring::types::Timespec>),
@@ -45,6 +47,12 @@ impl Single {
     pub fn complete(&mut self, cqe: Cqe) -> (Option<Waker>, bool) {
         debug_assert!(!cqe.more, "only multishot operations have more to come");
         self.result = Some(cqe.result);
+        // What the kernel took whole nobody wants back; an idle connection keeps its last send's result, not its bytes.
+        if let Hold::Send(payload) = &self.hold
+            && usize::try_from(cqe.result) == Ok(payload.len())
+        {
+            self.hold = Hold::Nothing;
+        }
         if self.orphan
             && let Hold::Open(..) = self.hold
             && cqe.result >= 0
@@ -76,8 +84,24 @@ impl Op {
 
     /// Whether the result is in, so that awaiting it would not wait.
     pub fn is_done(&self) -> bool {
-        let slots = self.core.slots.borrow();
-        self.key.is_none_or(|key| matches!(slots.get(key), Some(Slot::Single(single)) if single.result.is_some()))
+        self.key.is_none() || self.result().is_some()
+    }
+
+    /// The kernel's result, if it is in and was not taken.
+    pub(super) fn result(&self) -> Option<i32> {
+        match self.core.slots.borrow().get(self.key?) {
+            Some(Slot::Single(single)) => single.result,
+            _ => None,
+        }
+    }
+
+    /// Asks the kernel to end the operation now: its result, with whatever was done so far, comes all the sooner.
+    pub fn cancel(&self) {
+        if let Some(key) = self.key
+            && !self.is_done()
+        {
+            self.core.cancel(key);
+        }
     }
 
     pub(super) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<(i32, Hold)> {

@@ -6,6 +6,7 @@ mod messages;
 mod pressure;
 mod properties;
 mod sockets;
+mod zero_copy;
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};

@@ -8,14 +8,17 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::connection::{Connection, Next};
+use super::buffered::{Buffered, together};
+use super::connection::{Connection, Next, Receiving};
 use super::file;
 use super::output::Gone;
+use super::snapshot;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;
-use crate::http::response::{BodyLength, ErrorResponse, HeadWriter, has_body};
+use crate::http::accel::is_accel;
+use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{Method, Version, app, chunked};
-use crate::response::FileRange;
+use crate::response::{FileRange, Response};
 use crate::ring::{Chunk, Payload};
 use crate::wsgi::pool::{Call, Part};
 
@@ -45,10 +48,12 @@ enum Progress {
 impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
-        let Some(first) = self.first_part(&mut call).await? else {
+        let first = self.first_part(&mut call).await?;
+        snapshot::upstream_began(&self.shard, &mut self.exchange.borrow_mut(), call.sent_at());
+        let Some(first) = first else {
             drop(call);
             let detail = "No worker took the request in time.";
-            return self.error_with(facts, 503, detail, &[("Retry-After", b"1")]).await;
+            return self.error(facts, 503, detail).await;
         };
         facts.keep_alive &= !self.shard.draining.get();
         match first {
@@ -107,6 +112,13 @@ impl Connection {
                 return self.error(facts, 500, "The application failed.").await;
             }
         };
+        if let Some(detour) = self.detour(&scanned, status) {
+            drop(call);
+            return Box::pin(self.follow(detour, facts)).await;
+        }
+        let status = self.held.as_ref().and_then(|held| held.page_status()).unwrap_or(status);
+        // A response that keeps to a rate holds its worker to it.
+        let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered && !self.output.is_paced();
         let with_body = has_body(facts.method, status);
         // A response that is complete, or comes from a file, needs no chunks.
         let known = scanned.content_length.or_else(|| (end && with_body).then_some(body.len() as u64));
@@ -123,31 +135,43 @@ impl Connection {
             BodyLength::UntilClose => Progress::UntilClose,
         };
         let mut out = Vec::with_capacity(256 + COPIED_RESPONSE_BYTES_MAX);
+        let extras = self.extras();
+        let headers = extras.as_ref().and_then(|extras| extras.headers.as_ref());
         let mut head = HeadWriter::start(&mut out, status);
         if !scanned.has_date {
             head = head.date(&self.shard.date().1);
         }
-        if !scanned.has_server {
+        if !scanned.has_server && !headers.is_some_and(|headers| headers.replaces("server")) {
             head = head.server();
         }
-        head = head.connection(facts.version, facts.keep_alive);
+        head = head.connection(facts.version, facts.keep_alive).lines(&self.echo());
         if scanned.content_length.is_none() {
             head = head.body(length);
         }
-        if scanned.has_hop_by_hop || (scanned.content_length.is_some() && status == 204) {
-            let dropped = |name: &[u8]| {
-                app::is_hop_by_hop(name) || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
-            };
-            app::copy_without(scanned.fields, &mut out, dropped);
-            HeadWriter::resume(&mut out).finish();
+        let is_changed = headers.is_some() || self.held.is_some() || scanned.has_orders || scanned.has_hop_by_hop;
+        if is_changed || (scanned.content_length.is_some() && status == 204) {
+            let mut lines = Vec::with_capacity(256);
+            app::copy_without(scanned.fields, &mut lines, |name| {
+                app::is_hop_by_hop(name)
+                    || is_accel(name)
+                    || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
+            });
+            if let Some(held) = &self.held {
+                held.finish(status, &mut lines);
+            }
+            if let Some(headers) = headers {
+                headers.apply(status, &mut lines);
+            }
+            HeadWriter::resume(&mut out).lines(&lines).finish();
         } else {
             head.lines(scanned.fields.as_bytes()).finish();
         }
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        self.add_hsts(&mut out);
+        self.answered(status, &out, facts);
         let mut piece = message;
         piece.truncate(body.end);
         piece.advance(body.start);
-        let mut relay = Relay { connection: self, call, progress };
+        let mut relay = Relay { connection: self, call, progress, is_buffered, buffered: None };
         relay.pass(out, piece, end).await?;
         if !end && !relay.rest().await? {
             // Cut off: the client must not take what it has for the whole.
@@ -159,30 +183,7 @@ impl Connection {
 
     /// An answer of the server's own in place of the application's.
     pub(super) async fn error(&mut self, facts: Facts, status: u16, detail: &str) -> Result<Next, Gone> {
-        self.error_with(facts, status, detail, &[]).await
-    }
-
-    pub(super) async fn error_with(
-        &mut self,
-        facts: Facts,
-        status: u16,
-        detail: &str,
-        fields: &[(&str, &[u8])],
-    ) -> Result<Next, Gone> {
-        let mut out = Vec::new();
-        ErrorResponse {
-            status,
-            detail,
-            date: &self.shard.date().1,
-            version: facts.version,
-            keep_alive: facts.keep_alive,
-            head_only: facts.method == Method::Head,
-            fields,
-        }
-        .write(&mut out);
-        self.shard.metrics.borrow_mut().request(status, facts.started);
-        self.output.send(Payload::from(out)).await?;
-        Ok(if facts.keep_alive { Next::Request } else { Next::Close })
+        self.answer_own(Response::error(status, detail), facts).await
     }
 }
 
@@ -191,13 +192,39 @@ struct Relay<'c> {
     connection: &'c mut Connection,
     call: Call,
     progress: Progress,
+    /// The worker need not wait for a client that is slow to take the response.
+    is_buffered: bool,
+    /// Made when the client has first been seen to be slow.
+    buffered: Option<Box<Buffered>>,
+}
+
+impl Progress {
+    /// What of a piece belongs to the body: more than was announced is cut off, as it would be taken for the next response
+    /// (RFC 9112 §6.3).
+    fn cut(&mut self, piece: &mut Chunk) {
+        match self {
+            Progress::Nothing => piece.truncate(0),
+            Progress::Exact(left) => {
+                piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= piece.len() as u64;
+            }
+            Progress::Chunked | Progress::UntilClose => {}
+        }
+    }
 }
 
 impl Relay<'_> {
     /// Passes on the parts that follow. `false`: the worker stopped before the end.
     async fn rest(&mut self) -> Result<bool, Gone> {
         loop {
-            match self.next_part().await? {
+            let mut part = self.next_part().await?;
+            if self.is_buffered && self.connection.output.has_to_wait() {
+                match Box::pin(self.buffer(part)).await? {
+                    Some(next) => part = next,
+                    None => continue,
+                }
+            }
+            match part {
                 Part::Body { bytes, end } => {
                     self.pass(Vec::new(), bytes, end).await?;
                     if end {
@@ -215,33 +242,48 @@ impl Relay<'_> {
         }
     }
 
-    /// The next part; meanwhile what was sent before may fail, and a client that broke the connection is not waited for.
     async fn next_part(&mut self) -> Result<Part, Gone> {
         let Relay { connection, call, .. } = self;
-        poll_fn(|cx| {
-            if let Poll::Ready(part) = call.poll_part(cx) {
-                return Poll::Ready(Ok(part));
+        let part = next_part(call, &mut connection.receiving).await?;
+        connection.exchange.borrow_mut().upstream_ended(connection.shard.ring.now());
+        Ok(part)
+    }
+
+    /// Keeps `part` and what follows as long as the client does not take it at once. Returns the part with which the rest goes on:
+    /// `None` if all was taken and the worker has more to say.
+    async fn buffer(&mut self, part: Part) -> Result<Option<Part>, Gone> {
+        let Relay { connection, call, progress, buffered, .. } = self;
+        let Connection { shard, receiving, output, exchange, .. } = &mut **connection;
+        let buffered = &**buffered.get_or_insert_with(|| Box::new(Buffered::new(&shard.buffering)));
+        buffered.begin(output.in_flight());
+        let fill = async {
+            let mut part = part;
+            loop {
+                match part {
+                    Part::Body { mut bytes, end } => {
+                        let produced = bytes.len();
+                        progress.cut(&mut bytes);
+                        buffered.put(bytes).await;
+                        call.passed_on(produced);
+                        if end {
+                            return Ok(Part::Body { bytes: Chunk::from(Vec::new()), end });
+                        }
+                    }
+                    other => return Ok(other),
+                }
+                buffered.set_waiting(true);
+                part = next_part(call, receiving).await?;
+                exchange.borrow_mut().upstream_ended(shard.ring.now());
+                buffered.set_waiting(false);
             }
-            if connection.receiving.recv.poll_ended(cx).is_ready() && connection.receiving.recv.is_broken() {
-                return Poll::Ready(Err(Gone));
-            }
-            Poll::Pending
-        })
-        .await
+        };
+        together(buffered, fill, buffered.drain(output)).await
     }
 
     /// Sends `before` as it is, then `piece` as a piece of the body, then what ends the body.
     async fn pass(&mut self, mut before: Vec<u8>, mut piece: Chunk, end: bool) -> Result<(), Gone> {
         let produced = piece.len();
-        match &mut self.progress {
-            Progress::Nothing => piece.truncate(0),
-            // More than was announced is cut off, as it would be taken for the next response (RFC 9112 §6.3).
-            Progress::Exact(left) => {
-                piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= piece.len() as u64;
-            }
-            Progress::Chunked | Progress::UntilClose => {}
-        }
+        self.progress.cut(&mut piece);
         let mut after: &'static [u8] = &[];
         if self.progress == Progress::Chunked {
             if !piece.is_empty() {
@@ -302,4 +344,18 @@ impl Relay<'_> {
         }
         Ok(())
     }
+}
+
+/// The next part; meanwhile what was sent before may fail, and a client that broke the connection is not waited for.
+async fn next_part(call: &mut Call, receiving: &mut Receiving) -> Result<Part, Gone> {
+    poll_fn(|cx| {
+        if let Poll::Ready(part) = call.poll_part(cx) {
+            return Poll::Ready(Ok(part));
+        }
+        if receiving.recv.poll_ended(cx).is_ready() && receiving.recv.is_broken() {
+            return Poll::Ready(Err(Gone));
+        }
+        Poll::Pending
+    })
+    .await
 }

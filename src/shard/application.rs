@@ -5,6 +5,7 @@
 use super::answer::Facts;
 use super::body::{Body, BodyError};
 use super::connection::{Connection, Next};
+use super::exchange::REQUEST_ID_FIELD;
 use super::output::Gone;
 use super::peer::Peer;
 use crate::base::bounds::MESSAGE_BYTES_MAX;
@@ -14,6 +15,9 @@ use crate::ring::Payload;
 use crate::wsgi::pool::Call;
 use crate::wsgi::spool::{Spool, Spooled};
 use crate::wsgi::{BodyRef, Environ, messages};
+
+/// The field by which frameworks are told of TLS in front of them (Django's `SECURE_PROXY_SSL_HEADER`).
+const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
 
 impl Connection {
     /// Serves a request of an application's route that could not be handed over at once: it has a body, or it is the
@@ -65,7 +69,7 @@ impl Connection {
             tracing::error!(%error, "cannot keep a request's body");
             BodyError::Refused(Reject::NoRoom)
         };
-        let mut spool = Spool::new(&self.shard.ring, &self.shard.spool, expected).await.map_err(full)?;
+        let mut spool = Spool::new(&self.shard.spool, expected).await.map_err(full)?;
         let mut body = Body::new(framing);
         while let Some(piece) = body.next(&mut self.receiving, bytes_max).await? {
             if spool.is_on_disk() {
@@ -84,16 +88,37 @@ impl Connection {
         let path = target::decode_path(raw_path)?;
         let authority = head.authority.map_or(&b""[..], |authority| authority.raw.as_bytes());
         let mut fields: Vec<Field<'_>> = Vec::with_capacity(16);
+        let scheme = if self.protocol.tls { "https" } else { "http" };
+        // Only a proxy on this host is believed that it spoke TLS for us.
+        let is_told = !self.protocol.tls && peer.is_local();
+        let mut variables = Vec::new();
         for (name, value) in head.fields {
             // An absolute target's authority overrides Host (RFC 9112 §3.2.2).
+            if name.eq_ignore_ascii_case(REQUEST_ID_FIELD.as_bytes()) {
+                // What the application sees is the server's word.
+                continue;
+            }
+            if !is_told && name.eq_ignore_ascii_case(FORWARDED_PROTO.as_bytes()) {
+                continue;
+            }
             let is_host = name.eq_ignore_ascii_case(b"host");
             fields.push((name, if is_host { authority } else { value }));
+        }
+        if !is_told {
+            variables.push((&b"HTTP_X_FORWARDED_PROTO"[..], scheme.as_bytes()));
+        }
+        if let Some(secure) = self.receiving.secure.as_deref() {
+            secure.add_variables(&mut variables);
         }
         let content_length = match (&body, head.framing) {
             (Some(Spooled::Inline(bytes)), _) => Some(bytes.len() as u64),
             (Some(Spooled::Descriptor(_, bytes)), _) => Some(*bytes),
             (None, _) => None,
         };
+        let named = head.authority.map_or(("", ""), |authority| name_and_port(authority.raw));
+        let server = server_of((&peer.local_address, &peer.local_port), named);
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.received(content_length.unwrap_or(0));
         let environ = Environ {
             method: head.method_name.as_bytes(),
             target: head.raw_target.as_bytes(),
@@ -103,10 +128,12 @@ impl Connection {
             protocol: head.version.as_str(),
             remote_address: &peer.remote_address,
             remote_port: &peer.remote_port,
-            server_name: &peer.local_address,
-            server_port: &peer.local_port,
-            scheme: "http",
+            server_name: server.0,
+            server_port: server.1,
+            scheme,
             content_length,
+            request_id: exchange.id(&self.shard, head),
+            variables: &variables,
             fields: &fields,
         };
         let call = self.shard.pool.call().map_err(|_| Reject::QueueFull)?;
@@ -125,5 +152,44 @@ impl Connection {
         };
         call.submit(message, descriptor);
         Ok(call)
+    }
+}
+
+/// The host and the port of an authority, without the brackets of an IPv6 address.
+fn name_and_port(authority: &str) -> (&str, &str) {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, port),
+        _ => (authority, ""),
+    };
+    (host.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+/// SERVER_NAME and SERVER_PORT, which PEP 3333 never allows to be empty: a unix socket has neither, so they are what the client
+/// called the server, or what it would have meant without a word.
+fn server_of<'a>(local: (&'a str, &'a str), named: (&'a str, &'a str)) -> (&'a str, &'a str) {
+    let first = |one: &'a str, other: &'a str, last: &'a str| match (one, other) {
+        ("", "") => last,
+        ("", other) => other,
+        (one, _) => one,
+    };
+    if local.0.is_empty() { (first(named.0, "", "localhost"), first(named.1, "", "80")) } else { local }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_a_name_and_a_port_on_every_listener() {
+        assert_eq!(server_of(("10.0.0.1", "8000"), ("example.com", "")), ("10.0.0.1", "8000"));
+        for (authority, name, port) in [
+            ("example.com", "example.com", "80"),
+            ("example.com:8080", "example.com", "8080"),
+            ("[::1]:81", "::1", "81"),
+            ("[2001:db8::1]", "2001:db8::1", "80"),
+            ("", "localhost", "80"),
+        ] {
+            assert_eq!(server_of(("", ""), name_and_port(authority)), (name, port), "{authority}");
+        }
     }
 }

@@ -3,32 +3,49 @@
 //! Owns the socket, what has arrived on it and the order of responses. Straight-line code: a request is decided on as soon as
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::net::Shutdown;
 
+use super::accept::Protocol;
+use super::action;
 use super::answer::Facts;
 use super::body::{Body, BodyError};
+use super::detour::Held;
+use super::exchange::{InHand, Times};
+use super::extras::Extras;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
 use super::site::Handler;
 use super::state::{Phase, Shard};
+use super::tls::Secure;
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
+use crate::base::clock::Monotonic;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
-use crate::ring::{Deadline, Descriptor, Payload, RecvStream, within};
+use crate::observe::Labels;
+use crate::response::Response;
+use crate::ring::{Chunk, Deadline, Descriptor, Payload, RecvStream, TimedOut, within};
 use crate::route::RouteId;
 use crate::static_files::Now;
 use crate::wsgi::pool::Call;
+
+/// A connection that is idle for so long gives back what its last response holds.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The receiving half: what arrives, and how long it may take.
 pub(super) struct Receiving {
     pub recv: RecvStream,
     pub input: Input,
-    deadline: Deadline,
+    pub deadline: Deadline,
     body_timeout: Duration,
+    /// With TLS, the session through which everything comes.
+    pub secure: Option<Rc<Secure>>,
 }
 
 impl Receiving {
@@ -38,10 +55,20 @@ impl Receiving {
         self.recv.set_aside();
     }
 
+    /// The next bytes for HTTP, within the deadline.
+    async fn next(&mut self) -> Result<io::Result<Option<Chunk>>, TimedOut> {
+        let Receiving { recv, secure, deadline, .. } = self;
+        let next = poll_fn(|cx| match secure {
+            None => recv.poll_next(cx),
+            Some(secure) => secure.poll_next(recv, cx),
+        });
+        within(deadline, next).await
+    }
+
     /// Waits for more of a body.
     pub async fn more_body(&mut self) -> Result<(), BodyError> {
         self.deadline.set(self.body_timeout);
-        match within(&self.deadline, self.recv.next()).await {
+        match self.next().await {
             Ok(Ok(Some(chunk))) => {
                 self.input.push(chunk);
                 Ok(())
@@ -57,12 +84,27 @@ pub(super) struct Connection {
     pub shard: Rc<Shard>,
     pub receiving: Receiving,
     pub output: Output,
+    /// The request in hand, for the access log and the counters.
+    pub exchange: InHand,
+    pub protocol: Protocol,
+    /// Its number among all connections of the server.
+    pub number: u64,
     /// Its place among the shard's connections.
     key: usize,
     peer: Option<Box<Peer>>,
     requests: u32,
     /// Bytes of a partial head that were parsed in vain.
     seen: usize,
+    /// When the first byte of the head in hand was there.
+    begun: Monotonic,
+    /// The present request's method is HEAD, as far as it can be told: a refusal has no body then.
+    is_head: bool,
+    /// Something had come behind the last request before it was answered.
+    is_pipelined: bool,
+    /// What the route of the request in hand adds to its answer.
+    pub extras: RefCell<Option<Rc<Extras>>>,
+    /// What is kept of that request for what may become of it.
+    pub held: Option<Box<Held>>,
 }
 
 /// How a connection goes on after a request.
@@ -74,10 +116,8 @@ pub(super) enum Next {
     Close,
 }
 
-/// What a complete head, or the want of one, calls for.
+/// What a head calls for.
 enum Step {
-    /// More bytes.
-    More,
     /// A response that is ready.
     Ready(Rc<Vec<u8>>),
     /// A call that a worker has to answer.
@@ -90,77 +130,136 @@ enum Step {
 }
 
 impl Connection {
-    pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize) -> Connection {
+    pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) -> Connection {
         let receiving = Receiving {
             recv: shard.ring.recv(&socket, &shard.receive),
             input: Input::default(),
             deadline: shard.ring.deadline(),
             body_timeout: shard.timeouts.body,
+            secure: None,
         };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
-        Connection { shard: shard.clone(), receiving, output, key, peer: None, requests: 0, seen: 0 }
+        Connection {
+            shard: shard.clone(),
+            receiving,
+            output,
+            exchange: InHand::default(),
+            protocol,
+            number: shard.connection_number(),
+            key,
+            peer: None,
+            requests: 0,
+            seen: 0,
+            is_head: false,
+            begun: Monotonic::ZERO,
+            is_pipelined: false,
+            extras: RefCell::default(),
+            held: None,
+        }
     }
 
     /// Serves the connection to its end.
     pub async fn run(&mut self) -> Result<(), Gone> {
+        if self.protocol.tls && !Box::pin(self.handshake()).await? {
+            return Ok(());
+        }
+        self.serve().await?;
+        if self.output.is_secure() { Box::pin(self.output.close()).await } else { Ok(()) }
+    }
+
+    async fn serve(&mut self) -> Result<(), Gone> {
         loop {
-            let next = match self.step() {
-                Step::More => {
-                    if !self.more_head().await? {
-                        return Ok(());
-                    }
-                    continue;
+            // Found before the match: what an arm of it waits for would otherwise be held beside the whole step.
+            let step = loop {
+                if let Some(step) = self.step() {
+                    break step;
                 }
+                if !self.more_head().await? {
+                    return Ok(());
+                }
+            };
+            let next = match step {
                 Step::Ready(bytes) => {
                     if self.output.has_to_wait() {
                         self.receiving.set_aside();
                     }
-                    self.output.send(Payload::from(bytes)).await?;
+                    let copy = self.with_hsts(&bytes);
+                    let payload = copy.map_or_else(|| Payload::from(bytes), Payload::from);
+                    if self.output.is_plain() {
+                        self.output.settle().await?;
+                        self.output.begin(payload);
+                    } else {
+                        Box::pin(self.output.send(payload)).await?;
+                    }
                     Next::Request
                 }
-                Step::Call(call, facts) => {
+                step => {
                     self.receiving.set_aside();
-                    Box::pin(self.answer_call(call, facts)).await?
-                }
-                Step::Work(head, route, facts) => {
-                    self.receiving.set_aside();
-                    Box::pin(self.work(head, route, facts)).await?
-                }
-                Step::Overloaded(facts) => {
-                    self.receiving.set_aside();
-                    let detail = "Too many requests wait already.";
-                    Box::pin(self.error_with(facts, 503, detail, &[("Retry-After", b"1")])).await?
-                }
-                Step::Refuse(reject) => {
-                    self.receiving.set_aside();
-                    self.refuse(reject).await?;
-                    Next::Close
+                    let outcome = Box::pin(self.carry_out(step)).await;
+                    self.end_exchange(outcome.is_err());
+                    self.held = None;
+                    self.output.set_rate(0);
+                    outcome?
                 }
             };
             self.requests += 1;
             if next == Next::Close || self.shard.draining.get() {
                 self.receiving.set_aside();
                 self.output.settle().await?;
-                return self.linger().await;
+                return Box::pin(self.linger()).await;
             }
+            *self.extras.get_mut() = None;
             self.set_phase(Phase::Idle);
         }
     }
 
-    /// Decides on what has arrived so far, without waiting.
-    fn step(&mut self) -> Step {
+    /// Does what takes more than one look.
+    async fn carry_out(&mut self, step: Step) -> Result<Next, Gone> {
+        match step {
+            Step::Call(call, facts) => self.answer_call(call, facts).await,
+            // In boxes of their own: a call should not pay for their size.
+            Step::Work(head, route, facts) => Box::pin(self.work(head, route, facts)).await,
+            Step::Overloaded(facts) => Box::pin(self.error(facts, 503, "Too many requests wait already.")).await,
+            Step::Refuse(reject) => Box::pin(self.refuse(reject)).await.map(|()| Next::Close),
+            Step::Ready(_) => unreachable!("seen to in `serve`"),
+        }
+    }
+
+    /// When what has arrived did so.
+    fn times(&self, started: Monotonic) -> Times {
+        Times { begun: if self.seen > 0 { self.begun } else { started }, started, is_pipelined: self.is_pipelined }
+    }
+
+    /// Requests that came before the one in hand.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Decides on what has arrived so far, without waiting. `None`: there is no whole head yet.
+    fn step(&mut self) -> Option<Step> {
+        if self.shard.log.is_on() {
+            self.look_up_peer();
+        }
         let bytes = self.receiving.input.bytes();
         if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen)) {
             self.seen = bytes.len();
-            return Step::More;
+            return None;
+        }
+        self.is_head = bytes.starts_with(b"HEAD ");
+        if self.seen == 0 {
+            self.begun = self.shard.ring.now();
         }
         let (head, len) = match head::parse(bytes) {
             Ok(Parse::Complete { head, len }) => (head, len),
             Ok(Parse::Partial) => {
                 self.seen = bytes.len();
-                return Step::More;
+                return None;
             }
-            Err(reject) => return Step::Refuse(reject),
+            Err(reject) => {
+                let times = self.times(self.shard.ring.now());
+                self.exchange.borrow_mut().begin_unread(&self.shard, bytes, times);
+                return Some(Step::Refuse(reject));
+            }
         };
         let facts = Facts {
             method: head.method,
@@ -168,14 +267,22 @@ impl Connection {
             keep_alive: head.keep_alive && !self.shard.draining.get(),
             started: self.shard.ring.now(),
         };
-        let step = self.decide(&head, len, facts);
+        let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
+        let step = self.decide(&head, len, facts, &mut labels);
+        if !matches!(step, Step::Ready(_)) {
+            let times = self.times(facts.started);
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.label(labels);
+            exchange.begin(&self.shard, bytes, &head, len, times);
+        }
         self.seen = 0;
         self.receiving.input.consume(len);
+        self.is_pipelined = !self.receiving.input.is_empty();
         self.set_phase(Phase::Busy);
-        step
+        Some(step)
     }
 
-    fn decide(&self, head: &Head<'_>, len: usize, facts: Facts) -> Step {
+    fn decide(&self, head: &Head<'_>, len: usize, facts: Facts, labels: &mut Labels) -> Step {
         let Some(target) = head.target.path_query() else {
             // CONNECT makes tunnels, which this server does not; `*` asks about the server as a whole.
             return match head.method {
@@ -185,32 +292,46 @@ impl Connection {
         };
         let site = self.shard.site.borrow();
         let host = head.authority.map(|authority| authority.host.as_bytes());
+        if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
+            return Step::Refuse(reject);
+        }
         let route = match site.route(host, target.path) {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
         };
+        self.extras.replace(route.and_then(|route| site.extras(route).cloned()));
+        if let Some(route) = route {
+            labels.route = Some(route.index());
+            labels.answerer = site.handler(route).answerer();
+        }
         if head.framing == BodyFraming::None
+            && !self.protocol.redirect_https
             && let Some(route) = route
+            && self.shard.maintenance.borrow().is_none()
         {
             match site.handler(route) {
                 Handler::Static(root, prefix)
                     if facts.method == Method::Get
                         && facts.keep_alive
                         && facts.version == Version::Http11
-                        && !head.conditional =>
+                        && !head.conditional
+                        && !self.shard.request_id_echo =>
                 {
                     let (wall_seconds, date) = self.shard.date();
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
                     // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
-                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), &now)
+                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
-                        self.shard.metrics.borrow_mut().request(hot.status, facts.started);
+                        self.shard.metrics.borrow_mut().request(*labels, hot.status, facts.started);
+                        if self.shard.log.is_on() {
+                            self.log_ready(head, len, &hot, self.times(facts.started));
+                        }
                         return Step::Ready(hot.ready);
                     }
                 }
-                Handler::App if self.peer.is_some() => return self.call(head, facts),
-                Handler::Static(..) | Handler::App | Handler::Missing => {}
+                Handler::App if self.peer.is_some() && !site.keeps_heads() => return self.call(head, facts),
+                _ => {}
             }
         }
         Step::Work(self.receiving.input.bytes()[..len].to_vec(), route, facts)
@@ -231,18 +352,53 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
+        if head.target.path_query().is_some_and(|target| self.is_redirected(target.path)) {
+            return self.redirect_to_https(&head, facts).await;
+        }
         let site = self.shard.site.borrow().clone();
+        if site.keeps_heads() {
+            self.held = Some(Box::new(Held::new(&bytes)));
+        }
+        if let Some(answered) = self.closed(&head, facts).await {
+            return answered;
+        }
         let Some(route) = route else {
             return match head.target.path_query() {
-                Some(_) => self.not_found(&head, facts).await,
+                Some(_) => self.respond_over_body(&head, action::missing(), facts).await,
                 None => self.options(&head, facts).await,
             };
         };
-        match site.handler(route) {
-            Handler::App => self.application(&head, site.max_body(route), facts).await,
-            Handler::Static(root, prefix) => self.static_file(&head, root, prefix, facts).await,
-            Handler::Missing => self.not_found(&head, facts).await,
+        // Before anything of the body is read or asked for.
+        if matches!(head.framing, BodyFraming::Length(bytes) if bytes > site.max_body(route)) {
+            self.refuse(Reject::BodyTooLarge).await?;
+            return Ok(Next::Close);
         }
+        self.handle(&head, site.handler(route), site.max_body(route), facts).await
+    }
+
+    /// Hands a request to whoever answers it.
+    pub async fn handle(
+        &mut self,
+        head: &Head<'_>,
+        handler: &Handler,
+        body_bytes_max: u64,
+        facts: Facts,
+    ) -> Result<Next, Gone> {
+        match handler {
+            Handler::App => self.application(head, body_bytes_max, facts).await,
+            Handler::Static(root, prefix) => self.static_file(head, root, prefix, body_bytes_max, facts).await,
+            // Not a word, as nginx has it.
+            Handler::Status(444) => Err(Gone),
+            handler => {
+                let response = self.simple(head, handler).expect("the others were told apart");
+                self.answer_over_body(head, response, facts).await
+            }
+        }
+    }
+
+    /// What the route of the request in hand adds to its answer.
+    pub fn extras(&self) -> Option<Rc<Extras>> {
+        self.extras.borrow().clone()
     }
 
     /// Looks the addresses of both ends up, once.
@@ -260,41 +416,76 @@ impl Connection {
     async fn more_head(&mut self) -> Result<bool, Gone> {
         // An empty line behind the last request is no beginning of the next one.
         let begun = !head::is_idle(self.receiving.input.bytes());
+        let mut settled = false;
         if !begun {
             if self.shard.draining.get() {
                 return Ok(false);
             }
             // The first request of a connection is due at once; later ones when the client feels like it.
             let timeouts = self.shard.timeouts;
-            let timeout = if self.requests == 0 { timeouts.head } else { timeouts.keepalive };
+            let timeout = if self.requests == 0 { timeouts.head } else { timeouts.keepalive.min(SETTLED_AFTER) };
             self.receiving.deadline.set(timeout);
         } else if self.phase() == Phase::Idle {
             self.set_phase(Phase::Busy);
             self.receiving.deadline.set(self.shard.timeouts.head);
         }
         self.receiving.input.settle();
-        match within(&self.receiving.deadline, self.receiving.recv.next()).await {
-            Ok(Ok(Some(chunk))) => {
-                self.receiving.input.push(chunk);
-                Ok(true)
+        loop {
+            match self.receiving.next().await {
+                Ok(Ok(Some(chunk))) => {
+                    self.receiving.input.push(chunk);
+                    return Ok(true);
+                }
+                Ok(Ok(None) | Err(_)) => {
+                    if begun {
+                        self.end_unread(self.times(self.shard.ring.now()));
+                    }
+                    return Ok(false);
+                }
+                // Boxed like all that is rare: what this future may hold is held by every idle connection.
+                Err(_) if begun => return Box::pin(self.refuse_unread(Reject::HeadTimeout)).await.map(|()| false),
+                Err(_) => {
+                    let left = self.shard.timeouts.keepalive.saturating_sub(SETTLED_AFTER);
+                    if self.requests == 0 || left.is_zero() || std::mem::replace(&mut settled, true) {
+                        return Ok(false);
+                    }
+                    self.output.release();
+                    self.exchange.release();
+                    self.receiving.deadline.set(left);
+                }
             }
-            Ok(Ok(None) | Err(_)) => Ok(false),
-            Err(_) if begun => {
-                self.refuse(Reject::HeadTimeout).await?;
-                self.output.settle().await?;
-                self.linger().await.map(|()| false)
-            }
-            Err(_) => Ok(false),
         }
     }
 
     /// Answers a request that can't be served; the connection ends after it.
     pub async fn refuse(&mut self, reject: Reject) -> Result<(), Gone> {
         tracing::debug!(shard = self.shard.number, status = reject.status(), %reject, "request refused");
-        self.shard.metrics.borrow_mut().refused(reject.status());
+        if self.extras.borrow().is_some() {
+            let response = self.page_at_hand(Response::error(reject.status(), reject.reason()));
+            let facts = Facts {
+                method: Method::Get,
+                version: Version::Http11,
+                keep_alive: false,
+                started: self.shard.ring.now(),
+            };
+            return self.respond(response, facts).await.map(drop);
+        }
         let mut out = Vec::new();
-        response::write_reject(&mut out, reject, &self.shard.date().1);
+        response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
+        self.add_hsts(&mut out);
+        self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await
+    }
+
+    /// Refuses a client before its first head was read; the connection ends.
+    pub async fn refuse_unread(&mut self, reject: Reject) -> Result<(), Gone> {
+        let times = self.times(self.shard.ring.now());
+        self.exchange.borrow_mut().begin_unread(&self.shard, self.receiving.input.bytes(), times);
+        let outcome = self.refuse(reject).await;
+        self.end_exchange(outcome.is_err());
+        outcome?;
+        self.output.settle().await?;
+        self.linger().await
     }
 
     /// Reads over the body of a request whose response is already on its way, so that the connection can go on.
@@ -307,7 +498,8 @@ impl Connection {
 
     /// Ends the connection so that the last response arrives: closing with unread input makes the kernel send a reset, which
     /// takes back what the client has not read yet (RFC 9112 §9.6).
-    async fn linger(&mut self) -> Result<(), Gone> {
+    pub(super) async fn linger(&mut self) -> Result<(), Gone> {
+        self.output.close().await?;
         if rustix::net::shutdown(self.output.socket(), Shutdown::Write).is_err() {
             return Err(Gone);
         }

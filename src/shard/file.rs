@@ -6,6 +6,7 @@
 use rustix::io::{Errno, IoSliceMut, ReadWriteFlags};
 
 use super::output::{Gone, Output};
+use super::tls_file;
 use crate::base::bounds::{PAGE_CACHE_STRIDE_BYTES, SENDFILE_SLICE_BYTES};
 use crate::response::FileRange;
 use crate::ring::{Descriptor, Ring, Stat, within};
@@ -14,6 +15,9 @@ use crate::ring::{Descriptor, Ring, Stat, within};
 pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> Result<(), Gone> {
     if file.range.is_empty() {
         return Ok(());
+    }
+    if output.is_secure() {
+        return Box::pin(tls_file::send(ring, output, file)).await;
     }
     output.settle().await?;
     // sendfile(2) has no flag for it, so the socket itself is told not to wait, for as long as this takes.
@@ -26,7 +30,8 @@ pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> R
 async fn slices(ring: &Ring, output: &mut Output, FileRange { file, range, as_of }: &FileRange) -> Result<(), Gone> {
     let mut offset = range.start;
     while offset < range.end {
-        let count = (range.end - offset).min(SENDFILE_SLICE_BYTES as u64);
+        let count = output.granted((range.end - offset).min(SENDFILE_SLICE_BYTES as u64)).await;
+        let before = offset;
         if !is_cached(file, offset, count) {
             read_ahead(ring, file, offset, count).await?;
         }
@@ -36,9 +41,15 @@ async fn slices(ring: &Ring, output: &mut Output, FileRange { file, range, as_of
         match rustix::fs::sendfile(output.socket(), file, Some(&mut offset), count as usize) {
             // The file has become shorter than what was announced.
             Ok(0) => return Err(Gone),
-            Ok(_) => {}
-            Err(Errno::AGAIN) => {}
-            Err(Errno::INTR) => continue,
+            Ok(sent) => {
+                output.count(sent);
+                output.give_back(count - (offset - before));
+            }
+            Err(Errno::AGAIN) => output.give_back(count),
+            Err(Errno::INTR) => {
+                output.give_back(count);
+                continue;
+            }
             Err(_) => return Err(Gone),
         }
         if offset < range.end {

@@ -23,15 +23,10 @@ impl Input {
 
     /// Adds what has just arrived.
     pub fn push(&mut self, chunk: Chunk) {
-        let before = self.take();
-        self.chunk = Some(match before {
-            None => chunk,
-            Some(before) => {
-                let mut gathered = before.to_vec();
-                gathered.extend_from_slice(&chunk);
-                Chunk::from(gathered)
-            }
-        });
+        match &mut self.chunk {
+            Some(gathered) if !gathered.is_empty() => gathered.append(&chunk),
+            empty => *empty = Some(chunk),
+        }
     }
 
     /// Drops the first `count` bytes.

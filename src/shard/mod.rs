@@ -6,19 +6,34 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod accept;
+mod action;
 mod answer;
 mod application;
 mod body;
+mod buffered;
 mod connection;
+mod detour;
+mod exchange;
+mod extras;
 mod file;
 mod input;
+mod log;
+mod maintenance;
 mod orders;
 mod output;
+mod pace;
 mod panic;
 mod peer;
 mod respond;
 mod run;
 mod site;
+mod snapshot;
 mod state;
+mod syslog;
+mod tls;
+mod tls_file;
+mod tls_handshake;
+mod tls_https;
 
+pub use accept::{Protocol, ShardListener};
 pub use run::{ShardSetup, spawn};

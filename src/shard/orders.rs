@@ -3,13 +3,14 @@
 //! Owns the shard's listeners and the tasks that accept on them. Called by `run`, while the shard serves and while it drains.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept::accept;
+use super::accept::{Protocol, ShardListener, accept};
 use super::site::Site;
+use super::snapshot;
 use super::state::Shard;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::RouteConfig;
@@ -22,7 +23,7 @@ pub(super) struct Orders {
     mail: Receiver<ShardMail>,
     news: Sender<ShardNews>,
     bell: Descriptor,
-    listeners: Vec<Descriptor>,
+    listeners: Vec<(Descriptor, Protocol)>,
     accepting: Vec<glommio::Task<()>>,
     routes: Arc<Vec<RouteConfig>>,
 }
@@ -30,7 +31,7 @@ pub(super) struct Orders {
 impl Orders {
     pub fn new(
         shard: &Rc<Shard>,
-        listeners: Vec<OwnedFd>,
+        listeners: Vec<ShardListener>,
         mail: Receiver<ShardMail>,
         news: Sender<ShardNews>,
     ) -> io::Result<Orders> {
@@ -40,7 +41,7 @@ impl Orders {
             mail,
             news,
             bell,
-            listeners: listeners.into_iter().map(Rc::new).collect(),
+            listeners: listeners.into_iter().map(|found| (Rc::new(found.socket), found.protocol)).collect(),
             accepting: Vec::new(),
             routes: Arc::default(),
         })
@@ -66,6 +67,10 @@ impl Orders {
         for letter in letters {
             match letter {
                 ShardMail::Routes(routes) => self.serve(routes),
+                ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
+                ShardMail::Certificates(directory) => {
+                    *self.shard.handshakes.directory.borrow_mut() = Some(directory);
+                }
                 ShardMail::Accept => self.accept(),
                 ShardMail::Gate(gate) => {
                     let generation = gate.generation;
@@ -76,6 +81,11 @@ impl Orders {
                     let pool = self.shard.pool.clone();
                     glommio::spawn_local(async move { pool.lose_generation(generation).await }).detach();
                 }
+                ShardMail::Snapshot { to } => {
+                    // Whoever asked has waited long enough if its mailbox is gone.
+                    let _ = to.send(Box::new(snapshot::take(&self.shard)));
+                }
+                ShardMail::AccessLog { config, sink } => self.shard.log.switch(config, sink),
                 ShardMail::Drain { limit } => drain = Some(limit),
             }
         }
@@ -88,13 +98,14 @@ impl Orders {
         let has_missing = self.shard.site.borrow().has_missing();
         if self.routes != routes || has_missing {
             *self.shard.site.borrow_mut() = Rc::new(Site::open(&routes));
+            self.shard.metrics.borrow_mut().by_label.set_routes(routes.iter().map(snapshot::label));
             self.routes = routes;
         }
     }
 
     fn accept(&mut self) {
-        for listener in std::mem::take(&mut self.listeners) {
-            self.accepting.push(glommio::spawn_local(accept(self.shard.clone(), listener)));
+        for (listener, protocol) in std::mem::take(&mut self.listeners) {
+            self.accepting.push(glommio::spawn_local(accept(self.shard.clone(), listener, protocol)));
         }
         self.tell(ShardNews::Accepting { shard: self.shard.number });
     }

@@ -10,6 +10,7 @@ pub(super) struct Peer {
     pub remote_port: String,
     pub local_address: String,
     pub local_port: String,
+    is_local: bool,
 }
 
 impl Peer {
@@ -24,6 +25,12 @@ impl Peer {
         };
         let (remote_address, remote_port) = text(remote);
         let (local_address, local_port) = text(local);
-        Peer { remote_address, remote_port, local_address, local_port }
+        let is_local = remote.is_none_or(|remote| remote.ip().to_canonical().is_loopback());
+        Peer { remote_address, remote_port, local_address, local_port, is_local }
+    }
+
+    /// Whether the client is a program on this host: on the loopback interface, or on a unix socket.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 }

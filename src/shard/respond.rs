@@ -13,7 +13,7 @@ use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{BodyFraming, target};
 use crate::response::{Body, Part, Response};
 use crate::ring::Payload;
-use crate::static_files::{Now, StaticRequest, StaticRoot};
+use crate::static_files::{Answer, Now, StaticRequest, StaticRoot};
 
 /// Methods that make sense for the server as a whole.
 const ALLOW_SERVER: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -21,19 +21,26 @@ const ALLOW_SERVER: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 impl Connection {
     /// Sends `response`.
     pub(super) async fn respond(&mut self, response: Response, facts: Facts) -> Result<Next, Gone> {
-        let Response { status, fields, body } = response;
+        let Response { status, mut fields, body } = response;
+        if let Some(held) = &self.held {
+            held.finish(status, &mut fields);
+        }
+        let extras = self.extras();
+        let headers = extras.as_ref().and_then(|extras| extras.headers.as_ref());
+        if let Some(headers) = headers {
+            headers.apply(status, &mut fields);
+        }
         let len = body.length().unwrap_or(0);
         let announced = !matches!(body, Body::Empty { length: None }) || has_body(facts.method, status);
         let length = BodyLength::choose(facts.version, status, announced.then_some(len));
         let mut out = Vec::with_capacity(256 + fields.len());
-        HeadWriter::start(&mut out, status)
-            .date(&self.shard.date().1)
-            .server()
-            .connection(facts.version, facts.keep_alive)
-            .body(length)
-            .lines(&fields)
-            .finish();
-        self.shard.metrics.borrow_mut().request(status, facts.started);
+        let mut head = HeadWriter::start(&mut out, status).date(&self.shard.date().1);
+        if !headers.is_some_and(|headers| headers.replaces("server")) {
+            head = head.server();
+        }
+        head.connection(facts.version, facts.keep_alive).body(length).lines(&fields).lines(&self.echo()).finish();
+        self.add_hsts(&mut out);
+        self.answered(status, &out, facts);
         match body {
             _ if !has_body(facts.method, status) => self.output.send(Payload::from(out)).await?,
             Body::Empty { .. } => self.output.send(Payload::from(out)).await?,
@@ -69,16 +76,15 @@ impl Connection {
         Ok(if facts.keep_alive { Next::Request } else { Next::Close })
     }
 
-    /// Answers from a static root, then reads over a body that came with the request all the same.
+    /// Answers from a static root.
     pub(super) async fn static_file(
         &mut self,
         head: &Head<'_>,
         root: &StaticRoot,
         prefix: &str,
-        mut facts: Facts,
+        max_body: u64,
+        facts: Facts,
     ) -> Result<Next, Gone> {
-        // A client that asks before it sends a body is not asked for it (RFC 9110 §10.1.1): the connection ends instead.
-        facts.keep_alive &= !head.expect_continue;
         let target = head.target.path_query().expect("a route is found by a path");
         let respelt;
         let path = match target.path.strip_prefix(prefix) {
@@ -99,26 +105,54 @@ impl Connection {
             fields: head.fields,
             conditional: head.conditional,
         };
-        let response = self.shard.statics.serve(root, &request, &now).await;
-        self.respond_over_body(head, response, facts).await
+        let response = match self.shard.statics.serve(root, &request, &now).await {
+            // A directory has no address that the client could be told.
+            Answer::Response(response)
+                if response.status == 301 && self.held.as_ref().is_some_and(|held| held.is_inner()) =>
+            {
+                Response::error(404, "There is nothing here.")
+            }
+            Answer::Response(response) => response,
+            Answer::Pass => return self.application(head, max_body, facts).await,
+        };
+        self.answer_over_body(head, response, facts).await
     }
 
-    async fn respond_over_body(&mut self, head: &Head<'_>, response: Response, facts: Facts) -> Result<Next, Gone> {
-        match self.respond(response, facts).await? {
-            Next::Request if head.framing != BodyFraming::None => Ok(self.skip_body(head.framing).await),
-            next => Ok(next),
+    /// Answers with `response` or the page in its place, then reads over a body that came with the request all the same.
+    pub(super) async fn answer_over_body(
+        &mut self,
+        head: &Head<'_>,
+        response: Response,
+        mut facts: Facts,
+    ) -> Result<Next, Gone> {
+        facts.keep_alive &= !head.expect_continue;
+        let next = self.answer_own(response, facts).await?;
+        Ok(self.over_body(head, next).await)
+    }
+
+    /// Answers, then reads over a body that came with the request all the same.
+    pub(super) async fn respond_over_body(
+        &mut self,
+        head: &Head<'_>,
+        response: Response,
+        mut facts: Facts,
+    ) -> Result<Next, Gone> {
+        // A client that asks before it sends a body is not asked for it (RFC 9110 §10.1.1): the connection ends instead.
+        facts.keep_alive &= !head.expect_continue;
+        let next = self.respond(response, facts).await?;
+        Ok(self.over_body(head, next).await)
+    }
+
+    /// Reads over the body behind `head`, if the connection is to go on.
+    async fn over_body(&mut self, head: &Head<'_>, next: Next) -> Next {
+        match next {
+            Next::Request if head.framing != BodyFraming::None => self.skip_body(head.framing).await,
+            next => next,
         }
     }
 
-    /// No route, or none that has anything there.
-    pub(super) async fn not_found(&mut self, head: &Head<'_>, mut facts: Facts) -> Result<Next, Gone> {
-        facts.keep_alive &= !head.expect_continue;
-        self.respond_over_body(head, Response::error(404, "There is nothing here."), facts).await
-    }
-
     /// `OPTIONS *` (RFC 9110 §9.3.7).
-    pub(super) async fn options(&mut self, head: &Head<'_>, mut facts: Facts) -> Result<Next, Gone> {
-        facts.keep_alive &= !head.expect_continue;
+    pub(super) async fn options(&mut self, head: &Head<'_>, facts: Facts) -> Result<Next, Gone> {
         self.respond_over_body(head, Response::new(204).with("Allow", ALLOW_SERVER), facts).await
     }
 }

@@ -1,6 +1,7 @@
 //! A shard's life: set up, serve, drain, end.
 
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use std::{io, thread};
 use glommio::{LocalExecutorBuilder, Placement};
 use rustix::net::Shutdown;
 
+use super::accept::ShardListener;
+use super::buffered::Buffering;
+use super::log::LogCounts;
 use super::orders::Orders;
 use super::state::{Parts, Phase, Shard, Timeouts};
 use crate::base::bounds::{MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
@@ -22,9 +26,12 @@ use crate::observe::ShardMetrics;
 use crate::ring::{PREEMPT_TIMER, Ring, RingConfig};
 use crate::static_files::{CacheBounds, Now, StaticFiles};
 use crate::wsgi::pool::Pool;
+use crate::wsgi::spool::SpoolFolder;
 
 /// How often a draining shard looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(100);
+/// Where the kernel tells of its CPUs (sysfs(5)).
+const CPUS: &str = "/sys/devices/system/cpu/online";
 /// How often idle descriptors are looked for.
 const TRIM_PAUSE: Duration = Duration::from_secs(15);
 
@@ -35,7 +42,9 @@ pub struct ShardSetup {
     /// The CPU to which its thread is pinned; `None` leaves it to the scheduler.
     pub cpu: Option<usize>,
     /// Its own listeners.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<ShardListener>,
+    /// Where redirects to HTTPS lead.
+    pub https_port: u16,
     /// Its end of the socket on which workers answer.
     pub replies: OwnedFd,
     /// From the supervisor.
@@ -48,8 +57,12 @@ pub struct ShardSetup {
     pub queue_max: usize,
     /// How long they may wait; `None`: for ever.
     pub queue_timeout: Option<Duration>,
-    /// Where large request bodies are spooled.
+    /// Where large request bodies, and responses of slow clients, are spooled.
     pub spool: PathBuf,
+    /// Bytes of one response that are kept in memory for a slow client.
+    pub response_buffer_bytes: usize,
+    /// … and in a file.
+    pub response_spool_bytes_max: u64,
 }
 
 /// Starts the shard's thread.
@@ -60,22 +73,44 @@ pub fn spawn(setup: ShardSetup) -> io::Result<JoinHandle<()>> {
     let name = format!("shard-{}", setup.number);
     thread::Builder::new().name(name).spawn(move || {
         let (number, news) = (setup.number, setup.news.clone());
-        let placement = setup.cpu.map_or(Placement::Unbound, Placement::Fixed);
-        let executor = LocalExecutorBuilder::new(placement).preempt_timer(PREEMPT_TIMER).io_memory(64 * 1024).make();
-        let failure = match executor {
-            Ok(executor) => executor.run(run(setup)).err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        let last = match failure {
-            None => ShardNews::Stopped { shard: number },
-            Some(error) => {
-                tracing::error!(shard = number, error, "the shard cannot run");
-                ShardNews::Failed { shard: number }
-            }
-        };
-        // A supervisor that is gone needs no news.
-        let _ = news.send(last);
+        let placement = setup.cpu.filter(|_| can_be_placed(number)).map_or(Placement::Unbound, Placement::Fixed);
+        watched(number, &news, move || {
+            // Open until the program ends: workers that still answer this shard must not take the server for gone.
+            std::mem::forget(setup.replies.try_clone()?);
+            LocalExecutorBuilder::new(placement)
+                .preempt_timer(PREEMPT_TIMER)
+                .io_memory(64 * 1024)
+                .make()
+                .map_err(|error| io::Error::other(error.to_string()))?
+                .run(run(setup))
+        });
     })
+}
+
+/// Whether glommio can find the CPUs, to place a thread on one: it looks in sysfs, which a bare chroot does not have.
+fn can_be_placed(shard: u32) -> bool {
+    let is_there = std::path::Path::new(CPUS).exists();
+    if !is_there {
+        tracing::warn!(shard, "{CPUS} is missing, so the shard is not pinned to a CPU; mount sysfs on /sys");
+    }
+    is_there
+}
+
+/// Runs a shard's life and tells the supervisor how it ended, also when a task of it panics that is no connection's.
+fn watched(shard: u32, news: &Sender<ShardNews>, life: impl FnOnce() -> io::Result<()>) {
+    let failure = match catch_unwind(AssertUnwindSafe(life)) {
+        Ok(result) => result.err().map(|error| error.to_string()),
+        Err(panic) => Some(format!("it panicked: {}", super::panic::message(&*panic))),
+    };
+    let last = match failure {
+        None => ShardNews::Stopped { shard },
+        Some(error) => {
+            tracing::error!(shard, error, "the shard cannot run");
+            ShardNews::Failed { shard }
+        }
+    };
+    // A supervisor that is gone needs no news.
+    let _ = news.send(last);
 }
 
 async fn run(setup: ShardSetup) -> io::Result<()> {
@@ -97,6 +132,8 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         rustix::fs::Mode::empty(),
     )
     .map_err(|error| io::Error::other(format!("spool_dir {}: {error}", setup.spool.display())))?;
+    let spool = Rc::new(SpoolFolder::new(ring, spool));
+    let buffering = Buffering::new(ring, &spool, setup.response_buffer_bytes, setup.response_spool_bytes_max);
     let server = &setup.server;
     let shard = Rc::new(Shard::new(Parts {
         number: setup.number,
@@ -107,13 +144,25 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
             head: server.head_timeout,
             body: server.body_timeout,
             send: server.send_timeout,
+            handshake: server.handshake_timeout,
             queue: setup.queue_timeout,
         },
         connections_max: server.max_connections,
         pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
         statics: StaticFiles::new(ring.clone(), CacheBounds::default()),
-        spool: Rc::new(spool),
+        spool,
+        buffering: Rc::new(buffering),
+        seed: seed(),
+        request_ids: server.request_ids,
+        request_id_echo: server.request_id_echo,
+        handshakes_max: server.max_handshakes,
+        https_port: setup.https_port,
+        shards: server.shards as u64,
     }));
+    let log_task = glommio::spawn_local({
+        let shard = shard.clone();
+        async move { shard.log.run().await }
+    });
     let replies_task = glommio::spawn_local({
         let shard = shard.clone();
         let socket = Rc::new(setup.replies);
@@ -140,8 +189,9 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
     let mut orders = Orders::new(&shard, setup.listeners, setup.mail, setup.news)?;
     let limit = orders.until_drain().await?;
     drain(&shard, &mut orders, limit).await;
-    drop((replies_task, trim_task));
-    report(shard.number, &shard.metrics.borrow());
+    shard.log.close().await;
+    drop((replies_task, trim_task, log_task));
+    report(shard.number, &shard.metrics.borrow(), shard.log.counts());
     Ok(())
 }
 
@@ -178,16 +228,61 @@ async fn trim(shard: Rc<Shard>) {
     }
 }
 
-fn report(shard: u32, metrics: &ShardMetrics) {
-    let quantile = |q| metrics.latency_us.value_at_quantile(q);
+/// Random bytes; where the kernel has none yet, which it has since long before anything is served, the time has to do.
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    if rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::NONBLOCK).is_err() {
+        seed[..8].copy_from_slice(&Monotonic::now().as_nanos().to_le_bytes());
+        seed[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+    }
+    seed
+}
+
+fn report(shard: u32, metrics: &ShardMetrics, log: LogCounts) {
+    let latency = metrics.latency();
     tracing::info!(
         shard,
         connections = metrics.connections,
         requests = metrics.requests,
-        refused = metrics.refused,
+        refused = metrics.refused_in_all(),
         panics = metrics.panics,
-        p50_us = quantile(0.5),
-        p99_us = quantile(0.99),
+        log_lines = log.lines,
+        log_dropped = log.dropped,
+        p50_us = latency.quantile_us(0.5),
+        p99_us = latency.quantile_us(0.99),
         "shard stopped"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::mail::mailbox;
+
+    #[test]
+    fn a_panic_of_any_task_is_told_to_the_supervisor() {
+        let (news, told) = mailbox(8).expect("a mailbox");
+        let life = || {
+            let executor = LocalExecutorBuilder::new(Placement::Unbound).preempt_timer(PREEMPT_TIMER).make();
+            executor.expect("an executor").run(async {
+                let (ring, driver) = Ring::new(RingConfig { entries: 64, completions: 256 })?;
+                let driver = glommio::spawn_local(driver.run());
+                glommio::spawn_local(async { panic!("in a task of the shard's own") }).detach();
+                ring.sleep(Duration::from_secs(60)).await;
+                ring.close();
+                driver.await;
+                Ok(())
+            })
+        };
+        let thread = std::thread::spawn(move || {
+            watched(3, &news, life);
+            watched(4, &news, || Ok(()));
+            watched(5, &news, || Err(io::ErrorKind::OutOfMemory.into()));
+        });
+        thread.join().expect("the thread goes on");
+        let told: Vec<_> = told.drain().collect();
+        let expected =
+            [ShardNews::Failed { shard: 3 }, ShardNews::Stopped { shard: 4 }, ShardNews::Failed { shard: 5 }];
+        assert_eq!(told, expected);
+    }
 }

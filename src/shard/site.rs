@@ -1,7 +1,14 @@
 //! The routes as a shard serves them: the table, and for each route its handler with what it has open.
 
-use crate::config::{Action, RouteConfig};
-use crate::http::{Reject, target};
+use std::rc::Rc;
+
+use regex::bytes::Regex;
+
+use super::extras::Extras;
+use crate::config::{Action, PathPattern, RouteConfig, StaticConfig, compile};
+use crate::http::{Reject, Template, target};
+use crate::observe::Answerer;
+use crate::ring::Payload;
 use crate::route::{RouteId, Table};
 use crate::static_files::StaticRoot;
 
@@ -11,43 +18,74 @@ pub(super) enum Handler {
     Static(Box<StaticRoot>, String),
     /// The application.
     App,
-    /// Nobody: the directory could not be opened.
+    /// A redirect.
+    Redirect(Redirect),
+    /// The same text for everyone.
+    Fixed(Fixed),
+    /// A status and the server's own page for it.
+    Status(u16),
+    /// Nobody: the directory could not be opened, or clients have no business here.
     Missing,
 }
 
+/// Where requests are sent on to.
+pub(super) struct Redirect {
+    pub status: u16,
+    pub target: Template,
+    /// The route's expression, if the target names its groups.
+    pub expression: Option<Regex>,
+}
+
+/// A response that is always the same.
+pub(super) struct Fixed {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Rc<Vec<u8>>,
+}
+
+impl Handler {
+    /// For the counters.
+    pub fn answerer(&self) -> Answerer {
+        match self {
+            Handler::App => Answerer::App,
+            Handler::Static(..) => Answerer::Static,
+            _ => Answerer::Server,
+        }
+    }
+}
+
 struct Route {
+    /// For clients.
     handler: Handler,
+    /// Of an internal route: for those that come from within.
+    inner: Option<Handler>,
     body_bytes_max: u64,
+    /// `None` where answers are passed on as they are.
+    extras: Option<Rc<Extras>>,
 }
 
 /// All routes.
 pub(super) struct Site {
     table: Table,
     routes: Vec<Route>,
+    has_missing: bool,
+    /// Something may become of an answer for which the request's head is needed.
+    keeps_heads: bool,
 }
 
 impl Site {
     /// Nothing is found.
     pub fn empty() -> Site {
-        Site { table: Table::new(&[]), routes: Vec::new() }
+        Site { table: Table::new(&[]), routes: Vec::new(), has_missing: false, keeps_heads: false }
     }
 
     /// Opens what the routes need.
     pub fn open(routes: &[RouteConfig]) -> Site {
-        let open = |route: &RouteConfig| {
-            let handler = match &route.action {
-                Action::App => Handler::App,
-                Action::Static(files) => match StaticRoot::open(&files.directory, files.options.clone()) {
-                    Ok(root) => Handler::Static(Box::new(root), route.path.clone()),
-                    Err(error) => {
-                        tracing::error!(route = route.path, %error, "the route answers 404");
-                        Handler::Missing
-                    }
-                },
-            };
-            Route { handler, body_bytes_max: route.max_body_bytes }
-        };
-        Site { table: Table::new(routes), routes: routes.iter().map(open).collect() }
+        let table = Table::new(routes);
+        let routes: Vec<_> = routes.iter().map(Route::open).collect();
+        let has_missing = routes.iter().any(|route| route.is_incomplete());
+        let keeps_heads = routes.iter().any(Route::needs_head);
+        Site { table, routes, has_missing, keeps_heads }
     }
 
     /// The route of a path as it was sent: looked up in its normalised form, so that no spelling of a path gets around a route.
@@ -62,14 +100,99 @@ impl Site {
 
     /// Whether a directory could not be opened.
     pub fn has_missing(&self) -> bool {
-        self.routes.iter().any(|route| matches!(route.handler, Handler::Missing))
+        self.has_missing
     }
 
     pub fn handler(&self, route: RouteId) -> &Handler {
         &self.routes[route.index()].handler
     }
 
+    /// The handler for a request that comes from within.
+    pub fn inner_handler(&self, route: RouteId) -> &Handler {
+        self.routes[route.index()].for_all()
+    }
+
+    /// Whether heads of requests for the application have to be kept.
+    pub fn keeps_heads(&self) -> bool {
+        self.keeps_heads
+    }
+
     pub fn max_body(&self, route: RouteId) -> u64 {
         self.routes[route.index()].body_bytes_max
+    }
+
+    pub fn extras(&self, route: RouteId) -> Option<&Rc<Extras>> {
+        self.routes[route.index()].extras.as_ref()
+    }
+}
+
+impl Route {
+    fn open(route: &RouteConfig) -> Route {
+        let (handler, inner) = match (Handler::open(route), route.internal) {
+            (handler, false) => (handler, None),
+            (handler, true) => (Handler::Missing, Some(handler)),
+        };
+        let extras = Extras::open(route).map(Rc::new);
+        Route { handler, inner, body_bytes_max: route.max_body_bytes, extras }
+    }
+
+    /// Whether something could not be opened.
+    fn is_incomplete(&self) -> bool {
+        matches!(self.for_all(), Handler::Missing) || self.extras.as_ref().is_some_and(|extras| extras.has_missing)
+    }
+
+    /// Whether this route is one because of which heads are kept.
+    fn needs_head(&self) -> bool {
+        self.inner.is_some() || self.extras.as_ref().is_some_and(|extras| extras.needs_head())
+    }
+
+    /// The handler, wherever the request comes from.
+    fn for_all(&self) -> &Handler {
+        self.inner.as_ref().unwrap_or(&self.handler)
+    }
+}
+
+impl Handler {
+    fn open(route: &RouteConfig) -> Handler {
+        match &route.action {
+            Action::App => Handler::App,
+            Action::Static(files) => open_static(route, files),
+            Action::Redirect { status, target } => {
+                let expression = match &route.path {
+                    PathPattern::Regex(expression) if target.has_groups() => compile(expression).ok(),
+                    _ => None,
+                };
+                Handler::Redirect(Redirect { status: *status, target: target.clone(), expression })
+            }
+            Action::Respond { status, content_type, body } => Handler::Fixed(Fixed {
+                status: *status,
+                content_type: content_type.clone(),
+                body: Rc::new(body.clone().into_bytes()),
+            }),
+            Action::Status(status) => Handler::Status(*status),
+        }
+    }
+}
+
+fn open_static(route: &RouteConfig, files: &StaticConfig) -> Handler {
+    // What is not a prefix stands for no directory: the whole path is looked up beneath it.
+    let prefix = match &route.path {
+        PathPattern::Prefix { path, .. } => path.clone(),
+        PathPattern::Exact(_) | PathPattern::Regex(_) => "/".to_owned(),
+    };
+    match StaticRoot::open(&files.directory, files.options.clone()) {
+        Ok(root) => {
+            Handler::Static(Box::new(root.of_route(route.headers.clone(), !route.error_pages.is_empty())), prefix)
+        }
+        Err(error) => {
+            tracing::error!(route = route.path.text(), %error, "the route answers 404");
+            Handler::Missing
+        }
+    }
+}
+
+impl Fixed {
+    pub fn body(&self) -> Payload {
+        Payload::from(self.body.clone())
     }
 }

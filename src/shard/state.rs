@@ -2,17 +2,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
 
+use super::buffered::Buffering;
+use super::log::AccessLog;
 use super::site::Site;
+use super::tls_handshake::Handshakes;
 use crate::base::clock;
+use crate::config::MaintenanceConfig;
+use crate::config::RequestIds;
 use crate::http::date::{self, DateText};
 use crate::observe::ShardMetrics;
+use crate::observe::request_id::Generator;
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
 use crate::wsgi::pool::Pool;
+use crate::wsgi::spool::SpoolFolder;
 
 /// How long a client may take for what (all configured).
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +29,7 @@ pub(super) struct Timeouts {
     pub head: Duration,
     pub body: Duration,
     pub send: Duration,
+    pub handshake: Duration,
     /// How long a request may wait for a worker to take it; `None`: for ever.
     pub queue: Option<Duration>,
 }
@@ -48,13 +57,24 @@ pub(super) struct Shard {
     pub timeouts: Timeouts,
     pub connections_max: usize,
     pub site: RefCell<Rc<Site>>,
+    /// While the site is closed: who gets through.
+    pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
     pub statics: StaticFiles,
     pub pool: Pool,
-    pub spool: Descriptor,
+    pub spool: Rc<SpoolFolder>,
+    pub buffering: Rc<Buffering>,
     pub connections: RefCell<Slab<Entry>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
-    date: Cell<(u64, DateText)>,
+    pub handshakes: Handshakes,
+    /// Where redirects to HTTPS lead.
+    pub https_port: u16,
+    pub log: AccessLog,
+    pub ids: RefCell<Generator>,
+    pub request_ids: RequestIds,
+    pub request_id_echo: bool,
+    shards: u64,
+    date: date::Present,
 }
 
 /// The parts of a [`Shard`] that are made outside.
@@ -66,11 +86,21 @@ pub(super) struct Parts {
     pub connections_max: usize,
     pub pool: Pool,
     pub statics: StaticFiles,
-    pub spool: Descriptor,
+    pub spool: Rc<SpoolFolder>,
+    pub buffering: Rc<Buffering>,
+    /// Random bytes, for request ids.
+    pub seed: [u8; 32],
+    pub request_ids: RequestIds,
+    pub request_id_echo: bool,
+    pub handshakes_max: usize,
+    pub https_port: u16,
+    /// How many shards there are.
+    pub shards: u64,
 }
 
 impl Shard {
     pub fn new(parts: Parts) -> Shard {
+        let log = AccessLog::new(parts.number, parts.ring.clone());
         Shard {
             number: parts.number,
             ring: parts.ring,
@@ -78,25 +108,32 @@ impl Shard {
             timeouts: parts.timeouts,
             connections_max: parts.connections_max,
             site: RefCell::new(Rc::new(Site::empty())),
+            maintenance: RefCell::default(),
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,
+            buffering: parts.buffering,
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
-            metrics: RefCell::new(ShardMetrics::new()),
-            date: Cell::new((0, date::format(0))),
+            handshakes: Handshakes::new(parts.handshakes_max),
+            https_port: parts.https_port,
+            metrics: RefCell::new(ShardMetrics::default()),
+            log,
+            ids: RefCell::new(Generator::new(parts.seed)),
+            request_ids: parts.request_ids,
+            request_id_echo: parts.request_id_echo,
+            shards: parts.shards,
+            date: date::Present::default(),
         }
+    }
+
+    /// The number of the connection that was counted last: no two of the server's have the same.
+    pub fn connection_number(&self) -> u64 {
+        self.metrics.borrow().connections * self.shards + u64::from(self.number)
     }
 
     /// The Date field's value and the second that it stands for, made once a second.
     pub fn date(&self) -> (u64, DateText) {
-        let now = clock::wall_seconds_coarse();
-        let (second, text) = self.date.get();
-        if second == now {
-            return (second, text);
-        }
-        let fresh = (now, date::format(now));
-        self.date.set(fresh);
-        fresh
+        self.date.at(clock::wall_seconds_coarse())
     }
 }

@@ -44,7 +44,7 @@ impl Source<'_> {
 /// Answers a GET or HEAD for a file (RFC 9110 §13.2.2, §14.2).
 pub(super) fn answer(request: &StaticRequest<'_>, policy: &Policy, now: &Now<'_>, source: &Source<'_>) -> Response {
     let facts = source.facts();
-    let size = facts.stat.size;
+    let size = facts.size;
     let whole = |status, range| Response {
         status,
         fields: facts.fields(facts.media(), policy, now),
@@ -85,7 +85,7 @@ fn several(parts: &Parts, policy: &Policy, now: &Now<'_>, source: &Source<'_>) -
     let multipart = Multipart::new(facts.media());
     let mut body = Vec::with_capacity(2 * parts.as_slice().len() + 1);
     for range in parts.as_slice() {
-        body.push(Part::Bytes(Payload::from(multipart.before_part(range, facts.stat.size))));
+        body.push(Part::Bytes(Payload::from(multipart.before_part(range, facts.size))));
         body.push(source.part(range.clone()));
     }
     body.push(Part::Bytes(Payload::from(multipart.end())));

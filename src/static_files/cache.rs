@@ -3,7 +3,8 @@
 //! Owns the three maps (ready responses, open descriptors, paths that lead nowhere) and the freshness of what is in them. It never decides a
 //! status. Called by `StaticFiles`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,11 +12,15 @@ use std::time::Duration;
 use super::absence::Absence;
 use super::entry::{Facts, Large, Looked, Small};
 use super::flight::{Flight, Pilot};
+use super::helper::Helper;
 use super::lru::{ByHash, Key, Lru, Seed};
 use super::resolve::{Failure, Resolved, resolve};
 use super::root::{Opened, StaticRoot};
+use super::variants::Forms;
 use super::{Age, CacheBounds, Hot, Now};
 use crate::base::bounds;
+use crate::http::Fields;
+use crate::http::encoding::Coding;
 use crate::ring::{Descriptor, Ring, Stat};
 
 /// Attempts to read a small file that others are writing.
@@ -30,13 +35,15 @@ pub(super) enum Found {
     Unstable(Large),
     /// A directory that was asked for without a slash at the end.
     Directory,
+    /// A directory to be listed.
+    Listing(Descriptor),
     Failed(Failure),
 }
 
 /// A value and how much it counts.
-struct Entry<T> {
-    value: T,
-    looked: Looked,
+pub(super) struct Entry<T> {
+    pub value: T,
+    pub looked: Looked,
 }
 
 impl<T> Entry<T> {
@@ -50,16 +57,21 @@ impl<T> Entry<T> {
 }
 
 pub(super) struct Cache {
-    ring: Ring,
+    pub(super) ring: Ring,
     seed: Seed,
-    file_max: u64,
-    small: RefCell<Lru<Entry<Small>>>,
-    large: RefCell<Lru<Entry<Large>>>,
+    pub(super) file_max: u64,
+    pub(super) small: RefCell<Lru<Entry<Small>>>,
+    pub(super) large: RefCell<Lru<Entry<Large>>>,
     missing: RefCell<Lru<Entry<Failure>>>,
     /// What a plain request for a file that isn't there is answered with.
     absence: RefCell<Absence>,
     /// Looks under way, by the hash of their path: a collision only waits for nothing.
     flights: RefCell<ByHash<Rc<Flight>>>,
+    pub(super) helper: Helper,
+    /// What the helper compresses, by the hash of its key.
+    pub(super) compressing: RefCell<HashSet<u64>>,
+    /// Requests for which what was known sufficed, and those for which it did not.
+    pub looks: Cell<(u64, u64)>,
 }
 
 impl Cache {
@@ -73,35 +85,62 @@ impl Cache {
             missing: RefCell::new(Lru::new(bounds::STATIC_MISSES_BYTES_MAX, bounds::STATIC_MISSES_MAX)),
             absence: RefCell::default(),
             flights: RefCell::default(),
+            looks: Cell::default(),
+            helper: Helper::default(),
+            compressing: RefCell::default(),
         }
     }
 
-    pub fn hot(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Option<Hot> {
+    /// The key of the file at `path`, or of its form in `coding`.
+    pub(super) fn key<'p>(&self, root: &StaticRoot, coding: Option<Coding>, path: &'p [u8]) -> Key<'p> {
+        self.seed.key(root.id << 2 | coding.map_or(0, |coding| coding.index() as u32 + 1), path)
+    }
+
+    pub fn hot(&self, root: &StaticRoot, path: &[u8], fields: Fields<'_>, now: &Now<'_>) -> Option<Hot> {
         let generation = root.fresh_generation(now)?;
         // An encoded path may look like another's decoded one; what isn't normal is no key and isn't found.
         if memchr::memchr(b'%', path).is_some() {
             return None;
         }
         let path = path.strip_prefix(b"/").unwrap_or(path);
-        let key = self.seed.key(root.id, path);
-        if let Some(entry) = self.small.borrow_mut().get(key) {
+        let key = self.key(root, None, path);
+        let mut small = self.small.borrow_mut();
+        if let Some(entry) = small.get(key) {
+            if entry.age(generation, now) != Age::Fresh {
+                return None;
+            }
+            let Some(coding) = Cache::wanted(&entry.value.facts, fields) else {
+                return Some(entry.value.hot(&root.policy, now));
+            };
+            let facts = entry.value.facts.clone();
+            return self.hot_form(&mut small, root, path, coding, &facts, now);
+        }
+        // A large file may have a small form.
+        if let Some(entry) = self.large.borrow_mut().get(key) {
+            let coding = Cache::wanted(&entry.value.facts, fields)?;
             let fresh = entry.age(generation, now) == Age::Fresh;
-            return fresh.then(|| Hot { status: 200, ready: entry.value.ready(&root.policy, now) });
+            return fresh.then(|| self.hot_form(&mut small, root, path, coding, &entry.value.facts, now))?;
+        }
+        if !root.plain_errors || !root.options.fallback.is_empty() || root.options.not_found.is_some() {
+            return None;
         }
         let mut missing = self.missing.borrow_mut();
         let entry = missing.get(key)?;
         let ready = entry.value == Failure::Missing && entry.age(generation, now) == Age::Fresh;
-        ready.then(|| Hot { status: 404, ready: self.absence.borrow_mut().ready(now) })
+        ready.then(|| self.absence.borrow_mut().hot(now))
     }
 
     /// What the normal path `path` leads to, as of at most a second ago, or two while somebody looks.
     pub async fn find(&self, root: &StaticRoot, path: &[u8], now: &Now<'_>) -> Found {
-        let opened = root.directory(&self.ring, now).await;
-        let key = self.seed.key(root.id, path);
+        let opened = root.directory(&self.ring, &self.helper, now).await;
+        let key = self.key(root, None, path);
         let mut known = self.known(key, opened.generation, now);
         if let Some((found, Age::Fresh)) = known {
+            self.hit();
             return found;
         }
+        let (hits, misses) = self.looks.get();
+        self.looks.set((hits, misses + 1));
         let under_way = self.flights.borrow().get(&key.hash).cloned();
         if let Some(flight) = under_way {
             if let Some((found, Age::Usable)) = known {
@@ -113,16 +152,35 @@ impl Cache {
                 return found;
             }
         }
-        let flight = Rc::new(Flight::default());
-        // After a wait there may be another one by now: both look.
-        self.flights.borrow_mut().insert(key.hash, flight.clone());
-        let _pilot = Pilot::new(flight.clone(), || {
-            let mut flights = self.flights.borrow_mut();
-            if flights.get(&key.hash).is_some_and(|current| Rc::ptr_eq(current, &flight)) {
-                flights.remove(&key.hash);
-            }
-        });
+        let _pilot = self.take_off(key.hash);
         self.look(root, &opened, key, now).await
+    }
+
+    /// Waits for a look under way at `hash`, if there is one, and begins another. For who has looked whether it is still needed.
+    pub(super) async fn board(&self, hash: u64) -> Pilot<impl FnMut()> {
+        let under_way = self.flights.borrow().get(&hash).cloned();
+        if let Some(flight) = under_way {
+            flight.landed().await;
+        }
+        self.take_off(hash)
+    }
+
+    /// Lets others wait for a look. After a wait there may be another one by now: both look.
+    fn take_off(&self, hash: u64) -> Pilot<impl FnMut()> {
+        let flight = Rc::new(Flight::default());
+        self.flights.borrow_mut().insert(hash, flight.clone());
+        Pilot::new(flight.clone(), move || {
+            let mut flights = self.flights.borrow_mut();
+            if flights.get(&hash).is_some_and(|current| Rc::ptr_eq(current, &flight)) {
+                flights.remove(&hash);
+            }
+        })
+    }
+
+    /// What was known sufficed.
+    pub fn hit(&self) {
+        let (hits, misses) = self.looks.get();
+        self.looks.set((hits + 1, misses));
     }
 
     pub fn trim(&self, now: &Now<'_>) {
@@ -163,18 +221,24 @@ impl Cache {
         self.trim(now);
         let looked = Looked { checked: now.monotonic, generation: opened.generation };
         let resolved = resolve(&self.ring, root, opened, key.path).await;
-        if let Resolved::File { stat, .. } = &resolved
-            && let Some(found) = self.confirm(key, stat, looked)
+        let forms = match &resolved {
+            Resolved::File { stat, path, .. } => Forms::of(&self.ring, root, opened, path, stat).await,
+            Resolved::Directory | Resolved::Listing(_) | Resolved::Failed(_) => None,
+        };
+        if let Resolved::File { stat, path, .. } = &resolved
+            && let Some(found) = self.confirm(key, stat, &forms, root.is_hashed(path), looked)
         {
             return found;
         }
         let found = match resolved {
             Resolved::Failed(failure) => Found::Failed(failure),
             Resolved::Directory => Found::Directory,
+            Resolved::Listing(directory) => Found::Listing(directory),
             Resolved::File { file, stat, path } if stat.size > self.file_max => {
-                Found::Large(Large { facts: Rc::new(Facts::new(&path, &root.options.types, stat, now)), file })
+                let facts = Facts::new(&path, &root.options.types, stat, now).with(forms, root.is_hashed(&path));
+                Found::Large(Large { facts: Rc::new(facts), file })
             }
-            Resolved::File { file, stat, path } => match self.read(root, file, stat, &path, now).await {
+            Resolved::File { file, stat, path } => match self.read(root, file, stat, &path, forms, now).await {
                 Ok(found) => found,
                 Err(error) => Found::Failed(Failure::of(&error, &path, root.options.symlinks)),
             },
@@ -184,8 +248,15 @@ impl Cache {
     }
 
     /// What is known at `key`, if the file is still the one that `stat` describes. Bytes that were read right after a change are read again.
-    fn confirm(&self, key: Key<'_>, stat: &Stat, looked: Looked) -> Option<Found> {
-        let same = |facts: &Facts| facts.stat == *stat;
+    fn confirm(
+        &self,
+        key: Key<'_>,
+        stat: &Stat,
+        forms: &Option<Box<Forms>>,
+        hashed: bool,
+        looked: Looked,
+    ) -> Option<Found> {
+        let same = |facts: &Facts| facts.stat == *stat && facts.forms == *forms && facts.hashed == hashed;
         if let Some(entry) = self.small.borrow_mut().get(key)
             && same(&entry.value.facts)
             && entry.value.facts.settled
@@ -200,7 +271,7 @@ impl Cache {
     }
 
     /// Puts `found` where it belongs, and removes what was there before.
-    fn remember(&self, key: Key<'_>, found: &Found, looked: Looked) {
+    pub(super) fn remember(&self, key: Key<'_>, found: &Found, looked: Looked) {
         self.small.borrow_mut().remove(key);
         self.large.borrow_mut().remove(key);
         self.missing.borrow_mut().remove(key);
@@ -210,10 +281,13 @@ impl Cache {
                 self.small.borrow_mut().insert(key, Entry { value: small.clone(), looked }, bytes);
             }
             Found::Large(large) => self.large.borrow_mut().insert(key, Entry { value: large.clone(), looked }, 0),
-            Found::Failed(failure @ (Failure::Missing | Failure::Forbidden)) => {
+            Found::Failed(failure @ (Failure::Missing | Failure::NoIndex | Failure::Forbidden)) => {
                 self.missing.borrow_mut().insert(key, Entry { value: *failure, looked }, 0);
             }
-            Found::Failed(Failure::Exhausted | Failure::Broken) | Found::Directory | Found::Unstable(_) => {}
+            Found::Failed(Failure::Exhausted | Failure::Broken)
+            | Found::Directory
+            | Found::Listing(_)
+            | Found::Unstable(_) => {}
         }
     }
 
@@ -224,6 +298,7 @@ impl Cache {
         file: Descriptor,
         stat: Stat,
         path: &[u8],
+        mut forms: Option<Box<Forms>>,
         now: &Now<'_>,
     ) -> io::Result<Found> {
         let mut before = stat;
@@ -231,7 +306,9 @@ impl Cache {
             if before.size > self.file_max {
                 break;
             }
-            let facts = Facts::new(path, &root.options.types, before, now);
+            // What was found beside the file as it was then says nothing of what it has become since.
+            let forms = if before == stat { forms.take() } else { None };
+            let facts = Facts::new(path, &root.options.types, before, now).with(forms, root.is_hashed(path));
             let head = Small::head(&facts, &root.policy, now);
             let body_at = head.len();
             let ready = self.read_body(&file, head, before.size).await?;
@@ -245,7 +322,7 @@ impl Cache {
     }
 
     /// Appends `size` bytes of the file to `buffer`, fewer only at the file's end.
-    async fn read_body(&self, file: &Descriptor, mut buffer: Vec<u8>, size: u64) -> io::Result<Vec<u8>> {
+    pub(super) async fn read_body(&self, file: &Descriptor, mut buffer: Vec<u8>, size: u64) -> io::Result<Vec<u8>> {
         let mut offset = 0;
         while offset < size {
             let start = buffer.len();

@@ -3,15 +3,18 @@
 //! Owns the bytes of the ready response and the dates in it. It never does I/O. Called by the cache.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
-use super::Now;
 use super::policy::Policy;
+use super::variants::Forms;
+use super::{Hot, Now};
 use crate::base::clock::Monotonic;
 use crate::http::conditional::{ETag, Validators};
 use crate::http::date::{self, DateText};
+use crate::http::encoding::Coding;
 use crate::http::media;
-use crate::http::response::{BodyLength, HeadWriter};
+use crate::http::response::HeadWriter;
 use crate::ring::{Descriptor, Stat};
 
 /// Where the date stands in a ready response: behind the status line and `Date: `.
@@ -24,6 +27,16 @@ const NANOS_PER_SECOND: i128 = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct Facts {
     pub stat: Stat,
+    /// Bytes of the representation: as the file has them, or as many as the server made of it.
+    pub size: u64,
+    /// How it is encoded.
+    coding: Option<Coding>,
+    /// The compressed forms that can be had instead.
+    pub forms: Option<Box<Forms>>,
+    /// Codings that were found not to make it smaller: a bit for each `Coding::index`.
+    pub useless: Cell<u8>,
+    /// Its name changes with its content.
+    pub hashed: bool,
     media: Cow<'static, str>,
     /// Modification time in nanoseconds and size, both hexadecimal: two deploys within one second differ.
     etag: String,
@@ -39,11 +52,29 @@ impl Facts {
         let seconds = u64::try_from(stat.modified_ns.div_euclid(NANOS_PER_SECOND)).ok();
         Facts {
             stat,
+            size: stat.size,
+            coding: None,
+            forms: None,
+            useless: Cell::new(0),
+            hashed: false,
             media: media::content_type(path, types),
             etag: format!("{:x}-{:x}", stat.modified_ns, stat.size),
             modified: seconds.filter(|&seconds| seconds <= now.wall_seconds),
             settled: seconds.is_none_or(|seconds| seconds + 1 < now.wall_seconds),
         }
+    }
+
+    /// The same, with the forms that can be had instead, and whether the name changes with the content.
+    pub fn with(self, forms: Option<Box<Forms>>, hashed: bool) -> Facts {
+        Facts { forms, hashed, ..self }
+    }
+
+    /// The facts of this file's form in `coding`, of `size` bytes, made from the file that `stat` describes: a sibling, or this one. Its tag is
+    /// told apart by the coding and by `tag`.
+    pub fn in_coding(&self, coding: Coding, stat: Stat, size: u64, tag: &str, now: &Now<'_>) -> Facts {
+        let file = Facts::new(b"", &[], stat, now);
+        let etag = format!("{}-{}{tag}", file.etag, coding.name());
+        Facts { size, coding: Some(coding), media: self.media.clone(), etag, hashed: self.hashed, ..file }
     }
 
     pub fn validators(&self) -> Validators<'_> {
@@ -67,7 +98,8 @@ impl Facts {
         let mut fields = Vec::with_capacity(192);
         self.write_expires(&mut fields, policy, now);
         let _ = HeadWriter::resume(&mut fields).field("ETag", &self.quoted_etag());
-        policy.write_caching(&mut fields, false);
+        self.write_vary(&mut fields);
+        policy.write_caching(&mut fields, self.hashed);
         fields
     }
 
@@ -87,11 +119,22 @@ impl Facts {
             out = out.field("Last-Modified", &date::format(modified));
         }
         let _ = out.field("ETag", &self.quoted_etag()).field("Accept-Ranges", b"bytes");
-        policy.write(fields, false);
+        if let Some(coding) = self.coding {
+            let _ = HeadWriter::resume(fields).field("Content-Encoding", coding.name().as_bytes());
+        }
+        self.write_vary(fields);
+        policy.write(fields, self.hashed);
+    }
+
+    /// Vary, where another client may get another form (RFC 9110 §12.5.5).
+    fn write_vary(&self, fields: &mut Vec<u8>) {
+        if self.coding.is_some() || self.forms.is_some() {
+            let _ = HeadWriter::resume(fields).field("Vary", b"Accept-Encoding");
+        }
     }
 
     fn write_expires(&self, fields: &mut Vec<u8>, policy: &Policy, now: &Now<'_>) {
-        if let Some(expires) = policy.expires(now.wall_seconds, false) {
+        if let Some(expires) = policy.expires(now.wall_seconds, self.hashed) {
             let _ = HeadWriter::resume(fields).field("Expires", &expires);
         }
     }
@@ -122,27 +165,32 @@ pub(super) struct Small {
 impl Small {
     /// The head of the ready response; the body is to be read in behind it.
     pub fn head(facts: &Facts, policy: &Policy, now: &Now<'_>) -> Vec<u8> {
-        let mut ready = Vec::with_capacity(512 + facts.stat.size as usize);
+        let mut ready = Vec::with_capacity(512 + facts.size as usize);
         let _ = HeadWriter::start(&mut ready, 200).date(now.date);
         facts.write_expires(&mut ready, policy, now);
-        let _ = HeadWriter::resume(&mut ready).server().body(BodyLength::Exact(facts.stat.size));
-        facts.write(&mut ready, &facts.media, policy);
-        HeadWriter::resume(&mut ready).finish();
+        let mut fields = Vec::with_capacity(256);
+        facts.write(&mut fields, &facts.media, policy);
+        policy.write_ready(&mut ready, fields, facts.size);
         debug_assert!(ready[DATE_AT..].starts_with(now.date), "the date stands behind the status line");
         ready
     }
 
+    /// The body, as it is sent.
+    pub fn body(&self) -> &[u8] {
+        &self.ready[self.body_at..]
+    }
+
     /// The ready response as of `now`. Its dates are patched in place, or copied first if a send still needs the old ones.
-    pub fn ready(&mut self, policy: &Policy, now: &Now<'_>) -> Rc<Vec<u8>> {
+    pub fn hot(&mut self, policy: &Policy, now: &Now<'_>) -> Hot {
         let place = DATE_AT..DATE_AT + now.date.len();
         if self.ready[place.clone()] != *now.date {
             let ready = Rc::make_mut(&mut self.ready);
             ready[place].copy_from_slice(now.date);
-            if let Some(expires) = policy.expires(now.wall_seconds, false) {
+            if let Some(expires) = policy.expires(now.wall_seconds, self.facts.hashed) {
                 ready[EXPIRES_AT..EXPIRES_AT + expires.len()].copy_from_slice(&expires);
             }
         }
-        self.ready.clone()
+        Hot { status: 200, ready: self.ready.clone(), body_at: self.body_at }
     }
 }
 
@@ -215,11 +263,11 @@ mod tests {
         let mut small = Small { body_at: ready.len(), facts: Rc::new(facts), ready: Rc::new(ready) };
         let address = Rc::as_ptr(&small.ready);
         let (second, date, expires) = at(1001);
-        let sending = small.ready(&policy(), &Now { wall_seconds: second, date: &date, ..now });
+        let sending = small.hot(&policy(), &Now { wall_seconds: second, date: &date, ..now }).ready;
         assert_eq!(Rc::as_ptr(&sending), address);
         assert!(sending[EXPIRES_AT..].starts_with(&expires));
         let (second, next, expires) = at(1002);
-        let later = small.ready(&policy(), &Now { wall_seconds: second, date: &next, ..now });
+        let later = small.hot(&policy(), &Now { wall_seconds: second, date: &next, ..now }).ready;
         assert!(sending[DATE_AT..].starts_with(&date));
         assert!(later[DATE_AT..].starts_with(&next) && later[EXPIRES_AT..].starts_with(&expires));
         assert!(Rc::as_ptr(&later) != address);

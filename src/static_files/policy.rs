@@ -3,8 +3,9 @@
 //! Owns field lines that were made once, when the route was opened. It never looks at a file. Called by `entry`.
 
 use crate::config::{Expires, StaticOptions};
+use crate::http::HeaderOps;
 use crate::http::date::{self, DateText};
-use crate::http::response::HeadWriter;
+use crate::http::response::{BodyLength, HeadWriter};
 
 /// Cache-Control of files whose name changes with their content (RFC 8246).
 const IMMUTABLE: &[u8] = b"public, max-age=31536000, immutable";
@@ -24,6 +25,8 @@ pub(super) struct Policy {
     hashed: Vec<u8>,
     nosniff: bool,
     expires: Option<Expires>,
+    /// What the route does to the fields of all its responses.
+    headers: Option<HeaderOps>,
 }
 
 impl Policy {
@@ -40,7 +43,27 @@ impl Policy {
             (None, Some(Expires::Epoch)) => line(b"no-cache"),
             (None, None) => Vec::new(),
         };
-        Policy { caching, hashed: line(IMMUTABLE), nosniff: options.nosniff, expires: options.expires }
+        Policy { caching, hashed: line(IMMUTABLE), nosniff: options.nosniff, expires: options.expires, headers: None }
+    }
+
+    /// With what the route does to the fields of all its responses. Whoever sends a response does it; ready responses have it done.
+    pub fn with_headers(mut self, headers: Option<HeaderOps>) -> Policy {
+        // A date that is patched in place must be there.
+        self.expires = self.expires.filter(|_| !headers.as_ref().is_some_and(|headers| headers.replaces("expires")));
+        self.headers = headers;
+        self
+    }
+
+    /// The end of a ready head: what the server says of itself, the length, and the fields as the route wants them.
+    pub fn write_ready(&self, ready: &mut Vec<u8>, mut fields: Vec<u8>, length: u64) {
+        let mut head = HeadWriter::resume(ready);
+        if !self.headers.as_ref().is_some_and(|headers| headers.replaces("server")) {
+            head = head.server();
+        }
+        if let Some(headers) = &self.headers {
+            headers.apply(200, &mut fields);
+        }
+        head.body(BodyLength::Exact(length)).lines(&fields).finish();
     }
 
     /// Appends the lines of a response that carries the file; `hashed`: its name changes with its content.

@@ -22,6 +22,8 @@ pub(super) enum Resolved {
     File { file: Descriptor, stat: Stat, path: Vec<u8> },
     /// A directory that was asked for without a slash at the end.
     Directory,
+    /// A directory without an index, to be listed.
+    Listing(Descriptor),
     /// Nothing that may be served.
     Failed(Failure),
 }
@@ -30,6 +32,8 @@ pub(super) enum Resolved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     Missing,
+    /// A directory without an index that is not listed.
+    NoIndex,
     Forbidden,
     /// Descriptors or memory have run out.
     Exhausted,
@@ -40,7 +44,7 @@ impl Failure {
     pub fn status(self) -> u16 {
         match self {
             Failure::Missing => 404,
-            Failure::Forbidden => 403,
+            Failure::NoIndex | Failure::Forbidden => 403,
             Failure::Exhausted => 503,
             Failure::Broken => 500,
         }
@@ -49,6 +53,7 @@ impl Failure {
     pub fn detail(self) -> &'static str {
         match self {
             Failure::Missing => "There is no such file here.",
+            Failure::NoIndex => "The directory has no index, and it is not listed.",
             Failure::Forbidden => "The server may not read this file.",
             Failure::Exhausted => "The server is short of file descriptors or memory.",
             Failure::Broken => "The file could not be read.",
@@ -115,15 +120,8 @@ pub(super) fn is_hidden(path: &[u8]) -> bool {
 pub(super) fn with_slash(raw: &str, query: Option<&str>) -> Result<Vec<u8>, Reject> {
     let normal = normal_path(raw)?;
     let mut location = vec![b'/'];
-    for &byte in &*normal {
-        // RFC 3986 §3.3: pchar and the slash stand for themselves.
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-            location.push(byte);
-        } else {
-            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-            location.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-    }
+    // RFC 3986 §3.3: pchar and the slash stand for themselves.
+    encode(&normal, b"-._~!$&'()*+,;=:@/", &mut location);
     if !location.ends_with(b"/") {
         location.push(b'/');
     }
@@ -132,6 +130,18 @@ pub(super) fn with_slash(raw: &str, query: Option<&str>) -> Result<Vec<u8>, Reje
         location.extend_from_slice(query.as_bytes());
     }
     Ok(location)
+}
+
+/// Appends `bytes` percent-encoded, but for letters, digits and those that are `plain`.
+pub(super) fn encode(bytes: &[u8], plain: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+    }
 }
 
 /// Opens what `path` leads to beneath `opened`.
@@ -146,24 +156,50 @@ pub(super) async fn resolve(ring: &Ring, root: &StaticRoot, opened: &Opened, pat
     if !stat.is_directory() {
         return Resolved::Failed(Failure::Missing);
     }
-    if !path.is_empty() && !path.ends_with(b"/") {
+    let with_slash = path.is_empty() || path.ends_with(b"/");
+    if !with_slash && root.options.fallback.is_empty() {
         return Resolved::Directory;
     }
+    match index(ring, root, opened, path, with_slash).await {
+        Ok(Some(index)) if with_slash => index,
+        Ok(Some(_)) => Resolved::Directory,
+        Ok(None) if !root.options.listing => Resolved::Failed(Failure::NoIndex),
+        Ok(None) if with_slash => Resolved::Listing(file),
+        Ok(None) => Resolved::Directory,
+        Err(failure) => Resolved::Failed(failure),
+    }
+}
+
+/// The index of the directory at `path`, if it has one.
+async fn index(
+    ring: &Ring,
+    root: &StaticRoot,
+    opened: &Opened,
+    path: &[u8],
+    with_slash: bool,
+) -> Result<Option<Resolved>, Failure> {
+    let slash: &[u8] = if with_slash { b"" } else { b"/" };
     for name in &root.options.index {
-        let path = [path, name.as_bytes()].concat();
+        let path = [path, slash, name.as_bytes()].concat();
         match open(ring, root, opened, &path).await {
-            Ok((file, stat)) if stat.is_file() => return Resolved::File { file, stat, path },
+            Ok((file, stat)) if stat.is_file() => return Ok(Some(Resolved::File { file, stat, path })),
             Ok(_) => {}
             Err(error) => match Failure::of(&error, &path, root.options.symlinks) {
                 Failure::Missing => {}
-                failure => return Resolved::Failed(failure),
+                failure => return Err(failure),
             },
         }
     }
-    Resolved::Failed(Failure::Missing)
+    Ok(None)
 }
 
-async fn open(ring: &Ring, root: &StaticRoot, opened: &Opened, path: &[u8]) -> io::Result<(Descriptor, Stat)> {
+/// Opens one file beneath `opened`.
+pub(super) async fn open(
+    ring: &Ring,
+    root: &StaticRoot,
+    opened: &Opened,
+    path: &[u8],
+) -> io::Result<(Descriptor, Stat)> {
     let name: &[u8] = if path.is_empty() { b"." } else { path };
     let name = CString::new(name).expect("a decoded path holds no NUL");
     let mut attempt = 1;

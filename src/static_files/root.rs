@@ -14,9 +14,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::flight::{Flight, Pilot};
+use super::helper::Helper;
+use super::manifest::Manifest;
 use super::policy::Policy;
 use super::{Age, Now};
 use crate::config::StaticOptions;
+use crate::http::HeaderOps;
 use crate::ring::{Descriptor, OpenFlags, Ring};
 
 /// How the path of a root itself is opened again: it is the configuration's, so it may lead anywhere.
@@ -27,13 +30,19 @@ const REOPEN: OpenFlags = OpenFlags { flags: libc::O_PATH | libc::O_DIRECTORY, m
 pub struct StaticRoot {
     pub(super) id: u32,
     pub(super) options: StaticOptions,
-    pub(super) policy: Policy,
+    pub(super) policy: Rc<Policy>,
+    /// The ready 404 that all roots share is right for this one.
+    pub(super) plain_errors: bool,
     path: PathBuf,
     opened: RefCell<Opened>,
     looking: RefCell<Option<Rc<Flight>>>,
+    manifest: RefCell<Manifest>,
     /// The path led nowhere at the last look.
     lost: Cell<bool>,
 }
+
+/// Device and inode.
+type Identity = ((u32, u32), u64);
 
 /// The directory as of the last look.
 #[derive(Clone, Debug)]
@@ -41,7 +50,7 @@ pub(super) struct Opened {
     pub directory: Descriptor,
     /// Counts the directories that stood at the path: what was learnt beneath an earlier one doesn't count any more.
     pub generation: u32,
-    identity: ((u32, u32), u64),
+    identity: Identity,
     checked: Option<crate::base::clock::Monotonic>,
 }
 
@@ -68,13 +77,23 @@ impl StaticRoot {
         Ok(StaticRoot {
             // Only told apart by it: the order of counting doesn't matter.
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            policy: Policy::of(&options),
+            policy: Rc::new(Policy::of(&options)),
+            plain_errors: true,
             options,
             path: absolute,
             opened: RefCell::new(opened),
             looking: RefCell::new(None),
+            manifest: RefCell::default(),
             lost: Cell::new(false),
         })
+    }
+
+    /// As the files of a route that changes the fields of its responses, or has pages of its own for errors.
+    #[must_use]
+    pub fn of_route(mut self, headers: Option<HeaderOps>, has_pages: bool) -> StaticRoot {
+        self.plain_errors = headers.is_none() && !has_pages;
+        self.policy = Rc::new(Policy::of(&self.options).with_headers(headers));
+        self
     }
 
     /// How a path beneath the directory is opened.
@@ -85,6 +104,11 @@ impl StaticRoot {
         }
     }
 
+    /// Whether the name of the file at `path` changes with its content.
+    pub(super) fn is_hashed(&self, path: &[u8]) -> bool {
+        self.manifest.borrow().names(path)
+    }
+
     /// The generation, if the directory was looked at within the last second.
     pub(super) fn fresh_generation(&self, now: &Now<'_>) -> Option<u32> {
         let opened = self.opened.borrow();
@@ -92,7 +116,7 @@ impl StaticRoot {
     }
 
     /// The directory, looked at again if the last look was more than a second ago.
-    pub(super) async fn directory(&self, ring: &Ring, now: &Now<'_>) -> Opened {
+    pub(super) async fn directory(&self, ring: &Ring, helper: &Helper, now: &Now<'_>) -> Opened {
         let opened = self.opened.borrow().clone();
         let age = opened.age(now);
         if age == Age::Fresh {
@@ -106,14 +130,22 @@ impl StaticRoot {
                 let flight = Rc::new(Flight::default());
                 *self.looking.borrow_mut() = Some(flight.clone());
                 let _pilot = Pilot::new(flight, || drop(self.looking.take()));
-                self.look(ring, now).await;
+                self.look(ring, helper, now).await;
             }
         }
         self.opened.borrow().clone()
     }
 
-    async fn look(&self, ring: &Ring, now: &Now<'_>) {
+    async fn look(&self, ring: &Ring, helper: &Helper, now: &Now<'_>) {
         let found = self.reopen(ring).await;
+        self.take(found, now);
+        let (known, opened) = (self.manifest.borrow().clone(), self.opened.borrow().clone());
+        if let Some(manifest) = known.look(ring, helper, self, &opened).await {
+            self.manifest.replace(manifest);
+        }
+    }
+
+    fn take(&self, found: io::Result<(Descriptor, Identity)>, now: &Now<'_>) {
         let mut opened = self.opened.borrow_mut();
         opened.checked = Some(now.monotonic);
         match found {
@@ -134,7 +166,7 @@ impl StaticRoot {
         }
     }
 
-    async fn reopen(&self, ring: &Ring) -> io::Result<(Descriptor, ((u32, u32), u64))> {
+    async fn reopen(&self, ring: &Ring) -> io::Result<(Descriptor, Identity)> {
         let path = CString::new(self.path.as_os_str().as_bytes())?;
         let before = self.opened.borrow().directory.clone();
         let directory: Rc<OwnedFd> = Rc::new(ring.open_beneath(&before, path, REOPEN).await?);

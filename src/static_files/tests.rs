@@ -1,12 +1,15 @@
 //! Static files against real directories and the real kernel; the time is the tests' own.
 
 mod changes;
+mod forms;
+mod names;
 mod options;
 mod ranges;
 
 use std::cell::Cell;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,6 +26,8 @@ use crate::response::Part;
 use crate::ring::RingConfig;
 
 const LARGE: usize = 100_000;
+/// The status that stands for a request that is left to the application.
+const PASSED: u16 = 299;
 
 fn bytes_of(file: &FileRange) -> Vec<u8> {
     let mut bytes = vec![0; file.length() as usize];
@@ -83,8 +88,14 @@ impl Bench {
     }
 
     fn hot(&self, path: &str) -> Option<String> {
-        let hot = self.at(|now| self.files.hot(&self.root, path.as_bytes(), now))?;
-        (hot.status == 200).then(|| String::from_utf8(hot.ready.to_vec()).expect("text"))
+        self.hot_for(path, "")
+    }
+
+    fn hot_for(&self, path: &str, fields: &str) -> Option<String> {
+        let raw = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let Ok(Parse::Complete { head, .. }) = head::parse(raw.as_bytes()) else { panic!("a whole head") };
+        let hot = self.at(|now| self.files.hot(&self.root, path.as_bytes(), head.fields, now))?;
+        (hot.status == 200).then(|| String::from_utf8_lossy(&hot.ready).into_owned())
     }
 
     async fn ask(&self, method: &str, path: &str, fields: &str) -> Answer {
@@ -104,7 +115,10 @@ impl Bench {
         let wall_seconds = self.started + self.elapsed.get().as_secs();
         let monotonic = Monotonic::from_nanos(1 << 40) + self.elapsed.get();
         let now = Now { monotonic, wall_seconds, date: &date::format(wall_seconds) };
-        let response = self.files.serve(&self.root, &request, &now).await;
+        let response = match self.files.serve(&self.root, &request, &now).await {
+            super::Answer::Response(response) => response,
+            super::Answer::Pass => Response::new(PASSED),
+        };
         let (body, from_file) = match response.body {
             Body::Empty { .. } => (Vec::new(), false),
             Body::Bytes(payload) => (payload.to_vec(), false),
@@ -140,24 +154,29 @@ fn bench<F: Future<Output = ()> + 'static>(body: impl FnOnce(Rc<Bench>) -> F + S
     bench_with(CacheBounds::default(), StaticOptions::default(), body);
 }
 
-fn bench_with<F: Future<Output = ()> + 'static>(
-    bounds: CacheBounds,
-    options: StaticOptions,
-    body: impl FnOnce(Rc<Bench>) -> F + Send + 'static,
-) {
+/// Runs `body` on an executor with a ring.
+pub(super) fn on_a_ring<F: Future<Output = ()> + 'static>(body: impl FnOnce(Ring) -> F + Send + 'static) {
     LocalExecutorBuilder::new(Placement::Unbound)
         // Out of reach: glommio may go to sleep on runnable tasks when this timer fires.
         .preempt_timer(Duration::from_secs(24 * 60 * 60))
         .spawn(move || async move {
             let (ring, driver) = Ring::new(RingConfig::default()).expect("io_uring is permitted here");
             let driver = glommio::spawn_local(driver.run());
-            body(Rc::new(Bench::new(ring.clone(), bounds, options))).await;
+            body(ring.clone()).await;
             ring.close();
             driver.await;
         })
         .expect("an executor")
         .join()
         .expect("no panic on the executor");
+}
+
+fn bench_with<F: Future<Output = ()> + 'static>(
+    bounds: CacheBounds,
+    options: StaticOptions,
+    body: impl FnOnce(Rc<Bench>) -> F + Send + 'static,
+) {
+    on_a_ring(move |ring| async move { body(Rc::new(Bench::new(ring, bounds, options))).await });
 }
 
 #[test]
@@ -267,7 +286,7 @@ fn directories() {
         let index = bench.get("/docs/").await;
         assert_eq!((index.status, index.field("Content-Type")), (200, Some("text/html; charset=utf-8")));
         assert!(bench.hot("/docs/").unwrap().ends_with("<p>docs"));
-        assert_eq!(bench.get("/").await.status, 404);
+        assert_eq!(bench.get("/").await.status, 403);
         fs::write(bench.path("index.html"), "home").unwrap();
         bench.pass(1000);
         assert_eq!(bench.get("/").await.body, b"home");
@@ -377,9 +396,13 @@ fn hot_path_cost() {
         bench.get("/a.css").await;
         let started = Monotonic::now();
         const ROUNDS: u32 = 1_000_000;
+        let raw = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        let Ok(Parse::Complete { head, .. }) = head::parse(raw) else { panic!("a whole head") };
+        let fields = head.fields;
         bench.at(|now| {
             for _ in 0..ROUNDS {
-                std::hint::black_box(bench.files.hot(&bench.root, std::hint::black_box(b"/a.css"), now)).expect("hot");
+                std::hint::black_box(bench.files.hot(&bench.root, std::hint::black_box(b"/a.css"), fields, now))
+                    .expect("hot");
             }
         });
         println!("{:?} a lookup", Monotonic::now().since(started) / ROUNDS);

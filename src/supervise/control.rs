@@ -20,6 +20,8 @@ pub enum ToZygote {
         pythonpath: Vec<PathBuf>,
         /// Import once, before workers are forked.
         preload: bool,
+        /// Which inner loop the workers run: `auto`, `native` or `python`.
+        worker_loop: &'static str,
         /// Threads of each worker.
         threads: usize,
         /// Whether there is more than one worker.
@@ -50,6 +52,11 @@ pub enum FromZygote {
         app: Option<String>,
         /// What a Django project says of itself.
         django: Option<DjangoFacts>,
+        /// The workers' inner loop: `native` or `python`.
+        #[serde(rename = "loop")]
+        worker_loop: String,
+        /// Why it is not the native one, although that would have been welcome.
+        native_missing: Option<String>,
     },
     /// The application could not be imported.
     ImportFailed {

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use super::control::{DjangoFacts, ToZygote};
 use super::machine::{GenerationId, PoolSettings, WorkerId};
 use super::spawn::ZygoteSpawn;
-use crate::base::bounds::MESSAGE_BYTES_MAX;
 use crate::config::{AppConfig, AppTarget};
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
@@ -20,6 +19,11 @@ use crate::sys::packets::{self, Packet};
 use crate::sys::process::Pid;
 use crate::wsgi::messages::request_header;
 use crate::wsgi::{Token, source};
+
+/// Bytes of a request's message that say whose it is: its token and its shard.
+const HEADER_BYTES: usize = 12;
+/// Errors after which taking requests back is given up; what is left is lost when the generation's last worker has gone.
+const TAKE_BACK_FAILURES_MAX: u32 = 8;
 
 /// What a generation holds open.
 pub(super) struct Generation {
@@ -93,12 +97,19 @@ impl Generation {
     /// Takes requests out of the inbox that no worker has taken: their tokens and shards, in order. The messages themselves are
     /// dropped, as the shards still have them.
     pub fn take_back(&self) -> Vec<(Token, u32)> {
-        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        let mut descriptors = Vec::new();
+        let mut header = [0; HEADER_BYTES];
         let mut taken = Vec::new();
-        while let Ok(Packet::Message(len)) = packets::try_recv(&self.workers_inbox, &mut buffer, &mut descriptors) {
-            descriptors.clear();
-            taken.extend(request_header(&buffer[..len]));
+        let mut failures = 0;
+        while failures < TAKE_BACK_FAILURES_MAX {
+            match packets::try_recv_beginning(&self.workers_inbox, &mut header) {
+                Ok(Packet::Message(len)) => taken.extend(request_header(&header[..len])),
+                Ok(Packet::End) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, "cannot take a request back that no worker took");
+                }
+            }
         }
         taken
     }
@@ -145,6 +156,7 @@ fn start_message(id: GenerationId, app: &AppConfig) -> ToZygote {
         chdir: app.chdir.clone(),
         pythonpath: app.pythonpath.iter().map(PathBuf::clone).collect(),
         preload: app.preload_app,
+        worker_loop: app.worker_loop.name(),
         threads: app.threads,
         multiprocess: app.workers > 1,
         server_software: concat!("maitred/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -4,14 +4,20 @@
 //! output of children into lines; `run` is the loop that feeds the machine and performs its actions. Called by the command
 //! line; reaches shards only by mail.
 
+pub mod access_log;
+mod admin;
 pub mod backoff;
+pub mod certificates;
 pub mod control;
 mod generation;
+mod inbox;
 pub mod logs;
 pub mod machine;
+mod maintenance;
 mod notices;
 mod output;
 pub mod programs;
 mod routes;
 pub mod run;
+mod settings;
 mod spawn;

@@ -3,44 +3,50 @@
 use std::path::Path;
 
 use super::control::DjangoFacts;
-use crate::config::{Action, Config, HostPattern, RouteConfig, StaticConfig, StaticOptions};
+use crate::config::{Action, Config, HostPattern, PathPattern, RouteConfig, StaticConfig, StaticOptions};
 
 /// The configured routes, with `STATIC_URL` → `STATIC_ROOT` where no static route was configured.
 pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<RouteConfig> {
     let mut routes = config.routes.clone();
-    if !config.static_from_django {
-        return routes;
+    complete_static(&mut routes, config, django);
+    let everything = |route: &RouteConfig| route.host == HostPattern::Any && route.path.is_prefix("/");
+    if !config.error_pages.is_empty() && !routes.iter().any(everything) {
+        // Where there is no route, the server's page for that is wanted too.
+        let nowhere = (HostPattern::Any, PathPattern::prefix("/"), Action::Status(404));
+        let route = RouteConfig::new(nowhere.0, nowhere.1, nowhere.2, config.server.max_body_bytes);
+        routes.push(RouteConfig { error_pages: config.error_pages.clone(), ..route });
     }
-    let Some(facts) = django else { return routes };
+    routes
+}
+
+fn complete_static(routes: &mut Vec<RouteConfig>, config: &Config, django: Option<&DjangoFacts>) {
+    if !config.static_from_django {
+        return;
+    }
+    let Some(facts) = django else { return };
     let (Some(url), Some(root)) = (&facts.static_url, &facts.static_root) else {
         tracing::warn!("static files are not served: the settings have no STATIC_ROOT");
-        return routes;
+        return;
     };
     let Some(path) = local_path(url) else {
         tracing::info!(static_url = url, "static files are not served: STATIC_URL leads to another server");
-        return routes;
+        return;
     };
-    if routes.iter().any(|route| route.host == HostPattern::Any && route.path == path) {
-        return routes;
+    if routes.iter().any(|route| route.host == HostPattern::Any && route.path.is_prefix(&path)) {
+        return;
     }
     if !root.is_dir() {
         tracing::warn!(static_root = %root.display(), "STATIC_ROOT is not there: run `python manage.py collectstatic`");
     }
     tracing::info!(static_url = path, static_root = %root.display(), "static files are served");
-    routes.push(static_route(path, root, config.server.max_body_bytes));
-    routes
+    let route = static_route(path, root, config.server.max_body_bytes);
+    routes.push(RouteConfig { error_pages: config.error_pages.clone(), ..route });
 }
 
 fn static_route(path: String, root: &Path, max_body_bytes: u64) -> RouteConfig {
-    RouteConfig {
-        host: HostPattern::Any,
-        path,
-        action: Action::Static(StaticConfig {
-            directory: root.to_owned(),
-            options: StaticOptions { index: Vec::new(), ..StaticOptions::default() },
-        }),
-        max_body_bytes,
-    }
+    let options = StaticOptions { index: Vec::new(), ..StaticOptions::default() };
+    let files = Action::Static(Box::new(StaticConfig { directory: root.to_owned(), options }));
+    RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), files, max_body_bytes)
 }
 
 /// The path of a `STATIC_URL` on this server, with a slash at both ends; `None` for one with a host, and for the whole site.

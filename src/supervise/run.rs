@@ -3,34 +3,38 @@
 //! Owns the descriptors of the pool's generations and the handles of all children. Decides nothing that `machine` can decide.
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+mod equipment;
+
+use std::collections::HashMap;
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::access_log::AccessLogFile;
+use super::admin::Admin;
+use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
-use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, Settings, WorkerId};
+use super::inbox::{Happening, Inbox};
+use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
+use super::settings::{pool_settings, settings};
 use super::{output, routes};
-use crate::base::bounds::{
-    ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, CONTROL_BUFFERS, FAST_STOP_SECONDS, MESSAGE_BYTES_MAX, REAP_SECONDS,
-};
+use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
-use crate::config::{AppConfig, Config};
+use crate::config::Config;
 use crate::mail::{ShardMail, ShardNews};
+use crate::observe::WorkerFacts;
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
-use crate::supervise::backoff::Policy;
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Signal, SignalFd};
@@ -59,6 +63,12 @@ pub struct SupervisorSetup {
     pub replies: Vec<OwnedFd>,
     /// The addresses on which the shards listen, for the log.
     pub addresses: Vec<String>,
+    /// Sockets of the admin listener.
+    pub admin: Vec<OwnedFd>,
+    /// The access log, if there is one.
+    pub access_log: Option<AccessLogFile>,
+    /// The certificates, if there are any.
+    pub certificates: Option<Certificates>,
 }
 
 /// Runs until the program is to exit; returns its exit code.
@@ -82,36 +92,6 @@ pub fn run(setup: SupervisorSetup) -> io::Result<i32> {
     })
 }
 
-/// What has happened and was not handled yet.
-#[derive(Default)]
-pub(super) struct Inbox {
-    events: RefCell<VecDeque<Happening>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// Something for the loop.
-pub(super) enum Happening {
-    Event(Event),
-    Signal(Signal),
-    News(ShardNews),
-    Zygote(GenerationId, FromZygote),
-    /// Nothing more comes from the zygote of this generation.
-    ControlEnded(GenerationId),
-}
-
-impl Inbox {
-    pub fn push(&self, happening: Happening) {
-        self.events.borrow_mut().push_back(happening);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    fn pop(&self) -> Option<Happening> {
-        self.events.borrow_mut().pop_front()
-    }
-}
-
 /// A zygote that was not reaped yet, or whose last words are still to be read.
 struct Zygote {
     generation: GenerationId,
@@ -125,20 +105,31 @@ struct Supervisor {
     machine: Machine,
     inbox: Rc<Inbox>,
     generations: HashMap<GenerationId, Generation>,
-    pidfds: HashMap<Pid, OwnedFd>,
+    /// Children that have not been reaped; without a pidfd when there was no descriptor left for one.
+    pidfds: HashMap<Pid, Option<OwnedFd>>,
     zygotes: HashMap<Pid, Zygote>,
     programs: Programs,
     /// The exit code that the end of the pool asks for; the programs may still be ending then.
     pool_code: Option<i32>,
     has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
+    access_log: Option<Rc<AccessLogFile>>,
+    certificates: Option<Rc<Certificates>>,
+    admin: Option<Rc<Admin>>,
+    facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
     /// The generation to which shards are being switched, and how many have not done so yet.
     switching: Option<(GenerationId, usize)>,
     accepting: usize,
     stopped: usize,
+    /// A shard has ended that was not told to.
+    has_failed: bool,
+    is_draining: bool,
     exit: Option<i32>,
+    /// The site is closed.
+    is_closed: bool,
+    watch: Option<glommio::Task<()>>,
 }
 
 async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
@@ -158,15 +149,27 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
+        access_log: setup.access_log.take().map(Rc::new),
+        certificates: setup.certificates.take().map(Rc::new),
+        admin: None,
+        facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
         accepting: 0,
         stopped: 0,
+        has_failed: false,
+        is_draining: false,
         exit: None,
+        is_closed: false,
+        watch: None,
         setup,
     };
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
     let bell: Descriptor = Rc::new(supervisor.setup.news.fd().try_clone_to_owned()?);
+    supervisor.start_access_log();
+    supervisor.start_certificates();
+    supervisor.start_admin()?;
+    supervisor.watch_maintenance();
     supervisor.handle(Event::Start);
     supervisor.programs.begin();
     let code = loop {
@@ -210,7 +213,7 @@ impl Supervisor {
             if is_due || has_mail || !happened.is_empty() {
                 return Poll::Ready(());
             }
-            *inbox.waker.borrow_mut() = Some(cx.waker().clone());
+            inbox.wake_by(cx.waker());
             Poll::Pending
         })
         .await;
@@ -232,7 +235,9 @@ impl Supervisor {
             Happening::Event(event) => self.handle(event),
             Happening::Signal(signal) => self.signal(signal),
             Happening::News(news) => self.news(news),
+            Happening::Maintenance(closed) => self.close_site(closed),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
+            Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
         }
     }
@@ -243,7 +248,7 @@ impl Supervisor {
             Signal::Quit => self.stop(true),
             Signal::Child => self.reap(),
             Signal::Hangup => self.reload(),
-            Signal::User1 => self.programs.reopen_logs(),
+            Signal::User1 => self.reopen_logs(),
             other => tracing::info!(signal = ?other, "the signal has no meaning yet"),
         }
     }
@@ -281,8 +286,15 @@ impl Supervisor {
                     let held = held.map(|slot| Held { shard: slot.shard, token: slot.token }).collect();
                     let served = slots.iter().map(|slot| slot.done).sum();
                     match self.zygotes.get_mut(&pid) {
-                        // What it said last comes first.
-                        Some(zygote) if !zygote.control_ended => zygote.exit = Some(exit),
+                        // What it said last comes first. A process that the application has started may hold its end of the socket
+                        // open: what is there is still read, and then there is an end.
+                        Some(zygote) if !zygote.control_ended => {
+                            zygote.exit = Some(exit);
+                            let found = self.generations.get_mut(&zygote.generation);
+                            if let Some(control) = found.and_then(|found| found.control.take()) {
+                                let _ = rustix::net::shutdown(control, rustix::net::Shutdown::Both);
+                            }
+                        }
                         _ => {
                             self.zygotes.remove(&pid);
                             self.handle(Event::ChildExited { pid, exit, held, served });
@@ -311,6 +323,9 @@ impl Supervisor {
             tracing::error!("reload refused: the configuration is unusable; the old one goes on");
             return;
         };
+        if let Some(certificates) = &self.certificates {
+            certificates.reload(&config, &self.setup.shards);
+        }
         if config.server != self.setup.config.server {
             tracing::warn!("changes in [server] take effect at the next start");
         }
@@ -319,11 +334,13 @@ impl Supervisor {
             (Some(pool), true) => {
                 self.programs.reload(&config.programs);
                 self.setup.config = Arc::new(config);
+                self.watch_maintenance();
                 self.handle(Event::Reload(pool));
             }
             (None, false) => {
                 self.programs.reload(&config.programs);
                 self.setup.config = Arc::new(config);
+                self.watch_maintenance();
                 self.send_routes(None);
                 tracing::info!("reloaded");
             }
@@ -364,15 +381,36 @@ impl Supervisor {
                     self.handle(Event::ShardsDrained);
                 }
             }
-            ShardNews::Failed { .. } => self.exit = Some(EXIT_FAILED),
+            ShardNews::Failed { .. } if self.accepting < shards => self.exit = Some(EXIT_FAILED),
+            // What it was to accept nobody accepts: the others finish what they have in hand, and whoever started the program may
+            // start it anew.
+            ShardNews::Failed { shard } => {
+                tracing::error!(shard, "a shard has failed: the server stops");
+                self.has_failed = true;
+                self.stopped += 1;
+                if !self.is_draining {
+                    self.stop(false);
+                }
+                if self.stopped == shards {
+                    self.handle(Event::ShardsDrained);
+                }
+            }
         }
     }
 
     fn zygote(&mut self, generation: GenerationId, message: FromZygote) {
         let event = match message {
-            FromZygote::Imported { python, app, django } => {
+            FromZygote::Imported { python, app, django, worker_loop, native_missing } => {
                 let version = django.as_ref().map(|facts| facts.version.clone());
-                tracing::info!(generation = generation.0, app, python, django = version, "application imported");
+                tracing::info!(
+                    generation = generation.0,
+                    app,
+                    python,
+                    django = version,
+                    "loop" = worker_loop,
+                    native_missing,
+                    "application imported"
+                );
                 if let Some(found) = self.generations.get_mut(&generation) {
                     found.django = django;
                 }
@@ -381,9 +419,7 @@ impl Supervisor {
             FromZygote::ImportFailed { traceback } => Event::ImportFailed { generation, traceback },
             FromZygote::Forked { worker, pid } => {
                 let Some(pid) = Pid::from_raw(pid) else { return };
-                if let Ok(pidfd) = process::pidfd(pid) {
-                    self.pidfds.insert(pid, pidfd);
-                }
+                self.pidfds.insert(pid, process::pidfd(pid).ok());
                 Event::WorkerForked { generation, worker: WorkerId(worker), pid }
             }
             FromZygote::ForkFailed { worker, error } => {
@@ -401,6 +437,9 @@ impl Supervisor {
     fn handle(&mut self, event: Event) {
         for action in self.machine.handle(event, Monotonic::now()) {
             self.perform(action);
+        }
+        if let Some(admin) = &self.admin {
+            admin.unready.set(self.unready());
         }
     }
 
@@ -439,6 +478,7 @@ impl Supervisor {
                 self.mail(|| ShardMail::Gone { generation: generation.0 });
             }
             Action::DrainShards { deadline } => {
+                self.is_draining = true;
                 let limit = deadline.since(Monotonic::now());
                 self.mail(|| ShardMail::Drain { limit });
                 if self.setup.shards.is_empty() {
@@ -446,9 +486,12 @@ impl Supervisor {
                 }
             }
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
-            Action::Report(report) => report.log(),
+            Action::Report(report) => {
+                report.count(&mut self.facts);
+                report.log();
+            }
             Action::Exit { code } => {
-                self.pool_code = Some(code);
+                self.pool_code = Some(if self.has_failed { EXIT_FAILED.max(code) } else { code });
                 self.programs.pool_gone();
             }
         }
@@ -458,7 +501,7 @@ impl Supervisor {
         let Some(app) = &self.setup.config.app else { unreachable!("only an application has generations") };
         match Generation::start(id, settings, app, &self.replies) {
             Ok(started) => {
-                self.pidfds.insert(started.pid, started.pidfd);
+                self.pidfds.insert(started.pid, Some(started.pidfd));
                 output::log_zygote(&self.ring, started.output, id);
                 let control = started.generation.control.clone().expect("just made");
                 self.listen_to_zygote(id, &control);
@@ -529,8 +572,10 @@ impl Supervisor {
 
     fn kill(&self, pid: Pid, signal: process::Signal) {
         let result = match self.pidfds.get(&pid) {
-            Some(pidfd) => process::signal_pidfd(pidfd, signal),
-            None => process::signal(pid, signal),
+            Some(Some(pidfd)) => process::signal_pidfd(pidfd, signal),
+            Some(None) => process::signal(pid, signal),
+            // Reaped: the number may be somebody else's by now.
+            None => return,
         };
         if let Err(error) = result {
             tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "cannot signal a child");
@@ -549,26 +594,5 @@ impl Supervisor {
             }
         }
         readings
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        pool: config.app.as_ref().map(pool_settings),
-        graceful_timeout: config.app.as_ref().map_or(Duration::from_secs(30), |app| app.graceful_timeout),
-        fast_timeout: Duration::from_secs(FAST_STOP_SECONDS),
-        reap_timeout: Duration::from_secs(REAP_SECONDS),
-    }
-}
-
-fn pool_settings(app: &AppConfig) -> PoolSettings {
-    PoolSettings {
-        workers: app.workers as u32,
-        threads: app.threads as u32,
-        timeout: app.timeout,
-        abort_grace: Duration::from_millis(ABORT_GRACE_MS),
-        boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
-        graceful_timeout: app.graceful_timeout,
-        backoff: Policy::default(),
     }
 }

@@ -6,6 +6,9 @@
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 
+/// How much a background thread stands behind others (nice(2)).
+const BACKGROUND_NICE: i32 = 10;
+
 /// A set of CPUs (sched_setaffinity(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuMask(CpuSet);
@@ -14,6 +17,15 @@ pub struct CpuMask(CpuSet);
 pub fn usable_cpus() -> Vec<usize> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     cores.into_iter().map(|core| core.id).collect()
+}
+
+/// Lets the calling thread run where the main thread may, which is never pinned, and behind those that serve: it was made by a thread that is
+/// pinned, and is to work when there is nothing else to do (sched_setaffinity(2), setpriority(2)). What is not permitted stays as it is.
+pub fn run_in_background() {
+    if let Ok(main) = sched_getaffinity(Some(rustix::process::getpid())) {
+        let _ = sched_setaffinity(None, &main);
+    }
+    let _ = rustix::process::setpriority_process(None, BACKGROUND_NICE);
 }
 
 impl CpuMask {
@@ -45,6 +57,19 @@ impl CpuMask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_background_thread_is_not_pinned() {
+        std::thread::spawn(|| {
+            let main = sched_getaffinity(Some(rustix::process::getpid())).expect("mask");
+            CpuMask::single(usable_cpus()[0]).expect("a CPU number").apply().expect("pin");
+            run_in_background();
+            assert_eq!(CpuMask::current().expect("mask"), CpuMask(main));
+            assert!(rustix::process::getpriority_process(None).expect("nice") >= BACKGROUND_NICE);
+        })
+        .join()
+        .expect("no panic");
+    }
 
     #[test]
     fn a_pinned_thread_gets_its_mask_back() {

@@ -65,6 +65,14 @@ pub fn try_recv(socket: impl AsFd, buffer: &mut [u8], descriptors: &mut Vec<Owne
     recv_with(socket, buffer, descriptors, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT)
 }
 
+/// The beginning of the next message, as much as `buffer` holds; the rest of it and its descriptors are gone. Never waits:
+/// `WouldBlock` when there is no message.
+pub fn try_recv_beginning(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Packet> {
+    // Without room for ancillary data the kernel closes the descriptors itself, so there may be none left for them.
+    let (received, _) = rustix::io::retry_on_intr(|| rustix::net::recv(&socket, &mut *buffer, RecvFlags::DONTWAIT))?;
+    Ok(if received == 0 { Packet::End } else { Packet::Message(received) })
+}
+
 fn send_with(
     socket: impl AsFd,
     parts: &[IoSlice<'_>],
@@ -137,6 +145,21 @@ mod tests {
         assert_eq!(recv(&theirs, &mut buffer, &mut descriptors).expect("recv"), Packet::End);
         let gone = send(&theirs, &[IoSlice::new(b"x")], &[]).expect_err("closed");
         assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn the_beginning_of_a_message_comes_without_its_rest_and_its_descriptors() {
+        let (ours, theirs) = pair().expect("pair");
+        for text in [&b"first and long"[..], b"second"] {
+            send(&ours, &[IoSlice::new(text)], &[theirs.as_fd()]).expect("send");
+        }
+        let mut buffer = [0; 6];
+        for beginning in [b"first ", b"second"] {
+            assert_eq!(try_recv_beginning(&theirs, &mut buffer).expect("recv"), Packet::Message(6));
+            assert_eq!(&buffer, beginning);
+        }
+        let empty = try_recv_beginning(&theirs, &mut buffer).expect_err("nothing there");
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

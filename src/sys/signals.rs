@@ -54,7 +54,10 @@ pub struct Received {
     pub sender: u32,
 }
 
-/// Blocks the signals of [`Signal`] in the calling thread and ignores SIGPIPE in the whole process. To be called by the main
+/// What would end the process where an error does: EPIPE of a closed pipe, EFBIG of a file beyond RLIMIT_FSIZE.
+const IGNORED: [libc::c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+
+/// Blocks the signals of [`Signal`] in the calling thread and ignores SIGPIPE and SIGXFSZ in the whole process. To be called by the main
 /// thread before it starts others, which inherit the mask; otherwise a signal may be delivered to a thread that has
 /// it unblocked, and its default action is taken.
 pub fn block() -> io::Result<()> {
@@ -64,9 +67,11 @@ pub fn block() -> io::Result<()> {
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error));
     }
-    // SAFETY: SIG_IGN is a valid disposition and no handler is installed; a write to a closed pipe then gives EPIPE.
-    if unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) } == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
+    for number in IGNORED {
+        // SAFETY: SIG_IGN is a valid disposition and no handler is installed.
+        if unsafe { libc::signal(number, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
     }
     Ok(())
 }
@@ -121,7 +126,9 @@ pub(super) fn reset_in_child() -> Result<(), i32> {
     // SAFETY: sigemptyset initialises the set; sigprocmask and signal are async-signal-safe (signal-safety(7)).
     unsafe {
         libc::sigemptyset(none.as_mut_ptr());
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        for number in IGNORED {
+            libc::signal(number, libc::SIG_DFL);
+        }
         if libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) != 0 {
             return Err(*libc::__errno_location());
         }

@@ -384,7 +384,9 @@ mod tests {
             assert_eq!(lines[0], "SigBlk:\t0000000000000000");
             let ignored = lines[1].strip_prefix("SigIgn:\t").expect("SigIgn");
             let ignored = u64::from_str_radix(ignored, 16).expect("a mask");
-            assert_eq!(ignored & (1 << (libc::SIGPIPE - 1)), 0, "SIGPIPE has its default action again");
+            for number in [libc::SIGPIPE, libc::SIGXFSZ] {
+                assert_eq!(ignored & (1 << (number - 1)), 0, "signal {number} has its default action again");
+            }
             assert_eq!(lines[2], original.count().to_string());
             assert_eq!(exit, Exit::Signal { signal: 15, core_dumped: false });
         })

@@ -34,6 +34,10 @@ pub struct Environ<'a> {
     /// `CONTENT_LENGTH`: the body's bytes after any transfer coding was taken off; `None` when the request has no body.
     /// The `Content-Length` field itself is not looked at.
     pub content_length: Option<u64>,
+    /// `HTTP_X_REQUEST_ID`; empty for none.
+    pub request_id: &'a [u8],
+    /// Further variables: `HTTPS`, `SSL_…`. Their names are the server's own.
+    pub variables: &'a [(&'a [u8], &'a [u8])],
     /// Name and value of every field, in the order of arrival; at most [`FIELDS_MAX`].
     pub fields: &'a [(&'a [u8], &'a [u8])],
 }
@@ -62,6 +66,14 @@ impl Environ<'_> {
         if let Some(length) = self.content_length {
             out.extend_from_slice(key!("CONTENT_LENGTH"));
             marshal::text(out, itoa::Buffer::new().format(length).as_bytes());
+        }
+        if !self.request_id.is_empty() {
+            out.extend_from_slice(key!("HTTP_X_REQUEST_ID"));
+            marshal::text(out, self.request_id);
+        }
+        for (name, value) in self.variables {
+            marshal::text(out, name);
+            marshal::text(out, value);
         }
         self.encode_fields(out);
         out.push(marshal::DICT_END);

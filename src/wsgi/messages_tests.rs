@@ -11,6 +11,7 @@ const TOKEN: Token = Token { slot: 0x0102_0304, serial: 0x0506_0708 };
 
 fn environ<'a>(fields: &'a [(&'a [u8], &'a [u8])]) -> Environ<'a> {
     Environ {
+        variables: &[],
         method: b"POST",
         target: b"/caf%C3%A9/a%20b?x=1&y=%20",
         script_name: b"/caf\xc3\xa9",
@@ -23,6 +24,7 @@ fn environ<'a>(fields: &'a [(&'a [u8], &'a [u8])]) -> Environ<'a> {
         server_port: "8000",
         scheme: "http",
         content_length: Some(5),
+        request_id: b"",
         fields,
     }
 }

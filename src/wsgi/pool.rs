@@ -8,6 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,12 +22,19 @@ use slab::Slab;
 use super::credit::Credit;
 use super::messages::{self, Reply, ReplyKind, Token};
 use super::share::Share;
+use super::spool::BodyFile;
+use crate::base::bounds::MESSAGE_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::ring::{Chunk, Descriptor, Message, Ring};
 use crate::sys::packets;
 
 /// How long the answers of workers that have exited may take through the reply socket.
 const LAST_WORDS_PAUSE: Duration = Duration::from_millis(200);
+
+/// An inbox that takes nothing is tried again after so long, whatever is heard of it.
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
+/// An inbox that takes nothing is said to do so once in so long.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// The way into a generation of workers.
 #[derive(Clone, Debug)]
@@ -89,9 +97,9 @@ enum Phase {
     /// Its message is being made.
     Building,
     /// Waits in the shard's queue.
-    Queued { message: Vec<u8>, descriptor: Option<OwnedFd> },
+    Queued { message: Vec<u8>, descriptor: Option<BodyFile> },
     /// In the inbox or in a worker's hands. Kept whole, to be sent again if no worker takes it.
-    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<OwnedFd> },
+    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<BodyFile> },
     /// The last part is in.
     Ended,
 }
@@ -102,6 +110,8 @@ struct CallState {
     parts: VecDeque<Part>,
     waker: Option<Waker>,
     credit: Credit,
+    /// When it was last put into the inbox.
+    sent_at: Option<Monotonic>,
     /// Nobody waits for the answer any more.
     abandoned: bool,
 }
@@ -114,9 +124,13 @@ struct Inner {
     /// Requests of the gate's generation in the inbox or in workers' hands.
     taken: Cell<usize>,
     calls: RefCell<Slab<CallState>>,
-    queue: RefCell<VecDeque<usize>>,
+    /// Who waits, in order; those that have been withdrawn are passed over.
+    queue: RefCell<VecDeque<Token>>,
+    /// How many really wait.
+    waiting: Cell<usize>,
     serial: Cell<u32>,
     waits_for_room: Cell<bool>,
+    complained: Cell<Option<Monotonic>>,
 }
 
 /// A shard's side of the worker pool. Cloning it is cheap.
@@ -134,8 +148,10 @@ impl Pool {
             taken: Cell::new(0),
             calls: RefCell::new(Slab::new()),
             queue: RefCell::new(VecDeque::new()),
+            waiting: Cell::new(0),
             serial: Cell::new(0),
             waits_for_room: Cell::new(false),
+            complained: Cell::new(None),
         }))
     }
 
@@ -157,6 +173,11 @@ impl Pool {
         drop(self.0.gate.take());
     }
 
+    /// Calls that wait in the shard's own queue.
+    pub fn queued(&self) -> usize {
+        self.0.queue.borrow().len()
+    }
+
     /// Calls that are not finished: waiting, in the inbox or in workers' hands.
     pub fn unfinished(&self) -> usize {
         self.0.calls.borrow().len()
@@ -167,7 +188,7 @@ impl Pool {
     /// # Errors
     /// When as many calls wait as the configuration allows.
     pub fn call(&self) -> Result<Call, QueueFull> {
-        if self.0.queue.borrow().len() >= self.0.queue_max {
+        if self.0.waiting.get() >= self.0.queue_max {
             return Err(QueueFull);
         }
         let serial = self.0.serial.get().checked_add(1).unwrap_or(1);
@@ -178,6 +199,7 @@ impl Pool {
             parts: VecDeque::new(),
             waker: None,
             credit: Credit::default(),
+            sent_at: None,
             abandoned: false,
         };
         let slot = self.0.calls.borrow_mut().insert(state);
@@ -189,9 +211,14 @@ impl Pool {
         let gate = self.0.gate.borrow();
         let Some(gate) = &*gate else { return };
         while gate.share.has_room(self.0.taken.get()) {
-            let Some(&slot) = self.0.queue.borrow().front() else { return };
+            let Some(&token) = self.0.queue.borrow().front() else { return };
             let mut calls = self.0.calls.borrow_mut();
-            let call = &mut calls[slot];
+            let call = calls.get_mut(token.slot as usize).filter(|call| call.serial == token.serial);
+            let Some(call) = call else {
+                // Withdrawn.
+                self.0.queue.borrow_mut().pop_front();
+                continue;
+            };
             let Phase::Queued { message, descriptor } = &call.phase else {
                 unreachable!("only queued calls are in the queue")
             };
@@ -201,41 +228,60 @@ impl Pool {
                     let Phase::Queued { message, descriptor } = std::mem::replace(&mut call.phase, Phase::Ended) else {
                         unreachable!("matched above")
                     };
-                    call.phase =
-                        Phase::Sent { generation: gate.generation, at: self.0.ring.now(), message, descriptor };
+                    let at = self.0.ring.now();
+                    call.sent_at = Some(at);
+                    call.phase = Phase::Sent { generation: gate.generation, at, message, descriptor };
                     self.0.queue.borrow_mut().pop_front();
+                    self.0.waiting.set(self.0.waiting.get() - 1);
                     self.set_taken(self.0.taken.get() + 1);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait_for_room(&gate.inbox);
                     return;
                 }
-                Err(error) => {
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => {
                     // The generation has no reader left. The supervisor replaces it and the queue goes to its successor.
-                    tracing::warn!(shard = self.0.shard, generation = gate.generation, %error, "the inbox is closed");
+                    self.complain(gate.generation, &error, "the inbox is closed");
+                    return;
+                }
+                Err(error) => {
+                    // ENOBUFS, ENOMEM, ETOOMANYREFS: it passes, and nothing tells when.
+                    self.complain(gate.generation, &error, "cannot send to the inbox now");
+                    self.wait_for_room(&gate.inbox);
                     return;
                 }
             }
         }
     }
 
-    /// Dispatches again once the inbox has room.
+    /// Says once in a while why requests do not get to workers.
+    fn complain(&self, generation: u32, error: &io::Error, what: &str) {
+        let now = self.0.ring.now();
+        if self.0.complained.get().is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE) {
+            self.0.complained.set(Some(now));
+            tracing::warn!(shard = self.0.shard, generation, %error, "{what}");
+        }
+    }
+
+    /// Dispatches again once the inbox has room, or after a pause.
     fn wait_for_room(&self, inbox: &Arc<OwnedFd>) {
         if self.0.waits_for_room.replace(true) {
             return;
         }
-        let Ok(inbox) = inbox.try_clone() else {
-            self.0.waits_for_room.set(false);
-            return;
-        };
+        // Without a descriptor for it (EMFILE) the time alone is waited for.
+        let inbox = inbox.try_clone().ok();
         let pool = self.clone();
         glommio::spawn_local(async move {
             // Room can be there without a signal for it on a socket that others fill too: look again after a while.
             let deadline = pool.0.ring.deadline();
-            deadline.set(Duration::from_millis(100));
-            let inbox: Descriptor = Rc::new(inbox);
-            let _ = crate::ring::within(&deadline, pool.0.ring.poll(&inbox, libc::POLLOUT as u32)).await;
-            drop(inbox);
+            deadline.set(ROOM_PAUSE);
+            match inbox {
+                Some(inbox) => {
+                    let inbox: Descriptor = Rc::new(inbox);
+                    let _ = crate::ring::within(&deadline, pool.0.ring.poll(&inbox, libc::POLLOUT as u32)).await;
+                }
+                None => poll_fn(|cx| deadline.poll(cx)).await,
+            }
             pool.0.waits_for_room.set(false);
             pool.dispatch();
         })
@@ -277,7 +323,7 @@ impl Pool {
             let is_awaited = call.parts.is_empty() && call.waker.is_some();
             let bytes = if is_awaited { bytes } else { bytes.into_owned() };
             if let Some(part) = part(reply.kind, bytes, descriptor, end) {
-                call.parts.push_back(part);
+                queue_part(&mut call.parts, part);
             }
         }
         let waker = call.waker.take();
@@ -305,7 +351,9 @@ impl Pool {
             calls.remove(slot);
         } else {
             calls[slot].phase = Phase::Queued { message, descriptor };
-            self.0.queue.borrow_mut().push_front(slot);
+            let token = Token { slot: slot as u32, serial: calls[slot].serial };
+            self.0.queue.borrow_mut().push_front(token);
+            self.0.waiting.set(self.0.waiting.get() + 1);
             // Whoever waits for it looks anew whether it still wants to.
             if let Some(waker) = calls[slot].waker.take() {
                 waker.wake();
@@ -363,6 +411,19 @@ impl Pool {
     }
 }
 
+/// Puts `part` behind the others. Pieces of a body that wait are put together, up to the size of one message: the window of a response
+/// bounds its bytes, and so it bounds their number too.
+fn queue_part(parts: &mut VecDeque<Part>, part: Part) {
+    if let (Some(Part::Body { bytes: last, end: last_end }), Part::Body { bytes, end }) = (parts.back_mut(), &part)
+        && last.len() + bytes.len() <= MESSAGE_BYTES_MAX
+    {
+        last.append(bytes);
+        *last_end = *end;
+        return;
+    }
+    parts.push_back(part);
+}
+
 fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<OwnedFd>, end: bool) -> Option<Part> {
     Some(match kind {
         ReplyKind::Head { status, fields, body } => Part::Head { status, message, fields, body, end },
@@ -397,11 +458,17 @@ impl Call {
     }
 
     /// Hands the request over, made by [`messages::encode_request`] with this call's token.
-    pub fn submit(&self, message: Vec<u8>, descriptor: Option<OwnedFd>) {
+    pub fn submit(&self, message: Vec<u8>, descriptor: Option<BodyFile>) {
         let inner = &self.pool.0;
         inner.calls.borrow_mut()[self.slot].phase = Phase::Queued { message, descriptor };
-        inner.queue.borrow_mut().push_back(self.slot);
+        inner.queue.borrow_mut().push_back(self.token());
+        inner.waiting.set(inner.waiting.get() + 1);
         self.pool.dispatch();
+    }
+
+    /// When the request was put into the inbox; `None`: it never was.
+    pub fn sent_at(&self) -> Option<Monotonic> {
+        self.pool.0.calls.borrow()[self.slot].sent_at
     }
 
     /// Whether no worker has been given the request yet, so that dropping the call undoes it.
@@ -439,7 +506,13 @@ impl Drop for Call {
             Phase::Building | Phase::Ended => drop(calls.remove(self.slot)),
             Phase::Queued { .. } => {
                 drop(calls.remove(self.slot));
-                inner.queue.borrow_mut().retain(|&slot| slot != self.slot);
+                inner.waiting.set(inner.waiting.get() - 1);
+                // Its place in the queue is passed over when its turn comes. Should those places outnumber all that may wait, they go.
+                let mut queue = inner.queue.borrow_mut();
+                if queue.len() > 2 * inner.queue_max {
+                    queue
+                        .retain(|token| calls.get(token.slot as usize).is_some_and(|call| call.serial == token.serial));
+                }
             }
             Phase::Sent { .. } => {
                 // Its worker hears of it through the end of the credit pipe.
@@ -451,5 +524,32 @@ impl Drop for Call {
                 drop(parts);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_pieces_that_wait_are_few_parts() {
+        let mut parts = VecDeque::new();
+        for number in 0..100_000u32 {
+            let bytes = Chunk::from(vec![number as u8]);
+            queue_part(&mut parts, Part::Body { bytes, end: number == 99_999 });
+        }
+        assert_eq!(parts.len(), 2);
+        queue_part(&mut parts, Part::Abort);
+        let mut all = Vec::new();
+        for (number, part) in parts.into_iter().enumerate() {
+            match part {
+                Part::Body { bytes, end } => {
+                    assert_eq!(end, number == 1);
+                    all.extend_from_slice(&bytes);
+                }
+                other => assert!(matches!(other, Part::Abort) && number == 2),
+            }
+        }
+        assert!(all.len() == 100_000 && all.iter().enumerate().all(|(at, &byte)| byte == at as u8));
     }
 }

@@ -1,28 +1,100 @@
-//! Request bodies on their way to a worker: small ones in memory, larger ones in a memfd, the largest in a file.
+//! What is too large to be kept in memory: request bodies on their way to a worker, and files without a name.
 //!
-//! Owns the body until it is handed over. Called by `shard` while it reads a body, piece by piece.
+//! Owns the folder in which those files are made, and a body until it is handed over: small ones in memory, larger ones in a memfd, the
+//! largest in a file. Called by `shard`: while it reads a body, piece by piece, and for responses whose clients are slow.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use crate::base::bounds::{INLINE_BODY_BYTES_MAX, MEMFD_BODY_BYTES_MAX};
+use crate::base::bounds::{INLINE_BODY_BYTES_MAX, MEMFD_BODIES_BYTES_MAX, MEMFD_BODY_BYTES_MAX};
+use crate::base::budget::{Budget, Claim};
 use crate::ring::{Chunk, Descriptor, OpenFlags, Payload, Ring};
 use crate::sys::memory;
 
+/// Attempts to find a name that nobody has.
+const NAMES_MAX: u32 = 16;
+
+/// Where files without a name are made, and how many bytes of bodies may be in memory instead.
+pub struct SpoolFolder {
+    ring: Ring,
+    directory: Descriptor,
+    memory: Budget,
+    /// The file system knows no `O_TMPFILE`.
+    needs_names: Cell<bool>,
+    names: Cell<u64>,
+}
+
+impl SpoolFolder {
+    /// Files in `directory`, which may have been opened with `O_PATH`.
+    pub fn new(ring: &Ring, directory: OwnedFd) -> SpoolFolder {
+        SpoolFolder {
+            ring: ring.clone(),
+            directory: Rc::new(directory),
+            memory: Budget::new(MEMFD_BODIES_BYTES_MAX),
+            needs_names: Cell::new(false),
+            names: Cell::new(0),
+        }
+    }
+
+    /// A file without a name, to read and write, so that nothing is left of it whatever happens.
+    ///
+    /// # Errors
+    /// As open(2): `ENOSPC`, `EMFILE`, `EACCES`.
+    pub async fn file(&self) -> io::Result<Descriptor> {
+        if !self.needs_names.get() {
+            let how = OpenFlags { flags: libc::O_TMPFILE | libc::O_RDWR, mode: 0o600, resolve: 0 };
+            let opened = self.ring.open_beneath(&self.directory, c".".to_owned(), how).await;
+            match opened.as_ref().map_err(io::Error::raw_os_error) {
+                // open(2), O_TMPFILE: the file system does not support it; EISDIR and ENOENT are said by what does not even know it.
+                Err(Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT)) => {
+                    tracing::info!("spool_dir is on a file system without O_TMPFILE: files have a name for a moment");
+                    self.needs_names.set(true);
+                }
+                _ => return opened.map(Rc::new),
+            }
+        }
+        self.unlinked_file().await
+    }
+
+    /// As mkostemp(3) and unlink(2): only a crash between the two leaves an empty file.
+    async fn unlinked_file(&self) -> io::Result<Descriptor> {
+        let how = OpenFlags {
+            flags: libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW,
+            mode: 0o600,
+            resolve: libc::RESOLVE_BENEATH,
+        };
+        let mut result = Err(io::ErrorKind::AlreadyExists.into());
+        for _ in 0..NAMES_MAX {
+            self.names.set(self.names.get() + 1);
+            let (process, moment) = (std::process::id(), self.ring.now().as_nanos());
+            let name = CString::new(format!("maitred-{process}-{moment:x}-{}", self.names.get())).expect("no NUL");
+            result = self.ring.open_beneath(&self.directory, name.clone(), how).await;
+            match &result {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(_) => break,
+                Ok(_) => {
+                    self.ring.unlink(&self.directory, name).await?;
+                    break;
+                }
+            }
+        }
+        result.map(Rc::new)
+    }
+}
+
 /// A body that is being collected.
 pub struct Spool {
-    ring: Ring,
-    /// Where files are made.
-    directory: Descriptor,
+    folder: Rc<SpoolFolder>,
     place: Place,
     bytes: u64,
 }
 
 enum Place {
     Inline(Vec<u8>),
-    Memfd(Descriptor),
+    Memfd(Descriptor, Claim),
     File(Descriptor),
 }
 
@@ -31,8 +103,21 @@ enum Place {
 pub enum Spooled {
     /// It fits into a message.
     Inline(Vec<u8>),
-    /// So many bytes in a descriptor, from offset 0.
-    Descriptor(OwnedFd, u64),
+    /// It is in a descriptor, from offset 0.
+    Descriptor(BodyFile, u64),
+}
+
+/// The descriptor of a body, and its part of the shard's memory as long as it is open.
+#[derive(Debug)]
+pub struct BodyFile {
+    descriptor: OwnedFd,
+    _memory: Option<Claim>,
+}
+
+impl AsFd for BodyFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
 }
 
 impl Spool {
@@ -40,14 +125,14 @@ impl Spool {
     ///
     /// # Errors
     /// No memory or no room for a file.
-    pub async fn new(ring: &Ring, directory: &Descriptor, expected: Option<u64>) -> io::Result<Spool> {
+    pub async fn new(folder: &Rc<SpoolFolder>, expected: Option<u64>) -> io::Result<Spool> {
         let place = match expected {
-            Some(bytes) if bytes > MEMFD_BODY_BYTES_MAX as u64 => Place::File(file(ring, directory).await?),
-            Some(bytes) if bytes > INLINE_BODY_BYTES_MAX as u64 => Place::Memfd(memfd()?),
+            Some(bytes) if bytes > MEMFD_BODY_BYTES_MAX as u64 => Place::File(folder.file().await?),
+            Some(bytes) if bytes > INLINE_BODY_BYTES_MAX as u64 => memfd(folder, bytes as usize).await?,
             Some(bytes) => Place::Inline(Vec::with_capacity(bytes as usize)),
             None => Place::Inline(Vec::new()),
         };
-        Ok(Spool { ring: ring.clone(), directory: directory.clone(), place, bytes: 0 })
+        Ok(Spool { folder: folder.clone(), place, bytes: 0 })
     }
 
     /// Whether the next piece is written to a file.
@@ -67,52 +152,70 @@ impl Spool {
     pub async fn push(&mut self, piece: Chunk) -> io::Result<()> {
         let total = self.bytes + piece.len() as u64;
         match &mut self.place {
-            Place::Inline(bytes) if total <= INLINE_BODY_BYTES_MAX as u64 => bytes.extend_from_slice(&piece),
+            Place::Inline(bytes) if total <= INLINE_BODY_BYTES_MAX as u64 => {
+                bytes.extend_from_slice(&piece);
+                self.bytes = total;
+                return Ok(());
+            }
             Place::Inline(bytes) => {
                 let bytes = std::mem::take(bytes);
-                let memfd = memfd()?;
-                write_memory(&memfd, &bytes, 0)?;
-                write_memory(&memfd, &piece, self.bytes)?;
-                self.place = Place::Memfd(memfd);
+                self.place = memfd(&self.folder, total as usize).await?;
+                self.write(bytes.into(), 0).await?;
             }
-            Place::Memfd(memfd) if total <= MEMFD_BODY_BYTES_MAX as u64 => write_memory(memfd, &piece, self.bytes)?,
-            Place::Memfd(memfd) => {
-                let file = file(&self.ring, &self.directory).await?;
-                let early = self.ring.read_at(memfd, Vec::new(), self.bytes as usize, 0).await?;
-                if early.len() as u64 != self.bytes {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+            Place::Memfd(..) if total > MEMFD_BODY_BYTES_MAX as u64 => self.move_to_file().await?,
+            Place::Memfd(_, claim) => {
+                let more = (total as usize).saturating_sub(claim.bytes());
+                if !claim.grow(more) {
+                    self.move_to_file().await?;
                 }
-                write_file(&self.ring, &file, early.into(), 0).await?;
-                write_file(&self.ring, &file, piece.into(), self.bytes).await?;
-                self.place = Place::File(file);
             }
-            Place::File(file) => write_file(&self.ring, file, piece.into_owned().into(), self.bytes).await?,
+            Place::File(_) => {}
         }
+        self.write(piece, self.bytes).await?;
         self.bytes = total;
         Ok(())
     }
 
+    async fn move_to_file(&mut self) -> io::Result<()> {
+        let Place::Memfd(memfd, _) = &self.place else { unreachable!("the caller looked") };
+        let file = self.folder.file().await?;
+        let early = self.folder.ring.read_at(memfd, Vec::new(), self.bytes as usize, 0).await?;
+        if early.len() as u64 != self.bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.place = Place::File(file);
+        self.write(early.into(), 0).await
+    }
+
+    async fn write(&self, piece: Chunk, offset: u64) -> io::Result<()> {
+        match &self.place {
+            Place::Inline(_) => unreachable!("nothing is written to a place that has no descriptor"),
+            Place::Memfd(memfd, _) => write_memory(memfd, &piece, offset),
+            Place::File(file) => write_file(&self.folder.ring, file, piece.into_owned().into(), offset).await,
+        }
+    }
+
     /// The whole body.
     pub fn finish(self) -> Spooled {
-        match self.place {
-            Place::Inline(bytes) => Spooled::Inline(bytes),
-            Place::Memfd(fd) | Place::File(fd) => {
-                let fd = Rc::try_unwrap(fd).expect("each write is complete, so the ring has let go of the descriptor");
-                Spooled::Descriptor(fd, self.bytes)
-            }
-        }
+        let (descriptor, memory) = match self.place {
+            Place::Inline(bytes) => return Spooled::Inline(bytes),
+            Place::Memfd(descriptor, claim) => (descriptor, Some(claim)),
+            Place::File(descriptor) => (descriptor, None),
+        };
+        let descriptor =
+            Rc::try_unwrap(descriptor).expect("each write is complete, so the ring has let go of the descriptor");
+        Spooled::Descriptor(BodyFile { descriptor, _memory: memory }, self.bytes)
     }
 }
 
-fn memfd() -> io::Result<Descriptor> {
-    memory::growing_memfd("maitred-body").map(Rc::new)
-}
-
-/// A file without a name, so that nothing is left of it whatever happens.
-async fn file(ring: &Ring, directory: &Descriptor) -> io::Result<Descriptor> {
-    let how = OpenFlags { flags: libc::O_TMPFILE | libc::O_RDWR, mode: 0o600, resolve: 0 };
-    let name = CString::new(".").expect("no NUL");
-    ring.open_beneath(directory, name, how).await.map(Rc::new)
+/// A memfd for so many bytes, or a file if the shard's bodies have as much memory as they may.
+async fn memfd(folder: &SpoolFolder, bytes: usize) -> io::Result<Place> {
+    let mut claim = folder.memory.claim();
+    Ok(if claim.grow(bytes) {
+        Place::Memfd(memory::growing_memfd("maitred-body").map(Rc::new)?, claim)
+    } else {
+        Place::File(folder.file().await?)
+    })
 }
 
 /// Writing to a memfd is a copy in memory: it can't wait for a disk.

@@ -145,6 +145,31 @@ def data(environ, start_response, query):
     return (source[at % 251 :][: min(size, count - at)] for at in range(0, count, size))
 
 
+def produce(environ, start_response, query):
+    """`n` bytes with their Content-Length; `made` appears when the app has given all of them away."""
+    count = int(query["n"])
+    headers = [("Content-Type", query.get("type", "application/octet-stream")), ("Content-Length", str(count))]
+    if "unbuffered" in query:
+        headers.append(("X-Accel-Buffering", "no"))
+    start_response("200 OK", headers)
+    size = int(query.get("size", 65536))
+    source = pattern(size + 251)
+    for at in range(0, count, size):
+        yield source[at % 251 :][: min(size, count - at)]
+    write_mark(query["made"], "")
+
+
+def produce_and_leave(environ, start_response, query):
+    """Half of the `n` bytes that were announced; then the worker's process ends."""
+    count = int(query["n"])
+    start_response("200 OK", [("Content-Length", str(count))])
+    source = pattern(65536 + 251)
+    for at in range(0, count // 2, 65536):
+        yield source[at % 251 :][:65536]
+    write_mark(query["started"], str(os.getpid()))
+    os._exit(7)
+
+
 class Endless:
     """Never ends by itself; close() leaves a mark."""
 
@@ -355,6 +380,20 @@ def orphan(environ, start_response, query):
     return answer(start_response, b"left an orphan\n")
 
 
+def fields(environ, start_response, query):
+    """Answers with any field lines: `f=Name:value`, as often as wanted, percent-encoded bytes and all."""
+    pairs = urllib.parse.parse_qsl(environ["QUERY_STRING"], encoding="latin-1", keep_blank_values=True)
+    lines = [tuple(value.split(":", 1)) for name, value in pairs if name == "f"]
+    body = environ["REQUEST_METHOD"].encode() + b" " + environ["PATH_INFO"].encode("latin-1") + b"\n"
+    start_response(query.get("status", "200 OK"), [*lines, ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def circle_of_redirects(environ, start_response, query):
+    """Leads back to itself, for ever."""
+    return answer(start_response, b"", more=[("X-Accel-Redirect", "/circle_of_redirects")])
+
+
 ROUTES = dict(
     hello=hello,
     environ=show_environ,
@@ -366,6 +405,8 @@ ROUTES = dict(
     stream=stream,
     write=write,
     data=data,
+    produce=produce,
+    produce_and_leave=produce_and_leave,
     endless=endless,
     close=close,
     fail=fail,
@@ -377,6 +418,8 @@ ROUTES = dict(
     never=never,
     status=status,
     headers=headers,
+    fields=fields,
+    circle_of_redirects=circle_of_redirects,
     injected=injected,
     no_length=no_length,
     empty=empty,

@@ -13,6 +13,10 @@ use super::log::Log;
 use super::server::{Refusal, Server};
 use super::{DEADLINE, python};
 
+/// The inner loop of the tests' workers: the native one, and in a crate that runs suites a second time, the one in Python.
+const WORKER_LOOP: &str =
+    if matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"python_loop") { "python" } else { "native" };
+
 /// What to start: options and lines of `maitred.toml`.
 pub struct Builder {
     folder: TempDir,
@@ -270,6 +274,9 @@ impl Builder {
                 self.python,
                 self.app.join("\n")
             );
+            if !self.app.iter().any(|line| line.starts_with("worker_loop")) {
+                text += &format!("worker_loop = {WORKER_LOOP:?}\n");
+            }
         }
         for route in &self.routes {
             text += &format!("\n[[route]]\n{route}\n");

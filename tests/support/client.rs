@@ -4,12 +4,15 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustls::{ClientConnection, Stream};
+
 use super::DEADLINE;
 use super::response::{Framing, Response};
 
 /// One connection. Bytes that arrived past the current response stay for the next.
 pub struct Client {
     stream: TcpStream,
+    tls: Option<Box<ClientConnection>>,
     buffer: Vec<u8>,
     framing: Framing,
 }
@@ -42,7 +45,28 @@ impl Client {
         stream.set_nodelay(true).expect("a TCP option");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket option");
         stream.set_write_timeout(Some(DEADLINE)).expect("a socket option");
-        Client { stream, buffer: Vec::new(), framing: Framing::Nothing }
+        Client { stream, tls: None, buffer: Vec::new(), framing: Framing::Nothing }
+    }
+
+    /// Speaks TLS over a stream that a test has set up: the handshake happens at the first bytes. An end that the server does not
+    /// announce then counts as [`ReadError::Reset`].
+    pub fn over_tls(stream: TcpStream, tls: ClientConnection) -> Client {
+        Client { tls: Some(Box::new(tls)), ..Client::over(stream) }
+    }
+
+    /// The TLS session.
+    #[track_caller]
+    pub fn tls(&mut self) -> &mut ClientConnection {
+        self.tls.as_mut().expect("a client with TLS")
+    }
+
+    /// Shakes hands now.
+    pub fn handshake(&mut self) -> std::io::Result<()> {
+        let tls = self.tls.as_mut().expect("a client with TLS");
+        while tls.is_handshaking() || tls.wants_write() {
+            tls.complete_io(&mut self.stream)?;
+        }
+        Ok(())
     }
 
     /// The socket, for options and addresses.
@@ -58,12 +82,18 @@ impl Client {
     /// Sends bytes as they are.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server takes the bytes");
+        assert!(self.try_send(bytes), "the server takes the bytes");
     }
 
     /// Sends bytes to a server that may have closed already; false when it had.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).is_ok()
+        match &mut self.tls {
+            Some(tls) => {
+                let mut stream = Stream::new(&mut **tls, &mut self.stream);
+                stream.write_all(bytes.as_ref()).and_then(|()| stream.flush()).is_ok()
+            }
+            None => self.stream.write_all(bytes.as_ref()).is_ok(),
+        }
     }
 
     /// Sends in pieces of `size`, each in a segment of its own.
@@ -243,7 +273,11 @@ impl Client {
 
     fn fill(&mut self) -> Result<(), ReadError> {
         let mut block = [0; 64 * 1024];
-        match self.stream.read(&mut block) {
+        let read = match &mut self.tls {
+            Some(tls) => Stream::new(&mut **tls, &mut self.stream).read(&mut block),
+            None => self.stream.read(&mut block),
+        };
+        match read {
             Ok(0) => Err(ReadError::Closed),
             Ok(length) => {
                 self.buffer.extend_from_slice(&block[..length]);

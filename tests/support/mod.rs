@@ -9,10 +9,12 @@ pub mod client;
 pub mod files;
 pub mod gate;
 pub mod log;
+pub mod metrics;
 pub mod process;
 pub mod python;
 pub mod response;
 pub mod server;
+pub mod tls;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -77,6 +77,17 @@ pub fn sockets(pid: u32) -> usize {
         .count()
 }
 
+/// How many files without a name `pid` has open in `folder`.
+pub fn nameless_files(pid: u32, folder: &std::path::Path) -> usize {
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return 0;
+    };
+    open.flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .filter(|link| link.starts_with(folder) && link.to_string_lossy().ends_with("(deleted)"))
+        .count()
+}
+
 fn all() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc")
         .expect("/proc is mounted")

@@ -1,13 +1,12 @@
 """Prints the CPU time that one worker spends on a hello-world request, with messages queued at depth 8.
 
-MAITRED_CODE and MAITRED_BOOTSTRAP as for the tests; see tests/worker.rs (`measure`, an ignored test).
+MAITRED_CODE, MAITRED_BOOTSTRAP and MAITRED_LOOP as for the tests; see tests/worker.rs (`measure`, an ignored test).
 """
-import marshal
 import os
 import struct
 import sys
 
-from server import Server, environ
+from server import Server, encode, environ
 
 ROUNDS = 5
 BURSTS = 2500
@@ -29,8 +28,7 @@ def main():
         "HTTP_ACCEPT_ENCODING": "gzip, deflate, br, zstd",
         "HTTP_ACCEPT_LANGUAGE": "en-US,en;q=0.5",
     }
-    # As the Rust side encodes it: texts without back references.
-    data = marshal.dumps((None, environ("GET", "/", **(fields if "--browser" in sys.argv else {}))), 2)
+    data = encode((None, environ("GET", "/", **(fields if "--browser" in sys.argv else {}))))
     threads = int(os.environ.get("THREADS", "1"))
     with Server("hello", threads=threads).boot() as server:
         if os.cpu_count() > 1:
@@ -47,7 +45,8 @@ def main():
                 for _ in range(DEPTH):
                     receive(65536)
             best.append((cpu_ns(server.worker) - before) / (BURSTS * DEPTH) / 1000)
-        print("%s: %.2f us of worker CPU a request (best of %d)" % (sys.version.split()[0], min(best), ROUNDS))
+        told = (sys.version.split()[0], os.environ["MAITRED_LOOP"], min(best), ROUNDS)
+        print("%s, %s loop: %.2f us of worker CPU a request (best of %d)" % told)
 
 
 if __name__ == "__main__":

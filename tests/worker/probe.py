@@ -321,6 +321,47 @@ def do_meet(environ, start_response):
     return [threading.current_thread().name.encode()]
 
 
+def do_memory(environ, start_response):
+    """Blocks that Python has allocated, and the pages of the process."""
+    import gc
+
+    gc.collect()
+    start_response("200 OK", PLAIN)
+    with open("/proc/self/statm") as file:
+        return [("%d %s" % (sys.getallocatedblocks(), file.read().split()[1])).encode()]
+
+
+def do_spoil(environ, start_response):
+    environ.update(dict.fromkeys(environ, "spoilt"))
+    start_response("200 OK", PLAIN)
+    return [b"x"]
+
+
+def do_ticking(environ, start_response):
+    """A thread of the application's that counts; the query says where."""
+
+    def tick():
+        with open(environ["QUERY_STRING"], "wb", buffering=0) as file:
+            for _ in range(3):
+                threading.Event().wait(0.01)
+                file.write(b".")
+
+    threading.Thread(target=tick, daemon=True).start()
+    start_response("200 OK", PLAIN)
+    return [b"x"]
+
+
+def do_types(environ, start_response):
+    """What an application may find out about what it is given, and do to it."""
+    seen = []
+    for kind in (type(start_response), type(start_response("200 OK", PLAIN))):
+        try:
+            kind()
+        except TypeError:
+            seen.append("TypeError")
+    return [" ".join(seen).encode()]
+
+
 def do_print(environ, start_response):
     print("printed")
     print("printed to stderr", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Plays the server to the real worker: sockets, scoreboard, zygote, workers.
 
-The worker's sources and its `-c` text come from the Rust test in MAITRED_CODE (a file) and MAITRED_BOOTSTRAP.
+The worker's sources and its `-c` text come from the Rust test in MAITRED_CODE (a file) and MAITRED_BOOTSTRAP; MAITRED_LOOP is the
+loop that the workers are to run.
 """
 import array
 import ctypes
@@ -76,6 +77,11 @@ def environ(method="GET", path="/", **more):
     return base
 
 
+def encode(content):
+    """As the Rust side encodes it: texts without back references."""
+    return marshal.dumps(content, 2)
+
+
 class Log:
     """The reading end of a worker's log pipe."""
 
@@ -121,6 +127,12 @@ class Fifo:
 
     def release(self):
         os.write(self._descriptor, b".")
+
+    def take(self):
+        """A byte that the application wrote."""
+        ready, _, _ = select.select([self._descriptor], [], [], PATIENCE_S)
+        assert ready, "the application wrote nothing"
+        return os.read(self._descriptor, 1)
 
     def __exit__(self, *_):
         os.close(self._descriptor)
@@ -176,6 +188,7 @@ class Server:
             "threads": threads,
             "multiprocess": True,
             "server_software": "maitred/test",
+            "worker_loop": os.environ["MAITRED_LOOP"],
             "generation": 1,
         }
         self.tell({**start, **settings})
@@ -209,6 +222,7 @@ class Server:
         """Imports the application and forks one worker."""
         report = self.report()
         assert report["type"] == "imported", report
+        assert report["loop"] == os.environ["MAITRED_LOOP"], report
         self.worker, self.log = self.fork(1, 0)
         return self
 
@@ -230,11 +244,14 @@ class Server:
     # Requests and replies.
 
     def send(self, path="/", method="GET", body=None, descriptor=None, shard=0, **more):
+        return self.send_raw(encode((body, environ(method, path, **more))), descriptor, shard)
+
+    def send_raw(self, content, descriptor=None, shard=0):
+        """A message with a header and whatever is behind it."""
         self.serial += 1
         token = self.serial << 32 | 7
-        data = marshal.dumps((body, environ(method, path, **more)), 2)
         rights = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        self.inbox.sendmsg([struct.pack("<QQ", token, shard), data], rights)
+        self.inbox.sendmsg([struct.pack("<QQ", token, shard), content], rights)
         return token
 
     def receive(self, shard=0):
@@ -262,6 +279,23 @@ class Server:
     def slot(self, index=0):
         """(token, shard, started_ns, done, pid, state) of a slot."""
         return struct.unpack_from("<QQQQII", os.pread(self.scoreboard.fileno(), 64, index * 64))
+
+    def until_asleep(self, worker):
+        """Waits until every thread of a worker has been asleep from one look at it to the next."""
+        folder = "/proc/%d/task" % worker
+
+        def look():
+            seen = []
+            for thread in os.listdir(folder):
+                with open("%s/%s/status" % (folder, thread)) as file:
+                    seen.append([line for line in file if line.startswith(("State", "voluntary", "nonvoluntary"))])
+            return seen
+
+        deadline, before, now = time.monotonic() + PATIENCE_S, None, look()
+        while now != before or not all("sleeping" in thread[0] for thread in now):
+            assert time.monotonic() < deadline, now
+            os.sched_yield()
+            before, now = now, look()
 
     def until_slot(self, condition, index=0):
         """Waits for a state of the scoreboard, which announces nothing."""

@@ -83,7 +83,7 @@ class Ends(unittest.TestCase):
                 tokens = {server.send("/") for _ in range(6)}
                 os.kill(worker, signal.SIGTERM)
                 number += 1
-                successor, _ = server.fork(number, number % 2)
+                successor, _ = server.fork(number, (number + 1) % 2)
                 self.assertEqual({server.receive().token for _ in range(6)}, tokens)
                 # Repeated, as the supervisor does.
                 os.kill(worker, signal.SIGTERM)
@@ -103,6 +103,8 @@ class Ends(unittest.TestCase):
         with Server(threads=2).boot() as server, Fifo() as fifo:
             server.send("/wait", QUERY_STRING=fifo.name)
             server.log.until("waiting\n")
+            # The dump looks at other threads' frames without stopping them: at those of a running one it can crash.
+            server.until_asleep(server.worker)
             os.kill(server.worker, signal.SIGABRT)
             log = server.log.until("do_wait")
             self.assertIn("Fatal Python error: Aborted", log)
@@ -147,6 +149,14 @@ class Threads(unittest.TestCase):
             self.assertEqual({reply.body for reply in replies}, {b"maitred-0", b"maitred-1"})
             keys = "wsgi.multithread"
             self.assertEqual(server.ask("/environ", QUERY_STRING=keys).body, b"True")
+
+
+    def test_other_threads_run_while_the_loop_waits(self):
+        for threads in (1, 2):
+            with self.subTest(threads=threads), Server(threads=threads).boot() as server, Fifo() as fifo:
+                server.ask("/ticking", QUERY_STRING=fifo.name)
+                # No request comes: the ticks come from a thread that needs the GIL.
+                self.assertEqual([fifo.take() for _ in range(3)], [b"."] * 3)
 
 
 class Surroundings(unittest.TestCase):

@@ -3,7 +3,7 @@ import os
 import tempfile
 import unittest
 
-from server import Server
+from server import Server, environ
 
 
 def spooled(data):
@@ -45,6 +45,38 @@ class Requests(unittest.TestCase):
     def test_environs_do_not_leak_into_each_other(self):
         self.server.ask("/", HTTP_X="one")
         self.assertEqual(self.server.ask("/environ", QUERY_STRING="HTTP_X").body, b"None")
+
+    def test_environs_made_from_each_other_do_not_mix(self):
+        # The same keys again and again, values that stay, change, come back, grow beyond what is remembered, and are secret.
+        keys = "PATH_INFO,HTTP_A,HTTP_B,HTTP_COOKIE,HTTP_AUTHORIZATION,REMOTE_PORT,wsgi.input,SERVER_SOFTWARE"
+        seen = []
+        for round in range(60):
+            more = {
+                "HTTP_A": ("same", "x" * 300, "caf\xe9", "")[round // 5 % 4],
+                "HTTP_B": str(round // 20),
+                "REMOTE_PORT": str(40000 + round),
+            }
+            if round % 3:
+                more["HTTP_COOKIE"] = "id=%d" % (round // 6)
+                more["HTTP_AUTHORIZATION"] = "Basic same"
+            lines = self.server.ask("/environ", QUERY_STRING=keys, **more).body.decode().split("\n")
+            wanted = ["/environ", *(more.get(key) for key in keys.split(",")[1:6])]
+            self.assertEqual(lines[:6], [repr(value) for value in wanted], round)
+            self.assertEqual(lines[7], "'maitred/test'")
+            seen.append(lines[6])
+        self.assertTrue(all("BytesIO" in line for line in seen))
+        # What an application does to its environ stays there.
+        self.server.ask("/spoil")
+        self.assertEqual(self.server.ask("/environ", QUERY_STRING="SERVER_NAME").body, b"'127.0.0.1'")
+
+    def test_keys_that_come_twice_or_are_ours_do_not_confuse(self):
+        pairs = [*environ("GET", "/environ", QUERY_STRING="HTTP_TWICE,SERVER_SOFTWARE").items(), ("SERVER_SOFTWARE", "theirs")]
+        for value in ("one", "two", "two", "one", "one"):
+            parts = [b"(\x02\0\0\0N{"]
+            for key, text in [*pairs, ("HTTP_TWICE", "first " + value), ("HTTP_TWICE", "last")]:
+                parts += [b"z%c" % len(part) + part.encode() for part in (key, text)]
+            token = self.server.send_raw(b"".join(parts) + b"0")
+            self.assertEqual(self.server.answer(token).body, b"'last'\n'maitred/test'")
 
     def test_no_body(self):
         for expression in ("f.read()", "f.read(5)", "f.readline()", "b''.join(f)"):

@@ -1,9 +1,11 @@
 //! Options of `[app]`: the application and its workers.
 
 use super::{Default, Opt, Section, Spec, Unit};
-use crate::base::bounds::{QUEUE_MAX, WORKER_THREADS_MAX, WORKERS_MAX};
+use crate::base::bounds::{
+    QUEUE_MAX, RESPONSE_BUFFER_BYTES_MAX, RESPONSE_SPOOL_BYTES_MAX, WORKER_THREADS_MAX, WORKERS_MAX,
+};
 use crate::config::read;
-use crate::config::types::AppTarget;
+use crate::config::types::{AppTarget, WorkerLoop};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,9 +23,12 @@ pub static APP: Section = Section {
         &TIMEOUT.spec,
         &GRACEFUL_TIMEOUT.spec,
         &PRELOAD_APP.spec,
+        &WORKER_LOOP.spec,
         &QUEUE.spec,
         &RAW_ENV.spec,
         &SPOOL_DIR.spec,
+        &RESPONSE_BUFFER.spec,
+        &RESPONSE_SPOOL_MAX.spec,
     ],
 };
 
@@ -119,6 +124,15 @@ pub static PRELOAD_APP: Opt<bool> = Opt {
     .elsewhere(&["preload"]),
     read: read::boolean,
 };
+pub static WORKER_LOOP: Opt<WorkerLoop> = Opt {
+    spec: Spec::new(
+        "worker_loop",
+        Unit::Text("\"auto\", \"native\" or \"python\""),
+        Default::Toml("\"auto\""),
+        "The workers' inner loop: `native` is in C, `python` the same in Python; `auto` takes the native one where the interpreter can load it.",
+    ),
+    read: read::worker_loop,
+};
 pub static QUEUE: Opt<usize> = Opt {
     spec: Spec::new(
         "queue",
@@ -144,10 +158,31 @@ pub static SPOOL_DIR: Opt<PathBuf> = Opt {
         "spool_dir",
         Unit::Path,
         Default::Described("`$TMPDIR`, else `/tmp`"),
-        "Directory for request bodies that are too large for memory.",
+        "Directory for request bodies that are too large for memory, and for responses whose clients are slow.",
     )
-    .elsewhere(&["client_body_temp_path", "worker_tmp_dir"]),
+    .elsewhere(&["client_body_temp_path", "proxy_temp_path", "worker_tmp_dir"]),
     read: read::path,
+};
+
+pub static RESPONSE_BUFFER: Opt<u64> = Opt {
+    spec: Spec::new(
+        "response_buffer",
+        Unit::Size { max: RESPONSE_BUFFER_BYTES_MAX },
+        Default::Toml("\"64K\""),
+        "How much of a response with a Content-Length is kept in memory for a slow client; what is more goes to a file in `spool_dir`.",
+    )
+    .elsewhere(&["proxy_buffers", "proxy_buffer_size"]),
+    read: read::size,
+};
+pub static RESPONSE_SPOOL_MAX: Opt<u64> = Opt {
+    spec: Spec::new(
+        "response_spool_max",
+        Unit::Size { max: RESPONSE_SPOOL_BYTES_MAX },
+        Default::Toml("\"1G\""),
+        "Largest file for a response whose client is slow; past it the worker waits for the client. 0: no files.",
+    )
+    .elsewhere(&["proxy_max_temp_file_size"]),
+    read: read::size,
 };
 
 #[cfg(test)]
@@ -157,6 +192,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP QUEUE RAW_ENV SPOOL_DIR);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
     }
 }

@@ -3,17 +3,25 @@
 //! Unknown-key messages, defaults, the help of the flags and `docs/configuration.md` all come from here. Each section has
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
+mod access_log;
+mod admin;
 mod app;
+mod maintenance;
 mod program;
 mod route;
 mod server;
 mod static_route;
+mod tls;
 
+pub use access_log::*;
+pub use admin::*;
 pub use app::*;
+pub use maintenance::*;
 pub use program::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
+pub use tls::*;
 
 use super::value::Value;
 use std::path::Path;
@@ -109,7 +117,8 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 5] = [&SERVER, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 9] =
+    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

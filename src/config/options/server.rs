@@ -3,8 +3,9 @@
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::{BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
 use crate::config::read;
+use crate::config::types::RequestIds;
 use crate::config::value::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub static SERVER: Section = Section {
@@ -13,24 +14,33 @@ pub static SERVER: Section = Section {
     doc: "Listeners, shards, and what one connection may cost.",
     options: &[
         &LISTEN.spec,
+        &REDIRECT_HTTPS.spec,
         &SHARDS.spec,
         &KEEPALIVE_TIMEOUT.spec,
         &HEAD_TIMEOUT.spec,
         &BODY_TIMEOUT.spec,
         &SEND_TIMEOUT.spec,
+        &HANDSHAKE_TIMEOUT.spec,
+        &MAX_HANDSHAKES.spec,
         &MAX_CONNECTIONS.spec,
         &MAX_BODY.spec,
         &BACKLOG.spec,
         &PIDFILE.spec,
+        &ACCESS_LOG.spec,
+        &SERVER_ERROR_PAGES.spec,
+        &MAINTENANCE_KEY.spec,
+        &REQUEST_ID.spec,
+        &REQUEST_ID_ECHO.spec,
     ],
 };
 
 pub static LISTEN: Opt<Value> = Opt {
     spec: Spec::new(
         "listen",
-        Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\" }`"),
+        Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\", tls = true }`"),
         Default::Toml("\"127.0.0.1:8000\""),
-        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\".",
+        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\". TLS is \
+         spoken on port 443, and where the table has `tls = true` or the address begins with `https://`.",
     )
     .flag("--bind")
     .variable("PORT")
@@ -41,6 +51,56 @@ pub static LISTEN: Opt<Value> = Opt {
 pub static LISTEN_ADDRESS: Opt<String> = Opt {
     spec: Spec::new("address", Unit::Text("an address"), Default::Required, "Address to listen on."),
     read: read::text,
+};
+/// Of a `listen` entry in the form of a table.
+pub static LISTEN_TLS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "tls",
+        Unit::Bool,
+        Default::Described("true for port 443"),
+        "Whether TLS is spoken, with the certificates of `[[tls]]`.",
+    )
+    .elsewhere(&["ssl"]),
+    read: read::boolean,
+};
+/// Of a `listen` entry in the form of a table.
+pub static LISTEN_REDIRECT_HTTPS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "redirect_https",
+        Unit::Bool,
+        Default::Described("that of `[server]`"),
+        "Whether requests are sent on to HTTPS.",
+    ),
+    read: read::boolean,
+};
+pub static REDIRECT_HTTPS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "redirect_https",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Answer requests on plain TCP listeners with a redirect (308) to the same URL with `https`; a `listen` entry in the form \
+         of a table can say otherwise. Paths below `/.well-known/acme-challenge/` are served.",
+    ),
+    read: read::boolean,
+};
+pub static HANDSHAKE_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "handshake_timeout",
+        Unit::Duration,
+        Default::Toml("\"10s\""),
+        "How long a TLS handshake may take, from the connection's beginning.",
+    )
+    .elsewhere(&["ssl_handshake_timeout"]),
+    read: read::duration,
+};
+pub static MAX_HANDSHAKES: Opt<usize> = Opt {
+    spec: Spec::new(
+        "max_handshakes",
+        Unit::Count { min: 1, max: CONNECTIONS_MAX },
+        Default::Toml("1024"),
+        "TLS handshakes that one shard has under way at the same time; one more ends the oldest.",
+    ),
+    read: read::count,
 };
 pub static SHARDS: Opt<Option<usize>> = Opt {
     spec: Spec::new(
@@ -112,6 +172,28 @@ pub static MAX_BODY: Opt<u64> = Opt {
     .elsewhere(&["client_max_body_size"]),
     read: read::size,
 };
+/// Read by `config::pages`: its keys are statuses.
+pub static SERVER_ERROR_PAGES: Opt<Value> = Opt {
+    spec: Spec::new(
+        "error_pages",
+        Unit::Text("a table of statuses and pages"),
+        Default::Described("the server's own"),
+        "Pages for errors, on every route and where there is none: `{ 404 = \"404.html\", 5xx = \"50x.html\" }`. A file is read when the \
+         configuration is; \"app:/PATH\" asks the application for that path instead. A route's own come first.",
+    )
+    .elsewhere(&["error_page"]),
+    read: read::raw,
+};
+/// Read by `config::maintenance`: a table of its own.
+pub static MAINTENANCE_KEY: Opt<Value> = Opt {
+    spec: Spec::new(
+        "maintenance",
+        Unit::Text("a table"),
+        Default::Described("as its keys say"),
+        "Maintenance mode, see `[server.maintenance]`.",
+    ),
+    read: read::raw,
+};
 pub static BACKLOG: Opt<u32> = Opt {
     spec: Spec::new(
         "backlog",
@@ -126,6 +208,46 @@ pub static PIDFILE: Opt<PathBuf> = Opt {
         .elsewhere(&["pid"]),
     read: read::path,
 };
+pub static ACCESS_LOG: Opt<Value> = Opt {
+    spec: Spec::new(
+        "access_log",
+        Unit::Text("\"off\", a path, \"stdout\", \"syslog\" or a table"),
+        Default::Toml("\"off\""),
+        "A line for each request: where to, or a table as `[server.access_log]` describes it. Unlike nginx, and like gunicorn, there is \
+         none unless asked for.",
+    )
+    .elsewhere(&["accesslog"]),
+    read: read::raw,
+};
+pub static REQUEST_ID: Opt<RequestIds> = Opt {
+    spec: Spec::new(
+        "request_id",
+        Unit::Text("\"off\", \"generate\" or \"trust\""),
+        Default::Toml("\"generate\""),
+        "Ids of requests, for the log's `$request_id` and the application's `HTTP_X_REQUEST_ID`: made here, or (\"trust\") taken from the \
+         request's `X-Request-ID` where it has a good one, for servers that only a proxy can reach. Unless it is trusted, a client's \
+         own field never reaches the application.",
+    ),
+    read: request_ids,
+};
+pub static REQUEST_ID_ECHO: Opt<bool> = Opt {
+    spec: Spec::new(
+        "request_id_echo",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Whether responses carry the id of their request as `X-Request-ID`.",
+    ),
+    read: read::boolean,
+};
+
+fn request_ids(value: &Value, unit: Unit, base: &Path) -> Result<RequestIds, String> {
+    match read::text(value, unit, base)?.as_str() {
+        "off" => Ok(RequestIds::Off),
+        "generate" => Ok(RequestIds::Generate),
+        "trust" => Ok(RequestIds::Trust),
+        other => Err(format!("must be \"off\", \"generate\" or \"trust\", not \"{}\"", other.escape_debug())),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +256,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(LISTEN LISTEN_ADDRESS SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE);
+        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
     }
 }

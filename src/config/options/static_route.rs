@@ -1,7 +1,7 @@
 //! Options of `[[route]]` that only a route with `static` has: how its files are served.
 
 use super::{Default, Opt, Spec, Unit};
-use crate::config::static_options::Expires;
+use crate::config::static_options::{Expires, Fallback, Levels};
 use crate::config::{read, static_route};
 
 pub static INDEX: Opt<Vec<String>> = Opt {
@@ -12,6 +12,37 @@ pub static INDEX: Opt<Vec<String>> = Opt {
         "Files of a static route that stand for their directory, first match first; `[]` is none.",
     ),
     read: read::file_names,
+};
+pub static LISTING: Opt<bool> = Opt {
+    spec: Spec::new(
+        "listing",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Whether a static route lists directories without an index; otherwise they are 403. `?sort=name|size|time` and \
+         `&order=asc|desc` sort.",
+    )
+    .elsewhere(&["autoindex"]),
+    read: read::boolean,
+};
+pub static FALLBACK: Opt<Vec<Fallback>> = Opt {
+    spec: Spec::new(
+        "fallback",
+        Unit::Texts("candidates, such as [\"{path}.html\", \"@app\"]"),
+        Default::Described("none"),
+        "What a static route tries, in this order, where there is no file: a file whose name is made from the request's path \
+         (`\"{path}.html\"`), a certain file (`\"/index.html\"`, for single-page front ends), or, last, the application (`\"@app\"`).",
+    )
+    .elsewhere(&["try_files"]),
+    read: static_route::fallback,
+};
+pub static NOT_FOUND: Opt<String> = Opt {
+    spec: Spec::new(
+        "not_found",
+        Unit::Text("a path below the directory, such as \"/404.html\""),
+        Default::Described("a page of the server's own"),
+        "File that a static route sends with 404 where nothing is found.",
+    ),
+    read: static_route::file_beneath,
 };
 pub static SYMLINKS: Opt<bool> = Opt {
     spec: Spec::new(
@@ -31,6 +62,28 @@ pub static DOTFILES: Opt<bool> = Opt {
         "Whether a static route serves names that begin with a dot; otherwise they are 404, but for `.well-known`.",
     ),
     read: read::boolean,
+};
+pub static PRECOMPRESSED: Opt<bool> = Opt {
+    spec: Spec::new(
+        "precompressed",
+        Unit::Bool,
+        Default::Toml("true"),
+        "Whether `NAME.br`, `NAME.zst` and `NAME.gz`, which `maitred precompress` makes, are sent in the place of `NAME` to \
+         clients that accept them. One that is older than its file is not.",
+    )
+    .elsewhere(&["gzip_static", "brotli_static"]),
+    read: read::boolean,
+};
+pub static COMPRESS: Opt<Option<Levels>> = Opt {
+    spec: Spec::new(
+        "compress",
+        Unit::Described("true, false, or a table of levels such as { gzip = 6, brotli = 5, zstd = 3 }"),
+        Default::Described("false"),
+        "Whether files of a static route that have no compressed sibling are compressed by the server, once, and kept in its \
+         cache: text and the like, from 256 bytes to 2M. `true` stands for the levels shown; a table uses the codings that it names.",
+    )
+    .elsewhere(&["gzip", "brotli", "zstd"]),
+    read: static_route::compress,
 };
 pub static TYPES: Opt<Vec<(String, String)>> = Opt {
     spec: Spec::new(
@@ -71,6 +124,17 @@ pub static EXPIRES: Opt<Option<Expires>> = Opt {
     read: static_route::expires,
 };
 
+pub static MANIFEST: Opt<Option<String>> = Opt {
+    spec: Spec::new(
+        "manifest",
+        Unit::Text("a file name, or \"\" for none"),
+        Default::Toml("\"staticfiles.json\""),
+        "File in the directory of a static route that lists names which change with their content, as Django's \
+         ManifestStaticFilesStorage writes it. Those are sent with `Cache-Control: public, max-age=31536000, immutable`.",
+    ),
+    read: static_route::manifest,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +142,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(INDEX SYMLINKS DOTFILES TYPES NOSNIFF CACHE_CONTROL EXPIRES);
+        assert_defaults!(INDEX LISTING FALLBACK NOT_FOUND MANIFEST SYMLINKS DOTFILES PRECOMPRESSED COMPRESS TYPES NOSNIFF CACHE_CONTROL EXPIRES);
     }
 }

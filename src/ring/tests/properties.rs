@@ -222,16 +222,15 @@ async fn send(ring: &Ring, socket: &Descriptor, payload: Payload, random: &mut R
     } else {
         let mut payload = payload;
         loop {
+            let left = payload.len();
             let result = ring.try_send(socket, payload).await;
             let [rest, ..] = result.payloads;
             payload = rest;
             match result.sent {
+                Ok(sent) if sent == left => return,
                 Ok(sent) => payload.advance(sent),
                 Err(error) if error.raw_os_error() == Some(libc::EPIPE) => return,
                 Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EAGAIN)),
-            }
-            if payload.is_empty() {
-                return;
             }
             pause(1).await;
         }

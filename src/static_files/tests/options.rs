@@ -6,7 +6,7 @@ use super::*;
 fn without_an_index_directories_are_not_served() {
     let options = StaticOptions { index: Vec::new(), ..StaticOptions::default() };
     bench_with(CacheBounds::default(), options, |bench| async move {
-        assert_eq!(bench.get("/docs/").await.status, 404);
+        assert_eq!(bench.get("/docs/").await.status, 403);
     });
 }
 

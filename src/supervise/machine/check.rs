@@ -3,7 +3,7 @@
 use super::Machine;
 use super::generation::{Generation, Zygote};
 use super::stop::Shards;
-use crate::base::bounds::{DRAINING_GENERATIONS_MAX, EARLY_EXITS_MAX};
+use crate::base::bounds::DRAINING_GENERATIONS_MAX;
 
 pub(super) fn invariants(machine: &Machine) {
     let generations = &machine.generations;
@@ -12,7 +12,6 @@ pub(super) fn invariants(machine: &Machine) {
     assert!(count(Generation::is_serving) <= 2, "one serves, one takes over");
     assert!(count(Generation::is_draining) <= DRAINING_GENERATIONS_MAX + 1, "old generations don't pile up");
     assert!(generations.is_sorted_by(|older, newer| older.id < newer.id), "each id is used once, in order");
-    assert!(machine.early.len() <= EARLY_EXITS_MAX);
     for generation in generations {
         assert_eq!(generation.slots.len(), generation.settings.workers.max(1) as usize, "a slot for each worker");
         assert!(generation.failure.is_none() || machine.stop.is_some(), "a failed boot was judged");

@@ -82,6 +82,11 @@ impl Generation {
         matches!(self.phase, Phase::Switching { .. } | Phase::Serving { .. })
     }
 
+    /// Workers that have reached the application.
+    pub fn workers_alive(&self) -> usize {
+        self.slots.iter().filter(|slot| matches!(&slot.seat, Seat::Live(worker) if worker.is_up)).count()
+    }
+
     pub fn is_draining(&self) -> bool {
         matches!(self.phase, Phase::Draining { .. } | Phase::Closing { .. })
     }

@@ -118,6 +118,21 @@ impl Machine {
             && (self.pool.is_none() || self.generations.iter().any(Generation::is_serving))
     }
 
+    /// Workers that live in generations that serve.
+    pub fn workers_serving(&self) -> usize {
+        self.generations.iter().filter(|generation| generation.is_serving()).map(Generation::workers_alive).sum()
+    }
+
+    /// Whether the program is on its way to its end.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// The newest generation that serves.
+    pub fn generation_serving(&self) -> Option<GenerationId> {
+        self.generations.iter().rfind(|generation| generation.is_serving()).map(|generation| generation.id)
+    }
+
     fn apply(&mut self, event: Event, now: Monotonic, actions: &mut Vec<Action>) {
         match event {
             Event::Start => match self.pool {
@@ -194,6 +209,13 @@ impl Machine {
         }
     }
 
+    /// Exits that are kept for reports of forks: as many as there can be such reports under way, and some of strangers, the orphans
+    /// of the application.
+    fn early_max(&self) -> usize {
+        let workers: usize = self.generations.iter().map(|generation| generation.settings.workers as usize).sum();
+        EARLY_EXITS_MAX + workers
+    }
+
     fn child_exited(&mut self, child: EarlyExit, now: Monotonic, actions: &mut Vec<Action>) {
         for generation in &mut self.generations {
             if generation.worker_exited(child.pid, child.exit, &child.held, child.served, now, actions) {
@@ -221,7 +243,7 @@ impl Machine {
                 }));
             }
         } else if self.generations.iter().any(Generation::has_pending_fork) {
-            if self.early.len() == EARLY_EXITS_MAX {
+            while self.early.len() >= self.early_max() {
                 self.early.pop_front();
             }
             self.early.push_back(child);

@@ -1,10 +1,24 @@
 //! Reports as lines of the diagnostic log.
 
 use super::{BootOutcome, KillReason, Report};
+use crate::observe::WorkerFacts;
 use crate::sys::process::signal_name;
 use tracing::{error, info, warn};
 
 impl Report {
+    /// Counts what it tells of.
+    pub fn count(&self, facts: &mut WorkerFacts) {
+        match self {
+            Report::WorkerStarted { .. } => facts.started += 1,
+            Report::WorkerSignalled { reason: KillReason::RequestTimeout(_), .. } => facts.timed_out += 1,
+            Report::WorkerExited { lost, .. } => {
+                facts.exited += 1;
+                facts.lost += *lost as u64;
+            }
+            _ => {}
+        }
+    }
+
     /// Writes the report to the diagnostic log. A failed boot's reason (a traceback) is logged with its line breaks.
     pub fn log(&self) {
         match self {

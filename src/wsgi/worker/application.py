@@ -9,6 +9,7 @@ import sys
 import traceback
 
 from .errors import outside
+from .native import Unavailable
 
 # A traceback has to fit a control message, in which a character can take six bytes.
 EXPLANATION_CHARACTERS_MAX = 8 * 1024
@@ -94,6 +95,8 @@ def explain(failure):
     """The traceback of a failed import, without the frames that led to it."""
     if isinstance(failure, (AttributeMissing, NotNamed)):
         return "%s\n" % failure
+    if isinstance(failure, Unavailable):
+        return "worker_loop = \"native\", but the native loop can't run here: %s\n" % failure
     frames = outside(failure.__traceback__)
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_LOADERS):
         frames = frames.tb_next

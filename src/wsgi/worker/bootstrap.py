@@ -1,7 +1,7 @@
 """Makes the worker's modules importable from memory and starts the zygote.
 
 Owns the importer of the package `maitred_worker`. Run by the interpreter's `-c` text (BOOTSTRAP in source.rs), in
-`__main__`, which has put the sources into `s`: a dict from module name to source.
+`__main__`, which has put the sources into `s`: a dict from module name to source, and `native.so` to the extension.
 """
 import sys
 from importlib.machinery import ModuleSpec
@@ -41,10 +41,12 @@ def main(sources):
     sys.argv[:] = ["maitred"]
     if sys.path and sys.path[0] == "":
         del sys.path[0]
+    # Not a source: the native loop, empty if there is none.
+    image = sources.pop("native.so")
     sys.meta_path.insert(0, Importer(sources))
     from maitred_worker import zygote
 
-    zygote.main(descriptors)
+    zygote.main(descriptors, image)
 
 
 main(globals().pop("s"))

@@ -263,18 +263,26 @@ def _content_length(text):
 
 
 def respond(application, environ, response):
-    """Calls the application and sends what it answers. Returns the exception that ends the worker, or None.
-
-    Raises nothing. `close()` of the result is called exactly once, after everything else.
-    """
-    result = fatal = None
+    """Calls the application and sends what it answers. Returns the exception that ends the worker, or None. Raises nothing."""
     try:
         result = application(environ, response.start_response)
+    except BaseException as failure:
+        return _failed(failure, environ, response)
+    return deliver(result, environ, response)
+
+
+def deliver(result, environ, response):
+    """Sends what the application returned. Returns the exception that ends the worker, or None. Raises nothing.
+
+    `close()` of the result is called exactly once, after everything else.
+    """
+    fatal = None
+    try:
         kind = type(result)
         if kind is list or kind is tuple:
             response.send_list(result)
-            result = None
-        elif kind is FileWrapper:
+            return None
+        if kind is FileWrapper:
             response.send_file(result)
         elif getattr(result, "streaming", True) is False:
             # Django's HttpResponse: all of it is there.
@@ -292,6 +300,14 @@ def respond(application, environ, response):
             report_failure(environ, "close() of the response failed")
             fatal = fatal or _fatal(failure)
     return fatal
+
+
+def fail(failure, environ, response):
+    """Ends a response whose application raised `failure`. Returns the exception that ends the worker, or None."""
+    try:
+        raise failure
+    except BaseException as failure:
+        return _failed(failure, environ, response)
 
 
 def _failed(failure, environ, response):

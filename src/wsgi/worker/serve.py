@@ -1,7 +1,8 @@
 """The loop of a worker thread: take a message, call the application, answer, again.
 
 Owns the hot path and the order of its notes in the scoreboard. Knows nothing of signals or of other threads: whoever wants
-it to stop makes `receive` raise Leave or return nothing (end of file).
+it to stop makes `receive` raise Leave or return nothing (end of file). The same loop in C is src/wsgi/native; this one is the
+reference, and what runs where that cannot.
 """
 import array
 import os
@@ -12,7 +13,7 @@ from time import monotonic_ns
 
 from .errors import errors, report_failure
 from .files import FileWrapper
-from .protocol import ABORT, END, MESSAGE_BYTES_MAX, ServerGone, pack_header
+from .protocol import ABORT, END, HEADER_BYTES, MESSAGE_BYTES_MAX, ServerGone, pack_header
 from .request import spooled_input
 from .response import Response, respond
 from .scoreboard import DONE, SHARD, STARTED_NS, TOKEN
@@ -45,7 +46,7 @@ def serve(receive, slot, replies, application, shared_environ):
     `receive` has the signature of `socket.recvmsg_into`; `replies` are the shards' sockets. Between a message's arrival and
     the slot's clearing of its token, the request is this thread's to answer.
     """
-    _yield_to_shards()
+    yield_to_shards()
     content = bytearray(MESSAGE_BYTES_MAX)
     # The kernel writes a message's header into the slot (scoreboard.py) and what follows here.
     buffers = [slot.header, content]
@@ -60,7 +61,23 @@ def serve(receive, slot, replies, application, shared_environ):
         if not received:
             return None
         words[STARTED_NS] = monotonic_ns()
-        fatal = _answer(content, words, replies[words[SHARD]], ancillary, application, shared_environ)
+        descriptors = _descriptors(ancillary) if ancillary else ()
+        try:
+            if received < HEADER_BYTES:
+                raise ValueError("the message has no header")
+            if flags & socket.MSG_TRUNC:
+                raise ValueError("the message is too large")
+            # Without what a longer message before it left in the buffer.
+            body, environ = loads(content[: received - HEADER_BYTES])
+            environ.update(shared_environ)
+            environ["REQUEST_METHOD"]
+        except Exception as failure:
+            if received < HEADER_BYTES:
+                fatal = refuse(None, None, descriptors, failure)
+            else:
+                fatal = refuse(words[TOKEN], replies[words[SHARD]], descriptors, failure)
+        else:
+            fatal = answer(environ, body, descriptors, words, replies[words[SHARD]], application)
         if isinstance(fatal, OSError):
             # The answer could not be sent: the token stays, so that the server learns whose request this was.
             return fatal
@@ -72,7 +89,7 @@ def serve(receive, slot, replies, application, shared_environ):
             return fatal
 
 
-def _yield_to_shards():
+def yield_to_shards():
     """Makes the calling thread one that does not interrupt others when it wakes (SCHED_BATCH, sched(7)).
 
     On a busy CPU a shard that has sent one request goes on to send the next ones, instead of waiting while this thread answers
@@ -85,10 +102,8 @@ def _yield_to_shards():
         pass
 
 
-def _answer(content, words, replies, ancillary, application, shared_environ):
-    token = words[TOKEN]
-    body, environ = loads(content)
-    environ.update(shared_environ)
+def answer(environ, body, descriptors, words, replies, application):
+    """Answers one request: `body` is as it came, `environ` lacks only `wsgi.input`. Returns what ends the worker, or None."""
     # An input of its own even without a body: an application may close it.
     if body is None:
         body_input = BytesIO()
@@ -96,30 +111,56 @@ def _answer(content, words, replies, ancillary, application, shared_environ):
         body_input = BytesIO(body)
     else:
         try:
-            body_input = spooled_input(_descriptor(ancillary), body)
-        except ValueError as failure:
-            return _refuse(token, replies, environ, failure)
+            if type(body) is not int:
+                raise TypeError("a body is bytes or a length, not %s" % type(body).__name__)
+            body_input = spooled_input(_only(descriptors), body)
+        except (TypeError, ValueError) as failure:
+            return refuse(words[TOKEN], replies, descriptors, failure, environ)
+        descriptors = ()
     environ["wsgi.input"] = body_input
-    response = Response(replies, token, environ["REQUEST_METHOD"] == "HEAD")
+    response = Response(replies, words[TOKEN], environ["REQUEST_METHOD"] == "HEAD")
     response.words = words
     fatal = respond(application, environ, response)
-    response.ended = True
-    if response.credit is not None:
-        response.release()
-    if ancillary:
+    response.release()
+    if body is not None and type(body) is not bytes:
         _close(body_input)
+    for surplus in descriptors:
+        os.close(surplus)
     return fatal
 
 
-def _descriptor(ancillary):
-    """The one descriptor of a message."""
+def refuse(token, replies, descriptors, failure, environ={}):
+    """Reports a message that we cannot use, such as one whose descriptor the kernel dropped because we have too many open.
+
+    Gives its token up, unless that did not come either. Returns what ends the worker, or None.
+    """
+    for descriptor in descriptors:
+        os.close(descriptor)
+    try:
+        raise failure
+    except Exception:
+        report_failure(environ, "the request could not be taken")
+    if token is None:
+        return None
+    try:
+        replies.send(pack_header(token, ABORT, END, 0, 0))
+    except OSError:
+        return ServerGone()
+    return None
+
+
+def _descriptors(ancillary):
+    """The descriptors that came with a message."""
     descriptors = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data)
+    return descriptors
+
+
+def _only(descriptors):
+    """The one descriptor of a message."""
     if len(descriptors) != 1:
-        for descriptor in descriptors:
-            os.close(descriptor)
         raise ValueError("a spooled body came with %d descriptors" % len(descriptors))
     return descriptors[0]
 
@@ -130,13 +171,3 @@ def _close(body_input):
     except (AttributeError, OSError, ValueError):
         # The application detached the buffer or closed the descriptor behind our back.
         pass
-
-
-def _refuse(token, replies, environ, failure):
-    """A message that we cannot use, such as one whose descriptor the kernel dropped because we have too many open."""
-    report_failure(environ, "the request could not be taken")
-    try:
-        replies.send(pack_header(token, ABORT, END, 0, 0))
-    except OSError:
-        return ServerGone()
-    return None

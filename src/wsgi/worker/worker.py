@@ -11,9 +11,10 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 
 from . import application as applications
-from . import scoreboard
+from . import native, scoreboard
 from .errors import errors
 from .serve import Leave, constants, serve
 
@@ -21,11 +22,11 @@ from .serve import Leave, constants, serve
 EXIT_NOT_IMPORTED = 3
 
 
-def run(pool, settings, slot, log, loaded):
+def run(pool, settings, slot, log, loaded, extension):
     """Serves until the inbox ends or SIGTERM; then raises SystemExit.
 
     `pool` has the descriptors; `log` becomes 1 and 2, if there is one; `loaded` is the application, or None if it is to be
-    imported here.
+    imported here; `extension` has the native loop, or is None.
     """
     if log is not None:
         os.dup2(log, 1)
@@ -44,18 +45,27 @@ def run(pool, settings, slot, log, loaded):
         gc.collect()
         gc.freeze()
     threads = settings["threads"]
-    slots = scoreboard.slots(pool.scoreboard, slot * threads, threads)
-    os.close(pool.scoreboard)
+    first = slot * threads
+    slots = scoreboard.slots(pool.scoreboard, first, threads)
     inbox = socket.socket(fileno=pool.inbox)
     replies = [socket.socket(fileno=descriptor) for descriptor in pool.replies]
+    shared_environ = constants(settings)
+
+    def prepare(index, receive, idle):
+        """What a thread calls to serve, and what tells it to take no more. The loop in Python waits in `receive`, which has to
+        know that by itself; the native one waits for the inbox, or for the descriptor `idle` if that is not negative."""
+        if extension is None:
+            return partial(serve, receive, slots[index], replies, loaded, shared_environ), lambda: None
+        hooks = native.Hooks(slots[index], replies, loaded)
+        lines = (pool.scoreboard, first + index)
+        loop = extension.Loop(pool.inbox, idle, *lines, tuple(pool.replies), loaded, shared_environ, hooks)
+        return partial(native.serve, loop), loop.leave
+
+    crew = _Alone(inbox, slots[0], prepare) if threads == 1 else _Crew(inbox, slots, prepare)
+    os.close(pool.scoreboard)
     for one in slots:
         one.enter(os.getpid())
-    shared_environ = constants(settings)
-    if threads == 1:
-        fatal = _serve_alone(inbox, slots[0], replies, loaded, shared_environ)
-    else:
-        fatal = _Crew(inbox, slots, replies, loaded, shared_environ).run()
-    _exit(fatal)
+    _exit(crew.run())
 
 
 def _exit(fatal):
@@ -65,45 +75,50 @@ def _exit(fatal):
     sys.exit(1 if isinstance(fatal, KeyboardInterrupt) else 0)
 
 
-def _serve_alone(inbox, slot, replies, application, shared_environ):
+class _Alone:
     """The main thread serves.
 
     SIGTERM is heard between two bytecodes or in the wait for a message. The slot tells which: with a token in it, a message
     has been taken, even if `recvmsg_into` has not returned yet, and will be answered first. (A signal that falls exactly
     between the last bytecode and the system call is heard at the next one: who sends SIGTERM, repeats it.)
     """
-    leaving = False
 
-    def terminate(_signal, _frame):
-        nonlocal leaving
-        leaving = True
-        slot.leave()
-        if slot.words[scoreboard.TOKEN] == 0:
+    def __init__(self, inbox, slot, prepare):
+        self._inbox = inbox
+        self._slot = slot
+        self._leaving = False
+        self._serve, self._leave = prepare(0, self._receive, -1)
+
+    def run(self):
+        fatal = None
+        try:
+            signal.signal(signal.SIGTERM, self._terminate)
+            fatal = self._serve()
+            self._slot.leave()
+            signal.signal(signal.SIGTERM, _ignore)
+        except Leave:
+            signal.signal(signal.SIGTERM, _ignore)
+        return fatal
+
+    def _terminate(self, _signal, _frame):
+        self._leaving = True
+        self._leave()
+        self._slot.leave()
+        if self._slot.words[scoreboard.TOKEN] == 0:
             raise Leave
 
-    def receive(buffers, ancillary_bytes, flags):
-        if leaving:
+    def _receive(self, buffers, ancillary_bytes, flags):
+        if self._leaving:
             raise Leave
-        return inbox.recvmsg_into(buffers, ancillary_bytes, flags)
-
-    fatal = None
-    try:
-        signal.signal(signal.SIGTERM, terminate)
-        fatal = serve(receive, slot, replies, application, shared_environ)
-        slot.leave()
-        signal.signal(signal.SIGTERM, _ignore)
-    except Leave:
-        signal.signal(signal.SIGTERM, _ignore)
-    return fatal
+        return self._inbox.recvmsg_into(buffers, ancillary_bytes, flags)
 
 
 class _Crew:
     """Several threads serve; the main thread waits for signals and for them."""
 
-    def __init__(self, inbox, slots, replies, application, shared_environ):
+    def __init__(self, inbox, slots, prepare):
         self._inbox = inbox
         self._slots = slots
-        self._common = (replies, application, shared_environ)
         self._fatal = None
         self._leaving = False
         # What happened: a byte for each signal, written by the interpreter in whatever thread, or 0 for a thread's end.
@@ -116,13 +131,14 @@ class _Crew:
         self._idle = select.epoll()
         self._idle.register(inbox, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._idle.register(self._stop, select.EPOLLIN)
+        self._serves = [prepare(index, self._receive, self._idle.fileno()) for index in range(len(slots))]
 
     def run(self):
         signal.signal(signal.SIGTERM, _ignore)
         signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
         threads = [
-            threading.Thread(target=self._serve, args=(slot,), name="maitred-%d" % index, daemon=True)
-            for index, slot in enumerate(self._slots)
+            threading.Thread(target=self._serve, args=(slot, serve_here), name="maitred-%d" % index, daemon=True)
+            for index, (slot, (serve_here, _)) in enumerate(zip(self._slots, self._serves))
         ]
         for thread in threads:
             thread.start()
@@ -141,13 +157,14 @@ class _Crew:
     def _leave(self):
         if not self._leaving:
             self._leaving = True
-            for slot in self._slots:
+            for slot, (_, leave_here) in zip(self._slots, self._serves):
+                leave_here()
                 slot.leave()
             os.close(self._stopper)
 
-    def _serve(self, slot):
+    def _serve(self, slot, serve_here):
         try:
-            fatal = serve(self._receive, slot, *self._common)
+            fatal = serve_here()
             if fatal is not None:
                 self._fatal = fatal
                 # The other threads stop too: said as if by signal, for the main thread alone closes things.

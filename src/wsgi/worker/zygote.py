@@ -14,7 +14,7 @@ import sys
 from functools import partial
 
 from . import application as applications
-from . import worker
+from . import native, worker
 from .worker import _ignore
 
 CONTROL_BYTES_MAX = 64 * 1024
@@ -29,7 +29,7 @@ class Pool:
         self.replies = replies
 
 
-def main(descriptors):
+def main(descriptors, image):
     """Runs the zygote; in a forked child, the worker. Returns at the end of the control socket."""
     control_descriptor, code, inbox, scoreboard = (
         int(descriptors[name]) for name in ("control", "code", "inbox", "scoreboard")
@@ -45,7 +45,7 @@ def main(descriptors):
     control = Control(socket.socket(fileno=control_descriptor))
     try:
         settings, _ = control.receive()
-        serve_requests = _Zygote(control, Pool(inbox, scoreboard, replies), settings).run()
+        serve_requests = _Zygote(control, Pool(inbox, scoreboard, replies), settings, image).run()
     except (EOFError, ConnectionError):
         # The server is gone, or done with this generation, or the import failed.
         return
@@ -79,15 +79,20 @@ class Control:
 
 
 class _Zygote:
-    def __init__(self, control, pool, settings):
+    def __init__(self, control, pool, settings, image):
         self._control = control
         self._pool = pool
         self._settings = settings
+        self._image = image
         self._application = None
+        # The native loop, or None and why not.
+        self._extension = None
+        self._extension_missing = None
 
     def run(self):
         """Serves the supervisor. Returns in a forked worker only, with what it is to do."""
         try:
+            self._choose_loop(self._settings.get("worker_loop", "auto"))
             applications.enter_directory(self._settings.get("chdir"), self._settings.get("pythonpath") or [])
             report = self._import() if self._settings.get("preload", True) else self._report(self._settings["wsgi"], None)
         except BaseException as failure:
@@ -100,9 +105,21 @@ class _Zygote:
             message, log = self._control.receive()
             if message["type"] == "fork" and self._fork(message["worker"]):
                 self._control.close()
-                return partial(worker.run, self._pool, self._settings, message["slot"], log, self._application)
+                return partial(worker.run, self._pool, self._settings, message["slot"], log, self._application, self._extension)
             if log is not None:
                 os.close(log)
+
+    def _choose_loop(self, wanted):
+        """Loads the native loop if `wanted` is not "python". Raises native.Unavailable if it is "native" and cannot be."""
+        image, self._image = self._image, None
+        if wanted == "python":
+            return
+        try:
+            self._extension = native.load(image)
+        except native.Unavailable as failure:
+            if wanted == "native":
+                raise
+            self._extension_missing = str(failure)
 
     def _import(self):
         self._application = applications.load(self._settings["wsgi"])
@@ -114,7 +131,14 @@ class _Zygote:
         return report
 
     def _report(self, name, facts):
-        return {"type": "imported", "python": platform.python_version(), "app": name, "django": facts}
+        return {
+            "type": "imported",
+            "python": platform.python_version(),
+            "app": name,
+            "django": facts,
+            "loop": "native" if self._extension else "python",
+            "native_missing": self._extension_missing,
+        }
 
     def _fork(self, number):
         """Forks a worker; tells the supervisor its process id, or why there is none. True in the worker."""

@@ -1,0 +1,66 @@
+//! Actions that need neither files nor the application: redirects, fixed responses, a status.
+//!
+//! Owns the values that a redirect's template is filled with. Called by `connection`; `respond` sends.
+
+use super::connection::Connection;
+use super::site::{Fixed, Handler, Redirect};
+use crate::http::head::Head;
+use crate::http::target;
+use crate::http::template::Values;
+use crate::response::{Body, Response};
+
+impl Connection {
+    /// The answer of a handler that needs no more than the request's head; `None` for the others.
+    pub(super) fn simple(&mut self, head: &Head<'_>, handler: &Handler) -> Option<Response> {
+        Some(match handler {
+            Handler::Redirect(redirect) => self.redirect(head, redirect),
+            Handler::Fixed(fixed) => fixed.response(),
+            Handler::Status(status) => bare(*status),
+            Handler::Missing => missing(),
+            Handler::Static(..) | Handler::App => return None,
+        })
+    }
+
+    fn redirect(&mut self, head: &Head<'_>, redirect: &Redirect) -> Response {
+        if head.authority.is_none() {
+            self.look_up_peer();
+        }
+        let host = match head.authority {
+            Some(authority) => authority.host,
+            // HTTP/1.0 need not name a host: the address that was connected to is one.
+            None => self.peer().map_or("", |peer| &peer.local_address),
+        };
+        let target = head.target.path_query().expect("a route is found by a path");
+        let decoded = target::decode_path(target.path).unwrap_or_default();
+        let path = target::normalise(&decoded).unwrap_or_default();
+        let captures = redirect.expression.as_ref().and_then(|expression| expression.captures(&path));
+        let groups: Vec<_> = captures
+            .iter()
+            .flat_map(|captures| captures.iter())
+            .map(|group| group.map(|group| group.range()))
+            .collect();
+        let values =
+            Values { host, path: &path, raw_path: target.path, query: target.query, scheme: "http", groups: &groups };
+        Response::error(redirect.status, "").with("Location", &redirect.target.fill(&values))
+    }
+}
+
+impl Fixed {
+    fn response(&self) -> Response {
+        let mut response = Response::new(self.status).with("Content-Type", self.content_type.as_bytes());
+        response.body = Body::Bytes(self.body());
+        response
+    }
+}
+
+fn bare(status: u16) -> Response {
+    match status {
+        200..=299 => Response::new(status),
+        _ => Response::error(status, ""),
+    }
+}
+
+/// Nothing is there, or nothing that clients are to know of.
+pub(super) fn missing() -> Response {
+    Response::error(404, "There is nothing here.")
+}

@@ -1,0 +1,44 @@
+//! Files on their way through a TLS session.
+//!
+//! Owns the slicing: what is in the page cache is read at once, what is not is read by the ring, and each slice is encrypted while
+//! the one before it is on its way. A file that is no longer what its head said ends the connection.
+
+use rustix::io::{Errno, IoSliceMut, ReadWriteFlags};
+
+use super::output::{Gone, Output};
+use crate::base::bounds::TLS_FILE_SLICE_BYTES;
+use crate::response::FileRange;
+use crate::ring::{Payload, Ring, Stat};
+
+/// Sends `file` after what was sent before.
+pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> Result<(), Gone> {
+    let FileRange { file, range, as_of } = file;
+    let mut offset = range.start;
+    let mut slice = Vec::new();
+    while offset < range.end {
+        let count = (range.end - offset).min(TLS_FILE_SLICE_BYTES as u64) as usize;
+        slice.resize(count, 0);
+        let read = rustix::io::preadv2(&file, &mut [IoSliceMut::new(&mut slice)], offset, ReadWriteFlags::NOWAIT);
+        match read {
+            // The file has become shorter than what was announced.
+            Ok(0) => return Err(Gone),
+            Ok(read) => slice.truncate(read),
+            // A kernel worker waits for the disk, or for the server of a network file system.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP) => {
+                slice.clear();
+                slice = ring.read_at(&file, slice, count, offset).await.map_err(|_| Gone)?;
+                if slice.is_empty() {
+                    return Err(Gone);
+                }
+            }
+            Err(Errno::INTR) => continue,
+            Err(_) => return Err(Gone),
+        }
+        if as_of.is_some_and(|stat| Stat::at_hand(&file).ok() != Some(stat)) {
+            return Err(Gone);
+        }
+        offset += slice.len() as u64;
+        output.send(Payload::from(std::mem::take(&mut slice))).await?;
+    }
+    Ok(())
+}

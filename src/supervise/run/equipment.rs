@@ -1,0 +1,109 @@
+//! What the supervisor looks after beside processes: the access log, certificates, the admin listener, maintenance mode.
+//!
+//! Owns how each is begun and handed to the shards; their work is done in modules of their own. Called by the loop.
+
+use std::io;
+use std::sync::Arc;
+
+use super::Supervisor;
+use crate::mail::ShardMail;
+use crate::observe::WorkerFacts;
+use crate::supervise::access_log::ROTATION_LOOK;
+use crate::supervise::admin::Admin;
+use crate::supervise::inbox::Happening;
+use crate::supervise::{certificates, maintenance};
+use crate::sys::memory::SlotState;
+
+impl Supervisor {
+    /// Hands the access log to the shards, and looks after it where it rotates itself.
+    pub(super) fn start_access_log(&self) {
+        let Some(log) = self.access_log.clone() else { return };
+        log.hand_out(&self.setup.shards);
+        if log.is_rotated() {
+            let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
+            glommio::spawn_local(async move {
+                loop {
+                    ring.sleep(ROTATION_LOOK).await;
+                    log.look(&shards);
+                }
+            })
+            .detach();
+        }
+    }
+
+    /// Hands the certificates to the shards, and looks after their files.
+    pub(super) fn start_certificates(&self) {
+        let Some(certificates) = self.certificates.clone() else { return };
+        certificates.hand_out(&self.setup.shards);
+        let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
+        glommio::spawn_local(async move {
+            loop {
+                ring.sleep(certificates::LOOK).await;
+                certificates.look(&shards);
+            }
+        })
+        .detach();
+    }
+
+    /// Why requests are not served now; `None`: they are.
+    pub(super) fn unready(&self) -> Option<&'static str> {
+        match () {
+            _ if self.machine.is_stopping() => Some("stopping"),
+            _ if !self.machine.is_ready() => Some("starting"),
+            _ if self.facts.has_app && self.machine.workers_serving() == 0 => Some("no worker is left"),
+            _ => None,
+        }
+    }
+
+    pub(super) fn start_admin(&mut self) -> io::Result<()> {
+        let listeners = std::mem::take(&mut self.setup.admin);
+        if listeners.is_empty() {
+            return Ok(());
+        }
+        let inbox = self.inbox.clone();
+        let ask = Box::new(move |question| inbox.push(Happening::Question(question)));
+        let admin = Admin::new(&self.ring, self.setup.shards.clone(), ask)?;
+        listeners.into_iter().for_each(|listener| admin.listen(listener));
+        self.admin = Some(admin);
+        Ok(())
+    }
+
+    /// How the workers stand now.
+    pub(super) fn worker_facts(&self) -> WorkerFacts {
+        let readings = self.readings();
+        let count = |state| readings.iter().filter(|reading| reading.view.state == state).count() as u64;
+        WorkerFacts {
+            busy: count(SlotState::Busy),
+            idle: count(SlotState::Idle),
+            alive: self.facts.started.saturating_sub(self.facts.exited),
+            generation: self.machine.generation_serving().map_or(0, |generation| generation.0),
+            ..self.facts
+        }
+    }
+
+    pub(super) fn reopen_logs(&self) {
+        self.programs.reopen_logs();
+        if let Some(log) = &self.access_log {
+            log.reopen(&self.setup.shards);
+        }
+    }
+
+    /// Looks at the flag file of maintenance mode, and watches it from now on; what was watched before is not.
+    pub(super) fn watch_maintenance(&mut self) {
+        let file = self.setup.config.maintenance.file.clone();
+        let is_set = maintenance::is_set(file.as_ref());
+        self.watch = file.map(|file| maintenance::watch(&self.ring, file, is_set, self.inbox.clone()));
+        self.close_site(is_set);
+    }
+
+    pub(super) fn close_site(&mut self, closed: bool) {
+        if closed != self.is_closed {
+            tracing::info!(closed, "maintenance mode");
+        }
+        if closed || self.is_closed {
+            let rules = closed.then(|| Arc::new(self.setup.config.maintenance.clone()));
+            self.mail(|| ShardMail::Maintenance(rules.clone()));
+        }
+        self.is_closed = closed;
+    }
+}

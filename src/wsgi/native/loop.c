@@ -1,0 +1,386 @@
+/* Takes messages, calls the application, answers. See loop.h.
+ *
+ * Owns the order of a thread's notes in the scoreboard; worker/serve.py is the same loop in Python. A message's header is received into
+ * the thread's line, so that a request is on record the moment it is taken.
+ */
+#define _GNU_SOURCE
+#include "loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The kernel rounds the room for one descriptor up to that for two. */
+#define DESCRIPTORS_MAX 2
+
+typedef struct {
+    /* Bytes behind the header, or -1: what came has no header. */
+    ssize_t length;
+    int is_cut;
+    int count;
+    int descriptors[DESCRIPTORS_MAX];
+} Taken;
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void note_descriptors(struct msghdr *message, Taken *taken) {
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+        size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t index = 0; index < count && taken->count < DESCRIPTORS_MAX; index++) {
+            memcpy(&taken->descriptors[taken->count++], CMSG_DATA(part) + index * sizeof(int), sizeof(int));
+        }
+    }
+}
+
+/* Waits for a message. 1: there is one; 0: no more will be taken; -1: an exception is set. */
+static int receive(Loop *loop, Taken *taken) {
+    int flags = MSG_CMSG_CLOEXEC | (loop->idle < 0 ? 0 : MSG_DONTWAIT);
+    for (;;) {
+        /* A handler that ends the wait of an idle thread raises; one that ends a busy one leaves a note. */
+        if (PyErr_CheckSignals() < 0) return -1;
+        if (loop->is_leaving) return 0;
+        union {
+            struct cmsghdr aligned;
+            char bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        struct iovec parts[2] = {{loop->slot, HEADER_BYTES}, {loop->buffers->in, sizeof loop->buffers->in}};
+        struct msghdr message = {
+            .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control.bytes};
+        struct epoll_event event;
+        PyThreadState *state = PyEval_SaveThread();
+        ssize_t length = recvmsg(loop->inbox, &message, flags);
+        int error = errno;
+        if (length < 0 && error == EAGAIN && loop->idle >= 0) epoll_wait(loop->idle, &event, 1, -1);
+        PyEval_RestoreThread(state);
+        if (length > 0) {
+            loop->slot->started_ns = now_ns();
+            taken->length = length >= HEADER_BYTES ? length - HEADER_BYTES : -1;
+            taken->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
+            taken->count = 0;
+            if (message.msg_controllen) note_descriptors(&message, taken);
+            return 1;
+        }
+        if (length == 0) return 0;
+        if (error != EINTR && error != EAGAIN) {
+            errno = error;
+            PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+    }
+}
+
+static PyObject *descriptor_list(const Taken *taken) {
+    PyObject *list = PyList_New(0);
+    for (int index = 0; list && index < taken->count; index++) {
+        PyObject *number = PyLong_FromLong(taken->descriptors[index]);
+        if (!number || PyList_Append(list, number) < 0) CLEAR(list);
+        Py_DecRef(number);
+    }
+    return list;
+}
+
+/* A message that is no request: `what` says why. */
+static PyObject *refuse(Loop *loop, const Taken *taken, const char *what) {
+    PyObject *descriptors = descriptor_list(taken);
+    if (!descriptors) return NULL;
+    PyObject *fatal = PyObject_CallFunction(loop->refuse, "iOs", taken->length >= 0, descriptors, what);
+    Py_DecRef(descriptors);
+    return fatal;
+}
+
+/* The body as it came: None, bytes, or how many there are in a descriptor. */
+static PyObject *make_body(const Request *request) {
+    switch (request->body) {
+    case BODY_INLINE:
+        return PyBytes_FromStringAndSize((const char *)request->body_bytes, (Py_ssize_t)request->body_length);
+    case BODY_SPOOLED:
+        return PyLong_FromUnsignedLongLong(request->body_length);
+    default:
+        Py_IncRef(Py_None);
+        return Py_None;
+    }
+}
+
+/* The body as a file, for all bodies that came in the message. A new one for each request: an application may close it. */
+static PyObject *make_input(Loop *loop) {
+    const Request *request = &loop->buffers->request;
+    if (request->body == BODY_NONE) return PyObject_CallObject(loop->bytes_io, NULL);
+    PyObject *bytes = make_body(request);
+    PyObject *input = bytes ? PyObject_CallFunctionObjArgs(loop->bytes_io, bytes, NULL) : NULL;
+    Py_DecRef(bytes);
+    return input;
+}
+
+/* A request whose body is in a descriptor, or that has descriptors which do not belong to it: Python's from here on. */
+static PyObject *hand_over(Loop *loop, const Taken *taken) {
+    PyObject *environ = NULL, *body = NULL, *fatal = NULL, *descriptors = descriptor_list(taken);
+    if (descriptors) environ = environs_make(&loop->environs, &loop->buffers->request, Py_None);
+    if (environ) body = make_body(&loop->buffers->request);
+    if (body) fatal = PyObject_CallFunctionObjArgs(loop->answer, environ, body, descriptors, NULL);
+    Py_DecRef(body);
+    Py_DecRef(environ);
+    Py_DecRef(descriptors);
+    return fatal;
+}
+
+/* The application's exception as an object. */
+static PyObject *take_exception(void) {
+    PyObject *type, *value, *frames;
+    PyErr_Fetch(&type, &value, &frames);
+    PyErr_NormalizeException(&type, &value, &frames);
+    if (frames && value) PyException_SetTraceback(value, frames);
+    Py_DecRef(type);
+    Py_DecRef(frames);
+    return value;
+}
+
+/* Tells Python of the exception in flight, or of `result`, and leaves the rest of the exchange to it. */
+static PyObject *finish(Exchange *exchange, PyObject *hook, PyObject *outcome, PyObject *environ) {
+    PyObject *response = outcome ? exchange_response(exchange) : NULL;
+    return response ? PyObject_CallFunctionObjArgs(hook, outcome, environ, response, NULL) : NULL;
+}
+
+/* Calls the application and answers. Returns what ends the worker, or None; NULL with an exception for a failure of our own. */
+static PyObject *exchange_run(Loop *loop, Exchange *exchange, PyObject *environ) {
+    PyObject *result = PyObject_CallFunctionObjArgs(loop->application, environ, (PyObject *)exchange, NULL);
+    PyObject *fatal;
+    int sent = result && !exchange->response ? reply_send(exchange, result) : 0;
+    if (sent > 0) {
+        Py_IncRef(Py_None);
+        fatal = Py_None;
+    } else if (result && sent == 0) {
+        fatal = finish(exchange, loop->deliver, result, environ);
+    } else {
+        PyObject *exception = take_exception();
+        fatal = finish(exchange, loop->failed, exception, environ);
+        Py_DecRef(exception);
+    }
+    Py_DecRef(result);
+    return fatal;
+}
+
+static PyObject *respond(Loop *loop, const Taken *taken) {
+    if (taken->length < 0) return refuse(loop, taken, "the message has no header");
+    if (taken->is_cut) return refuse(loop, taken, "the message is too large");
+    Request *request = &loop->buffers->request;
+    const char *wrong = request_parse(loop->buffers->in, (size_t)taken->length, request);
+    if (wrong) return refuse(loop, taken, wrong);
+    uint64_t shard = loop->slot->shard;
+    if (shard >= loop->replies_count) {
+        PyErr_Format(PyExc_IndexError, "there is no shard %llu", (unsigned long long)shard);
+        return NULL;
+    }
+    if (taken->count || request->body == BODY_SPOOLED) return hand_over(loop, taken);
+    PyObject *environ = NULL, *fatal = NULL, *input = make_input(loop);
+    if (input) environ = environs_make(&loop->environs, request, input);
+    Py_DecRef(input);
+    Exchange *exchange = environ ? exchange_new(loop, loop->slot->token, shard, request->is_head) : NULL;
+    if (exchange) {
+        loop->current = exchange;
+        fatal = exchange_run(loop, exchange, environ);
+        loop->current = NULL;
+        exchange->is_over = 1;
+    }
+    Py_DecRef((PyObject *)exchange);
+    Py_DecRef(environ);
+    return fatal;
+}
+
+/* Loop.run(): answers requests until there are no more. */
+static PyObject *loop_run(PyObject *self, PyObject *unused) {
+    (void)unused;
+    Loop *loop = (Loop *)self;
+    if (loop->is_running) {
+        PyErr_SetString(PyExc_RuntimeError, "the loop runs already");
+        return NULL;
+    }
+    loop->is_running = 1;
+    PyObject *fatal = NULL;
+    uint64_t done = 0;
+    for (;;) {
+        Taken taken;
+        int received = receive(loop, &taken);
+        if (received == 0) {
+            Py_IncRef(Py_None);
+            fatal = Py_None;
+        }
+        if (received <= 0) break;
+        fatal = respond(loop, &taken);
+        /* The answer could not be sent: the token stays, so that the server learns whose request this was. */
+        if (!fatal || (fatal != Py_None && PyErr_GivenExceptionMatches(fatal, PyExc_OSError))) break;
+        loop->slot->done = ++done;
+        loop->slot->started_ns = 0;
+        loop->slot->token = 0;
+        if (fatal != Py_None) break;
+        CLEAR(fatal);
+    }
+    loop->is_running = 0;
+    return fatal;
+}
+
+/* Loop.leave(): no more is to be taken. For the thread itself, out of a signal's handler, and for others. */
+static PyObject *loop_leave(PyObject *self, PyObject *unused) {
+    (void)unused;
+    ((Loop *)self)->is_leaving = 1;
+    Py_IncRef(Py_None);
+    return Py_None;
+}
+
+/* Maps the line of the scoreboard in `descriptor` that is `index` lines from its start. */
+static int map_slot(Loop *loop, int descriptor, size_t index) {
+    struct stat status;
+    if (fstat(descriptor, &status) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    size_t bytes = (size_t)status.st_size;
+    if (bytes / sizeof(Slot) <= index) {
+        PyErr_Format(PyExc_ValueError, "the scoreboard of %zd bytes has no slot %zd", (Py_ssize_t)bytes, (Py_ssize_t)index);
+        return -1;
+    }
+    void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (map == MAP_FAILED) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    loop->map = map;
+    loop->map_bytes = bytes;
+    loop->slot = (Slot *)map + index;
+    return 0;
+}
+
+static int take_replies(Loop *loop, PyObject *numbers) {
+    Py_ssize_t count = PyTuple_Size(numbers);
+    if (count < 0) return -1;
+    loop->replies = calloc((size_t)count + 1, sizeof *loop->replies);
+    if (!loop->replies) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t index = 0; index < count; index++) {
+        long number = PyLong_AsLong(PyTuple_GetItem(numbers, index));
+        if (number == -1 && PyErr_Occurred()) return -1;
+        loop->replies[index] = (int)number;
+    }
+    loop->replies_count = (size_t)count;
+    return 0;
+}
+
+static int take_hooks(Loop *loop, PyObject *hooks) {
+    const struct {
+        const char *name;
+        PyObject **field;
+    } wanted[] = {
+        {"make_response", &loop->make_response}, {"deliver", &loop->deliver}, {"failed", &loop->failed},
+        {"answer", &loop->answer},               {"refuse", &loop->refuse},   {"BytesIO", &loop->bytes_io},
+    };
+    for (size_t index = 0; index < sizeof wanted / sizeof *wanted; index++) {
+        *wanted[index].field = PyObject_GetAttrString(hooks, wanted[index].name);
+        if (!*wanted[index].field) return -1;
+    }
+    return 0;
+}
+
+/* Loop(inbox, idle, scoreboard, slot, replies, application, constants, hooks): descriptors as numbers, `replies` a tuple. */
+static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
+    int inbox, idle, scoreboard;
+    Py_ssize_t slot;
+    PyObject *replies, *application, *constants, *hooks;
+    if (named || !PyArg_ParseTuple(args, "iiinOOOO:Loop", &inbox, &idle, &scoreboard, &slot, &replies, &application, &constants,
+                                   &hooks)) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "Loop() takes no names");
+        return NULL;
+    }
+    Loop *loop = (Loop *)PyType_GenericAlloc(type, 0);
+    if (!loop) return NULL;
+    loop->buffers = calloc(1, sizeof *loop->buffers);
+    if (!loop->buffers) {
+        Py_DecRef((PyObject *)loop);
+        return PyErr_NoMemory();
+    }
+    loop->inbox = inbox;
+    loop->idle = idle;
+    Py_IncRef(application);
+    loop->application = application;
+    if (environs_begin(&loop->environs, constants) < 0 || map_slot(loop, scoreboard, (size_t)slot) < 0 ||
+        take_replies(loop, replies) < 0 || take_hooks(loop, hooks) < 0) {
+        Py_DecRef((PyObject *)loop);
+        return NULL;
+    }
+    return (PyObject *)loop;
+}
+
+static int loop_traverse(PyObject *self, visitproc visit, void *arg) {
+    Loop *loop = (Loop *)self;
+    VISIT(self->ob_type);
+    VISIT(loop->application);
+    VISIT(loop->bytes_io);
+    VISIT(loop->make_response);
+    VISIT(loop->deliver);
+    VISIT(loop->failed);
+    VISIT(loop->answer);
+    VISIT(loop->refuse);
+    return environs_visit(&loop->environs, visit, arg);
+}
+
+static int loop_clear(PyObject *self) {
+    Loop *loop = (Loop *)self;
+    environs_end(&loop->environs);
+    CLEAR(loop->application);
+    CLEAR(loop->bytes_io);
+    CLEAR(loop->make_response);
+    CLEAR(loop->deliver);
+    CLEAR(loop->failed);
+    CLEAR(loop->answer);
+    CLEAR(loop->refuse);
+    return 0;
+}
+
+static void loop_dealloc(PyObject *self) {
+    Loop *loop = (Loop *)self;
+    PyTypeObject *type = self->ob_type;
+    PyObject_GC_UnTrack(self);
+    loop_clear(self);
+    if (loop->map) munmap(loop->map, loop->map_bytes);
+    free(loop->replies);
+    free(loop->buffers);
+    PyObject_GC_Del(self);
+    Py_DecRef((PyObject *)type);
+}
+
+static PyMethodDef LOOP_METHODS[] = {
+    {"run", loop_run, METH_NOARGS, "Answers requests until there are no more. Returns the exception that ends the worker, or None."},
+    {"leave", loop_leave, METH_NOARGS, "Takes no more messages from now on. Does not end a wait for one."},
+    {NULL, NULL, 0, NULL},
+};
+static PyType_Slot LOOP_SLOTS[] = {
+    {Py_tp_doc, "The loop of one worker thread."},
+    {Py_tp_new, (void *)loop_new},
+    {Py_tp_methods, LOOP_METHODS},
+    {Py_tp_traverse, (void *)loop_traverse},
+    {Py_tp_clear, (void *)loop_clear},
+    {Py_tp_dealloc, (void *)loop_dealloc},
+    {0, NULL},
+};
+static PyType_Spec LOOP_SPEC = {
+    "maitred_native.Loop", sizeof(Loop), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, LOOP_SLOTS,
+};
+
+int loop_type(PyObject *module) {
+    PyObject *type = PyType_FromSpec(&LOOP_SPEC);
+    if (!type) return -1;
+    if (PyModule_AddObject(module, "Loop", type) == 0) return 0;
+    Py_DecRef(type);
+    return -1;
+}

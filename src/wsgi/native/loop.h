@@ -1,0 +1,101 @@
+/* The loop of one worker thread and the request that it has in hand.
+ *
+ * Owns what the other files share: `Loop`, which is made once a thread, and `Exchange`, the `start_response` of one request. The common
+ * answers are made here: a list or tuple of bytes behind a well-formed head, together no larger than a message. Everything else
+ * goes to Python (worker/native.py, worker/response.py), which is also the reference for what happens here.
+ */
+#ifndef MAITRED_LOOP_H
+#define MAITRED_LOOP_H
+
+#include <stdatomic.h>
+
+#include "environ.h"
+#include "message.h"
+#include "python.h"
+
+/* As in worker/protocol.py. */
+#define PAYLOAD_BYTES_MAX (MESSAGE_BYTES_MAX - HEADER_BYTES)
+#define KIND_HEAD 1
+#define FLAG_END 1
+
+/* Where field lines are put: before them there is room for the header and a line with the length. */
+#define FIELDS_AT 64
+
+/* A thread's line in the scoreboard: see worker/scoreboard.py. Others read it at any time. */
+typedef struct {
+    _Atomic uint64_t token;
+    _Atomic uint64_t shard;
+    _Atomic uint64_t started_ns;
+    _Atomic uint64_t done;
+    _Atomic uint32_t pid;
+    _Atomic uint32_t state;
+    uint64_t unused[3];
+} Slot;
+_Static_assert(sizeof(Slot) == 64, "a line of the scoreboard");
+
+typedef struct Loop Loop;
+
+/* What the application knows as `start_response`. It outlives its request if the application keeps it; then it is harmless. */
+typedef struct {
+    PyObject ob_base;
+    Loop *loop;
+    /* The Python object that has taken over; NULL as long as nothing out of the ordinary has been asked. */
+    PyObject *response;
+    uint64_t token;
+    uint64_t shard;
+    int is_head;
+    /* 0: start_response() has not been called. */
+    int status;
+    int has_length;
+    uint64_t length;
+    /* Bytes of field lines at FIELDS_AT in the loop's buffer, with the empty line. */
+    size_t fields;
+    int is_over;
+} Exchange;
+
+/* Apart from the loop, so that pages which no message reaches are never touched. */
+typedef struct {
+    Request request;
+    uint8_t in[MESSAGE_BYTES_MAX];
+    uint8_t out[FIELDS_AT + MESSAGE_BYTES_MAX];
+} Buffers;
+
+struct Loop {
+    PyObject ob_base;
+    int inbox;
+    /* An epoll descriptor to wait on if other threads wait too, or -1: then the inbox itself is waited for. */
+    int idle;
+    int is_running;
+    /* Written by other threads too. */
+    atomic_int is_leaving;
+    Slot *slot;
+    void *map;
+    size_t map_bytes;
+    int *replies;
+    size_t replies_count;
+    PyObject *application;
+    PyObject *bytes_io;
+    /* Hooks in worker/native.py. */
+    PyObject *make_response, *deliver, *failed, *answer, *refuse;
+    Environs environs;
+    /* The request in hand, whose head may be written to the buffer. Not counted. */
+    Exchange *current;
+    Buffers *buffers;
+};
+
+/* exchange.c */
+int exchange_types(PyObject *module);
+Exchange *exchange_new(Loop *loop, uint64_t token, uint64_t shard, int is_head);
+/* The exchange's `Response`, made if need be; borrowed. NULL with an exception set. */
+PyObject *exchange_response(Exchange *exchange);
+
+/* head.c: writes the field lines of a well-formed head to the loop's buffer. 0: leave it to Python. Sets no exception. */
+int head_write(Exchange *exchange, PyObject *status, PyObject *headers);
+
+/* reply.c: answers with `result` if it is an ordinary one. 1: sent; 0: leave it to Python; -1: an exception is set. */
+int reply_send(Exchange *exchange, PyObject *result);
+
+/* loop.c */
+int loop_type(PyObject *module);
+
+#endif
