@@ -48,10 +48,10 @@ tools:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: the example site needs Python 3.10 or later (Django 5.2). Set PYTHON=/path/to/python3" >&2; exit 1; }
 	@command -v cargo >/dev/null || { echo "make: 'cargo' is missing. Install Rust 1.95 or later with rustup (https://rustup.rs); Debian 12's packages cargo and rustc are too old" >&2; exit 1; }
 
-$(VENV)/.installed: $(SITE)/requirements.txt | tools
+$(VENV)/.installed: $(SITE)/requirements.txt tests/requirements.txt | tools
 	@$(call say,"Python environment in $(VENV)")
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(SITE)/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(SITE)/requirements.txt -r tests/requirements.txt
 	@touch $@
 
 $(SITE)/var/.ready: $(VENV)/.installed $(SITE_SOURCES)

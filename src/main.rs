@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use maitred::cli::serve::Ended;
 use maitred::cli::{Cli, Command, cert, check, complain, configure, log, precompress, serve, tell};
 use maitred::sys::signals;
 
@@ -21,14 +22,16 @@ fn main() -> ExitCode {
                 complain(format_args!("maitred: cannot block signals: {error}"));
                 return ExitCode::FAILURE;
             }
-            // Lives until the end of `main`: dropping it writes out what is still queued.
-            let _log = match log::start(options.log_level()) {
+            let log = match log::start(options.log_level()) {
                 Ok(guard) => guard,
                 Err(code) => return code,
             };
-            configure(&options)
+            let ended = configure(&options)
                 .and_then(|config| check::require(&config).map(|()| config))
-                .map_or_else(|code| code, |config| serve::run(config, options))
+                .map_or_else(Ended::Exit, |config| serve::run(config, options));
+            // Writes out what is still queued.
+            drop(log);
+            ended.finish()
         }
     }
 }

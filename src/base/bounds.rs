@@ -275,6 +275,8 @@ pub const TREE_PROCESSES_MAX: usize = 10_000;
 pub const OUTPUT_LINES_PER_SECOND_MAX: u32 = 2_000;
 /// What is read at a time of a stream whose lines go into the log, bytes: each may be a line.
 pub const OUTPUT_LINES_BUFFER_BYTES: usize = 2 * 1024;
+/// What waits to be read from its standard input by a program, bytes.
+pub const PROGRAM_INPUT_BYTES_MAX: usize = 1024 * 1024;
 /// After a stop the last words of programs are waited for so long, milliseconds.
 pub const OUTPUT_FINISH_MS: u64 = 500;
 /// A log file that can't be opened is tried again after so long, seconds.
@@ -287,8 +289,10 @@ pub const CONTROL_DEPTH_MAX: usize = 16;
 pub const CONTROL_VALUES_MAX: usize = 10_000;
 /// Connections to the control socket; further ones wait.
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
-/// A control connection on which nothing comes for so long is closed, seconds.
-pub const CONTROL_IDLE_SECONDS: u64 = 60;
+/// A control connection on which nothing comes for so long is closed, seconds: people leave an interactive client open.
+pub const CONTROL_IDLE_SECONDS: u64 = 1_800;
+/// A control request that has begun must have arrived after so long, and its answer must have been taken, seconds.
+pub const CONTROL_REQUEST_SECONDS: u64 = 60;
 /// Bytes of a log that one control call may read.
 pub const CONTROL_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Letters that a mailbox between supervisor and shard holds.

@@ -6,6 +6,7 @@ mod args;
 pub mod cert;
 pub mod check;
 mod check_programs;
+mod control_sockets;
 mod environment;
 pub mod log;
 pub mod precompress;
@@ -52,7 +53,7 @@ pub fn complain(line: impl Display) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-/// The configuration read anew while the server runs; what is wrong goes to the log.
-pub(crate) fn reconfigure(options: &Options) -> Option<Config> {
-    read(options).inspect_err(|message| tracing::error!("{message}")).ok()
+/// The configuration read anew while the server runs.
+pub(crate) fn reconfigure(options: &Options) -> Result<Config, String> {
+    read(options)
 }

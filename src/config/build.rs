@@ -5,6 +5,7 @@
 
 use super::admin::admin;
 use super::app::{Search, app};
+use super::control::ControlConfig;
 use super::error::{ConfigErrors, Problem};
 use super::maintenance::maintenance;
 use super::merge::{Merged, merge, variables};
@@ -45,6 +46,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let programs = programs(merged.programs, merged.groups, bases, around, problems);
     let tls = tls(merged.tls, bases, problems);
     let admin = admin(merged.admin, bases, problems);
+    let control = ControlConfig::read(merged.control, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
     let falls_back_to_app = |route: &RouteConfig| match &route.action {
@@ -113,7 +115,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, tls, admin, app, programs, routes, static_from_django, error_pages, maintenance: closed }
+    Config { server, tls, admin, control, app, programs, routes, static_from_django, error_pages, maintenance: closed }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

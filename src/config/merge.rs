@@ -23,6 +23,8 @@ pub struct Merged {
     pub server: Table,
     /// `[admin]`, if it is there.
     pub admin: Option<(Place, Table)>,
+    /// `[control]`, if it is there.
+    pub control: Option<(Place, Table)>,
     /// `None` if nothing speaks of an application.
     pub app: Option<Table>,
     pub routes: Vec<(Place, Table)>,
@@ -55,6 +57,9 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     let admin = top
         .take("admin")
         .and_then(|placed| Some((placed.place.clone(), table(placed, "admin", options::ADMIN.header, problems)?)));
+    let control = top.take("control");
+    let control = control
+        .and_then(|placed| Some((placed.place.clone(), table(placed, "control", options::CONTROL.header, problems)?)));
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
     let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, &options::ROUTE, problems));
     let tls = top.take("tls").map_or(Vec::new(), |placed| tables(placed, &options::TLS, problems));
@@ -68,7 +73,20 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     routes.extend(static_routes(&flags.statics, problems));
     server_flags(&mut server, flags, around);
     let app = app_flags(app, flags, around);
-    Merged { server, admin, app, routes, tls, programs, groups, file_has_routes, file_has_app, file_base, file }
+    Merged {
+        server,
+        admin,
+        control,
+        app,
+        routes,
+        tls,
+        programs,
+        groups,
+        file_has_routes,
+        file_has_app,
+        file_base,
+        file,
+    }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {

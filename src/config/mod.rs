@@ -10,6 +10,7 @@ mod admin;
 mod app;
 mod build;
 pub mod certificate;
+pub mod control;
 mod django;
 mod error;
 mod expand;
@@ -39,6 +40,7 @@ mod words;
 pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
 pub use address::{Listen, Listener};
 pub use build::load;
+pub use control::{ControlConfig, Credentials, Owner, SocketChoice};
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
 pub use process::{

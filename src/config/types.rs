@@ -13,6 +13,7 @@ use crate::http::{HeaderOps, Template};
 
 pub use super::access_log::AccessLogConfig;
 pub use super::address::{Listen, Listener};
+pub use super::control::ControlConfig;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
 pub use super::process::GroupConfig;
@@ -29,6 +30,8 @@ pub struct Config {
     pub tls: Vec<TlsEntry>,
     /// Addresses of the admin listener; often none.
     pub admin: Vec<Listen>,
+    /// Where the running server is asked and told things.
+    pub control: ControlConfig,
     /// The application; `None` for a server of static routes or programs alone.
     pub app: Option<AppConfig>,
     /// The programs' groups in the order in which they start; names are unique.

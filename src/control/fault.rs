@@ -15,6 +15,7 @@ pub struct Fault {
 pub enum FaultCode {
     UnknownMethod = 1,
     IncorrectParameters = 2,
+    BadArguments = 3,
     SignatureUnsupported = 4,
     ShutdownState = 6,
     BadName = 10,
@@ -28,6 +29,9 @@ pub enum FaultCode {
     NotRunning = 70,
     /// What a call on several processes says of one where it succeeded.
     Success = 80,
+    AlreadyAdded = 90,
+    StillRunning = 91,
+    CantReread = 92,
 }
 
 impl FaultCode {
@@ -36,6 +40,7 @@ impl FaultCode {
         match self {
             FaultCode::UnknownMethod => "UNKNOWN_METHOD",
             FaultCode::IncorrectParameters => "INCORRECT_PARAMETERS",
+            FaultCode::BadArguments => "BAD_ARGUMENTS",
             FaultCode::SignatureUnsupported => "SIGNATURE_UNSUPPORTED",
             FaultCode::ShutdownState => "SHUTDOWN_STATE",
             FaultCode::BadName => "BAD_NAME",
@@ -48,6 +53,9 @@ impl FaultCode {
             FaultCode::AlreadyStarted => "ALREADY_STARTED",
             FaultCode::NotRunning => "NOT_RUNNING",
             FaultCode::Success => "SUCCESS",
+            FaultCode::AlreadyAdded => "ALREADY_ADDED",
+            FaultCode::StillRunning => "STILL_RUNNING",
+            FaultCode::CantReread => "CANT_REREAD",
         }
     }
 }

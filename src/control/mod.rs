@@ -8,7 +8,7 @@ mod value;
 mod write;
 
 pub use fault::{Fault, FaultCode};
-pub use read::{Malformed, parse_call, parse_response};
+pub use read::{Malformed, base64, parse_call, parse_response};
 pub use value::Value;
 pub use write::{write_call, write_fault, write_response};
 

@@ -228,7 +228,10 @@ fn scalar(kind: &str, text: String) -> Result<Value, Malformed> {
             _ => Err(Malformed("not a number")),
         },
         "nil" if trimmed.is_empty() => Ok(Value::Nil),
-        "base64" => base64(trimmed).map(Value::Text).ok_or(Malformed("not base64 of text")),
+        "base64" => base64(trimmed)
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .map(Value::Text)
+            .ok_or(Malformed("not base64 of text")),
         _ => Err(Malformed("a type that is unknown")),
     }
 }
@@ -251,8 +254,8 @@ fn entity(name: &str) -> Result<char, Malformed> {
     .ok_or(Malformed("an entity that is not XML's own"))
 }
 
-/// RFC 4648 §4, with white space anywhere; the bytes must be UTF-8.
-fn base64(text: &str) -> Option<String> {
+/// The bytes that base64 stands for (RFC 4648 §4), with white space anywhere; padding may be missing.
+pub fn base64(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let (mut bits, mut count, mut padding) = (0_u32, 0_u32, 0);
     for c in text.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
@@ -279,5 +282,5 @@ fn base64(text: &str) -> Option<String> {
             bits &= (1 << count) - 1;
         }
     }
-    if padding > 2 { None } else { String::from_utf8(bytes).ok() }
+    if padding > 2 { None } else { Some(bytes) }
 }

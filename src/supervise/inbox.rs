@@ -10,6 +10,7 @@ use std::task::Waker;
 use super::admin::Question;
 use super::control::FromZygote;
 use super::machine::{Event, GenerationId};
+use super::rpc::Work;
 use crate::mail::ShardNews;
 use crate::sys::signals::Signal;
 
@@ -34,6 +35,8 @@ pub(super) enum Happening {
     Zygote(GenerationId, FromZygote),
     /// Somebody asks for the metrics.
     Question(Rc<Question>),
+    /// A control connection has something to do.
+    Work(Work),
     /// Nothing more comes from the zygote of this generation.
     ControlEnded(GenerationId),
 }

@@ -18,6 +18,7 @@ mod notices;
 mod output;
 pub mod programs;
 mod routes;
+mod rpc;
 pub mod run;
 mod settings;
 mod spawn;

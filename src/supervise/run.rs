@@ -4,6 +4,7 @@
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
 mod equipment;
+mod operations;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -26,12 +27,14 @@ use super::inbox::{Happening, Inbox};
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
+pub use super::rpc::ControlSockets;
+use super::rpc::{Changes, Mood};
 use super::settings::{pool_settings, settings};
 use super::{output, routes};
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
-use crate::config::Config;
+use crate::config::{Config, GroupConfig};
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::WorkerFacts;
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
@@ -46,8 +49,8 @@ const EXIT_FAILED: i32 = 1;
 /// Exit code when a program with `on_fatal = "exit"` was given up.
 const EXIT_PROGRAM_FATAL: i32 = 4;
 
-/// Reads the configuration anew; `None` when it is unusable, which was said then.
-pub type Reconfigure = Box<dyn Fn() -> Option<Config>>;
+/// Reads the configuration anew; an error has a line for each thing that is wrong.
+pub type Reconfigure = Box<dyn Fn() -> Result<Config, String>>;
 
 /// What a supervisor is made from.
 pub struct SupervisorSetup {
@@ -65,17 +68,28 @@ pub struct SupervisorSetup {
     pub addresses: Vec<String>,
     /// Sockets of the admin listener.
     pub admin: Vec<OwnedFd>,
+    /// The control sockets.
+    pub control: ControlSockets,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogFile>,
     /// The certificates, if there are any.
     pub certificates: Option<Certificates>,
 }
 
-/// Runs until the program is to exit; returns its exit code.
+/// What follows the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The program exits with this code.
+    Exit(i32),
+    /// The program is to start anew.
+    Restart,
+}
+
+/// Runs until the program is to exit or to start anew.
 ///
 /// # Errors
 /// The executor or the ring could not be set up.
-pub fn run(setup: SupervisorSetup) -> io::Result<i32> {
+pub fn run(setup: SupervisorSetup) -> io::Result<Ending> {
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .name("supervisor")
         .preempt_timer(PREEMPT_TIMER)
@@ -99,7 +113,8 @@ struct Zygote {
     exit: Option<process::Exit>,
 }
 
-struct Supervisor {
+/// The loop's state. Control connections have it do pieces of work (`operations`).
+pub(super) struct Supervisor {
     ring: Ring,
     setup: SupervisorSetup,
     machine: Machine,
@@ -129,10 +144,15 @@ struct Supervisor {
     exit: Option<i32>,
     /// The site is closed.
     is_closed: bool,
+    /// What is told to those who ask whether maitred is on its way to its end.
+    mood: Mood,
+    changes: Rc<Changes>,
+    /// The programs of the configuration that was read last; those that are looked after may be others.
+    available: Vec<GroupConfig>,
     watch: Option<glommio::Task<()>>,
 }
 
-async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
+async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending> {
     let inbox = Rc::new(Inbox::default());
     let signals = SignalFd::new()?;
     let replies: Vec<_> = std::mem::take(&mut setup.replies).into_iter().map(Arc::new).collect();
@@ -161,6 +181,9 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         is_draining: false,
         exit: None,
         is_closed: false,
+        mood: Mood::Running,
+        changes: Rc::default(),
+        available: setup.config.programs.clone(),
         watch: None,
         setup,
     };
@@ -169,6 +192,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     supervisor.start_access_log();
     supervisor.start_certificates();
     supervisor.start_admin()?;
+    supervisor.start_control();
     supervisor.watch_maintenance();
     supervisor.handle(Event::Start);
     supervisor.programs.begin();
@@ -181,7 +205,8 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     };
     supervisor.programs.finish().await;
     drop(signal_task);
-    Ok(code)
+    let restarts = code == 0 && supervisor.mood == Mood::Restarting;
+    Ok(if restarts { Ending::Restart } else { Ending::Exit(code) })
 }
 
 async fn listen_to_signals(ring: Ring, signals: SignalFd, inbox: Rc<Inbox>) {
@@ -220,13 +245,19 @@ impl Supervisor {
         if has_mail {
             happened.extend(self.setup.news.drain().map(Happening::News));
         }
+        let before = self.programs.reports();
+        let mut has_changed = is_due;
         for happening in happened {
+            has_changed |= !matches!(happening, Happening::Work(_));
             self.take(happening);
         }
         if is_due {
             let readings = self.readings();
             self.handle(Event::Tick { readings });
             self.programs.tick();
+        }
+        if has_changed || self.programs.reports() != before {
+            self.changes.tell();
         }
     }
 
@@ -237,6 +268,7 @@ impl Supervisor {
             Happening::News(news) => self.news(news),
             Happening::Maintenance(closed) => self.close_site(closed),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
+            Happening::Work(work) => work(self),
             Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
         }
@@ -257,6 +289,9 @@ impl Supervisor {
     fn stop(&mut self, fast: bool) {
         if self.pool_code.is_some() {
             tracing::warn!("stopping at once");
+        }
+        if self.mood == Mood::Running {
+            self.mood = Mood::Shutdown;
         }
         self.handle(if fast { Event::Quit } else { Event::Terminate });
         self.programs.stop(fast);
@@ -319,9 +354,13 @@ impl Supervisor {
     }
 
     fn reload(&mut self) {
-        let Some(config) = (self.setup.reconfigure)() else {
-            tracing::error!("reload refused: the configuration is unusable; the old one goes on");
-            return;
+        let config = match (self.setup.reconfigure)() {
+            Ok(config) => config,
+            Err(message) => {
+                tracing::error!("{message}");
+                tracing::error!("reload refused: the configuration is unusable; the old one goes on");
+                return;
+            }
         };
         if let Some(certificates) = &self.certificates {
             certificates.reload(&config, &self.setup.shards);
@@ -333,12 +372,14 @@ impl Supervisor {
         match (pool, self.setup.config.app.is_some()) {
             (Some(pool), true) => {
                 self.programs.reload(&config.programs);
+                self.available = config.programs.clone();
                 self.setup.config = Arc::new(config);
                 self.watch_maintenance();
                 self.handle(Event::Reload(pool));
             }
             (None, false) => {
                 self.programs.reload(&config.programs);
+                self.available = config.programs.clone();
                 self.setup.config = Arc::new(config);
                 self.watch_maintenance();
                 self.send_routes(None);

@@ -6,6 +6,7 @@
 mod access_log;
 mod admin;
 mod app;
+mod control;
 mod maintenance;
 mod program;
 mod route;
@@ -16,6 +17,7 @@ mod tls;
 pub use access_log::*;
 pub use admin::*;
 pub use app::*;
+pub use control::*;
 pub use maintenance::*;
 pub use program::*;
 pub use route::*;
@@ -117,8 +119,8 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 9] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 10] =
+    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &CONTROL, &APP, &ROUTE, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

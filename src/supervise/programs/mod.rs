@@ -4,6 +4,9 @@
 //! `logfile` carry away what it writes; here the machine is fed and its actions are performed. Owns every program's process from its
 //! start to its reaping. Called by the supervisor's loop, which owns signals and the reaping of all children.
 
+pub(in crate::supervise) mod command;
+pub(in crate::supervise) mod history;
+mod input;
 mod logfile;
 pub mod machine;
 mod output;
@@ -12,6 +15,7 @@ mod spawn;
 mod tree;
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS};
@@ -20,14 +24,19 @@ use crate::config::{GroupConfig, ProcessConfig};
 use crate::ring::Ring;
 use crate::sys::family;
 use crate::sys::process::{self, Exit, Pid, Signal};
-use machine::{Action, Event, Happened, Machine, ProcessId, Target};
-use output::{Outputs, Stream};
+use history::History;
+use input::Inputs;
+pub(super) use input::Refused;
+use machine::{Action, Event, Happened, Machine, ProcessId, Status, Target};
+use output::Outputs;
+pub(super) use output::Stream;
 use tree::{Adopted, Tree};
 
 /// All programs.
 pub(super) struct Programs {
     machine: Machine,
     outputs: Outputs,
+    inputs: Inputs,
     /// Those with a main process that was not reaped, or with others that are left.
     trees: HashMap<ProcessId, Tree>,
     mains: HashMap<Pid, ProcessId>,
@@ -40,6 +49,11 @@ pub(super) struct Programs {
     stops: u32,
     gave_up: bool,
     is_done: bool,
+    /// The groups that are looked after, as they were configured when they came.
+    active: Vec<GroupConfig>,
+    histories: HashMap<ProcessId, History>,
+    /// How often something was reported.
+    reports: u64,
 }
 
 impl Programs {
@@ -52,6 +66,7 @@ impl Programs {
         Programs {
             machine: Machine::new(groups, seed),
             outputs: Outputs::new(ring),
+            inputs: Inputs::new(ring),
             trees: HashMap::new(),
             mains: HashMap::new(),
             remains: Vec::new(),
@@ -61,6 +76,9 @@ impl Programs {
             stops: 0,
             gave_up: false,
             is_done: false,
+            active: groups.to_vec(),
+            histories: HashMap::new(),
+            reports: 0,
         }
     }
 
@@ -82,7 +100,70 @@ impl Programs {
     /// These are the programs from now on: what is new is started, what is gone is stopped, what has changed is started anew, and the
     /// rest is left alone.
     pub fn reload(&mut self, groups: &[GroupConfig]) {
+        self.active = groups.to_vec();
         self.handle(Event::Reload(groups.to_vec()));
+    }
+
+    /// The groups that are looked after.
+    pub fn active(&self) -> &[GroupConfig] {
+        &self.active
+    }
+
+    /// Every process, in the order of starts.
+    pub fn statuses(&self) -> Vec<Status> {
+        self.machine.statuses()
+    }
+
+    /// What was of a process.
+    pub fn history(&self, id: ProcessId) -> History {
+        self.histories.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// The file that a stream goes into, if it goes into one.
+    pub fn log_path(&self, id: ProcessId, config: &ProcessConfig, stream: Stream) -> Option<PathBuf> {
+        self.outputs.path(id, config, stream)
+    }
+
+    /// How often something was reported of a process.
+    pub fn reports(&self) -> u64 {
+        self.reports
+    }
+
+    /// A process is to be started. What went wrong before is forgotten.
+    pub fn start(&mut self, id: ProcessId) {
+        if let Some(history) = self.histories.get_mut(&id) {
+            history.error = None;
+        }
+        self.handle(Event::Process(id, Happened::Start));
+    }
+
+    /// A process is to be stopped.
+    pub fn stop_one(&mut self, id: ProcessId) {
+        self.handle(Event::Process(id, Happened::Stop));
+    }
+
+    /// Empties the log files of a process.
+    ///
+    /// # Errors
+    /// One of them can't be.
+    pub fn clear_logs(&self, id: ProcessId, config: &ProcessConfig) -> std::io::Result<()> {
+        self.outputs.clear(id, config)
+    }
+
+    /// Writes to a process's standard input.
+    ///
+    /// # Errors
+    /// Nobody reads there, or not fast enough.
+    pub fn write_input(&self, id: ProcessId, bytes: &[u8]) -> Result<(), Refused> {
+        self.inputs.write(id, bytes)
+    }
+
+    /// Sends a signal to a process's main process.
+    ///
+    /// # Errors
+    /// It may not be signalled.
+    pub fn signal_main(&mut self, id: ProcessId, signal: i32) -> std::io::Result<()> {
+        self.signal(id, Target::Main, signal)
     }
 
     /// Stops all of them in order; at once if `fast` or told before, and killing them the third time.
@@ -105,6 +186,7 @@ impl Programs {
         let Some(id) = self.mains.remove(&pid) else { return false };
         let Some(tree) = self.trees.get_mut(&id) else { return true };
         tree.pidfd = None;
+        self.inputs.close(id);
         let remains = self.has_remains(id);
         if remains {
             self.remains.push(id);
@@ -189,9 +271,12 @@ impl Programs {
             }
             Action::Forget(id) => {
                 self.outputs.forget(id);
+                self.histories.remove(&id);
                 None
             }
-            Action::Report(_, config, report) => {
+            Action::Report(id, config, report) => {
+                self.reports += 1;
+                self.histories.entry(id).or_default().note(&report);
                 report.log(&config);
                 None
             }
@@ -211,13 +296,18 @@ impl Programs {
         let mark = format!("{}-{}", self.mark, self.runs);
         let started = match spawn::start(config, &mark) {
             Ok(started) => started,
-            Err(error) => return Happened::SpawnFailed(error.to_string()),
+            Err(error) => {
+                let unusable = command::check(config).err();
+                self.histories.entry(id).or_default().next_error = unusable.map(|unusable| unusable.text().to_owned());
+                return Happened::SpawnFailed(error.to_string());
+            }
         };
         for (stream, pipe) in [(Stream::Out, started.stdout), (Stream::Err, started.stderr)] {
             if let Some(pipe) = pipe {
                 self.outputs.carry(id, config, stream, pipe);
             }
         }
+        self.inputs.open(id, started.stdin);
         let pid = started.child.pid;
         self.mains.insert(pid, id);
         self.remains.retain(|other| *other != id);

@@ -27,7 +27,7 @@ const AUTOMATIC: &str = "---maitred-";
 
 /// Which stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Stream {
+pub(in crate::supervise) enum Stream {
     Out,
     Err,
 }
@@ -85,6 +85,22 @@ impl Outputs {
         .detach();
     }
 
+    /// The file that a stream goes into; a file that is chosen by maitred is so when the process is first started.
+    pub fn path(&self, id: ProcessId, config: &ProcessConfig, stream: Stream) -> Option<PathBuf> {
+        let output = match stream {
+            Stream::Out => &config.stdout,
+            Stream::Err => &config.stderr,
+        };
+        match &output.target {
+            OutputTarget::File(path) => Some(path.clone()),
+            OutputTarget::Automatic => {
+                let place = self.places.get(&(id, stream))?.file.borrow().clone()?;
+                Some(place.path().to_owned())
+            }
+            OutputTarget::Log | OutputTarget::Nothing => None,
+        }
+    }
+
     /// Puts the streams of a running process where its configuration says now.
     pub fn adjust(&mut self, id: ProcessId, config: &ProcessConfig) {
         for stream in [Stream::Out, Stream::Err] {
@@ -98,6 +114,19 @@ impl Outputs {
     pub fn forget(&mut self, id: ProcessId) {
         self.places.retain(|(other, _), _| *other != id);
         self.files.retain(|_, file| file.strong_count() > 0);
+    }
+
+    /// Empties the files of a process's streams.
+    ///
+    /// # Errors
+    /// One of them can't be.
+    pub fn clear(&self, id: ProcessId, config: &ProcessConfig) -> io::Result<()> {
+        for stream in [Stream::Out, Stream::Err] {
+            let Some(path) = self.path(id, config, stream) else { continue };
+            let file = self.files.get(&path).and_then(Weak::upgrade);
+            file.unwrap_or_else(|| Rc::new(LogFile::new(path, 0, 0, false))).clear()?;
+        }
+        Ok(())
     }
 
     /// Opens all files anew, as they were moved away.

@@ -13,6 +13,8 @@ use crate::sys::spawn::{Child, Spawn};
 /// A process that was started.
 pub(super) struct Started {
     pub child: Child,
+    /// Its standard input, to be written to.
+    pub stdin: OwnedFd,
     /// Its standard output; None: nobody is to read it.
     pub stdout: Option<OwnedFd>,
     /// Its standard error, unless that goes the way of its standard output.
@@ -31,6 +33,7 @@ pub(super) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
             }
         }
     };
+    let (childs_stdin, stdin) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let (stdout, childs_stdout) = end(&config.stdout.target)?;
     let (stderr, childs_stderr) = match config.launch.redirect_stderr {
         true => (None, childs_stdout.try_clone()?),
@@ -43,7 +46,7 @@ pub(super) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
         args: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
         env: &environment(config, mark),
         directory: launch.directory.as_deref(),
-        descriptors: &[(childs_stdout.as_fd(), 1), (childs_stderr.as_fd(), 2)],
+        descriptors: &[(childs_stdin.as_fd(), 0), (childs_stdout.as_fd(), 1), (childs_stderr.as_fd(), 2)],
         new_session: true,
         // The supervisor's thread is not pinned.
         cpus: None,
@@ -51,7 +54,7 @@ pub(super) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
         umask: launch.umask,
     }
     .start()?;
-    Ok(Started { child, stdout, stderr })
+    Ok(Started { child, stdin, stdout, stderr })
 }
 
 /// maitred's own environment, what tells a program that it is looked after, and its own variables.
