@@ -22,13 +22,13 @@ fn main() -> ExitCode {
                 complain(format_args!("maitred: cannot block signals: {error}"));
                 return ExitCode::FAILURE;
             }
-            let log = match log::start(options.log_level()) {
-                Ok(guard) => guard,
+            let (log, main_log) = match log::start(options.log_level()) {
+                Ok(started) => started,
                 Err(code) => return code,
             };
             let ended = configure(&options)
                 .and_then(|config| check::require(&config).map(|()| config))
-                .map_or_else(Ended::Exit, |config| serve::run(config, options));
+                .map_or_else(Ended::Exit, |config| serve::run(config, options, main_log));
             // Writes out what is still queued.
             drop(log);
             ended.finish()

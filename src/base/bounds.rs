@@ -277,6 +277,14 @@ pub const OUTPUT_LINES_PER_SECOND_MAX: u32 = 2_000;
 pub const OUTPUT_LINES_BUFFER_BYTES: usize = 2 * 1024;
 /// What waits to be read from its standard input by a program, bytes.
 pub const PROGRAM_INPUT_BYTES_MAX: usize = 1024 * 1024;
+/// What is kept of a program's stream that goes into no file, for those who ask for its end, bytes.
+pub const RECENT_OUTPUT_BYTES: usize = 16 * 1024;
+/// What waits for somebody who follows a program's stream, bytes; older ones are left out then.
+pub const FOLLOWER_BYTES_MAX: usize = 256 * 1024;
+/// What is kept of maitred's own log for those who ask for its end, bytes.
+pub const MAIN_LOG_BYTES: usize = 256 * 1024;
+/// With so much of its past the tail of a log begins, bytes.
+pub const TAIL_BYTES: u64 = 1024;
 /// After a stop the last words of programs are waited for so long, milliseconds.
 pub const OUTPUT_FINISH_MS: u64 = 500;
 /// A log file that can't be opened is tried again after so long, seconds.

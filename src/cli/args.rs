@@ -118,6 +118,7 @@ impl Options {
             shards: self.shards.clone(),
             no_preload: self.no_preload,
             env: self.env.clone(),
+            scales: Vec::new(),
         }
     }
 

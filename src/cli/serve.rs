@@ -17,6 +17,7 @@ use crate::config::{Config, Listen, Listener};
 use crate::shard::{self, Protocol, ShardListener, ShardSetup};
 use crate::supervise::access_log::AccessLogFile;
 use crate::supervise::certificates::Certificates;
+use crate::supervise::main_log::MainLog;
 use crate::supervise::run::{Ending, SupervisorSetup, run as supervise};
 use crate::sys::affinity::usable_cpus;
 use crate::sys::listen::{self, TcpOptions};
@@ -54,7 +55,7 @@ impl Ended {
 }
 
 /// Serves until told to stop. `options` are read again for a reload.
-pub fn run(config: Config, options: Options) -> Ended {
+pub fn run(config: Config, options: Options, main_log: Arc<MainLog>) -> Ended {
     let opened = match Opened::open(&config) {
         Ok(opened) => opened,
         Err(message) => return unusable(&message),
@@ -63,7 +64,7 @@ pub fn run(config: Config, options: Options) -> Ended {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
-    let ending = serve(config, options, opened);
+    let ending = serve(config, options, opened, main_log);
     drop(pidfile);
     match ending {
         Ok(Ending::Restart) => Ended::Restart,
@@ -80,7 +81,7 @@ fn unusable(message: &str) -> Ended {
     Ended::Exit(ExitCode::from(EXIT_UNUSABLE))
 }
 
-fn serve(config: Config, options: Options, opened: Opened) -> io::Result<Ending> {
+fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog>) -> io::Result<Ending> {
     let Opened { listeners, admin, mut control, access_log, certificates } = opened;
     for address in &admin.addresses {
         tracing::info!("admin: listening on {address}");
@@ -120,13 +121,14 @@ fn serve(config: Config, options: Options, opened: Opened) -> io::Result<Ending>
     }
     let ending = supervise(SupervisorSetup {
         config,
-        reconfigure: Box::new(move || reconfigure(&options)),
+        reconfigure: Box::new(move |scales: &[(String, i64)]| reconfigure(&options, scales)),
         shards,
         news: from_shards,
         replies,
         addresses: listeners.addresses,
         admin: admin.by_shard.into_iter().flatten().map(|listener| listener.socket).collect(),
         control: std::mem::take(&mut control.sockets),
+        main_log,
         access_log,
         certificates,
     })?;

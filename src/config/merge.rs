@@ -63,7 +63,8 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
     let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, &options::ROUTE, problems));
     let tls = top.take("tls").map_or(Vec::new(), |placed| tables(placed, &options::TLS, problems));
-    let programs = named_tables(top.take("program"), &options::PROGRAM, problems);
+    let mut programs = named_tables(top.take("program"), &options::PROGRAM, problems);
+    scale(&mut programs, &flags.scales);
     let groups = named_tables(top.take("group"), &options::GROUP, problems);
     for (key, Placed { place, .. }) in top.into_entries() {
         problems.push(unknown(key, place));
@@ -140,6 +141,15 @@ fn named_tables(placed: Option<Placed>, section: &options::Section, problems: &m
     }
     found.sort_by(|a, b| a.place.cmp(&b.place));
     found
+}
+
+/// Puts numbers of processes over what programs' tables say.
+fn scale(programs: &mut [Named], scales: &[(String, i64)]) {
+    for (name, count) in scales {
+        if let Some(program) = programs.iter_mut().find(|program| program.name == *name) {
+            program.table.set(options::PROGRAM_NUMPROCS.spec.name, argument("scale", Value::Integer(*count)));
+        }
+    }
 }
 
 /// A key at the top of the file that is no section.

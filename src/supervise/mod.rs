@@ -13,6 +13,7 @@ mod generation;
 mod inbox;
 pub mod logs;
 pub mod machine;
+pub mod main_log;
 mod maintenance;
 mod notices;
 mod output;

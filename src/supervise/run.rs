@@ -5,6 +5,8 @@
 
 mod equipment;
 mod operations;
+mod site;
+mod workers;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,9 +27,11 @@ use super::control::FromZygote;
 use super::generation::Generation;
 use super::inbox::{Happening, Inbox};
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
+use super::main_log::MainLog;
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
 pub use super::rpc::ControlSockets;
+pub(super) use site::Reloading;
 use super::rpc::{Changes, Mood};
 use super::settings::{pool_settings, settings};
 use super::{output, routes};
@@ -49,8 +53,8 @@ const EXIT_FAILED: i32 = 1;
 /// Exit code when a program with `on_fatal = "exit"` was given up.
 const EXIT_PROGRAM_FATAL: i32 = 4;
 
-/// Reads the configuration anew; an error has a line for each thing that is wrong.
-pub type Reconfigure = Box<dyn Fn() -> Result<Config, String>>;
+/// Reads the configuration anew, with so many processes of these programs whatever it says of them; an error has a line for each thing that is wrong.
+pub type Reconfigure = Box<dyn Fn(&[(String, i64)]) -> Result<Config, String>>;
 
 /// What a supervisor is made from.
 pub struct SupervisorSetup {
@@ -70,6 +74,8 @@ pub struct SupervisorSetup {
     pub admin: Vec<OwnedFd>,
     /// The control sockets.
     pub control: ControlSockets,
+    /// The end of the diagnostic log.
+    pub main_log: Arc<MainLog>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogFile>,
     /// The certificates, if there are any.
@@ -147,6 +153,7 @@ pub(super) struct Supervisor {
     /// What is told to those who ask whether maitred is on its way to its end.
     mood: Mood,
     changes: Rc<Changes>,
+    site: site::Site,
     /// The programs of the configuration that was read last; those that are looked after may be others.
     available: Vec<GroupConfig>,
     watch: Option<glommio::Task<()>>,
@@ -183,6 +190,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         is_closed: false,
         mood: Mood::Running,
         changes: Rc::default(),
+        site: site::Site::default(),
         available: setup.config.programs.clone(),
         watch: None,
         setup,
@@ -266,7 +274,7 @@ impl Supervisor {
             Happening::Event(event) => self.handle(event),
             Happening::Signal(signal) => self.signal(signal),
             Happening::News(news) => self.news(news),
-            Happening::Maintenance(closed) => self.close_site(closed),
+            Happening::Maintenance(closed) => self.close_site(self.is_to_be_closed(closed)),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
             Happening::Work(work) => work(self),
             Happening::Question(question) => question.answer(self.worker_facts()),
@@ -354,10 +362,11 @@ impl Supervisor {
     }
 
     fn reload(&mut self) {
-        let config = match (self.setup.reconfigure)() {
+        let config = match (self.setup.reconfigure)(self.site.scales()) {
             Ok(config) => config,
             Err(message) => {
                 tracing::error!("{message}");
+                self.site.failed(message);
                 tracing::error!("reload refused: the configuration is unusable; the old one goes on");
                 return;
             }
@@ -385,7 +394,11 @@ impl Supervisor {
                 self.send_routes(None);
                 tracing::info!("reloaded");
             }
-            _ => tracing::warn!("reload refused: adding or removing [app] takes a restart"),
+            _ => {
+                let reason = "adding or removing [app] takes a restart";
+                tracing::warn!("reload refused: {reason}");
+                self.site.failed(reason.to_owned());
+            }
         }
     }
 
@@ -440,6 +453,9 @@ impl Supervisor {
     }
 
     fn zygote(&mut self, generation: GenerationId, message: FromZygote) {
+        if matches!(message, FromZygote::Imported { .. }) {
+            self.site.imported(&message);
+        }
         let event = match message {
             FromZygote::Imported { python, app, django, worker_loop, native_missing } => {
                 let version = django.as_ref().map(|facts| facts.version.clone());
@@ -529,6 +545,7 @@ impl Supervisor {
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
             Action::Report(report) => {
                 report.count(&mut self.facts);
+                self.site.note(&report);
                 report.log();
             }
             Action::Exit { code } => {

@@ -12,15 +12,17 @@ pub mod machine;
 mod output;
 mod report;
 mod spawn;
+mod tap;
 mod tree;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{GroupConfig, ProcessConfig};
+use crate::config::{GroupConfig, OutputTarget, ProcessConfig};
 use crate::ring::Ring;
 use crate::sys::family;
 use crate::sys::process::{self, Exit, Pid, Signal};
@@ -30,6 +32,7 @@ pub(super) use input::Refused;
 use machine::{Action, Event, Happened, Machine, ProcessId, Status, Target};
 use output::Outputs;
 pub(super) use output::Stream;
+pub(super) use tap::{Follower, Tap};
 use tree::{Adopted, Tree};
 
 /// All programs.
@@ -122,6 +125,16 @@ impl Programs {
     /// The file that a stream goes into, if it goes into one.
     pub fn log_path(&self, id: ProcessId, config: &ProcessConfig, stream: Stream) -> Option<PathBuf> {
         self.outputs.path(id, config, stream)
+    }
+
+    /// Where a stream is heard; `None` if nobody reads it.
+    pub fn tap(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream) -> Option<Rc<Tap>> {
+        let output = match stream {
+            Stream::Out => &config.stdout,
+            Stream::Err if config.launch.redirect_stderr => return None,
+            Stream::Err => &config.stderr,
+        };
+        (output.target != OutputTarget::Nothing).then(|| self.outputs.tap(id, stream))
     }
 
     /// How often something was reported of a process.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::logfile::LogFile;
 use super::machine::ProcessId;
+use super::tap::Tap;
 use crate::base::bounds::{OUTPUT_BUFFER_BYTES, OUTPUT_LINES_BUFFER_BYTES, OUTPUT_LINES_PER_SECOND_MAX};
 use crate::base::clock::Monotonic;
 use crate::config::{OutputConfig, OutputTarget, ProcessConfig};
@@ -45,6 +46,7 @@ impl Stream {
 pub(super) struct Outputs {
     ring: Ring,
     places: HashMap<(ProcessId, Stream), Rc<Place>>,
+    taps: HashMap<(ProcessId, Stream), Rc<Tap>>,
     /// By their path, so that several streams into one file rotate it together.
     files: HashMap<PathBuf, Weak<LogFile>>,
     reading: Rc<Reading>,
@@ -61,13 +63,20 @@ struct Reading {
 struct Place {
     name: String,
     stream: Stream,
+    tap: Rc<Tap>,
     /// None: into maitred's log.
     file: RefCell<Option<Rc<LogFile>>>,
 }
 
 impl Outputs {
     pub fn new(ring: &Ring) -> Outputs {
-        Outputs { ring: ring.clone(), places: HashMap::new(), files: HashMap::new(), reading: Rc::default() }
+        Outputs {
+            ring: ring.clone(),
+            places: HashMap::new(),
+            taps: HashMap::new(),
+            files: HashMap::new(),
+            reading: Rc::default(),
+        }
     }
 
     /// Reads a stream of a process that was just started until its end.
@@ -113,7 +122,18 @@ impl Outputs {
     /// Nothing more comes from that process.
     pub fn forget(&mut self, id: ProcessId) {
         self.places.retain(|(other, _), _| *other != id);
+        self.taps.retain(|(other, _), tap| {
+            if *other == id {
+                tap.close();
+            }
+            *other != id
+        });
         self.files.retain(|_, file| file.strong_count() > 0);
+    }
+
+    /// Where a stream is heard.
+    pub fn tap(&mut self, id: ProcessId, stream: Stream) -> Rc<Tap> {
+        self.taps.entry((id, stream)).or_default().clone()
     }
 
     /// Empties the files of a process's streams.
@@ -122,6 +142,9 @@ impl Outputs {
     /// One of them can't be.
     pub fn clear(&self, id: ProcessId, config: &ProcessConfig) -> io::Result<()> {
         for stream in [Stream::Out, Stream::Err] {
+            if let Some(tap) = self.taps.get(&(id, stream)) {
+                tap.clear();
+            }
             let Some(path) = self.path(id, config, stream) else { continue };
             let file = self.files.get(&path).and_then(Weak::upgrade);
             file.unwrap_or_else(|| Rc::new(LogFile::new(path, 0, 0, false))).clear()?;
@@ -167,7 +190,12 @@ impl Outputs {
                 place
             }
             None => {
-                let place = Rc::new(Place { name: config.full_name(), stream, file: RefCell::new(file) });
+                let place = Rc::new(Place {
+                    name: config.full_name(),
+                    stream,
+                    tap: self.tap(id, stream),
+                    file: RefCell::new(file),
+                });
                 self.places.insert((id, stream), place.clone());
                 place
             }
@@ -225,9 +253,13 @@ impl Place {
             match file {
                 Some(file) => {
                     splitter.finish(log);
+                    let heard = read.clone();
                     file.write(ring, read).await;
+                    // Whoever begins to follow finds in the file what was told before.
+                    self.tap.feed(&heard, false);
                 }
                 None => {
+                    self.tap.feed(&read, true);
                     let mut lines = 0;
                     splitter.push(&read, |line| {
                         lines += 1;

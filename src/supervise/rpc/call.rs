@@ -5,9 +5,12 @@
 use super::desk::Desk;
 use super::info::members;
 use super::methods::{self, METHODS};
-use super::{files, processes, settings, system};
+use super::{files, processes, settings, site, system};
+use crate::base::mail::Sender;
 use crate::control::{Call, Fault, FaultCode, Value};
+use crate::mail::ShardMail;
 use crate::ring::Ring;
+use crate::supervise::main_log::MainLog;
 
 /// The version of supervisord's interface.
 const API_VERSION: &str = "3.0";
@@ -20,6 +23,8 @@ pub(in crate::supervise) const IDENTIFICATION: &str = "maitred";
 pub(super) struct Context<'c> {
     pub ring: &'c Ring,
     pub desk: &'c Desk,
+    pub main_log: &'c MainLog,
+    pub shards: &'c [Sender<ShardMail>],
 }
 
 /// A call's parameters.
@@ -71,6 +76,7 @@ pub(super) async fn single(context: &Context<'_>, call: Call) -> Result<Value, F
     let Some((namespace, method)) = call.method.split_once('.') else { unreachable!("it is in the table") };
     match namespace {
         "system" => system::answer(method, &params),
+        "maitred" => site::answer(context, method, &params).await,
         "supervisor" => supervisor(context, method, &params).await,
         _ => Err(Fault::of(FaultCode::UnknownMethod, None)),
     }

@@ -20,21 +20,25 @@ use crate::ring::{Deadline, Descriptor, Payload, within};
 
 /// The path of the methods.
 const METHODS_PATH: &str = "/RPC2";
+/// What stands before the name of a process whose log is to be followed.
+const TAIL_PATH: &str = "/logtail/";
+/// The path of maitred's own log.
+const MAIN_TAIL_PATH: &str = "/mainlogtail";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What a head says, as far as it matters after its bytes have gone.
-struct Asked {
+pub(super) struct Asked {
     path: String,
-    method: Method,
-    version: Version,
-    keep_alive: bool,
+    pub method: Method,
+    pub version: Version,
+    pub keep_alive: bool,
     framing: BodyFraming,
     waits: bool,
     is_allowed: bool,
 }
 
 /// The client has gone, or has taken too long.
-struct Gone;
+pub(super) struct Gone;
 
 /// Why a body was not read to its end.
 enum Unread {
@@ -67,9 +71,9 @@ impl Rpc {
 }
 
 /// The client of a connection.
-struct Peer<'r> {
-    rpc: &'r Rpc,
-    socket: Descriptor,
+pub(super) struct Peer<'r> {
+    pub rpc: &'r Rpc,
+    pub socket: Descriptor,
     /// What has arrived and was not used yet.
     input: Vec<u8>,
     deadline: Deadline,
@@ -139,12 +143,24 @@ impl Peer<'_> {
                 return Ok(false);
             }
         };
-        match (asked.path.as_str(), asked.method) {
+        let path = asked.path.as_str();
+        let is_read = matches!(asked.method, Method::Get | Method::Head);
+        if is_read && path == MAIN_TAIL_PATH {
+            return self.main_tail(&asked).await.map(|()| true);
+        }
+        if is_read && let Some(rest) = path.strip_prefix(TAIL_PATH) {
+            let is_found = self.log_tail(&asked, rest).await?;
+            if !is_found {
+                self.respond(&asked, 404, TEXT, &[], b"there is no such log\n").await?;
+            }
+            return Ok(true);
+        }
+        match (path, asked.method) {
             (METHODS_PATH, Method::Post) => self.call(&asked, &body).await?,
             (METHODS_PATH, _) => {
                 self.respond(&asked, 405, TEXT, &[("Allow", b"POST")], b"methods are called with POST\n").await?;
             }
-            _ => self.respond(&asked, 404, TEXT, &[], b"there is /RPC2\n").await?,
+            _ => self.respond(&asked, 404, TEXT, &[], b"there are /RPC2, /logtail/NAME and /mainlogtail\n").await?,
         }
         Ok(true)
     }
@@ -157,7 +173,7 @@ impl Peer<'_> {
                 return self.respond(asked, 400, TEXT, &[], text.as_bytes()).await;
             }
         };
-        let context = Context { ring: &self.rpc.ring, desk: &self.rpc.desk };
+        let context = Context { ring: &self.rpc.ring, desk: &self.rpc.desk, main_log: &self.rpc.main_log, shards: &self.rpc.shards };
         let document = match answer(&context, call).await {
             Ok(value) => write_response(&value),
             Err(fault) => write_fault(&fault),
@@ -251,9 +267,13 @@ impl Peer<'_> {
         self.send(out).await
     }
 
-    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Gone> {
+    pub(super) async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Gone> {
+        self.send_within(bytes, Duration::from_secs(CONTROL_REQUEST_SECONDS)).await
+    }
+
+    pub(super) async fn send_within(&mut self, bytes: Vec<u8>, patience: Duration) -> Result<(), Gone> {
         let len = bytes.len();
-        self.deadline.set(Duration::from_secs(CONTROL_REQUEST_SECONDS));
+        self.deadline.set(patience);
         let mut send = self.rpc.ring.send(&self.socket, Payload::from(bytes));
         let sent = within(&self.deadline, &mut send).await;
         let is_sent = sent.is_ok_and(|result| result.sent.is_ok_and(|sent| sent == len));

@@ -18,7 +18,15 @@ use crate::supervise::programs::Stream;
 /// Does a method of these.
 pub(super) async fn answer(context: &Context<'_>, method: &str, params: &Params) -> Result<Value, Fault> {
     match method {
-        "readLog" | "readMainLog" | "clearLog" => Err(Fault::of(FaultCode::NoFile, None)),
+        "readLog" | "readMainLog" => {
+            let bytes = context.main_log.recent();
+            let (start, length) = span(params.int(0)?, params.int(1)?, bytes.len() as u64)?;
+            Ok(text(part(&bytes, start, length)))
+        }
+        "clearLog" => {
+            context.main_log.clear();
+            Ok(Value::Bool(true))
+        }
         "clearProcessLog" | "clearProcessLogs" => {
             let name = params.text(0)?;
             let view = one(context, &name).await?;
@@ -53,18 +61,45 @@ async fn clear(context: &Context<'_>, unit: Unit, name: &str) -> Result<(), Faul
     context.desk.ask(move |supervisor| supervisor.clear_logs(unit, &name)).await
 }
 
-async fn path(context: &Context<'_>, params: &Params, stream: Stream) -> Result<Option<PathBuf>, Fault> {
+/// A stream's past.
+enum Past {
+    File(PathBuf),
+    /// It goes into no file: its end, and how many bytes there were of it in all.
+    Kept(Vec<u8>, u64),
+    Nothing,
+}
+
+async fn past(context: &Context<'_>, params: &Params, stream: Stream) -> Result<Past, Fault> {
     let view = one(context, &params.text(0)?).await?;
     let path = match stream {
         Stream::Out => view.stdout_logfile,
         Stream::Err => view.stderr_logfile,
     };
-    Ok(Some(PathBuf::from(path)).filter(|path| !path.as_os_str().is_empty()))
+    if !path.is_empty() {
+        return Ok(Past::File(PathBuf::from(path)));
+    }
+    let kept = context.desk.ask(move |supervisor| supervisor.recent(view.unit, stream)).await;
+    Ok(kept.map_or(Past::Nothing, |(bytes, total)| Past::Kept(bytes, total)))
+}
+
+/// A part of `bytes`, as far as it is there.
+fn part(bytes: &[u8], start: u64, length: u64) -> Vec<u8> {
+    let start = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
+    let end = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(bytes.len());
+    bytes[start..end].to_vec()
 }
 
 async fn read(context: &Context<'_>, params: &Params, stream: Stream) -> Result<Value, Fault> {
     let (offset, length) = (params.int(1)?, params.int(2)?);
-    let Some(path) = path(context, params, stream).await? else { return Err(Fault::of(FaultCode::NoFile, None)) };
+    let path = match past(context, params, stream).await? {
+        Past::File(path) => path,
+        Past::Nothing => return Err(Fault::of(FaultCode::NoFile, None)),
+        Past::Kept(bytes, total) => {
+            let gone = total - bytes.len() as u64;
+            let (start, length) = span(offset, length, total)?;
+            return Ok(text(part(&bytes, start.saturating_sub(gone), length)));
+        }
+    };
     let Some(log) = Log::open(&path) else {
         return Err(Fault::of(FaultCode::NoFile, Some(&path.to_string_lossy())));
     };
@@ -74,10 +109,18 @@ async fn read(context: &Context<'_>, params: &Params, stream: Stream) -> Result<
 
 async fn tail(context: &Context<'_>, params: &Params, stream: Stream) -> Result<Value, Fault> {
     let (offset, length) = (params.int(1)?, params.int(2)?);
-    let path = path(context, params, stream).await?;
-    let Some(log) = path.as_deref().and_then(Log::open) else {
-        return Ok(Value::Array(vec![Value::text(""), Value::Int(0), Value::Bool(false)]));
+    let none = || Ok(Value::Array(vec![Value::text(""), Value::Int(0), Value::Bool(false)]));
+    let path = match past(context, params, stream).await? {
+        Past::File(path) => path,
+        Past::Nothing => return none(),
+        Past::Kept(bytes, total) => {
+            let gone = total - bytes.len() as u64;
+            let (start, length, overflow) = last(offset, length, total);
+            let part = part(&bytes, start.saturating_sub(gone), length);
+            return Ok(Value::Array(vec![text(part), number(total), Value::Bool(overflow)]));
+        }
     };
+    let Some(log) = Log::open(&path) else { return none() };
     let (start, length, overflow) = last(offset, length, log.size);
     let read = log.read(context.ring, start, length).await;
     Ok(match read {

@@ -12,22 +12,29 @@ mod info;
 mod methods;
 mod processes;
 mod settings;
+mod site;
 mod system;
+mod tail;
 mod view;
 
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use desk::{Changes, Desk, Work};
 pub(super) use processes::{Deed, Named, Outcome};
 pub(super) use settings::{Difference, difference};
+pub(super) use tail::Heard;
 pub(super) use view::{Unit, View, split_name};
 
 use crate::base::bounds::CONTROL_CONNECTIONS_MAX;
+use crate::base::mail::Sender;
 use crate::config::Credentials;
+use crate::mail::ShardMail;
 use crate::ring::Ring;
+use crate::supervise::main_log::MainLog;
 
 /// How long to wait before accepting again when descriptors or connections have run out.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -69,14 +76,22 @@ pub(super) struct Rpc {
     ring: Ring,
     desk: Desk,
     credentials: Option<Credentials>,
+    main_log: Arc<MainLog>,
+    shards: Vec<Sender<ShardMail>>,
     connections: Cell<usize>,
 }
 
 impl Rpc {
     /// Serves the sockets for as long as the executor runs.
-    pub fn start(ring: &Ring, desk: Desk, sockets: ControlSockets) {
+    pub fn start(
+        ring: &Ring,
+        desk: Desk,
+        sockets: ControlSockets,
+        main_log: Arc<MainLog>,
+        shards: Vec<Sender<ShardMail>>,
+    ) {
         let ControlSockets { trusted, guarded, credentials, .. } = sockets;
-        let rpc = Rc::new(Rpc { ring: ring.clone(), desk, credentials, connections: Cell::new(0) });
+        let rpc = Rc::new(Rpc { ring: ring.clone(), desk, credentials, main_log, shards, connections: Cell::new(0) });
         let guarded = guarded.into_iter().map(|socket| (socket, true));
         for (socket, is_guarded) in trusted.into_iter().map(|socket| (socket, false)).chain(guarded) {
             glommio::spawn_local(rpc.clone().listen(socket, is_guarded)).detach();

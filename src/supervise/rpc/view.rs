@@ -1,4 +1,4 @@
-//! What control clients see of a process.
+//! What control clients see of a process: a program's, or a worker of the pool, in the same shape.
 
 use crate::supervise::programs::machine::{ProcessId, State};
 
@@ -6,6 +6,8 @@ use crate::supervise::programs::machine::{ProcessId, State};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::supervise) enum Unit {
     Program(ProcessId),
+    /// The worker in this slot of the pool.
+    Worker(u32),
 }
 
 /// How a process stands.

@@ -8,14 +8,16 @@ use crate::control::{Fault, FaultCode};
 use crate::supervise::programs::command::{self, Unusable};
 use crate::supervise::programs::machine::{ProcessId, State, Status};
 use crate::supervise::programs::{Refused, Stream};
-use crate::supervise::rpc::{Deed, Desk, Difference, Mood, Named, Outcome, Rpc, Unit, View, difference, split_name};
+use crate::supervise::rpc::{
+    Deed, Desk, Difference, Heard, Mood, Named, Outcome, Rpc, Unit, View, difference, split_name,
+};
 
 impl Supervisor {
     /// Serves the control sockets.
     pub(super) fn start_control(&mut self) {
         let sockets = std::mem::take(&mut self.setup.control);
         let desk = Desk::new(self.inbox.clone(), self.changes.clone());
-        Rpc::start(&self.ring, desk, sockets);
+        Rpc::start(&self.ring, desk, sockets, self.setup.main_log.clone(), self.setup.shards.clone());
     }
 
     /// Whether maitred is on its way to its end.
@@ -50,7 +52,8 @@ impl Supervisor {
 
     /// Every process, in the order of starts.
     pub(in crate::supervise) fn views(&self) -> Vec<View> {
-        self.programs.statuses().into_iter().map(|status| self.view(status)).collect()
+        let programs = self.programs.statuses().into_iter().map(|status| self.view(status));
+        programs.chain(self.worker_views()).collect()
     }
 
     fn view(&self, status: Status) -> View {
@@ -88,8 +91,12 @@ impl Supervisor {
     /// The processes of a group, in the order of starts.
     pub(in crate::supervise) fn group(&self, name: &str) -> Result<Vec<View>, Fault> {
         let members: Vec<View> = self.views().into_iter().filter(|view| view.group == name).collect();
-        let is_known = !members.is_empty() || self.programs.active().iter().any(|group| group.name == name);
+        let is_known = !members.is_empty() || self.has_workers_group(name) || self.programs.active().iter().any(|group| group.name == name);
         if is_known { Ok(members) } else { Err(Fault::of(FaultCode::BadName, Some(name))) }
+    }
+
+    fn has_workers_group(&self, name: &str) -> bool {
+        self.setup.config.app.is_some() && self.workers_group() == name
     }
 
     fn status(&self, id: ProcessId) -> Option<Status> {
@@ -98,7 +105,10 @@ impl Supervisor {
 
     /// Begins to do something to a process. `name` is what the client calls it.
     pub(in crate::supervise) fn begin(&mut self, deed: Deed, unit: Unit, name: &str) -> Outcome {
-        let Unit::Program(id) = unit;
+        let id = match unit {
+            Unit::Program(id) => id,
+            Unit::Worker(slot) => return self.begin_worker(deed, slot, name),
+        };
         let begun = match deed {
             Deed::Start => self.begin_start(id, name),
             Deed::Stop => self.begin_stop(id, name),
@@ -148,7 +158,10 @@ impl Supervisor {
 
     /// What has come of something that was begun.
     pub(in crate::supervise) fn outcome(&mut self, deed: Deed, unit: Unit, name: &str) -> Outcome {
-        let Unit::Program(id) = unit;
+        let id = match unit {
+            Unit::Program(id) => id,
+            Unit::Worker(slot) => return self.worker_outcome(deed, slot, name),
+        };
         let status = self.status(id);
         let failed = |code| Outcome::Failed(Fault::of(code, Some(name)));
         match (deed, status) {
@@ -169,7 +182,10 @@ impl Supervisor {
     /// Sends a signal, by its name or number, to a process.
     pub(in crate::supervise) fn signal_unit(&mut self, unit: Unit, name: &str, signal: &str) -> Result<(), Fault> {
         let number = signal_number(signal).ok_or_else(|| Fault::of(FaultCode::BadSignal, Some(signal)))?;
-        let Unit::Program(id) = unit;
+        let id = match unit {
+            Unit::Program(id) => id,
+            Unit::Worker(slot) => return self.signal_worker(slot, name, number),
+        };
         if !self.status(id).is_some_and(|status| status.state.is_signallable()) {
             return Err(Fault::of(FaultCode::NotRunning, Some(name)));
         }
@@ -181,7 +197,8 @@ impl Supervisor {
 
     /// Writes to a process's standard input.
     pub(in crate::supervise) fn write_input(&self, unit: Unit, name: &str, text: &str) -> Result<(), Fault> {
-        let Unit::Program(id) = unit;
+        // A worker reads nothing there.
+        let Unit::Program(id) = unit else { return Err(Fault::of(FaultCode::NoFile, Some(name))) };
         if !self.status(id).is_some_and(|status| status.pid.is_some() && status.state != State::Stopping) {
             return Err(Fault::of(FaultCode::NotRunning, Some(name)));
         }
@@ -195,16 +212,33 @@ impl Supervisor {
         })
     }
 
+    /// A stream from now on, and where its past is; `None` where nothing is heard of it.
+    pub(in crate::supervise) fn hear(&mut self, unit: Unit, stream: Stream) -> Option<Heard> {
+        let Unit::Program(id) = unit else { return None };
+        let status = self.status(id)?;
+        let tap = self.programs.tap(id, &status.config, stream)?;
+        let path = self.programs.log_path(id, &status.config, stream);
+        Some(Heard { path, recent: tap.recent().0, follower: tap.follow() })
+    }
+
+    /// The end of a stream that goes into no file, and how many bytes there were of it in all.
+    pub(in crate::supervise) fn recent(&mut self, unit: Unit, stream: Stream) -> Option<(Vec<u8>, u64)> {
+        let Unit::Program(id) = unit else { return None };
+        let status = self.status(id)?;
+        self.programs.tap(id, &status.config, stream).map(|tap| tap.recent())
+    }
+
     /// Empties a process's log files.
     pub(in crate::supervise) fn clear_logs(&self, unit: Unit, name: &str) -> Result<(), Fault> {
-        let Unit::Program(id) = unit;
+        // Workers write into maitred's log.
+        let Unit::Program(id) = unit else { return Ok(()) };
         let status = self.status(id).ok_or_else(|| Fault::of(FaultCode::BadName, Some(name)))?;
         self.programs.clear_logs(id, &status.config).map_err(|_| Fault::of(FaultCode::Failed, Some(name)))
     }
 
     /// Reads the configuration; changes nothing yet.
     pub(in crate::supervise) fn reread(&mut self) -> Result<Difference, Fault> {
-        match (self.setup.reconfigure)() {
+        match (self.setup.reconfigure)(self.site.scales()) {
             Ok(config) => {
                 self.available = config.programs;
                 Ok(difference(self.programs.active(), &self.available))
