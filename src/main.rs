@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use maitred::cli::serve::Ended;
-use maitred::cli::{Cli, Command, cert, check, complain, configure, log, precompress, serve, tell};
+use maitred::cli::{Cli, Command, cert, check, complain, configure, import, log, precompress, serve, tell};
 use maitred::sys::signals;
 
 fn main() -> ExitCode {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Precompress(options) => precompress::run(&options),
+        Command::Import(options) => import::run(&options),
         Command::Cert(options) => cert::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Serve(options) => {

@@ -493,7 +493,7 @@ priority = 1
     assert_eq!((web.care.startsecs, web.care.stopwaitsecs), (Duration::from_secs(2), Duration::from_millis(1500)));
     let other = &config.programs[1].processes[0];
     assert_eq!(other.launch.environment, own(&[("A", "1"), ("B", "2")]));
-    assert_eq!(other.stdout.target, OutputTarget::Automatic);
+    assert_eq!(other.stdout.target, OutputTarget::Automatic(std::env::temp_dir()));
     assert_eq!(other.stderr.target, OutputTarget::File(project.path("errors.log")));
 }
 

@@ -95,6 +95,7 @@ fn programs() -> Vec<Bound> {
         number("START_RETRIES_MAX", program, "startretries", START_RETRIES_MAX),
         number("LOG_FILE_BYTES_MAX", program, "stdout_logfile_maxbytes", LOG_FILE_BYTES_MAX),
         number("LOG_BACKUPS_MAX", program, "stdout_logfile_backups", LOG_BACKUPS_MAX),
+        number("CAPTURE_BYTES_MAX", program, "stdout_capture_maxbytes", CAPTURE_BYTES_MAX),
     ]
 }
 

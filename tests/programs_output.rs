@@ -155,6 +155,20 @@ fn automatic_files_are_made_privately_and_named() {
 }
 
 #[test]
+fn automatic_files_are_made_where_they_should_be() {
+    let builder = alone();
+    let logs = builder.folder().join("logs");
+    fs::create_dir(&logs).expect("the test's own folder");
+    let _server = builder
+        .section("[supervisor]\nchildlogdir = \"logs\"\nenvironment = { STAGE = \"live %(host_node_name)s\" }")
+        .program("auto", "command = \"sh -c 'echo $STAGE; exec sleep 1000'\"\nstdout_logfile = \"AUTO\"")
+        .run();
+    let written =
+        || fs::read_dir(&logs).expect("there").flatten().any(|entry| read(&entry.path()).starts_with("live "));
+    wait_until("it is written there", DEADLINE, written);
+}
+
+#[test]
 fn the_last_words_before_a_stop_are_heard() {
     let script = "sh -c 'trap \"echo last words; exit 0\" TERM; echo ready; while :; do sleep 0.05; done'";
     let mut server = alone().program("polite", &format!("command = {script:?}")).run();
@@ -163,4 +177,28 @@ fn the_last_words_before_a_stop_are_heard() {
     server.wait_for_line("ready program=polite");
     assert_eq!(server.stop().code(), Some(0));
     server.wait_for_line("last words program=polite");
+}
+
+#[test]
+fn lines_go_to_syslog_with_the_name_of_the_process() {
+    let builder = alone();
+    let path = builder.folder().join("log.sock");
+    let daemon = std::os::unix::net::UnixDatagram::bind(&path).expect("the test's own folder");
+    daemon.set_read_timeout(Some(DEADLINE)).expect("a time");
+    let script = "sh -c 'echo to syslog; printf unfinished; exec sleep 0.2'";
+    let syslog = format!("server=unix:{},severity=notice", path.display());
+    let server = builder
+        .program(
+            "told",
+            &format!("command = {script:?}\nstartsecs = 0\nautorestart = false\nstdout_logfile = \"NONE\"\nstdout_syslog = {syslog:?}"),
+        )
+        .run();
+    for expected in ["told: to syslog", "told: unfinished"] {
+        let mut buffer = [0; 1024];
+        let length = daemon.recv(&mut buffer).expect("a message");
+        let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        assert!(message.starts_with("<13>") && message.ends_with(expected), "{message}");
+    }
+    server.wait_for_line("program exited program=told");
+    assert!(!server.log.text().contains("to syslog"));
 }

@@ -15,6 +15,7 @@ mod path;
 mod preconditions;
 mod range;
 mod reply;
+mod supervisord;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub static ALL: &[Target] = &[
     preconditions::TARGET,
     range::TARGET,
     reply::TARGET,
+    supervisord::TARGET,
 ];
 
 impl Target {

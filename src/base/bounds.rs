@@ -83,6 +83,10 @@ pub const EARLY_EXITS_MAX: usize = 64;
 
 /// The config file, bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Files that a supervisord.conf may include.
+pub const INCLUDED_FILES_MAX: usize = 1000;
+/// Bytes between the marks of process communication that are kept of a program's stream.
+pub const CAPTURE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Processes of all programs together.
 pub const PROCESSES_MAX: u64 = 10_000;
 /// Where the numbers of a program's processes may start.

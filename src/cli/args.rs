@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::cert::CertOptions;
+use super::import::ImportOptions;
 use super::log::Level;
 use super::precompress::Precompress;
 use crate::config::{Flags, help};
@@ -29,6 +30,13 @@ Examples:
   maitred serve --static /=./public        serve files alone
   maitred check -c /etc/maitred.toml       say what is wrong with a configuration and its host";
 
+const IMPORT_HELP: &str = "\
+Exit codes: 0, also if lines were not carried over; 2 if the file or one that it includes can not be read.
+
+Examples:
+  maitred import /etc/supervisor/supervisord.conf > maitred.toml && maitred check
+  maitred serve --supervisord-conf /etc/supervisor/supervisord.conf    without making another file";
+
 const PRECOMPRESS_HELP: &str = "\
 Beside app.css it writes app.css.br, app.css.zst and app.css.gz, each with the modification time of app.css and only if it \
 is smaller. Run it after every deploy, behind `collectstatic`: siblings that are older than their file are not served, fresh \
@@ -47,6 +55,9 @@ pub enum Command {
     Serve(Options),
     /// Check configuration, kernel, limits, interpreter and application; say in a line each how to mend what is wrong
     Check(Options),
+    /// Print a supervisord.conf as maitred.toml; say on stderr which lines are not carried over, and why
+    #[command(after_help = IMPORT_HELP)]
+    Import(ImportOptions),
     /// Write compressed siblings beside static files, for routes to serve
     #[command(after_help = PRECOMPRESS_HELP)]
     Precompress(Precompress),
@@ -64,6 +75,9 @@ pub struct Options {
     /// The config file; ./maitred.toml is read if it is there and none is named
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A supervisord.conf whose programs are looked after too
+    #[arg(long, value_name = "FILE")]
+    supervisord_conf: Option<PathBuf>,
     #[arg(short, long, value_name = "ADDRESS", help = help::LISTEN)]
     bind: Vec<String>,
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help = help::WORKERS)]
@@ -105,6 +119,7 @@ impl Options {
     pub fn flags(&self) -> Flags {
         Flags {
             config: self.config.clone(),
+            supervisord_conf: self.supervisord_conf.clone(),
             app: self.app.clone(),
             bind: self.bind.clone(),
             workers: self.workers,

@@ -74,7 +74,7 @@ pub fn run(options: &Options) -> ExitCode {
         super::tell(&finding);
         failed |= finding.verdict == Verdict::Fail;
     };
-    let config = super::read(options);
+    let config = super::read(options.flags());
     if let Err(messages) = &config {
         messages.lines().for_each(|line| tell(Finding::fail(line)));
     }
@@ -88,6 +88,7 @@ pub fn run(options: &Options) -> ExitCode {
         if let Some(app) = &config.app {
             probe::app(app, &mut tell);
         }
+        config.left.iter().map(|line| Finding::hint(format!("not done: {line}"))).for_each(&mut tell);
         check_programs::programs(&config.programs).into_iter().for_each(&mut tell);
     }
     if failed { ExitCode::from(EXIT_UNUSABLE) } else { ExitCode::SUCCESS }

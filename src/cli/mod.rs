@@ -8,6 +8,7 @@ pub mod check;
 mod check_programs;
 mod control_sockets;
 mod environment;
+pub mod import;
 pub mod log;
 pub mod precompress;
 mod probe;

@@ -60,6 +60,9 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>) -> Ended {
         Ok(opened) => opened,
         Err(message) => return unusable(&message),
     };
+    for line in &config.left {
+        tracing::warn!("not done: {line}");
+    }
     let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),

@@ -223,7 +223,7 @@ const LOCAL_SYSLOG: &str = "/dev/log";
 const SYSLOG_PORT: u16 = 514;
 
 /// nginx's parameters: `server=…,facility=…,severity=…,tag=…`.
-fn syslog(parameters: &str) -> Result<SyslogConfig, String> {
+pub(super) fn syslog(parameters: &str) -> Result<SyslogConfig, String> {
     let mut config = SyslogConfig {
         server: SyslogServer::Unix(LOCAL_SYSLOG.into()),
         priority: 0,

@@ -16,6 +16,7 @@ use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, Listens, server};
 use super::sources::{Flags, Surroundings};
+use super::supervisor::supervisor;
 use super::tls::tls;
 use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
@@ -43,7 +44,8 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let closed = maintenance(merged.server.take(options::MAINTENANCE_KEY.spec.name), bases, problems);
     let may_be_silent = !merged.programs.is_empty();
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
-    let programs = programs(merged.programs, merged.groups, bases, around, problems);
+    let common = supervisor(merged.supervisor, bases, around, problems);
+    let programs = programs(merged.programs, merged.groups, bases, &common, problems);
     let tls = tls(merged.tls, bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let control = ControlConfig::read(merged.control, bases, problems);
@@ -115,7 +117,20 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    Config { server, tls, admin, control, app, programs, routes, static_from_django, error_pages, maintenance: closed }
+    let left = merged.left.iter().map(ToString::to_string).collect();
+    Config {
+        server,
+        tls,
+        admin,
+        control,
+        app,
+        programs,
+        routes,
+        static_from_django,
+        error_pages,
+        maintenance: closed,
+        left,
+    }
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

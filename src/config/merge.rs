@@ -12,6 +12,7 @@ use super::options;
 use super::programs::Named;
 use super::section::{nearest, table};
 use super::sources::{Flags, Surroundings};
+use super::supervisord;
 use super::value::{Place, Placed, Table, Value, parse};
 use crate::base::bounds::CONFIG_FILE_BYTES_MAX;
 
@@ -28,6 +29,8 @@ pub struct Merged {
     /// `None` if nothing speaks of an application.
     pub app: Option<Table>,
     pub routes: Vec<(Place, Table)>,
+    /// `[supervisor]`.
+    pub supervisor: Table,
     pub programs: Vec<Named>,
     pub groups: Vec<Named>,
     pub tls: Vec<(Place, Table)>,
@@ -39,6 +42,8 @@ pub struct Merged {
     pub file_base: PathBuf,
     /// The config file's name as it was given.
     pub file: Option<PathBuf>,
+    /// Lines of a `supervisord.conf` that are not carried over.
+    pub left: Vec<Problem>,
 }
 
 /// Reads the config file, if there is one, and puts environment and flags over it.
@@ -63,6 +68,10 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
     let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, &options::ROUTE, problems));
     let tls = top.take("tls").map_or(Vec::new(), |placed| tables(placed, &options::TLS, problems));
+    let supervisor = top.take("supervisor");
+    let supervisor = supervisor
+        .and_then(|placed| table(placed, "supervisor", options::SUPERVISOR.header, problems))
+        .unwrap_or_default();
     let mut programs = named_tables(top.take("program"), &options::PROGRAM, problems);
     scale(&mut programs, &flags.scales);
     let groups = named_tables(top.take("group"), &options::GROUP, problems);
@@ -74,20 +83,26 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     routes.extend(static_routes(&flags.statics, problems));
     server_flags(&mut server, flags, around);
     let app = app_flags(app, flags, around);
-    Merged {
+    let mut merged = Merged {
         server,
         admin,
         control,
         app,
         routes,
         tls,
+        supervisor,
         programs,
         groups,
         file_has_routes,
         file_has_app,
         file_base,
         file,
+        left: Vec::new(),
+    };
+    if let Some(file) = &flags.supervisord_conf {
+        supervisord::add(file, around, &mut merged, problems);
     }
+    merged
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {

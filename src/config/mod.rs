@@ -20,6 +20,8 @@ mod merge;
 mod options;
 mod pages;
 mod process;
+mod program_care;
+mod program_texts;
 mod program_values;
 mod programs;
 mod python;
@@ -31,6 +33,8 @@ mod server;
 mod sources;
 mod static_options;
 mod static_route;
+mod supervisor;
+mod supervisord;
 mod tls;
 mod types;
 mod units;
@@ -51,6 +55,7 @@ pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
+pub use supervisord::{Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
     Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, HostPattern, MaintenanceConfig, Page, PathPattern,

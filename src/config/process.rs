@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access_log::SyslogConfig;
 use crate::sys::users::User;
 
 /// Processes that are named and ordered together: those of one `[program.NAME]`, or of all programs of a `[group.NAME]`.
@@ -21,6 +22,8 @@ pub struct GroupConfig {
 /// One process of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessConfig {
+    /// The name of its `[program.NAME]`.
+    pub program: String,
     /// Its group's name.
     pub group: String,
     /// Its own name, unique within the group.
@@ -57,6 +60,8 @@ pub struct LaunchConfig {
     pub user: Option<User>,
     /// Its standard error goes where its standard output goes.
     pub redirect_stderr: bool,
+    /// Where it is told that the control interface is.
+    pub server_url: Option<String>,
 }
 
 /// How a process is started, watched and stopped.
@@ -133,6 +138,19 @@ pub struct OutputConfig {
     pub max_bytes: u64,
     /// Rotated files that are kept.
     pub backups: u32,
+    /// Where each line goes too.
+    pub syslog: Option<SyslogConfig>,
+    /// Bytes that are kept of what stands between the marks of process communication; 0 = the marks mean nothing.
+    pub capture_max_bytes: u64,
+    /// Event listeners are told what is written.
+    pub has_events: bool,
+}
+
+impl OutputConfig {
+    /// Whether anybody wants what is written.
+    pub fn is_wanted(&self) -> bool {
+        self.target != OutputTarget::Nothing || self.syslog.is_some() || self.capture_max_bytes > 0 || self.has_events
+    }
 }
 
 /// The place of a stream's bytes.
@@ -142,8 +160,8 @@ pub enum OutputTarget {
     Log,
     /// This file, byte for byte.
     File(PathBuf),
-    /// A file in the directory for temporary files, made anew at each start of maitred.
-    Automatic,
+    /// A file in this directory, made anew at each start of maitred.
+    Automatic(PathBuf),
     /// Nowhere.
     Nothing,
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::access_log::{self, SyslogConfig};
 use super::options::Unit;
 use super::process::{Autorestart, OnFatal};
 use super::read::{milliseconds, not, string};
@@ -91,6 +92,21 @@ pub fn on_fatal(value: &Value, unit: Unit, _: &Path) -> Result<OnFatal, String> 
         "exit" => Ok(OnFatal::Exit),
         _ => Err(not(unit, value)),
     }
+}
+
+/// Whether and how lines go to syslog. A tag that is not given is empty.
+pub fn syslog(value: &Value, unit: Unit, _: &Path) -> Result<Option<SyslogConfig>, String> {
+    let parameters = match value {
+        Value::Bool(false) => return Ok(None),
+        Value::Bool(true) => "",
+        _ => string(value, unit)?,
+    };
+    let facility = if parameters.contains("facility=") { "" } else { ",facility=user" };
+    let mut config = access_log::syslog(&format!("{parameters}{facility}"))?;
+    if !parameters.contains("tag=") {
+        config.tag.clear();
+    }
+    Ok(Some(config))
 }
 
 /// A list of names, or a string of them separated by commas.

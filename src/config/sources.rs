@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Flags {
     /// The config file.
     pub config: Option<PathBuf>,
+    /// A `supervisord.conf` whose programs are looked after too.
+    pub supervisord_conf: Option<PathBuf>,
     /// `module:attribute`.
     pub app: Option<String>,
     /// Listen addresses.

@@ -45,6 +45,8 @@ pub struct Config {
     pub error_pages: ErrorPages,
     /// Maintenance mode.
     pub maintenance: MaintenanceConfig,
+    /// What a `supervisord.conf` asks for that is not done, a line each.
+    pub left: Vec<String>,
 }
 
 /// `[server]`: listeners, shards and what a connection may cost.

@@ -112,6 +112,16 @@ impl Table {
         self.entries.push((key.to_owned(), value));
     }
 
+    /// The value of `key`, if it is there.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, placed)| &placed.value)
+    }
+
+    /// Keys and values, in the order in which they were set as long as none was taken.
+    pub fn entries(&self) -> &[(String, Placed)] {
+        &self.entries
+    }
+
     /// Keys and values in no particular order.
     pub fn into_entries(self) -> Vec<(String, Placed)> {
         self.entries

@@ -31,7 +31,6 @@ use super::main_log::MainLog;
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
 pub use super::rpc::ControlSockets;
-pub(super) use site::Reloading;
 use super::rpc::{Changes, Mood};
 use super::settings::{pool_settings, settings};
 use super::{output, routes};
@@ -47,6 +46,7 @@ use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Signal, SignalFd};
 use crate::wsgi::pool::Gate;
 use crate::wsgi::share::Share;
+pub(super) use site::Reloading;
 
 /// Exit code for what has no code of its own.
 const EXIT_FAILED: i32 = 1;
@@ -626,31 +626,5 @@ impl Supervisor {
                 tracing::debug!(shard = number, %error, "mail to a shard was not delivered");
             }
         }
-    }
-
-    fn kill(&self, pid: Pid, signal: process::Signal) {
-        let result = match self.pidfds.get(&pid) {
-            Some(Some(pidfd)) => process::signal_pidfd(pidfd, signal),
-            Some(None) => process::signal(pid, signal),
-            // Reaped: the number may be somebody else's by now.
-            None => return,
-        };
-        if let Err(error) = result {
-            tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "cannot signal a child");
-        }
-    }
-
-    fn readings(&self) -> Vec<Reading> {
-        let mut readings = Vec::new();
-        for (&generation, found) in &self.generations {
-            let threads = found.settings.threads.max(1);
-            for index in 0..found.scoreboard.slots() {
-                let view = found.scoreboard.read(index);
-                if view.state != SlotState::Empty {
-                    readings.push(Reading { generation, slot: index as u32 / threads, view });
-                }
-            }
-        }
-        readings
     }
 }

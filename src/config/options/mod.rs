@@ -9,9 +9,11 @@ mod app;
 mod control;
 mod maintenance;
 mod program;
+mod program_output;
 mod route;
 mod server;
 mod static_route;
+mod supervisor;
 mod tls;
 
 pub use access_log::*;
@@ -20,9 +22,11 @@ pub use app::*;
 pub use control::*;
 pub use maintenance::*;
 pub use program::*;
+pub use program_output::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
+pub use supervisor::*;
 pub use tls::*;
 
 use super::value::Value;
@@ -119,8 +123,8 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 10] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &CONTROL, &APP, &ROUTE, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 11] =
+    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &CONTROL, &APP, &ROUTE, &SUPERVISOR, &PROGRAM, &GROUP];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

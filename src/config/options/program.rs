@@ -1,7 +1,8 @@
 //! Options of `[program.NAME]` and `[group.NAME]`: commands that are kept running. Names, defaults and meanings are supervisord's.
 
+use super::program_output::*;
 use super::{Default, Opt, Section, Spec, Unit};
-use crate::base::bounds::{LOG_BACKUPS_MAX, LOG_FILE_BYTES_MAX, PROCESS_NUMBER_MAX, PROCESSES_MAX, START_RETRIES_MAX};
+use crate::base::bounds::{PROCESS_NUMBER_MAX, PROCESSES_MAX, START_RETRIES_MAX};
 use crate::config::process::{Autorestart, OnFatal};
 use crate::config::value::Value;
 use crate::config::{program_values, read};
@@ -50,6 +51,13 @@ pub static PROGRAM: Section = Section {
         &PROGRAM_STDERR_LOGFILE.spec,
         &PROGRAM_STDERR_LOGFILE_MAXBYTES.spec,
         &PROGRAM_STDERR_LOGFILE_BACKUPS.spec,
+        &PROGRAM_STDOUT_SYSLOG.spec,
+        &PROGRAM_STDERR_SYSLOG.spec,
+        &PROGRAM_STDOUT_CAPTURE_MAXBYTES.spec,
+        &PROGRAM_STDERR_CAPTURE_MAXBYTES.spec,
+        &PROGRAM_STDOUT_EVENTS_ENABLED.spec,
+        &PROGRAM_STDERR_EVENTS_ENABLED.spec,
+        &PROGRAM_SERVERURL.spec,
     ],
 };
 
@@ -278,63 +286,14 @@ pub static PROGRAM_ENVIRONMENT: Opt<Value> = Opt {
     .elsewhere(&["env"]),
     read: read::raw,
 };
-pub static PROGRAM_REDIRECT_STDERR: Opt<bool> = Opt {
+pub static PROGRAM_SERVERURL: Opt<String> = Opt {
     spec: Spec::new(
-        "redirect_stderr",
-        Unit::Bool,
-        Default::Toml("false"),
-        "Standard error goes where standard output goes.",
-    ),
-    read: read::boolean,
-};
-pub static PROGRAM_STDOUT_LOGFILE: Opt<String> = Opt {
-    spec: Spec::new("stdout_logfile", Unit::Text("a path, \"AUTO\" or \"NONE\""), Default::Described("maitred's own log, line by line with program and stream"), "Where standard output goes: a file, as it is. \"AUTO\" is a file in the directory for temporary files, \"NONE\" is nowhere.").elsewhere(&["logfile"]),
-    read: read::text,
-};
-pub static PROGRAM_STDOUT_LOGFILE_MAXBYTES: Opt<u64> = Opt {
-    spec: Spec::new(
-        "stdout_logfile_maxbytes",
-        Unit::Size { max: LOG_FILE_BYTES_MAX },
-        Default::Toml("\"50M\""),
-        "Size at which the file is rotated, 4K at least; 0 is never.",
-    ),
-    read: read::size,
-};
-pub static PROGRAM_STDOUT_LOGFILE_BACKUPS: Opt<u32> = Opt {
-    spec: Spec::new(
-        "stdout_logfile_backups",
-        Unit::Count { min: 0, max: LOG_BACKUPS_MAX },
-        Default::Toml("10"),
-        "Rotated files that are kept: the file's name with `.1` (the newest), `.2` and so on.",
-    ),
-    read: read::count_u32,
-};
-pub static PROGRAM_STDERR_LOGFILE: Opt<String> = Opt {
-    spec: Spec::new(
-        "stderr_logfile",
-        Unit::Text("a path, \"AUTO\" or \"NONE\""),
-        Default::Described("maitred's own log, line by line with program and stream"),
-        "Where standard error goes: a file, as it is. \"AUTO\" is a file in the directory for temporary files, \"NONE\" is nowhere.",
+        "serverurl",
+        Unit::Text("a URL"),
+        Default::Described("none"),
+        "`SUPERVISOR_SERVER_URL` in its environment: where it finds the control interface.",
     ),
     read: read::text,
-};
-pub static PROGRAM_STDERR_LOGFILE_MAXBYTES: Opt<u64> = Opt {
-    spec: Spec::new(
-        "stderr_logfile_maxbytes",
-        Unit::Size { max: LOG_FILE_BYTES_MAX },
-        Default::Toml("\"50M\""),
-        "Size at which the file is rotated, 4K at least; 0 is never.",
-    ),
-    read: read::size,
-};
-pub static PROGRAM_STDERR_LOGFILE_BACKUPS: Opt<u32> = Opt {
-    spec: Spec::new(
-        "stderr_logfile_backups",
-        Unit::Count { min: 0, max: LOG_BACKUPS_MAX },
-        Default::Toml("10"),
-        "Rotated files that are kept: the file's name with `.1` (the newest), `.2` and so on.",
-    ),
-    read: read::count_u32,
 };
 
 #[cfg(test)]
@@ -344,7 +303,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(PROGRAM_COMMAND PROGRAM_PROCESS_NAME PROGRAM_NUMPROCS PROGRAM_NUMPROCS_START PROGRAM_PRIORITY PROGRAM_AUTOSTART PROGRAM_AUTORESTART PROGRAM_STARTSECS PROGRAM_STARTRETRIES PROGRAM_BACKOFF PROGRAM_BACKOFF_FIRST PROGRAM_BACKOFF_MAX PROGRAM_STABLE_AFTER PROGRAM_FATAL_RETRY PROGRAM_ON_FATAL PROGRAM_EXITCODES PROGRAM_STOPSIGNAL PROGRAM_STOPWAITSECS PROGRAM_STOPASGROUP PROGRAM_KILLASGROUP PROGRAM_USER PROGRAM_UMASK PROGRAM_DIRECTORY PROGRAM_ENVIRONMENT PROGRAM_REDIRECT_STDERR PROGRAM_STDOUT_LOGFILE PROGRAM_STDOUT_LOGFILE_MAXBYTES PROGRAM_STDOUT_LOGFILE_BACKUPS PROGRAM_STDERR_LOGFILE PROGRAM_STDERR_LOGFILE_MAXBYTES PROGRAM_STDERR_LOGFILE_BACKUPS);
+        assert_defaults!(PROGRAM_COMMAND PROGRAM_PROCESS_NAME PROGRAM_NUMPROCS PROGRAM_NUMPROCS_START PROGRAM_PRIORITY PROGRAM_AUTOSTART PROGRAM_AUTORESTART PROGRAM_STARTSECS PROGRAM_STARTRETRIES PROGRAM_BACKOFF PROGRAM_BACKOFF_FIRST PROGRAM_BACKOFF_MAX PROGRAM_STABLE_AFTER PROGRAM_FATAL_RETRY PROGRAM_ON_FATAL PROGRAM_EXITCODES PROGRAM_STOPSIGNAL PROGRAM_STOPWAITSECS PROGRAM_STOPASGROUP PROGRAM_KILLASGROUP PROGRAM_USER PROGRAM_UMASK PROGRAM_DIRECTORY PROGRAM_ENVIRONMENT PROGRAM_SERVERURL);
         assert_defaults!(GROUP_PROGRAMS GROUP_PRIORITY);
     }
 }

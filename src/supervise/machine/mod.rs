@@ -19,8 +19,8 @@ mod tests;
 mod worker;
 
 pub use event::{
-    Action, BootOutcome, Event, GenerationId, Held, KillReason, Place, PlaceState, PoolSettings, Reading, Report, Settings,
-    WorkerId,
+    Action, BootOutcome, Event, GenerationId, Held, KillReason, Place, PlaceState, PoolSettings, Reading, Report,
+    Settings, WorkerId,
 };
 
 use crate::base::bounds::EARLY_EXITS_MAX;

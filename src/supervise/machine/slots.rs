@@ -210,7 +210,9 @@ impl Generation {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             match slot.seat {
                 Seat::Vacant { due }
-                    if due <= now && !slot.is_vacated && !(never_filled(slot) && matches!(self.phase, Phase::Draining { .. })) =>
+                    if due <= now
+                        && !slot.is_vacated
+                        && !(never_filled(slot) && matches!(self.phase, Phase::Draining { .. })) =>
                 {
                     let worker = take_id(next_worker);
                     slot.seat = Seat::Forking { worker, since: now };

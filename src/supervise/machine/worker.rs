@@ -33,8 +33,12 @@ pub(super) struct Worker {
 enum Ending {
     No,
     /// By a person: it finishes what it has in hand.
-    Asked { kill_at: Monotonic },
-    Aborted { kill_at: Monotonic },
+    Asked {
+        kill_at: Monotonic,
+    },
+    Aborted {
+        kill_at: Monotonic,
+    },
     Killed,
 }
 

@@ -12,6 +12,7 @@ pub mod machine;
 mod output;
 mod report;
 mod spawn;
+mod syslog;
 mod tap;
 mod tree;
 
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{GroupConfig, OutputTarget, ProcessConfig};
+use crate::config::{GroupConfig, ProcessConfig};
 use crate::ring::Ring;
 use crate::sys::family;
 use crate::sys::process::{self, Exit, Pid, Signal};
@@ -62,7 +63,7 @@ pub(super) struct Programs {
 impl Programs {
     /// None of them is started yet.
     pub fn new(ring: &Ring, groups: &[GroupConfig]) -> Programs {
-        output::remove_stale(&std::env::temp_dir());
+        output::remove_stale(groups);
         let own = rustix::process::getpid();
         let started = family::kin(own).map_or(0, |kin| kin.started);
         let seed = clock::wall_seconds() ^ (Monotonic::now().as_nanos() << 20);
@@ -134,7 +135,7 @@ impl Programs {
             Stream::Err if config.launch.redirect_stderr => return None,
             Stream::Err => &config.stderr,
         };
-        (output.target != OutputTarget::Nothing).then(|| self.outputs.tap(id, stream))
+        output.is_wanted().then(|| self.outputs.tap(id, stream))
     }
 
     /// How often something was reported of a process.

@@ -4,7 +4,7 @@
 //! place is busy: a program that floods it is held back by its own pipe, and costs neither memory nor others their lines.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use super::logfile::LogFile;
 use super::machine::ProcessId;
+use super::syslog::Syslog;
 use super::tap::Tap;
 use crate::base::bounds::{OUTPUT_BUFFER_BYTES, OUTPUT_LINES_BUFFER_BYTES, OUTPUT_LINES_PER_SECOND_MAX};
 use crate::base::clock::Monotonic;
-use crate::config::{OutputConfig, OutputTarget, ProcessConfig};
+use crate::config::{GroupConfig, OutputConfig, OutputTarget, ProcessConfig, SyslogConfig};
 use crate::ring::{Descriptor, Ring, within};
 use crate::supervise::logs::LineSplitter;
 use crate::sys::family;
@@ -50,6 +51,7 @@ pub(super) struct Outputs {
     /// By their path, so that several streams into one file rotate it together.
     files: HashMap<PathBuf, Weak<LogFile>>,
     reading: Rc<Reading>,
+    syslog: Rc<Syslog>,
 }
 
 /// Tasks that still read.
@@ -64,8 +66,19 @@ struct Place {
     name: String,
     stream: Stream,
     tap: Rc<Tap>,
-    /// None: into maitred's log.
-    file: RefCell<Option<Rc<LogFile>>>,
+    target: RefCell<Target>,
+    /// Where its lines go too.
+    also: RefCell<Option<SyslogConfig>>,
+    syslog: Rc<Syslog>,
+}
+
+/// Where a stream goes.
+#[derive(Clone)]
+enum Target {
+    /// Into maitred's log, line by line.
+    Log,
+    File(Rc<LogFile>),
+    Nothing,
 }
 
 impl Outputs {
@@ -76,6 +89,7 @@ impl Outputs {
             taps: HashMap::new(),
             files: HashMap::new(),
             reading: Rc::default(),
+            syslog: Rc::default(),
         }
     }
 
@@ -102,10 +116,10 @@ impl Outputs {
         };
         match &output.target {
             OutputTarget::File(path) => Some(path.clone()),
-            OutputTarget::Automatic => {
-                let place = self.places.get(&(id, stream))?.file.borrow().clone()?;
-                Some(place.path().to_owned())
-            }
+            OutputTarget::Automatic(_) => match &*self.places.get(&(id, stream))?.target.borrow() {
+                Target::File(file) => Some(file.path().to_owned()),
+                Target::Log | Target::Nothing => None,
+            },
             OutputTarget::Log | OutputTarget::Nothing => None,
         }
     }
@@ -182,11 +196,15 @@ impl Outputs {
             Stream::Err => &config.stderr,
         };
         let before = self.places.get(&(id, stream)).cloned();
-        let old = before.as_ref().and_then(|place| place.file.borrow().clone());
-        let file = self.file(output, config, stream, old);
+        let old = before.as_ref().and_then(|place| match &*place.target.borrow() {
+            Target::File(file) => Some(file.clone()),
+            Target::Log | Target::Nothing => None,
+        });
+        let target = self.target(output, config, stream, old);
         match before {
             Some(place) => {
-                *place.file.borrow_mut() = file;
+                *place.target.borrow_mut() = target;
+                place.also.borrow_mut().clone_from(&output.syslog);
                 place
             }
             None => {
@@ -194,7 +212,9 @@ impl Outputs {
                     name: config.full_name(),
                     stream,
                     tap: self.tap(id, stream),
-                    file: RefCell::new(file),
+                    target: RefCell::new(target),
+                    also: RefCell::new(output.syslog.clone()),
+                    syslog: self.syslog.clone(),
                 });
                 self.places.insert((id, stream), place.clone());
                 place
@@ -202,37 +222,38 @@ impl Outputs {
         }
     }
 
-    fn file(
+    fn target(
         &mut self,
         output: &OutputConfig,
         config: &ProcessConfig,
         stream: Stream,
         old: Option<Rc<LogFile>>,
-    ) -> Option<Rc<LogFile>> {
+    ) -> Target {
         let path = match (&output.target, old) {
-            (OutputTarget::Log | OutputTarget::Nothing, _) => return None,
+            (OutputTarget::Log, _) => return Target::Log,
+            (OutputTarget::Nothing, _) => return Target::Nothing,
             (OutputTarget::File(path), _) => path.clone(),
             // Chosen once for all restarts.
-            (OutputTarget::Automatic, Some(old)) if old.is_private() => {
+            (OutputTarget::Automatic(_), Some(old)) if old.is_private() => {
                 old.limit(output.max_bytes, output.backups);
-                return Some(old);
+                return Target::File(old);
             }
-            (OutputTarget::Automatic, _) => match automatic(&config.full_name(), stream) {
+            (OutputTarget::Automatic(directory), _) => match automatic(directory, &config.full_name(), stream) {
                 Ok(path) => path,
                 Err(error) => {
                     tracing::warn!(%error, "no file could be made for a program's output, which goes into the log");
-                    return None;
+                    return Target::Log;
                 }
             },
         };
-        let is_private = output.target == OutputTarget::Automatic;
+        let is_private = matches!(output.target, OutputTarget::Automatic(_));
         if let Some(file) = self.files.get(&path).and_then(Weak::upgrade) {
             file.limit(output.max_bytes, output.backups);
-            return Some(file);
+            return Target::File(file);
         }
         let file = Rc::new(LogFile::new(path.clone(), output.max_bytes, output.backups, is_private));
         self.files.insert(path, Rc::downgrade(&file));
-        Some(file)
+        Target::File(file)
     }
 }
 
@@ -243,35 +264,57 @@ impl Place {
         let log = |line: &str| tracing::info!(program = self.name, stream = self.stream.name(), "{line}");
         // Waited for before there is a buffer: a program that is silent costs none.
         while ring.poll(&pipe, libc::POLLIN as u32).await.is_ok() {
-            let file = self.file.borrow().clone();
-            let max = if file.is_some() { OUTPUT_BUFFER_BYTES } else { OUTPUT_LINES_BUFFER_BYTES };
+            let target = self.target.borrow().clone();
+            let also = self.also.borrow().clone();
+            let has_lines = also.is_some() || matches!(target, Target::Log);
+            let max = if has_lines { OUTPUT_LINES_BUFFER_BYTES } else { OUTPUT_BUFFER_BYTES };
             let read = match ring.read_at(&pipe, Vec::new(), max, u64::MAX).await {
                 Ok(read) if !read.is_empty() => read,
                 // The end, or a pipe that can't be read any more.
                 Ok(_) | Err(_) => break,
             };
-            match file {
-                Some(file) => {
-                    splitter.finish(log);
-                    let heard = read.clone();
-                    file.write(ring, read).await;
-                    // Whoever begins to follow finds in the file what was told before.
-                    self.tap.feed(&heard, false);
+            let is_logged = matches!(target, Target::Log);
+            if !matches!(target, Target::File(_)) {
+                self.tap.feed(&read, true);
+            }
+            let tell = |line: &str| {
+                if is_logged {
+                    log(line);
                 }
-                None => {
-                    self.tap.feed(&read, true);
-                    let mut lines = 0;
-                    splitter.push(&read, |line| {
-                        lines += 1;
-                        log(line);
-                    });
-                    if let Some(pause) = pace.wait(lines, Monotonic::now()) {
-                        ring.sleep(pause).await;
-                    }
+                if let Some(also) = &also {
+                    self.syslog.send(also, &self.name, line);
                 }
+            };
+            if has_lines {
+                let mut lines = 0;
+                splitter.push(&read, |line| {
+                    lines += 1;
+                    tell(line);
+                });
+                if let Some(pause) = pace.wait(lines, Monotonic::now()) {
+                    ring.sleep(pause).await;
+                }
+            } else {
+                // What has no end of line yet belongs to the former place.
+                splitter.finish(log);
+            }
+            if let Target::File(file) = target {
+                let heard = read.clone();
+                file.write(ring, read).await;
+                // Whoever begins to follow finds in the file what was told before.
+                self.tap.feed(&heard, false);
             }
         }
-        splitter.finish(log);
+        let also = self.also.borrow().clone();
+        let is_logged = matches!(&*self.target.borrow(), Target::Log);
+        splitter.finish(|line| {
+            if is_logged {
+                log(line);
+            }
+            if let Some(also) = &also {
+                self.syslog.send(also, &self.name, line);
+            }
+        });
     }
 }
 
@@ -294,21 +337,35 @@ impl Pace {
     }
 }
 
-/// A new, empty file for a stream, in the directory for temporary files.
-fn automatic(name: &str, stream: Stream) -> io::Result<PathBuf> {
+/// A new, empty file for a stream.
+fn automatic(directory: &Path, name: &str, stream: Stream) -> io::Result<PathBuf> {
     let mut random = [0_u8; 8];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     let name = name.replace(':', "_");
     let file =
         format!("{name}-{}{AUTOMATIC}{}-{:016x}.log", stream.name(), std::process::id(), u64::from_ne_bytes(random));
-    let path = std::env::temp_dir().join(file);
+    let path = directory.join(file);
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     Ok(path)
 }
 
-/// Removes the files that an earlier maitred chose itself and that no longer runs.
-pub(super) fn remove_stale(directory: &Path) {
+/// Removes the files that an earlier maitred chose itself and that no longer runs, from where such files would be made now.
+pub(super) fn remove_stale(groups: &[GroupConfig]) {
+    let outputs =
+        groups.iter().flat_map(|group| &group.processes).flat_map(|process| [&process.stdout, &process.stderr]);
+    let usual = std::env::temp_dir();
+    let directories: HashSet<&Path> = outputs
+        .filter_map(|output| match &output.target {
+            OutputTarget::Automatic(directory) => Some(directory.as_path()),
+            _ => None,
+        })
+        .chain([usual.as_path()])
+        .collect();
+    directories.into_iter().for_each(remove_stale_in);
+}
+
+fn remove_stale_in(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -356,7 +413,7 @@ mod tests {
         let (stale, ours) = (folder.path().join(name(u32::MAX >> 1)), folder.path().join(name(own)));
         std::fs::write(&stale, "").expect("written");
         std::fs::write(&ours, "").expect("written");
-        remove_stale(folder.path());
+        remove_stale_in(folder.path());
         assert!(!stale.exists() && ours.exists());
     }
 }

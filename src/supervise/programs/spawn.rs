@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::tree::MARK;
-use crate::config::{OutputTarget, ProcessConfig};
+use crate::config::{OutputConfig, ProcessConfig};
 use crate::sys::spawn::{Child, Spawn};
 
 /// A process that was started.
@@ -24,20 +24,18 @@ pub(super) struct Started {
 /// Starts it as the leader of a session of its own. The error names what could not be done.
 pub(super) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
     let null = || std::fs::File::options().write(true).open("/dev/null").map(OwnedFd::from);
-    let end = |target: &OutputTarget| -> io::Result<(Option<OwnedFd>, OwnedFd)> {
-        match target {
-            OutputTarget::Nothing => Ok((None, null()?)),
-            OutputTarget::Log | OutputTarget::File(_) | OutputTarget::Automatic => {
-                let (ours, childs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-                Ok((Some(ours), childs))
-            }
+    let end = |output: &OutputConfig| -> io::Result<(Option<OwnedFd>, OwnedFd)> {
+        if !output.is_wanted() {
+            return Ok((None, null()?));
         }
+        let (ours, childs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        Ok((Some(ours), childs))
     };
     let (childs_stdin, stdin) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let (stdout, childs_stdout) = end(&config.stdout.target)?;
+    let (stdout, childs_stdout) = end(&config.stdout)?;
     let (stderr, childs_stderr) = match config.launch.redirect_stderr {
         true => (None, childs_stdout.try_clone()?),
-        false => end(&config.stderr.target)?,
+        false => end(&config.stderr)?,
     };
     let launch = &config.launch;
     let (program, arguments) = launch.command.split_first().expect("a command has a first word");
@@ -66,8 +64,9 @@ fn environment(config: &ProcessConfig, mark: &str) -> Vec<(OsString, OsString)> 
         ("SUPERVISOR_GROUP_NAME", &config.group),
         (MARK, mark),
     ];
+    let url = config.launch.server_url.as_deref().map(|url| ("SUPERVISOR_SERVER_URL", url));
     let own = config.launch.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in given.into_iter().chain(own) {
+    for (name, value) in given.into_iter().chain(url).chain(own) {
         environment.retain(|(other, _)| other != name);
         environment.push((name.into(), value.into()));
     }

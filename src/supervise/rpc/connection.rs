@@ -173,7 +173,12 @@ impl Peer<'_> {
                 return self.respond(asked, 400, TEXT, &[], text.as_bytes()).await;
             }
         };
-        let context = Context { ring: &self.rpc.ring, desk: &self.rpc.desk, main_log: &self.rpc.main_log, shards: &self.rpc.shards };
+        let context = Context {
+            ring: &self.rpc.ring,
+            desk: &self.rpc.desk,
+            main_log: &self.rpc.main_log,
+            shards: &self.rpc.shards,
+        };
         let document = match answer(&context, call).await {
             Ok(value) => write_response(&value),
             Err(fault) => write_fault(&fault),

@@ -34,10 +34,34 @@ const STOP_MANY: &str = "Stop processes; the answer has a struct for each, with 
 
 /// All methods, by their names.
 pub(super) static METHODS: &[Method] = &[
-    method("maitred.getStatus", &[], 0, "struct", "How the site stands: workers, queue, generation, loop, the last reload, maintenance."),
-    method("maitred.reload", &[], 0, "boolean", "Read the configuration, take it over and replace the workers; answers once they serve."),
-    method("maitred.scale", &["string", "int"], 2, "boolean", "So many processes of a program, or web workers, until the next start."),
-    method("maitred.setMaintenance", &["boolean"], 1, "boolean", "Close the site for all but those whom the configuration lets through, or open it."),
+    method(
+        "maitred.getStatus",
+        &[],
+        0,
+        "struct",
+        "How the site stands: workers, queue, generation, loop, the last reload, maintenance.",
+    ),
+    method(
+        "maitred.reload",
+        &[],
+        0,
+        "boolean",
+        "Read the configuration, take it over and replace the workers; answers once they serve.",
+    ),
+    method(
+        "maitred.scale",
+        &["string", "int"],
+        2,
+        "boolean",
+        "So many processes of a program, or web workers, until the next start.",
+    ),
+    method(
+        "maitred.setMaintenance",
+        &["boolean"],
+        1,
+        "boolean",
+        "Close the site for all but those whom the configuration lets through, or open it.",
+    ),
     method(
         "supervisor.addProcessGroup",
         &["string"],

@@ -60,7 +60,7 @@ fn info(process: &ProcessConfig, group_priority: i32, is_in_use: bool) -> Value 
     let bytes = |number: u64| Value::int(i64::try_from(number).unwrap_or(i64::MAX));
     let file = |output: &OutputConfig| match &output.target {
         OutputTarget::File(path) => Value::text(path.to_string_lossy()),
-        OutputTarget::Automatic => Value::text("auto"),
+        OutputTarget::Automatic(_) => Value::text("auto"),
         OutputTarget::Log | OutputTarget::Nothing => none(),
     };
     let directory = launch.directory.as_ref().map_or_else(none, |path| Value::text(path.to_string_lossy()));
@@ -80,21 +80,21 @@ fn info(process: &ProcessConfig, group_priority: i32, is_in_use: bool) -> Value 
         ("redirect_stderr", Value::Bool(launch.redirect_stderr)),
         ("startretries", Value::int(i64::from(care.startretries))),
         ("startsecs", seconds(care.startsecs)),
-        ("stdout_capture_maxbytes", Value::Int(0)),
-        ("stdout_events_enabled", Value::Bool(false)),
+        ("stdout_capture_maxbytes", bytes(process.stdout.capture_max_bytes)),
+        ("stdout_events_enabled", Value::Bool(process.stdout.has_events)),
         ("stdout_logfile", file(&process.stdout)),
         ("stdout_logfile_backups", Value::int(i64::from(process.stdout.backups))),
         ("stdout_logfile_maxbytes", bytes(process.stdout.max_bytes)),
-        ("stdout_syslog", Value::Bool(false)),
+        ("stdout_syslog", Value::Bool(process.stdout.syslog.is_some())),
         ("stopsignal", Value::Int(care.stopsignal)),
         ("stopwaitsecs", seconds(care.stopwaitsecs)),
-        ("stderr_capture_maxbytes", Value::Int(0)),
-        ("stderr_events_enabled", Value::Bool(false)),
+        ("stderr_capture_maxbytes", bytes(process.stderr.capture_max_bytes)),
+        ("stderr_events_enabled", Value::Bool(process.stderr.has_events)),
         ("stderr_logfile", file(&process.stderr)),
         ("stderr_logfile_backups", Value::int(i64::from(process.stderr.backups))),
         ("stderr_logfile_maxbytes", bytes(process.stderr.max_bytes)),
-        ("stderr_syslog", Value::Bool(false)),
-        ("serverurl", none()),
+        ("stderr_syslog", Value::Bool(process.stderr.syslog.is_some())),
+        ("serverurl", launch.server_url.as_ref().map_or_else(none, Value::text)),
     ])
 }
 

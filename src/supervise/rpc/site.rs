@@ -36,10 +36,7 @@ pub(super) async fn answer(context: &Context<'_>, method: &str, params: &Params)
 }
 
 /// Waits for a new generation of workers.
-async fn reloaded(
-    context: &Context<'_>,
-    begun: crate::supervise::run::Reloading,
-) -> Result<Value, Fault> {
+async fn reloaded(context: &Context<'_>, begun: crate::supervise::run::Reloading) -> Result<Value, Fault> {
     loop {
         let seen = context.desk.seen();
         match context.desk.ask(move |supervisor| supervisor.reload_outcome(begun)).await {
@@ -54,8 +51,7 @@ async fn status(context: &Context<'_>) -> Value {
     let view = context.desk.ask(|supervisor| supervisor.site_view()).await;
     let snapshots = snapshots(context.ring, context.shards).await;
     let queued: u64 = snapshots.iter().map(|snapshot| snapshot.queued).sum();
-    let connections: u64 =
-        snapshots.iter().map(|snapshot| snapshot.connections_idle + snapshot.connections_busy).sum();
+    let connections: u64 = snapshots.iter().map(|snapshot| snapshot.connections_idle + snapshot.connections_busy).sum();
     let number = |number: u64| Value::int(i64::try_from(number).unwrap_or(i64::MAX));
     let (failed_at, reason) = view.failure.unwrap_or_default();
     members([

@@ -91,7 +91,9 @@ impl Supervisor {
     /// The processes of a group, in the order of starts.
     pub(in crate::supervise) fn group(&self, name: &str) -> Result<Vec<View>, Fault> {
         let members: Vec<View> = self.views().into_iter().filter(|view| view.group == name).collect();
-        let is_known = !members.is_empty() || self.has_workers_group(name) || self.programs.active().iter().any(|group| group.name == name);
+        let is_known = !members.is_empty()
+            || self.has_workers_group(name)
+            || self.programs.active().iter().any(|group| group.name == name);
         if is_known { Ok(members) } else { Err(Fault::of(FaultCode::BadName, Some(name))) }
     }
 

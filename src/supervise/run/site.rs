@@ -113,9 +113,7 @@ impl Supervisor {
         let begun = Reloading { generation, failures: self.site.failures };
         self.reload();
         match &self.site.failure {
-            Some((_, reason)) if self.site.failures > begun.failures => {
-                Err(Fault::of(FaultCode::Failed, Some(reason)))
-            }
+            Some((_, reason)) if self.site.failures > begun.failures => Err(Fault::of(FaultCode::Failed, Some(reason))),
             _ => Ok(begun),
         }
     }

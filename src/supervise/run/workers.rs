@@ -1,14 +1,15 @@
-//! The web workers as control clients see them: a group of processes beside the programs.
+//! The web workers: what they say of themselves, signals to them, and how control clients see them, as a group of processes beside the programs.
 //!
 //! Owns the group's name and how places for workers are told as states of processes. Decides nothing: the machine does.
 
 use super::Supervisor;
 use crate::base::clock::{self, Monotonic};
 use crate::control::{Fault, FaultCode};
-use crate::supervise::machine::{Event, Place, PlaceState};
+use crate::supervise::machine::{Event, Place, PlaceState, Reading};
 use crate::supervise::programs::machine::State;
 use crate::supervise::rpc::{Deed, Outcome, Unit, View};
-use crate::sys::process::Signal;
+use crate::sys::memory::SlotState;
+use crate::sys::process::{self, Pid, Signal};
 
 /// The group's name …
 const GROUP: &str = "web";
@@ -80,6 +81,34 @@ impl Supervisor {
                 failed(FaultCode::AbnormalTermination)
             }
         }
+    }
+
+    /// Sends a signal to a zygote or a worker that was not reaped.
+    pub(super) fn kill(&self, pid: Pid, signal: process::Signal) {
+        let result = match self.pidfds.get(&pid) {
+            Some(Some(pidfd)) => process::signal_pidfd(pidfd, signal),
+            Some(None) => process::signal(pid, signal),
+            // Reaped: the number may be somebody else's by now.
+            None => return,
+        };
+        if let Err(error) = result {
+            tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "cannot signal a child");
+        }
+    }
+
+    /// What every worker says of itself.
+    pub(super) fn readings(&self) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        for (&generation, found) in &self.generations {
+            let threads = found.settings.threads.max(1);
+            for index in 0..found.scoreboard.slots() {
+                let view = found.scoreboard.read(index);
+                if view.state != SlotState::Empty {
+                    readings.push(Reading { generation, slot: index as u32 / threads, view });
+                }
+            }
+        }
+        readings
     }
 
     /// Sends a signal to a worker.

@@ -267,9 +267,7 @@ impl Machine {
 
 /// Whether the pipes that a process was started with would be others.
 fn is_piped_otherwise(old: &ProcessConfig, new: &ProcessConfig) -> bool {
-    use crate::config::OutputTarget::Nothing;
-    (old.stdout.target == Nothing) != (new.stdout.target == Nothing)
-        || (old.stderr.target == Nothing) != (new.stderr.target == Nothing)
+    old.stdout.is_wanted() != new.stdout.is_wanted() || old.stderr.is_wanted() != new.stderr.is_wanted()
 }
 
 fn flatten(groups: &[GroupConfig]) -> impl Iterator<Item = (Level, Rc<ProcessConfig>)> {

@@ -25,8 +25,16 @@ pub(super) fn care() -> CareConfig {
 }
 
 pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
-    let output = OutputConfig { target: OutputTarget::Log, max_bytes: 0, backups: 0 };
+    let output = OutputConfig {
+        target: OutputTarget::Log,
+        max_bytes: 0,
+        backups: 0,
+        syslog: None,
+        capture_max_bytes: 0,
+        has_events: false,
+    };
     ProcessConfig {
+        program: name.to_owned(),
         group: name.to_owned(),
         name: name.to_owned(),
         launch: LaunchConfig {
@@ -36,6 +44,7 @@ pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
             umask: None,
             user: None,
             redirect_stderr: false,
+            server_url: None,
         },
         care,
         stdout: output.clone(),
