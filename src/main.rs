@@ -4,13 +4,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use maitred::cli::serve::Ended;
-use maitred::cli::{Cli, Command, cert, check, complain, configure, import, log, precompress, serve, tell};
+use maitred::cli::{Cli, Command, cert, check, complain, configure, ctl, import, log, precompress, serve, tell};
 use maitred::sys::signals;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Version => {
             tell(concat!("maitred ", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+        Command::Ctl(options) => ctl::run(&options),
+        Command::Completions { shell } => {
+            tell(shell.completions().trim_end());
             ExitCode::SUCCESS
         }
         Command::Precompress(options) => precompress::run(&options),

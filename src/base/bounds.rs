@@ -305,6 +305,8 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 pub const CONTROL_IDLE_SECONDS: u64 = 1_800;
 /// A control request that has begun must have arrived after so long, and its answer must have been taken, seconds.
 pub const CONTROL_REQUEST_SECONDS: u64 = 60;
+/// Answer of a server that `maitred ctl` still reads, bytes.
+pub const CONTROL_ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of a log that one control call may read.
 pub const CONTROL_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Letters that a mailbox between supervisor and shard holds.

@@ -7,6 +7,7 @@ pub mod cert;
 pub mod check;
 mod check_programs;
 mod control_sockets;
+pub mod ctl;
 mod environment;
 pub mod import;
 pub mod log;

@@ -4,10 +4,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::address::Listen;
-use super::error::Problem;
+use super::error::{ConfigErrors, Problem};
+use super::merge;
 use super::options::{self, Unit};
 use super::read;
-use super::section::{Bases, Reader};
+use super::section::{Bases, Reader, table};
+use super::sources::Surroundings;
 use super::value::{Place, Table, Value};
 use crate::sys::users::{User, group};
 
@@ -95,6 +97,26 @@ impl ControlConfig {
         };
         reader.finish();
         config
+    }
+}
+
+/// `[control]` alone of the config file that is named, or of the one in the working directory if there is one; of nothing else is any notice
+/// taken, so that a server can be asked although its next configuration is broken.
+///
+/// # Errors
+/// What is wrong with the file or the section.
+pub fn control_of(file: Option<&Path>, around: &Surroundings) -> Result<ControlConfig, ConfigErrors> {
+    let mut problems = Vec::new();
+    let (mut top, base) = merge::file(file, around, &mut problems);
+    let table = top.take(options::CONTROL.name).and_then(|placed| {
+        let place = placed.place.clone();
+        Some((place, table(placed, options::CONTROL.name, options::CONTROL.header, &mut problems)?))
+    });
+    let bases = Bases { file: &base, working: &around.directory };
+    let config = ControlConfig::read(table, bases, &mut problems);
+    match ConfigErrors::of(problems) {
+        Some(errors) => Err(errors),
+        None => Ok(config),
     }
 }
 

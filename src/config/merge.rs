@@ -48,16 +48,8 @@ pub struct Merged {
 
 /// Reads the config file, if there is one, and puts environment and flags over it.
 pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) -> Merged {
-    let named = flags.config.clone();
-    let file = named.or_else(|| Some(PathBuf::from(FILE_DEFAULT)).filter(|name| around.directory.join(name).exists()));
-    let (mut top, file_base) = match &file {
-        Some(name) => {
-            let path = around.directory.join(name);
-            let base = path.parent().unwrap_or(&around.directory).components().collect();
-            (read_file(name, &path, problems), base)
-        }
-        None => (Table::default(), around.directory.clone()),
-    };
+    let file = found(flags.config.as_deref(), around);
+    let (mut top, file_base) = self::file(flags.config.as_deref(), around, problems);
     let server = top.take("server").and_then(|placed| table(placed, "server", options::SERVER.header, problems));
     let admin = top
         .take("admin")
@@ -103,6 +95,24 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         supervisord::add(file, around, &mut merged, problems);
     }
     merged
+}
+
+/// The config file's name: the one that was given, or the one in the working directory if it is there.
+fn found(named: Option<&Path>, around: &Surroundings) -> Option<PathBuf> {
+    let usual = || Some(PathBuf::from(FILE_DEFAULT)).filter(|name| around.directory.join(name).exists());
+    named.map(Path::to_owned).or_else(usual)
+}
+
+/// What stands in the config file, and where relative paths in it start.
+pub(super) fn file(named: Option<&Path>, around: &Surroundings, problems: &mut Vec<Problem>) -> (Table, PathBuf) {
+    match found(named, around) {
+        Some(name) => {
+            let path = around.directory.join(&name);
+            let base = path.parent().unwrap_or(&around.directory).components().collect();
+            (read_file(&name, &path, problems), base)
+        }
+        None => (Table::default(), around.directory.clone()),
+    }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {

@@ -44,7 +44,7 @@ mod words;
 pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
 pub use address::{Listen, Listener};
 pub use build::load;
-pub use control::{ControlConfig, Credentials, Owner, SocketChoice};
+pub use control::{ControlConfig, Credentials, Owner, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
 pub use process::{

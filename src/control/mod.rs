@@ -10,7 +10,7 @@ mod write;
 pub use fault::{Fault, FaultCode};
 pub use read::{Malformed, base64, parse_call, parse_response};
 pub use value::Value;
-pub use write::{write_call, write_fault, write_response};
+pub use write::{encode_base64, write_call, write_fault, write_response};
 
 /// A method and its parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,11 @@ mod tests {
             prop_assert_eq!(parse_response(write_response(&value).as_bytes()), Ok(Ok(value.clone())));
             let call = Call { method, params: vec![value.clone(), value] };
             prop_assert_eq!(parse_call(write_call(&call).as_bytes()), Ok(call));
+        }
+
+        #[test]
+        fn base64_is_read_back(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert_eq!(base64(&encode_base64(&bytes)), Some(bytes));
         }
 
         #[test]

@@ -69,6 +69,20 @@ fn write_value(value: &Value, out: &mut String) {
     .expect("a String takes everything");
 }
 
+/// Base64 with padding (RFC 4648 §4).
+pub fn encode_base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * place)) as usize & 63];
+            out.push(if place <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    out
+}
+
 /// Characters that XML 1.0 can't hold at all (§2.2) become U+FFFD.
 fn escape(text: &str, out: &mut String) {
     for c in text.chars() {

@@ -42,6 +42,22 @@ pub fn command(url: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// `maitred ctl` against the server at `url`, not started yet.
+pub fn ctl(url: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_maitred"));
+    command.args(["ctl", "-s", url]).args(arguments).env_remove("MAITRED_CONTROL_PASSWORD");
+    command
+}
+
+/// Runs `maitred ctl` against the server at `url`.
+#[track_caller]
+pub fn maitredctl(url: &str, arguments: &[&str]) -> Told {
+    let output = ctl(url, arguments).output().expect("maitred runs");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!errors.contains("panicked"), "{arguments:?}: {errors}");
+    Told { text: String::from_utf8(output.stdout).expect("UTF-8") + &errors, code: output.status.code() }
+}
+
 /// A real supervisord, ended with this value.
 pub struct Supervisord {
     child: Child,
