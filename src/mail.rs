@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::mail::Sender;
-use crate::config::{AccessLogConfig, MaintenanceConfig, RouteConfig};
+use crate::config::{AccessLogConfig, Config, ErrorPages, MaintenanceConfig, RouteConfig};
 use crate::observe::Snapshot;
 use crate::tls::Directory;
 use crate::wsgi::pool::Gate;
@@ -15,8 +15,10 @@ use crate::wsgi::pool::Gate;
 /// From the supervisor to a shard.
 #[derive(Debug)]
 pub enum ShardMail {
-    /// Serve these routes from now on.
-    Routes(Arc<Vec<RouteConfig>>),
+    /// Serve these routes from now on, and show these pages where a request could not be read so far as to have a route.
+    Routes(Arc<Vec<RouteConfig>>, Arc<ErrorPages>),
+    /// Take over what of this can change while a shard runs.
+    Config(Arc<Config>),
     /// Close the site for all whom these rules don't let through; `None`: open it.
     Maintenance(Option<Arc<MaintenanceConfig>>),
     /// Show these certificates to clients that connect from now on.

@@ -8,7 +8,8 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::config::Page;
-use crate::http::response::{ErrorResponse, HeadWriter};
+use crate::http::date::DateText;
+use crate::http::response::{BodyLength, ErrorResponse, HeadWriter};
 use crate::http::{Fields, Version, app, date};
 use crate::ring::{Descriptor, Payload, Stat};
 
@@ -113,6 +114,18 @@ impl Response {
     pub fn with_page(mut self, page: &Page) -> Response {
         self.body = Body::Bytes(Payload::from(page.body.clone()));
         self.with_only("Content-Type", page.content_type.as_bytes())
+    }
+
+    /// Writes it whole, as the last one of its connection. Its body lies in memory; `head_only` leaves it out (RFC 9110 §9.3.2).
+    pub fn write_last(&self, out: &mut Vec<u8>, date: &DateText, head_only: bool) {
+        let length = BodyLength::Exact(self.body.length().unwrap_or(0));
+        let head = HeadWriter::start(out, self.status).date(date).server().connection(Version::Http11, false);
+        head.body(length).lines(&self.fields).finish();
+        if let Body::Bytes(bytes) = &self.body
+            && !head_only
+        {
+            out.extend_from_slice(bytes);
+        }
     }
 
     /// The answer to HEAD: as it is, but the body only announced (RFC 9110 §9.3.2).

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
@@ -107,8 +108,10 @@ fn workers_show_what_they_do_and_that_they_die() {
     let gate = server.gate("busy");
     let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
     let pid = gate.wait_started();
-    let seen = page(&server);
     let threads = |seen: &Page, state| seen.value("maitred_worker_threads", &[("state", state)]);
+    // The other worker may still be at its start.
+    wait_until("the other worker is idle", DEADLINE, || threads(&page(&server), "idle") == 1.0);
+    let seen = page(&server);
     assert_eq!((threads(&seen, "busy"), threads(&seen, "idle")), (1.0, 1.0));
     assert_eq!(seen.value("maitred_requests_in_progress", &[]), 1.0);
     process::signal(pid, Signal::KILL);
@@ -147,6 +150,72 @@ fn readiness_follows_the_server_s_life() {
     assert_eq!((response.status, response.text()), (503, "stopping\n"));
     assert_eq!(ask(address, "/healthz").status, 200);
     assert_eq!(page(&server).value("maitred_ready", &[]), 0.0);
+    gate.open();
+    assert_eq!(held.join().expect("answered").status, 200);
+    assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()));
+}
+
+#[test]
+fn health_routes_of_the_site_say_what_the_admin_listener_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    put(folder.path(), "503.html", "<p>a page");
+    let mut server = with_admin(Builder::app("kitchen"))
+        .server_key(&format!(
+            "error_pages = {{ 5xx = \"{}/503.html\" }}\nmaintenance = {{ file = \"{}/closed\" }}",
+            folder.path().display(),
+            folder.path().display()
+        ))
+        .app_key("graceful_timeout = '20s'")
+        .route("path = \"/healthz\"\nexact = true\nhealth = \"live\"")
+        .route("path = \"/readyz\"\nexact = true\nhealth = \"ready\"\nheaders = { X-Route = \"yes\" }")
+        .app_route("")
+        .start();
+    let address = admin(&server);
+    let both = |server: &Server| {
+        let (own, theirs) = (server.get("/readyz"), ask(address, "/readyz"));
+        assert_eq!((own.status, own.text()), (theirs.status, theirs.text()));
+        assert_eq!(own.field("x-route"), Some("yes"));
+        own.text().to_owned()
+    };
+    assert_eq!(both(&server), "ready\n");
+    let live = server.get("/healthz");
+    assert_eq!((live.status, live.text(), live.field("cache-control")), (200, "ok\n", Some("no-store")));
+    let mut client = server.connect();
+    client.request("HEAD", "/readyz", "");
+    let head = client.response("HEAD");
+    assert_eq!((head.status, head.field("content-length")), (200, Some("6")));
+    client.request("POST", "/readyz", "Content-Length: 2\r\n");
+    client.send("hi");
+    let refused = client.response("POST");
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(client.get("/readyz/x").status, 404);
+    // A closed site is as healthy as an open one.
+    put(folder.path(), "closed", "");
+    wait_until("the site is closed", DEADLINE, || server.get("/hello").status == 503);
+    assert_eq!(both(&server), "ready\n");
+    fs::remove_file(folder.path().join("closed")).expect("removed");
+    wait_until("the site is open", DEADLINE, || server.get("/hello").status == 200);
+    // No worker answers for it, and no page stands in place of the reason.
+    let zygote = server.zygote();
+    process::signal(zygote, Signal::STOP);
+    process::signal(server.workers()[0].pid, Signal::KILL);
+    wait_until("it is not ready", DEADLINE, || ask(address, "/readyz").status == 503);
+    assert_eq!(both(&server), "no worker is left\n");
+    process::signal(zygote, Signal::CONT);
+    wait_until("it is ready again", DEADLINE, || ask(address, "/readyz").status == 200);
+    assert_eq!(both(&server), "ready\n");
+    // While it stops nothing new is accepted; who is connected and was not heard yet is told.
+    let gate = server.gate("stuck");
+    let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
+    gate.wait_started();
+    let mut waiting = server.connect();
+    waiting.send("GET /readyz HTTP/1.1\r\nHo");
+    server.signal(Signal::TERM);
+    server.wait_for_line("stopping");
+    wait_until("the admin listener says so", DEADLINE, || ask(address, "/readyz").text() == "stopping\n");
+    waiting.send("st: a\r\n\r\n");
+    let response = waiting.response("GET");
+    assert_eq!((response.status, response.text(), response.closes()), (503, "stopping\n", true));
     gate.open();
     assert_eq!(held.join().expect("answered").status, 200);
     assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()));

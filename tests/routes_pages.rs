@@ -68,6 +68,57 @@ fn files_stand_in_place_of_the_server_s_own_pages() {
 }
 
 #[test]
+fn heads_that_can_not_be_read_get_the_server_s_pages() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    put(folder.path(), "4xx.html", "<p>not understood");
+    put(folder.path(), "505.txt", "another century");
+    put(folder.path(), "files/a.txt", "a");
+    let pages = folder.path().display();
+    let server = Builder::app("kitchen:application")
+        .server_key(&format!(
+            "error_pages = {{ 4xx = \"{pages}/4xx.html\", 505 = \"{pages}/505.txt\", 501 = \"app:/hello\" }}\nhead_timeout = '500ms'"
+        ))
+        .app_route("")
+        .static_route("/files/", &folder.path().join("files"), "headers = { X-A = \"1\" }")
+        .start();
+    let long = "a".repeat(20_000);
+    for (request, status, text) in [
+        ("nonsense\r\n\r\n", 400, "<p>not understood"),
+        ("GET / HTTP/1.1\r\n\r\n", 400, "<p>not understood"),
+        ("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400, "<p>not understood"),
+        (&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414, "<p>not understood"),
+        (&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"), 431, "<p>not understood"),
+        ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "another century"),
+        ("GET / HTT", 408, "<p>not understood"),
+    ] {
+        let mut client = server.connect();
+        client.send(request);
+        let response = client.response("GET");
+        assert_eq!((response.status, response.text(), response.closes()), (status, text, true), "{request:.60}");
+        let kind = if status == 505 { "text/plain; charset=utf-8" } else { "text/html; charset=utf-8" };
+        assert_eq!(response.field("content-type"), Some(kind));
+        client.expect_end();
+    }
+    // The application is not asked about what could not be read.
+    let mut client = server.connect();
+    client.send("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n");
+    let response = client.response("GET");
+    assert_eq!((response.status, response.text().contains("501")), (501, true));
+    // HEAD is told the page's length and no more, by a route with pages too.
+    for request in [
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "HEAD /files/%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD /files/a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999999\r\n\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(request);
+        let response = client.response("HEAD");
+        assert_eq!(response.field("content-length"), Some("17"), "{request}");
+        client.expect_end();
+    }
+}
+
+#[test]
 fn the_application_can_be_asked_for_pages_and_its_errors_intercepted() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     put(folder.path(), "500.html", "<p>broken");

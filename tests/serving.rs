@@ -237,6 +237,53 @@ fn sighup_reads_the_config_anew() {
     assert_eq!(server.workers(), workers);
 }
 
+#[test]
+fn sighup_changes_what_can_change_and_names_what_can_not() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let file = folder.path().join("site.toml");
+    let [first_log, log, spool] = ["first.log", "access.log", "spool"].map(|name| folder.path().join(name));
+    let first = format!("[server]\naccess_log = {{ path = {first_log:?}, format = \"json\", flush = \"1m\" }}");
+    write_config(&file, "workers = 1", &first);
+    let server = Builder::command_line(&["--config", &file.display().to_string()]).start();
+    assert!(server.get("/hello?first").field("x-request-id").is_none());
+
+    fs::create_dir(&spool).expect("the temporary folder is writable");
+    let waits = format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[server]\nshards = 3\nbacklog = 99\npidfile = {:?}\n",
+        folder.path().join("pid")
+    );
+    let live = format!("request_id_echo = true\nmax_body = 5\nkeepalive_timeout = \"500ms\"\naccess_log = {log:?}");
+    let mark = server.log.mark();
+    write_config(&file, &format!("graceful_timeout = \"7s\"\nqueue = 9\nspool_dir = {spool:?}"), &(waits + &live));
+    server.signal(Signal::HUP);
+    wait_until("the next generation", DEADLINE, || server.workers().iter().any(|worker| worker.generation == 2));
+    wait_until("its routes", DEADLINE, || server.get("/hello").field("x-request-id").is_some());
+    let lines = server.log.lines_from(mark);
+    let named: Vec<_> = lines.iter().filter(|line| line.contains("takes effect at the next start")).collect();
+    for key in ["server.shards", "server.backlog", "server.pidfile", "admin.listen", "app.spool_dir"] {
+        assert!(named.iter().any(|line| line.contains(&format!("{key} has changed"))), "{key}: {named:?}");
+    }
+    assert_eq!(named.len(), 5, "{named:?}");
+
+    let mut client = server.connect();
+    wait_until("the bound of bodies", DEADLINE, || {
+        let mut client = server.connect();
+        client.request("POST", "/echo", "Content-Length: 6\r\n");
+        client.send("123456");
+        client.response("POST").status == 413
+    });
+    assert_eq!(client.get("/hello?logged").status, 200);
+    // It would be a minute and more.
+    client.expect_end();
+    wait_until("the line is written", DEADLINE, || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("/hello?logged"))
+    });
+    // What waited in the first log's buffers is in that log.
+    let [first, second] = [&first_log, &log].map(|file| fs::read_to_string(file).expect("written"));
+    assert!(first.contains("/hello?first") && first.lines().all(|line| line.starts_with('{')), "{first}");
+    assert!(!second.contains('{'), "{second}");
+}
+
 /// The CPUs that a thread or process may use, as proc_pid_status(5) lists them.
 #[track_caller]
 fn cpus_allowed(folder: &str) -> String {

@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use support::{Builder, Client, DEADLINE, Server, assert_same_bytes, pattern, process, wait_until};
 
@@ -62,6 +63,25 @@ fn a_worker_is_free_while_its_client_still_reads() {
         assert_eq!(slow.get("/hello").text(), "Hello, world!\n");
     }
     assert_eq!(fs::read_dir(&folder).expect("readable").count(), 0);
+}
+
+#[test]
+fn a_response_that_keeps_to_a_rate_holds_no_worker() {
+    let (server, folder) = one_worker(|builder| builder);
+    // At its rate it would take minutes.
+    let (paced, made) = ask(&server, "minutes", 8 * MIB, "&rate=16384");
+    wait_until("the app has given all away", DEADLINE, || made.exists());
+    assert_eq!(files(&server, &folder), 1, "the rest is in a file");
+    assert_eq!(server.get("/hello").status, 200);
+    drop(paced);
+    wait_until("the file is gone", DEADLINE, || files(&server, &folder) == 0);
+    // Every byte comes in its order, at the rate.
+    let begun = Instant::now();
+    let (mut paced, _) = ask(&server, "all", 3 * MIB, "&rate=1500000&size=70001");
+    read_all(&mut paced, 3 * MIB);
+    assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert_eq!(paced.get("/hello").text(), "Hello, world!\n");
+    wait_until("the file is gone", DEADLINE, || files(&server, &folder) == 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use support::files::put;
 use support::{Builder, DEADLINE, Server, apps, process, wait_until};
 
 fn kitchen(workers: u32) -> Server {
@@ -213,6 +214,51 @@ fn sigterm_lets_requests_in_hand_finish() {
 #[test]
 fn sigint_lets_requests_in_hand_finish() {
     stops_gracefully(Signal::INT);
+}
+
+#[test]
+fn requests_that_came_before_the_end_are_answered() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    put(folder.path(), "a.txt", "a");
+    for shards in [1, 2] {
+        let mut server = Builder::app("kitchen:application")
+            .static_route("/files/", folder.path(), "")
+            .app_route("")
+            .shards(shards)
+            .start();
+        // Nothing of what comes now is read before the server has been told to stop.
+        let mut idle = server.connect();
+        assert_eq!(idle.get("/hello").status, 200);
+        let mut accepted: Vec<_> = (0..8).map(|_| server.connect()).collect();
+        assert_eq!(server.get("/hello").status, 200);
+        process::signal(server.main(), Signal::STOP);
+        wait_until("it stands still", DEADLINE, || process::state(server.main()) == Some('T'));
+        accepted.extend((0..32).map(|_| server.connect()));
+        for (number, client) in accepted.iter_mut().chain([&mut idle]).enumerate() {
+            client.request("GET", if number % 2 == 0 { "/hello" } else { "/files/a.txt" }, "");
+        }
+        server.signal(Signal::TERM);
+        process::signal(server.main(), Signal::CONT);
+        for (number, client) in accepted.iter_mut().chain([&mut idle]).enumerate() {
+            let response = client.try_response("GET").unwrap_or_else(|error| panic!("number {number}: {error:?}"));
+            assert_eq!(response.status, 200, "number {number}");
+            client.expect_end();
+        }
+        assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()), "{}", server.log.text());
+    }
+}
+
+#[test]
+fn connections_that_say_nothing_do_not_hold_up_the_end() {
+    let mut server = Builder::app("kitchen:application")
+        .server_key("head_timeout = \"1h\"")
+        .app_key("graceful_timeout = \"1h\"")
+        .start();
+    let mut silent = server.connect();
+    assert_eq!(server.get("/hello").status, 200);
+    server.signal(Signal::TERM);
+    silent.expect_end();
+    assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()), "{}", server.log.text());
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn logs_are_shown_and_emptied() {
         format!("stdout_logfile = {here}/talk.out\nstderr_logfile = {here}/talk.err\nstartsecs = 0")
     };
     let ini = format!(
-        "[program:talk]\ncommand = sh -c '{script}'\n{}\n\n[program:mute]\ncommand = sleep 1000\nstdout_logfile = NONE\nstderr_logfile = NONE\nstartsecs = 0\n",
+        "[program:mute]\ncommand = sleep 1000\nstdout_logfile = NONE\nstderr_logfile = NONE\nstartsecs = 0\n\n[program:talk]\ncommand = sh -c '{script}'\n{}\n",
         lines(folder.path())
     );
     let theirs = Supervisord::start(folder.path(), &ini);
@@ -167,11 +167,11 @@ fn logs_are_shown_and_emptied() {
     let own_lines: Vec<String> = lines(builder.folder()).lines().map(toml_line).collect();
     let talk = format!("command = \"sh -c '{script}'\"\n{}", own_lines.join("\n"));
     let ours = builder
-        .program("talk", &talk)
         .program(
             "mute",
             "command = \"sleep 1000\"\nstdout_logfile = \"NONE\"\nstderr_logfile = \"NONE\"\nstartsecs = 0",
         )
+        .program("talk", &talk)
         .run();
     let own = url(&ours);
     for url in [&theirs.url, &own] {

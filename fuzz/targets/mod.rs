@@ -11,6 +11,7 @@ mod dates;
 mod encoding;
 mod head;
 mod hello;
+mod log_format;
 mod path;
 mod preconditions;
 mod range;
@@ -42,6 +43,7 @@ pub static ALL: &[Target] = &[
     encoding::TARGET,
     head::TARGET,
     hello::TARGET,
+    log_format::TARGET,
     path::TARGET,
     preconditions::TARGET,
     range::TARGET,

@@ -203,6 +203,8 @@ pub const ACCESS_FORMAT_BYTES_MAX: usize = 3 * 1024;
 pub const LINGER_MS_MAX: u64 = 2_000;
 /// … and so many bytes.
 pub const LINGER_BYTES_MAX: usize = 256 * 1024;
+/// A connection that was accepted before the server's end began has so long to send its first request: milliseconds.
+pub const LAST_REQUEST_MS_MAX: u64 = 1_000;
 /// The body of a request that nobody wants is read over up to here; past it the connection ends instead.
 pub const BODY_SKIPPED_BYTES_MAX: u64 = 1024 * 1024;
 /// A response body up to here is copied behind its head: cheaper than a second part, and its buffer is free at once.

@@ -14,6 +14,7 @@ use super::{EXIT_UNUSABLE, Options, complain, reconfigure};
 use crate::base::bounds::{LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen, Listener};
+use crate::observe::Readiness;
 use crate::shard::{self, Protocol, ShardListener, ShardSetup};
 use crate::supervise::access_log::AccessLogFile;
 use crate::supervise::certificates::Certificates;
@@ -95,6 +96,7 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
     process::become_subreaper()?;
     let config = Arc::new(config);
     let server = Arc::new(config.server.clone());
+    let readiness = Arc::new(Readiness::default());
     let cpus = usable_cpus();
     let (news, from_shards) = mailbox(MAILBOX_CAPACITY * config.server.shards)?;
     let (mut shards, mut replies, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -112,6 +114,7 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
             mail: letters,
             news: news.clone(),
             server: server.clone(),
+            readiness: readiness.clone(),
             queue_max: config.app.as_ref().map_or(1, |app| app.queue),
             // A request that waits longer than it may take once it is taken is of no use to anybody.
             queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
@@ -129,6 +132,7 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
         news: from_shards,
         replies,
         addresses: listeners.addresses,
+        readiness,
         admin: admin.by_shard.into_iter().flatten().map(|listener| listener.socket).collect(),
         control: std::mem::take(&mut control.sockets),
         main_log,

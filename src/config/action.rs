@@ -21,14 +21,15 @@ pub fn action(reader: &mut Reader<'_>, place: &Place, expression: Option<&str>) 
         ("app", reader.has(&options::ROUTE_APP)),
         ("redirect", reader.has(&options::REDIRECT)),
         ("respond", reader.has(&options::RESPOND)),
+        ("health", reader.has(&options::HEALTH)),
     ];
     let names: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
     let kind = match names[..] {
         [] if reader.has(&options::STATUS) => "status",
         [one] => one,
         [] => {
-            let what = "must have an action: static = \"DIRECTORY\", app = true, redirect = \"URL\", respond = \"TEXT\" or \
-                        status = NUMBER";
+            let what = "must have an action: static = \"DIRECTORY\", app = true, redirect = \"URL\", respond = \"TEXT\", \
+                        health = \"live\" or \"ready\", or status = NUMBER";
             reader.problem(place.clone(), "", what);
             "none"
         }
@@ -42,6 +43,7 @@ pub fn action(reader: &mut Reader<'_>, place: &Place, expression: Option<&str>) 
     let leads_to_app = reader.optional(&options::ROUTE_APP);
     let target = reader.placed(&options::REDIRECT);
     let body = reader.placed(&options::RESPOND);
+    let health = reader.optional(&options::HEALTH);
     let status = reader.placed(&options::STATUS);
     let content_type = reader.placed(&options::CONTENT_TYPE);
     let static_options = static_options(reader, matches!(kind, "static" | "none"));
@@ -49,7 +51,7 @@ pub fn action(reader: &mut Reader<'_>, place: &Place, expression: Option<&str>) 
         ("content_type", place_of(&content_type).filter(|_| kind != "respond"), "\"respond\""),
         (
             "status",
-            place_of(&status).filter(|_| matches!(kind, "static" | "app")),
+            place_of(&status).filter(|_| matches!(kind, "static" | "app" | "health")),
             "\"redirect\" or \"respond\", or alone",
         ),
     ];
@@ -63,6 +65,7 @@ pub fn action(reader: &mut Reader<'_>, place: &Place, expression: Option<&str>) 
         "app" => leads_to_app.map(|_| Action::App),
         "redirect" => redirect(reader, target?, status, expression),
         "respond" => respond(reader, body?, status, content_type),
+        "health" => health.map(Action::Health),
         "status" => bare(reader, status?),
         _ => None,
     }

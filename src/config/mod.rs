@@ -58,6 +58,6 @@ pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use supervisord::{Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, HostPattern, MaintenanceConfig, Page, PathPattern,
-    RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
+    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, Health, HostPattern, MaintenanceConfig, Page,
+    PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
 };

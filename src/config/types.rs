@@ -296,6 +296,17 @@ pub enum Action {
     },
     /// Answer with a status and the server's own page for it.
     Status(u16),
+    /// Say how the server stands.
+    Health(Health),
+}
+
+/// What a health check wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// That the server answers.
+    Live,
+    /// Whether it serves requests.
+    Ready,
 }
 
 /// A static route's particulars.

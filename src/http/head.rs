@@ -2,7 +2,7 @@
 //!
 //! Owns what makes a head acceptable, with the facts that follow from its fields. Stricter than `httparse`, on which it is built: lines end in
 //! CRLF only, one empty line at most is skipped before the request line, and every part is bounded. It never reads a body, never
-//! looks at a route and never allocates. Called by `shard` with everything that has arrived on a connection.
+//! looks at a route and never allocates, unless a client speaks a version that does not exist yet. Called by `shard` with everything that has arrived on a connection.
 
 use std::mem::MaybeUninit;
 
@@ -90,10 +90,27 @@ pub fn parse(buf: &[u8]) -> Result<Parse<'_>, Reject> {
     let len = match request.parse_with_uninit_headers(buf, &mut slots) {
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => return check_partial(buf).map(|()| Parse::Partial),
+        Err(httparse::Error::Version) => return parse_later_minor(buf, skipped),
         Err(error) => return Err(explain(error, buf)),
+    };
+    let version = match request.version {
+        Some(0) => Version::Http10,
+        _ => Version::Http11,
     };
     let method_name = request.method.expect("a complete head has a method");
     let raw_target = request.path.expect("a complete head has a target");
+    judge(&buf[..len], skipped, (method_name, raw_target, version), request.headers)
+}
+
+/// What follows from a whole head, which `httparse` has taken apart.
+#[inline]
+fn judge<'b>(
+    buf: &'b [u8],
+    skipped: usize,
+    (method_name, raw_target, version): (&'b str, &'b str, Version),
+    fields: &[httparse::Header<'b>],
+) -> Result<Parse<'b>, Reject> {
+    let len = buf.len();
     if method_name.len() > METHOD_BYTES_MAX {
         return Err(Reject::MethodTooLong);
     }
@@ -103,12 +120,8 @@ pub fn parse(buf: &[u8]) -> Result<Parse<'_>, Reject> {
     if len > HEAD_BYTES_MAX {
         return Err(Reject::HeadTooLong);
     }
-    check_lines(&buf[..len])?;
-    let version = match request.version {
-        Some(0) => Version::Http10,
-        _ => Version::Http11,
-    };
-    let facts = Facts::collect(request.headers, version)?;
+    check_lines(buf)?;
+    let facts = Facts::collect(fields, version)?;
     let framing = facts.framing.finish(version)?;
     let method = Method::of(method_name);
     let target = Target::parse(raw_target, method)?;
@@ -301,6 +314,43 @@ fn explain(error: httparse::Error, buf: &[u8]) -> Reject {
         // The first byte of a TLS handshake record (RFC 8446 §5.1).
         httparse::Error::Token if buf.starts_with(&[0x16]) => Reject::TlsOnPlainPort,
         _ => Reject::RequestLine,
+    }
+}
+
+/// A request of a later minor version is taken as one of the highest that is known (RFC 9110 §2.5): the same message means the same in
+/// both. `httparse` knows no such version, so it is given the line with another digit.
+#[cold]
+fn parse_later_minor(buf: &[u8], skipped: usize) -> Result<Parse<'_>, Reject> {
+    let known = |line: &[u8]| matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']);
+    let Some(end) = memchr(b'\n', buf).map(|at| at + 1) else {
+        return match known(buf.strip_suffix(b"\r").unwrap_or(buf)) {
+            true => check_partial(buf).map(|()| Parse::Partial),
+            false => Err(explain(httparse::Error::Version, buf)),
+        };
+    };
+    let line = &buf[..end - 1];
+    match line.strip_suffix(b"\r") {
+        Some(line) if known(line) => {}
+        None if known(line) => return Err(Reject::BareLineFeed),
+        _ => return Err(explain(httparse::Error::Version, buf)),
+    }
+    let mut line = buf[..end].to_vec();
+    line[end - 3] = b'1';
+    line.extend_from_slice(b"\r\n");
+    let mut request = httparse::Request::new(&mut []);
+    let (method, target) = match request.parse(&line) {
+        Ok(_) => (request.method.unwrap_or_default().len(), request.path.unwrap_or_default().len()),
+        Err(error) => return Err(explain(error, buf)),
+    };
+    let text = |range: std::ops::Range<usize>| std::str::from_utf8(&buf[range]).map_err(|_| Reject::RequestLine);
+    let (method_name, raw_target) = (text(0..method)?, text(method + 1..method + 1 + target)?);
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    match httparse::parse_headers(&buf[end..], &mut fields) {
+        Ok(httparse::Status::Complete((len, fields))) => {
+            judge(&buf[..end + len], skipped, (method_name, raw_target, Version::Http11), fields)
+        }
+        Ok(httparse::Status::Partial) => check_partial(buf).map(|()| Parse::Partial),
+        Err(error) => Err(explain(error, buf)),
     }
 }
 

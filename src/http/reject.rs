@@ -34,7 +34,7 @@ pub enum Reject {
     PathNul,
     /// The path's dot segments climb above the root.
     PathAboveRoot,
-    /// The version is neither HTTP/1.0 nor HTTP/1.1 (RFC 9110 §15.6.6).
+    /// The major version is not 1 (RFC 9110 §15.6.6).
     VersionUnsupported,
     /// A field name isn't a token, or white space stands before or after it, as in a folded line (RFC 9112 §5.1, §5.2).
     FieldName,
@@ -161,7 +161,7 @@ impl Reject {
             PercentMalformed => "a percent sign in the path is not followed by two hexadecimal digits",
             PathNul => "the path holds a NUL character",
             PathAboveRoot => "the path climbs above the root",
-            VersionUnsupported => "the version is neither HTTP/1.0 nor HTTP/1.1",
+            VersionUnsupported => "the version is not one of HTTP/1",
             FieldName => "a field name is malformed, or white space stands beside it",
             FieldValue => "a field value holds a control character",
             FieldsTooMany => "the head has too many fields",

@@ -7,11 +7,13 @@ pub mod access;
 mod latency;
 mod page;
 mod prometheus;
+mod readiness;
 pub mod request_id;
 mod requests;
 
 pub use latency::Latency;
 pub use page::{ProcessFacts, WorkerFacts, page};
+pub use readiness::{Readiness, State};
 pub use requests::{Requests, RouteLabel};
 
 use crate::base::clock::Monotonic;

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::Descriptor;
 use super::core::{self, Core, End, Ring, Slot, Stream};
@@ -57,29 +57,50 @@ impl AcceptStream {
     /// As accept(2): `EMFILE` and `ENFILE` when out of descriptors, `ECANCELED` when the ring closes. The next call tries
     /// again; the caller decides when.
     pub async fn next(&mut self) -> io::Result<OwnedFd> {
-        poll_fn(|cx| {
-            let mut slots = self.core.slots.borrow_mut();
-            let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
-            let core::Queue::Accept(queue) = &mut stream.queue else { unreachable!("an accept slot") };
-            if let Some(fd) = queue.0.pop_front() {
-                return Poll::Ready(Ok(fd));
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// [`AcceptStream::next`] for whoever polls.
+    ///
+    /// # Errors
+    /// As `next`.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+        let mut slots = self.core.slots.borrow_mut();
+        let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
+        let core::Queue::Accept(queue) = &mut stream.queue else { unreachable!("an accept slot") };
+        if let Some(fd) = queue.0.pop_front() {
+            return Poll::Ready(Ok(fd));
+        }
+        match stream.end.take() {
+            Some(End::Error(code)) => return Poll::Ready(Err(io::Error::from_raw_os_error(code))),
+            Some(End::Eof) | None if self.core.closing.get() => {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(libc::ECANCELED)));
             }
-            match stream.end.take() {
-                Some(End::Error(code)) => return Poll::Ready(Err(io::Error::from_raw_os_error(code))),
-                Some(End::Eof) | None if self.core.closing.get() => {
-                    return Poll::Ready(Err(io::Error::from_raw_os_error(libc::ECANCELED)));
-                }
-                Some(End::Eof) | None => {}
-            }
-            stream.waker = Some(cx.waker().clone());
-            if !stream.armed {
-                let sqe = stream.arm();
-                drop(slots);
-                self.core.push(sqe, self.key as u64);
-            }
-            Poll::Pending
-        })
-        .await
+            Some(End::Eof) | None => {}
+        }
+        stream.waker = Some(cx.waker().clone());
+        if !stream.armed {
+            let sqe = stream.arm();
+            drop(slots);
+            self.core.push(sqe, self.key as u64);
+        }
+        Poll::Pending
+    }
+
+    /// Stops accepting; ready, once the kernel has, with what it had accepted by then and nobody has taken.
+    pub fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<Vec<OwnedFd>> {
+        let mut slots = self.core.slots.borrow_mut();
+        let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
+        let core::Queue::Accept(queue) = &mut stream.queue else { unreachable!("an accept slot") };
+        if !stream.armed {
+            return Poll::Ready(queue.0.drain(..).collect());
+        }
+        stream.waker = Some(cx.waker().clone());
+        if !std::mem::replace(&mut stream.pausing, true) {
+            drop(slots);
+            self.core.cancel(self.key);
+        }
+        Poll::Pending
     }
 }
 

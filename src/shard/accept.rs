@@ -1,17 +1,25 @@
 //! Accepting connections, and letting each live in a task of its own.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::connection::Connection;
 use super::panic::contained;
 use super::state::{Entry, Phase, Shard};
-use crate::ring::Descriptor;
+use crate::base::clock::Monotonic;
+use crate::ring::{AcceptStream, Descriptor};
 
 /// How long to wait before accepting again when descriptors or connections have run out.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// That connections have run out is said once in so long.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What a shard listens on.
 pub struct ShardListener {
@@ -30,17 +38,56 @@ pub struct Protocol {
     pub redirect_https: bool,
 }
 
-/// Accepts on `listener` until the task is dropped.
-pub(super) async fn accept(shard: Rc<Shard>, listener: Descriptor, protocol: Protocol) {
-    let mut incoming = shard.ring.accept(&listener);
+/// A listener on which a task accepts.
+pub(super) struct Accepting {
+    shard: Rc<Shard>,
+    listener: Descriptor,
+    protocol: Protocol,
+    incoming: Rc<RefCell<AcceptStream>>,
+    _task: glommio::Task<()>,
+}
+
+impl Accepting {
+    pub fn begin(shard: &Rc<Shard>, listener: Descriptor, protocol: Protocol) -> Accepting {
+        let incoming = Rc::new(RefCell::new(shard.ring.accept(&listener)));
+        let task = glommio::spawn_local(accept(shard.clone(), incoming.clone(), protocol));
+        Accepting { shard: shard.clone(), listener, protocol, incoming, _task: task }
+    }
+
+    /// Whether connections wait in the kernel's queue.
+    pub fn has_backlog(&self) -> bool {
+        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut polled = [PollFd::new(&self.listener, PollFlags::IN)];
+        poll(&mut polled, Some(&AT_ONCE)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Accepts no more and closes the listener. What was accepted by then is served.
+    pub async fn end(self) {
+        let left = poll_fn(|cx| self.incoming.borrow_mut().poll_stopped(cx)).await;
+        for socket in left {
+            if self.shard.connections.borrow().len() < self.shard.connections_max.get() {
+                begin(&self.shard, Rc::new(socket), self.protocol).detach();
+            }
+        }
+    }
+}
+
+/// Takes what has come in until the task is dropped.
+async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol: Protocol) {
     let mut exhausted = false;
+    let mut complained: Option<Monotonic> = None;
     loop {
-        while shard.connections.borrow().len() >= shard.connections_max {
+        while shard.connections.borrow().len() >= shard.connections_max.get() {
             // A few more are accepted meanwhile, up to a bound of the stream's own; the others wait in the kernel's queue.
-            tracing::warn!(shard = shard.number, connections = shard.connections_max, "all connections are in use");
+            let now = shard.ring.now();
+            if complained.is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE) {
+                complained = Some(now);
+                let connections = shard.connections_max.get();
+                tracing::warn!(shard = shard.number, connections, "all connections are in use");
+            }
             shard.ring.sleep(PAUSE).await;
         }
-        match incoming.next().await {
+        match poll_fn(|cx| incoming.borrow_mut().poll_next(cx)).await {
             Ok(socket) => {
                 exhausted = false;
                 begin(&shard, Rc::new(socket), protocol).detach();
@@ -58,7 +105,7 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Descriptor, protocol: Pro
 }
 
 fn begin(shard: &Rc<Shard>, socket: Descriptor, protocol: Protocol) -> glommio::Task<()> {
-    let key = shard.connections.borrow_mut().insert(Entry { socket: socket.clone(), phase: Phase::Idle });
+    let key = shard.connections.borrow_mut().insert(Entry { socket: socket.clone(), phase: Phase::New });
     shard.metrics.borrow_mut().connection();
     glommio::spawn_local(live(shard.clone(), socket, key, protocol))
 }

@@ -1,13 +1,19 @@
-//! Actions that need neither files nor the application: redirects, fixed responses, a status.
+//! Actions that need neither files nor the application: redirects, fixed responses, a status, health.
 //!
 //! Owns the values that a redirect's template is filled with. Called by `connection`; `respond` sends.
 
 use super::connection::Connection;
 use super::site::{Fixed, Handler, Redirect};
+use crate::config::Health;
+use crate::http::Method;
 use crate::http::head::Head;
 use crate::http::target;
 use crate::http::template::Values;
 use crate::response::{Body, Response};
+use crate::ring::Payload;
+
+/// What may be done with health.
+const ALLOW: &[u8] = b"GET, HEAD";
 
 impl Connection {
     /// The answer of a handler that needs no more than the request's head; `None` for the others.
@@ -16,9 +22,23 @@ impl Connection {
             Handler::Redirect(redirect) => self.redirect(head, redirect),
             Handler::Fixed(fixed) => fixed.response(),
             Handler::Status(status) => bare(*status),
+            Handler::Health(health) => self.health(head.method, *health),
             Handler::Missing => missing(),
             Handler::Static(..) | Handler::App => return None,
         })
+    }
+
+    /// How the server stands, as the admin listener says it too.
+    fn health(&self, method: Method, health: Health) -> Response {
+        let (status, text) = match (method, health, self.shard.readiness.state()) {
+            (Method::Get | Method::Head, Health::Live, _) => (200, "ok"),
+            (Method::Get | Method::Head, Health::Ready, state) => (state.status(), state.text()),
+            _ => return Response::error(405, "Health is asked for with GET or HEAD.").with("Allow", ALLOW),
+        };
+        let mut response =
+            Response::new(status).with("Content-Type", b"text/plain; charset=utf-8").with("Cache-Control", b"no-store");
+        response.body = Body::Bytes(Payload::from(format!("{text}\n").into_bytes()));
+        response
     }
 
     fn redirect(&mut self, head: &Head<'_>, redirect: &Redirect) -> Response {

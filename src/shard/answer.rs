@@ -76,7 +76,7 @@ impl Connection {
             if let Poll::Ready(part) = call.poll_part(cx) {
                 return Poll::Ready(Ok(Some(part)));
             }
-            if let Some(limit) = self.shard.timeouts.queue.filter(|_| call.is_queued()) {
+            if let Some(limit) = self.shard.timeouts.get().queue.filter(|_| call.is_queued()) {
                 let deadline = deadline.get_or_insert_with(|| {
                     let deadline = self.shard.ring.deadline();
                     deadline.set(limit);
@@ -117,8 +117,7 @@ impl Connection {
             return Box::pin(self.follow(detour, facts)).await;
         }
         let status = self.held.as_ref().and_then(|held| held.page_status()).unwrap_or(status);
-        // A response that keeps to a rate holds its worker to it.
-        let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered && !self.output.is_paced();
+        let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered;
         let with_body = has_body(facts.method, status);
         // A response that is complete, or comes from a file, needs no chunks.
         let known = scanned.content_length.or_else(|| (end && with_body).then_some(body.len() as u64));
@@ -171,9 +170,15 @@ impl Connection {
         let mut piece = message;
         piece.truncate(body.end);
         piece.advance(body.start);
+        let is_paced = is_buffered && self.output.is_paced();
         let mut relay = Relay { connection: self, call, progress, is_buffered, buffered: None };
+        // What keeps to a rate is kept from its first byte on: its worker is not held to the rate.
+        let (piece, mut first) = match is_paced && !end {
+            true => (Chunk::from(Vec::new()), Some(Part::Body { bytes: piece, end })),
+            false => (piece, None),
+        };
         relay.pass(out, piece, end).await?;
-        if !end && !relay.rest().await? {
+        if !end && !relay.rest(&mut first).await? {
             // Cut off: the client must not take what it has for the whole.
             return Err(Gone);
         }
@@ -214,11 +219,15 @@ impl Progress {
 }
 
 impl Relay<'_> {
-    /// Passes on the parts that follow. `false`: the worker stopped before the end.
-    async fn rest(&mut self) -> Result<bool, Gone> {
+    /// Passes on `first` and the parts that follow. `false`: the worker stopped before the end.
+    async fn rest(&mut self, first: &mut Option<Part>) -> Result<bool, Gone> {
         loop {
-            let mut part = self.next_part().await?;
-            if self.is_buffered && self.connection.output.has_to_wait() {
+            let mut part = match first.take() {
+                Some(part) => part,
+                None => self.next_part().await?,
+            };
+            let output = &self.connection.output;
+            if self.is_buffered && (output.has_to_wait() || output.is_paced()) {
                 match Box::pin(self.buffer(part)).await? {
                     Some(next) => part = next,
                     None => continue,

@@ -33,8 +33,8 @@ const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Buffering {
     ring: Ring,
     folder: Rc<SpoolFolder>,
-    memory_bytes_max: usize,
-    spool_bytes_max: u64,
+    memory_bytes_max: Cell<usize>,
+    spool_bytes_max: Cell<u64>,
     all: Budget,
     complained: Cell<Option<Monotonic>>,
 }
@@ -45,11 +45,17 @@ impl Buffering {
         Buffering {
             ring: ring.clone(),
             folder: folder.clone(),
-            memory_bytes_max,
-            spool_bytes_max,
+            memory_bytes_max: Cell::new(memory_bytes_max),
+            spool_bytes_max: Cell::new(spool_bytes_max),
             all: Budget::new(BUFFERED_RESPONSES_BYTES_MAX),
             complained: Cell::new(None),
         }
+    }
+
+    /// Other bounds from now on; what is kept already stays.
+    pub fn set_bounds(&self, memory_bytes_max: usize, spool_bytes_max: u64) {
+        self.memory_bytes_max.set(memory_bytes_max);
+        self.spool_bytes_max.set(spool_bytes_max);
     }
 
     fn complain(&self, error: &io::Error) {
@@ -153,13 +159,13 @@ impl Buffered {
             // Not written over: what sendfile(2) has sent is read from the file's pages until it has left the machine.
             *spooled = Spooled::default();
             let mut held = self.held.borrow_mut();
-            let fits = held.bytes() + len <= self.shared.memory_bytes_max;
+            let fits = held.bytes() + len <= self.shared.memory_bytes_max.get();
             if fits && held.grow(len) {
                 held.shrink(len);
                 return Some(Place::Memory);
             }
         }
-        let has_file = !self.has_failed.get() && spooled.written + len as u64 <= self.shared.spool_bytes_max;
+        let has_file = !self.has_failed.get() && spooled.written + len as u64 <= self.shared.spool_bytes_max.get();
         if has_file {
             return Some(Place::File);
         }

@@ -26,6 +26,7 @@ use super::state::{Phase, Shard};
 use super::tls::Secure;
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
 use crate::base::clock::Monotonic;
+use crate::config::ErrorPage;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::observe::Labels;
@@ -135,10 +136,10 @@ impl Connection {
             recv: shard.ring.recv(&socket, &shard.receive),
             input: Input::default(),
             deadline: shard.ring.deadline(),
-            body_timeout: shard.timeouts.body,
+            body_timeout: shard.timeouts.get().body,
             secure: None,
         };
-        let output = Output::new(&shard.ring, &socket, shard.timeouts.send);
+        let output = Output::new(&shard.ring, &socket, shard.timeouts.get().send);
         Connection {
             shard: shard.clone(),
             receiving,
@@ -315,7 +316,7 @@ impl Connection {
                         && facts.keep_alive
                         && facts.version == Version::Http11
                         && !head.conditional
-                        && !self.shard.request_id_echo =>
+                        && !self.shard.request_id_echo.get() =>
                 {
                     let (wall_seconds, date) = self.shard.date();
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
@@ -352,10 +353,15 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
+        let site = self.shard.site.borrow().clone();
+        if let Some(handler @ Handler::Health(_)) = route.map(|route| site.handler(route)) {
+            // Whoever looks after the server wants to know how it stands, not what it tells everybody else.
+            let response = self.simple(&head, handler).expect("health needs no more than a head");
+            return self.respond_over_body(&head, response, facts).await;
+        }
         if head.target.path_query().is_some_and(|target| self.is_redirected(target.path)) {
             return self.redirect_to_https(&head, facts).await;
         }
-        let site = self.shard.site.borrow().clone();
         if site.keeps_heads() {
             self.held = Some(Box::new(Held::new(&bytes)));
         }
@@ -418,16 +424,17 @@ impl Connection {
         let begun = !head::is_idle(self.receiving.input.bytes());
         let mut settled = false;
         if !begun {
-            if self.shard.draining.get() {
+            // A connection that has come before the end is heard once.
+            if self.shard.draining.get() && self.requests > 0 {
                 return Ok(false);
             }
             // The first request of a connection is due at once; later ones when the client feels like it.
-            let timeouts = self.shard.timeouts;
+            let timeouts = self.shard.timeouts.get();
             let timeout = if self.requests == 0 { timeouts.head } else { timeouts.keepalive.min(SETTLED_AFTER) };
             self.receiving.deadline.set(timeout);
-        } else if self.phase() == Phase::Idle {
+        } else if self.phase() != Phase::Busy {
             self.set_phase(Phase::Busy);
-            self.receiving.deadline.set(self.shard.timeouts.head);
+            self.receiving.deadline.set(self.shard.timeouts.get().head);
         }
         self.receiving.input.settle();
         loop {
@@ -445,7 +452,7 @@ impl Connection {
                 // Boxed like all that is rare: what this future may hold is held by every idle connection.
                 Err(_) if begun => return Box::pin(self.refuse_unread(Reject::HeadTimeout)).await.map(|()| false),
                 Err(_) => {
-                    let left = self.shard.timeouts.keepalive.saturating_sub(SETTLED_AFTER);
+                    let left = self.shard.timeouts.get().keepalive.saturating_sub(SETTLED_AFTER);
                     if self.requests == 0 || left.is_zero() || std::mem::replace(&mut settled, true) {
                         return Ok(false);
                     }
@@ -463,7 +470,7 @@ impl Connection {
         if self.extras.borrow().is_some() {
             let response = self.page_at_hand(Response::error(reject.status(), reject.reason()));
             let facts = Facts {
-                method: Method::Get,
+                method: if self.is_head { Method::Head } else { Method::Get },
                 version: Version::Http11,
                 keep_alive: false,
                 started: self.shard.ring.now(),
@@ -471,7 +478,19 @@ impl Connection {
             return self.respond(response, facts).await.map(drop);
         }
         let mut out = Vec::new();
-        response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
+        // Without a route there are the pages of the whole server.
+        match self.shard.pages.borrow().find(reject.status()) {
+            Some(ErrorPage::File(page)) => {
+                Response::error(reject.status(), "").with_page(page).write_last(
+                    &mut out,
+                    &self.shard.date().1,
+                    self.is_head,
+                );
+            }
+            Some(ErrorPage::App(_)) | None => {
+                response::write_reject(&mut out, reject, &self.shard.date().1, self.is_head);
+            }
+        }
         self.add_hsts(&mut out);
         self.refused(reject.status(), &out);
         self.output.send(Payload::from(out)).await

@@ -169,7 +169,7 @@ impl Exchange {
                 self.id(shard, head);
             }
         }
-        if shard.request_id_echo {
+        if shard.request_id_echo.get() {
             self.id(shard, head);
         }
     }
@@ -210,7 +210,7 @@ impl Exchange {
     /// The request's id, made or taken over when it is first asked for; empty if requests have none.
     pub fn id(&mut self, shard: &Shard, head: &Head<'_>) -> &[u8] {
         if let Id::None = self.id {
-            self.id = match shard.request_ids {
+            self.id = match shard.request_ids.get() {
                 RequestIds::Off => Id::None,
                 RequestIds::Trust => {
                     match head.fields.only(REQUEST_ID_FIELD).filter(|id| request_id::is_acceptable(id)) {
@@ -315,7 +315,7 @@ impl Connection {
     pub(super) fn echoed_id(&self) -> Option<Vec<u8>> {
         let exchange = self.exchange.borrow_mut();
         let id = exchange.id.as_bytes();
-        (self.shard.request_id_echo && !id.is_empty()).then(|| id.to_vec())
+        (self.shard.request_id_echo.get() && !id.is_empty()).then(|| id.to_vec())
     }
 
     /// The request in hand is at its end, or its client is `gone`.

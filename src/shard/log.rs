@@ -33,6 +33,8 @@ const ZONE_SECONDS: u64 = 900;
 struct Buffer {
     bytes: Vec<u8>,
     lines: u64,
+    /// The log that they were made for, if it is not the present one.
+    of: Option<Rc<Active>>,
 }
 
 /// Where lines go, and which.
@@ -95,14 +97,30 @@ impl AccessLog {
         }
     }
 
-    /// Writes to `sink` from now on: a file, or a socket for syslog. What is being written still goes to the one before.
+    /// Writes to `sink` from now on: a file, or a socket for syslog. What is being written still goes to the one before, and so do all lines of
+    /// another configuration.
     pub fn switch(&self, config: Arc<AccessLogConfig>, sink: OwnedFd) {
         let wants = config.format.wants();
         let sink = match &config.target {
             LogTarget::Syslog(syslog) => Sink::Syslog(Rc::new(Syslog::new(sink, syslog))),
             LogTarget::File(_) | LogTarget::Stdout => Sink::Stream(Rc::new(sink)),
         };
-        *self.active.borrow_mut() = Some(Rc::new(Active { config, sink, wants }));
+        let active = Rc::new(Active { config, sink, wants });
+        let before = self.active.borrow_mut().replace(active.clone());
+        if let Some(before) = before.filter(|before| before.config != active.config) {
+            let (mut full, mut filling) = (self.full.borrow_mut(), self.filling.borrow_mut());
+            let Buffer { mut bytes, lines, of } = std::mem::take(&mut *filling);
+            if lines > 0 {
+                let full = full.get_or_insert_default();
+                full.bytes.append(&mut bytes);
+                full.lines += lines;
+            }
+            if let Some(full) = &mut *full {
+                full.of = full.of.take().or(of).or(Some(before));
+            }
+            drop((full, filling));
+            self.wake();
+        }
     }
 
     /// Whether there is a log at all.
@@ -144,7 +162,7 @@ impl AccessLog {
                 drop(filling);
                 return self.lose(1, "they come faster than they can be written");
             }
-            let fresh = Buffer { bytes: std::mem::take(&mut *self.spare.borrow_mut()), lines: 0 };
+            let fresh = Buffer { bytes: std::mem::take(&mut *self.spare.borrow_mut()), ..Buffer::default() };
             *self.full.borrow_mut() = Some(std::mem::replace(&mut *filling, fresh));
         }
         let is_first = filling.bytes.is_empty();
@@ -170,7 +188,8 @@ impl AccessLog {
     pub async fn run(&self) {
         while self.due().await {
             let Some(active) = self.active.borrow().clone() else { continue };
-            let Some(buffer) = self.take() else { continue };
+            let Some(mut buffer) = self.take() else { continue };
+            let active = buffer.of.take().unwrap_or(active);
             self.in_flight.set(buffer.lines);
             let bytes = match &active.sink {
                 Sink::Stream(file) => self.write_out(file, buffer).await,
@@ -259,7 +278,7 @@ impl AccessLog {
     fn take(&self) -> Option<Buffer> {
         self.full.borrow_mut().take().or_else(|| {
             let mut filling = self.filling.borrow_mut();
-            let fresh = Buffer { bytes: std::mem::take(&mut *self.spare.borrow_mut()), lines: 0 };
+            let fresh = Buffer { bytes: std::mem::take(&mut *self.spare.borrow_mut()), ..Buffer::default() };
             (filling.lines > 0).then(|| std::mem::replace(&mut *filling, fresh))
         })
     }

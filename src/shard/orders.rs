@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept::{Protocol, ShardListener, accept};
+use super::accept::{Accepting, Protocol, ShardListener};
 use super::site::Site;
 use super::snapshot;
 use super::state::Shard;
@@ -17,6 +17,11 @@ use crate::config::RouteConfig;
 use crate::mail::{ShardMail, ShardNews};
 use crate::ring::Descriptor;
 
+/// How often, before listeners are closed, it is looked whether connections wait there still.
+const LAST_ACCEPT_LOOKS_MAX: usize = 5;
+/// How long between two looks.
+const LAST_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// The shard's mailbox and what follows from its letters.
 pub(super) struct Orders {
     shard: Rc<Shard>,
@@ -24,7 +29,7 @@ pub(super) struct Orders {
     news: Sender<ShardNews>,
     bell: Descriptor,
     listeners: Vec<(Descriptor, Protocol)>,
-    accepting: Vec<glommio::Task<()>>,
+    accepting: Vec<Accepting>,
     routes: Arc<Vec<RouteConfig>>,
 }
 
@@ -52,12 +57,27 @@ impl Orders {
         loop {
             self.shard.ring.poll(&self.bell, libc::POLLIN as u32).await?;
             if let Some(limit) = self.carry_out() {
-                // Dropping the tasks, and with them the listeners, closes those.
-                self.accepting.clear();
-                self.listeners.clear();
-                return Ok(limit);
+                return Ok(self.close_listeners(limit).await);
             }
         }
+    }
+
+    /// Accepts what waits in the kernel's queues, which closing them would reset, and closes the listeners. Returns how long the drain
+    /// may take then.
+    async fn close_listeners(&mut self, mut limit: Duration) -> Duration {
+        self.listeners.clear();
+        for _ in 0..LAST_ACCEPT_LOOKS_MAX {
+            if limit.is_zero() || !self.accepting.iter().any(Accepting::has_backlog) {
+                break;
+            }
+            // The tasks are at it, unless descriptors or connections have run out.
+            self.shard.ring.sleep(LAST_ACCEPT_PAUSE).await;
+            limit = self.carry_out().unwrap_or_else(|| limit.saturating_sub(LAST_ACCEPT_PAUSE));
+        }
+        for accepting in std::mem::take(&mut self.accepting) {
+            accepting.end().await;
+        }
+        limit
     }
 
     /// Carries out what has come. Returns the limit of the last letter that says to drain.
@@ -66,7 +86,11 @@ impl Orders {
         let mut drain = None;
         for letter in letters {
             match letter {
-                ShardMail::Routes(routes) => self.serve(routes),
+                ShardMail::Routes(routes, pages) => {
+                    *self.shard.pages.borrow_mut() = pages;
+                    self.serve(routes);
+                }
+                ShardMail::Config(config) => self.shard.adopt(&config),
                 ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
                 ShardMail::Certificates(directory) => {
                     *self.shard.handshakes.directory.borrow_mut() = Some(directory);
@@ -105,7 +129,7 @@ impl Orders {
 
     fn accept(&mut self) {
         for (listener, protocol) in std::mem::take(&mut self.listeners) {
-            self.accepting.push(glommio::spawn_local(accept(self.shard.clone(), listener, protocol)));
+            self.accepting.push(Accepting::begin(&self.shard, listener, protocol));
         }
         self.tell(ShardNews::Accepting { shard: self.shard.number });
     }

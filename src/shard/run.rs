@@ -17,12 +17,12 @@ use super::buffered::Buffering;
 use super::log::LogCounts;
 use super::orders::Orders;
 use super::state::{Parts, Phase, Shard, Timeouts};
-use crate::base::bounds::{MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
+use crate::base::bounds::{LAST_REQUEST_MS_MAX, MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, REPLY_BUFFERS};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::ServerConfig;
 use crate::mail::{ShardMail, ShardNews};
-use crate::observe::ShardMetrics;
+use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{PREEMPT_TIMER, Ring, RingConfig};
 use crate::static_files::{CacheBounds, Now, StaticFiles};
 use crate::wsgi::pool::Pool;
@@ -53,6 +53,8 @@ pub struct ShardSetup {
     pub news: Sender<ShardNews>,
     /// Bounds and timeouts.
     pub server: Arc<ServerConfig>,
+    /// Whether requests are served, as the supervisor says.
+    pub readiness: Arc<Readiness>,
     /// Requests that may wait for a worker.
     pub queue_max: usize,
     /// How long they may wait; `None`: for ever.
@@ -139,14 +141,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         number: setup.number,
         ring: ring.clone(),
         receive,
-        timeouts: Timeouts {
-            keepalive: server.keepalive_timeout,
-            head: server.head_timeout,
-            body: server.body_timeout,
-            send: server.send_timeout,
-            handshake: server.handshake_timeout,
-            queue: setup.queue_timeout,
-        },
+        timeouts: Timeouts::of(server, setup.queue_timeout),
         connections_max: server.max_connections,
         pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
         statics: StaticFiles::new(ring.clone(), CacheBounds::default()),
@@ -158,6 +153,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         handshakes_max: server.max_handshakes,
         https_port: setup.https_port,
         shards: server.shards as u64,
+        readiness: setup.readiness,
     }));
     let log_task = glommio::spawn_local({
         let shard = shard.clone();
@@ -198,18 +194,27 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
 /// Finishes what is in hand, then cuts off what takes longer than `limit`, or longer than a later letter allows.
 async fn drain(shard: &Rc<Shard>, orders: &mut Orders, limit: Duration) {
     shard.draining.set(true);
-    for (_, entry) in &*shard.connections.borrow() {
-        if entry.phase == Phase::Idle {
-            // Wakes the connection's task with an end of input. A connection that is gone already needs none.
-            let _ = rustix::net::shutdown(&entry.socket, Shutdown::Read);
+    let end_all = |phase: Phase| {
+        for (_, entry) in &*shard.connections.borrow() {
+            if entry.phase == phase {
+                // Wakes the connection's task with an end of input. A connection that is gone already needs none.
+                let _ = rustix::net::shutdown(&entry.socket, Shutdown::Read);
+            }
         }
-    }
+    };
+    end_all(Phase::Idle);
+    // Their requests are on their way, unless they are connections that browsers keep in stock.
+    let first_requests = shard.ring.deadline();
+    first_requests.set(Duration::from_millis(LAST_REQUEST_MS_MAX).min(limit));
     let deadline = shard.ring.deadline();
     deadline.set(limit);
     while !shard.connections.borrow().is_empty() && !deadline.has_passed() {
         shard.ring.sleep(DRAIN_LOOK).await;
         if let Some(limit) = orders.carry_out() {
             deadline.set(limit);
+        }
+        if first_requests.has_passed() {
+            end_all(Phase::New);
         }
     }
     let left = shard.connections.borrow().len();

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use regex::bytes::Regex;
 
 use super::extras::Extras;
-use crate::config::{Action, PathPattern, RouteConfig, StaticConfig, compile};
+use crate::config::{Action, Health, PathPattern, RouteConfig, StaticConfig, compile};
 use crate::http::{Reject, Template, target};
 use crate::observe::Answerer;
 use crate::ring::Payload;
@@ -24,6 +24,8 @@ pub(super) enum Handler {
     Fixed(Fixed),
     /// A status and the server's own page for it.
     Status(u16),
+    /// How the server stands.
+    Health(Health),
     /// Nobody: the directory could not be opened, or clients have no business here.
     Missing,
 }
@@ -170,6 +172,7 @@ impl Handler {
                 body: Rc::new(body.clone().into_bytes()),
             }),
             Action::Status(status) => Handler::Status(*status),
+            Action::Health(health) => Handler::Health(*health),
         }
     }
 }

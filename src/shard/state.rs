@@ -12,11 +12,10 @@ use super::log::AccessLog;
 use super::site::Site;
 use super::tls_handshake::Handshakes;
 use crate::base::clock;
-use crate::config::MaintenanceConfig;
-use crate::config::RequestIds;
+use crate::config::{Config, ErrorPages, MaintenanceConfig, RequestIds, ServerConfig};
 use crate::http::date::{self, DateText};
-use crate::observe::ShardMetrics;
 use crate::observe::request_id::Generator;
+use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
 use crate::wsgi::pool::Pool;
@@ -34,9 +33,25 @@ pub(super) struct Timeouts {
     pub queue: Option<Duration>,
 }
 
+impl Timeouts {
+    /// Those of `server`. `queue`: how long a request may wait for a worker.
+    pub fn of(server: &ServerConfig, queue: Option<Duration>) -> Timeouts {
+        Timeouts {
+            keepalive: server.keepalive_timeout,
+            head: server.head_timeout,
+            body: server.body_timeout,
+            send: server.send_timeout,
+            handshake: server.handshake_timeout,
+            queue,
+        }
+    }
+}
+
 /// What a connection is doing, as far as a drain wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// Nothing of its first request was read yet.
+    New,
     /// Between requests.
     Idle,
     /// With a request in hand.
@@ -54,9 +69,11 @@ pub(super) struct Shard {
     pub number: u32,
     pub ring: Ring,
     pub receive: Rc<BufferGroup>,
-    pub timeouts: Timeouts,
-    pub connections_max: usize,
+    pub timeouts: Cell<Timeouts>,
+    pub connections_max: Cell<usize>,
     pub site: RefCell<Rc<Site>>,
+    /// Pages for requests that have no route yet.
+    pub pages: RefCell<Arc<ErrorPages>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
     pub statics: StaticFiles,
@@ -71,8 +88,9 @@ pub(super) struct Shard {
     pub https_port: u16,
     pub log: AccessLog,
     pub ids: RefCell<Generator>,
-    pub request_ids: RequestIds,
-    pub request_id_echo: bool,
+    pub request_ids: Cell<RequestIds>,
+    pub request_id_echo: Cell<bool>,
+    pub readiness: Arc<Readiness>,
     shards: u64,
     date: date::Present,
 }
@@ -96,6 +114,7 @@ pub(super) struct Parts {
     pub https_port: u16,
     /// How many shards there are.
     pub shards: u64,
+    pub readiness: Arc<Readiness>,
 }
 
 impl Shard {
@@ -105,9 +124,10 @@ impl Shard {
             number: parts.number,
             ring: parts.ring,
             receive: parts.receive,
-            timeouts: parts.timeouts,
-            connections_max: parts.connections_max,
+            timeouts: Cell::new(parts.timeouts),
+            connections_max: Cell::new(parts.connections_max),
             site: RefCell::new(Rc::new(Site::empty())),
+            pages: RefCell::default(),
             maintenance: RefCell::default(),
             statics: parts.statics,
             pool: parts.pool,
@@ -120,10 +140,26 @@ impl Shard {
             metrics: RefCell::new(ShardMetrics::default()),
             log,
             ids: RefCell::new(Generator::new(parts.seed)),
-            request_ids: parts.request_ids,
-            request_id_echo: parts.request_id_echo,
+            request_ids: Cell::new(parts.request_ids),
+            request_id_echo: Cell::new(parts.request_id_echo),
+            readiness: parts.readiness,
             shards: parts.shards,
             date: date::Present::default(),
+        }
+    }
+
+    /// Takes over what of `config` can change while the shard runs. Connections keep the times that they began with for what they are at.
+    pub fn adopt(&self, config: &Config) {
+        let server = &config.server;
+        let app = config.app.as_ref();
+        self.timeouts.set(Timeouts::of(server, app.and_then(|app| app.timeout)));
+        self.connections_max.set(server.max_connections);
+        self.handshakes.set_max(server.max_handshakes);
+        self.request_ids.set(server.request_ids);
+        self.request_id_echo.set(server.request_id_echo);
+        if let Some(app) = app {
+            self.pool.set_queue_max(app.queue);
+            self.buffering.set_bounds(app.response_buffer_bytes, app.response_spool_bytes_max);
         }
     }
 

@@ -25,7 +25,7 @@ use crate::tls::{Directory, Hello, server_name};
 pub(super) struct Handshakes {
     /// What new connections get; there before the first one is accepted.
     pub directory: RefCell<Option<Arc<Directory>>>,
-    max: usize,
+    max: Cell<usize>,
     /// By the order in which they began.
     under_way: RefCell<BTreeMap<u64, Descriptor>>,
     begun: Cell<u64>,
@@ -44,7 +44,7 @@ impl Handshakes {
     pub fn new(max: usize) -> Handshakes {
         Handshakes {
             directory: RefCell::new(None),
-            max,
+            max: Cell::new(max),
             under_way: RefCell::default(),
             begun: Cell::new(0),
             is_taken: Cell::new(false),
@@ -52,11 +52,16 @@ impl Handshakes {
         }
     }
 
+    /// So many may be under way from now on.
+    pub fn set_max(&self, max: usize) {
+        self.max.set(max);
+    }
+
     /// Counts a handshake for as long as the guard lives. With too many under way the oldest is ended: those of honest clients take a
     /// few round trips, those that are there to take up room stay.
     fn begin(&self, socket: &Descriptor) -> UnderWay<'_> {
         let mut under_way = self.under_way.borrow_mut();
-        if under_way.len() >= self.max
+        if under_way.len() >= self.max.get()
             && let Some((_, oldest)) = under_way.pop_first()
         {
             // Its task wakes with an end of input. One that is gone already needs no end.
@@ -160,7 +165,7 @@ enum Beginning {
 impl Connection {
     /// Shakes hands. `false`: the connection has ended.
     pub(super) async fn handshake(&mut self) -> Result<bool, Gone> {
-        self.receiving.deadline.set(self.shard.timeouts.handshake);
+        self.receiving.deadline.set(self.shard.timeouts.get().handshake);
         match self.begin_session().await? {
             Beginning::Session(secure, plain) => {
                 self.shard.metrics.borrow_mut().handshake(secure.facts.resumed);

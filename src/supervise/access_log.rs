@@ -50,6 +50,11 @@ impl AccessLogFile {
         Ok(AccessLogFile { config: Arc::new(config.clone()), state })
     }
 
+    /// What was asked for.
+    pub(super) fn config(&self) -> &AccessLogConfig {
+        &self.config
+    }
+
     /// Tells every shard to write to it.
     pub(super) fn hand_out(&self, shards: &[Sender<ShardMail>]) {
         for (number, shard) in shards.iter().enumerate() {

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::http::head::{self, Head, Parse};
 use crate::http::response::{BodyLength, HeadWriter, has_body, write_reject};
 use crate::http::{BodyFraming, Method, date};
 use crate::mail::ShardMail;
-use crate::observe::{ProcessFacts, Snapshot, WorkerFacts, page};
+use crate::observe::{ProcessFacts, Readiness, Snapshot, State, WorkerFacts, page};
 use crate::ring::{BufferGroup, Descriptor, Payload, Ring, within};
 use crate::sys::limits;
 
@@ -35,8 +36,7 @@ pub(super) struct Admin {
     shards: Vec<Sender<ShardMail>>,
     receive: Rc<BufferGroup>,
     connections: Cell<usize>,
-    /// Why the server is not ready; `None`: it is.
-    pub unready: Cell<Option<&'static str>>,
+    readiness: Arc<Readiness>,
     ask: Box<dyn Fn(Rc<Question>)>,
     started: u64,
 }
@@ -77,6 +77,7 @@ impl Admin {
     pub fn new(
         ring: &Ring,
         shards: Vec<Sender<ShardMail>>,
+        readiness: Arc<Readiness>,
         ask: Box<dyn Fn(Rc<Question>)>,
     ) -> std::io::Result<Rc<Admin>> {
         Ok(Rc::new(Admin {
@@ -84,7 +85,7 @@ impl Admin {
             shards,
             receive: ring.buffer_group(RECV_BUFFER_BYTES, ADMIN_BUFFERS)?,
             connections: Cell::new(0),
-            unready: Cell::new(Some("starting")),
+            readiness,
             ask,
             started: clock::wall_seconds(),
         }))
@@ -166,10 +167,10 @@ impl Admin {
         let (status, kind, text) = match (path, is_read) {
             ("/healthz" | "/readyz" | "/metrics", false) => (405, TEXT_TYPE, "only GET and HEAD\n".to_owned()),
             ("/healthz", true) => (200, TEXT_TYPE, "ok\n".to_owned()),
-            ("/readyz", true) => match self.unready.get() {
-                None => (200, TEXT_TYPE, "ready\n".to_owned()),
-                Some(reason) => (503, TEXT_TYPE, format!("{reason}\n")),
-            },
+            ("/readyz", true) => {
+                let state = self.readiness.state();
+                (state.status(), TEXT_TYPE, format!("{}\n", state.text()))
+            }
             ("/metrics", true) => (200, METRICS_TYPE, self.metrics().await),
             _ => (404, TEXT_TYPE, "there are /healthz, /readyz and /metrics\n".to_owned()),
         };
@@ -195,7 +196,7 @@ impl Admin {
         (self.ask)(question.clone());
         let snapshots = snapshots(&self.ring, &self.shards).await;
         let mut workers = question.answered().await;
-        workers.is_ready = self.unready.get().is_none();
+        workers.is_ready = self.readiness.state() == State::Ready;
         page(self.shards.len(), &snapshots, &workers, &process(self.started))
     }
 }

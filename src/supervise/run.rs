@@ -5,6 +5,7 @@
 
 mod equipment;
 mod operations;
+mod reload;
 mod site;
 mod workers;
 
@@ -21,7 +22,6 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::AccessLogFile;
-use super::admin::Admin;
 use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
@@ -32,14 +32,14 @@ use super::notices::{Notice, Notices};
 use super::programs::Programs;
 pub use super::rpc::ControlSockets;
 use super::rpc::{Changes, Mood};
-use super::settings::{pool_settings, settings};
+use super::settings::settings;
 use super::{output, routes};
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::{Config, GroupConfig};
 use crate::mail::{ShardMail, ShardNews};
-use crate::observe::WorkerFacts;
+use crate::observe::{Readiness, State, WorkerFacts};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Signal, SignalFd};
@@ -69,6 +69,8 @@ pub struct SupervisorSetup {
     pub replies: Vec<OwnedFd>,
     /// The addresses on which the shards listen, for the log.
     pub addresses: Vec<String>,
+    /// Whether requests are served, for whoever is asked.
+    pub readiness: Arc<Readiness>,
     /// Sockets of the admin listener.
     pub admin: Vec<OwnedFd>,
     /// The control sockets.
@@ -122,6 +124,8 @@ struct Zygote {
 pub(super) struct Supervisor {
     ring: Ring,
     setup: SupervisorSetup,
+    /// What the server was started with.
+    started: Arc<Config>,
     machine: Machine,
     inbox: Rc<Inbox>,
     generations: HashMap<GenerationId, Generation>,
@@ -134,8 +138,8 @@ pub(super) struct Supervisor {
     has_given_up: bool,
     replies: Vec<Arc<OwnedFd>>,
     access_log: Option<Rc<AccessLogFile>>,
+    rotation: Option<glommio::Task<()>>,
     certificates: Option<Rc<Certificates>>,
-    admin: Option<Rc<Admin>>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -165,6 +169,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     let settings = settings(&setup.config);
     let mut supervisor = Supervisor {
         ring: ring.clone(),
+        started: setup.config.clone(),
         machine: Machine::new(settings),
         inbox: inbox.clone(),
         generations: HashMap::new(),
@@ -177,7 +182,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
-        admin: None,
+        rotation: None,
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
@@ -360,47 +365,6 @@ impl Supervisor {
         }
     }
 
-    fn reload(&mut self) {
-        let config = match (self.setup.reconfigure)(self.site.scales()) {
-            Ok(config) => config,
-            Err(message) => {
-                tracing::error!("{message}");
-                self.site.failed(message);
-                tracing::error!("reload refused: the configuration is unusable; the old one goes on");
-                return;
-            }
-        };
-        if let Some(certificates) = &self.certificates {
-            certificates.reload(&config, &self.setup.shards);
-        }
-        if config.server != self.setup.config.server {
-            tracing::warn!("changes in [server] take effect at the next start");
-        }
-        let pool = config.app.as_ref().map(pool_settings);
-        match (pool, self.setup.config.app.is_some()) {
-            (Some(pool), true) => {
-                self.programs.reload(&config.programs);
-                self.available = config.programs.clone();
-                self.setup.config = Arc::new(config);
-                self.watch_maintenance();
-                self.handle(Event::Reload(pool));
-            }
-            (None, false) => {
-                self.programs.reload(&config.programs);
-                self.available = config.programs.clone();
-                self.setup.config = Arc::new(config);
-                self.watch_maintenance();
-                self.send_routes(None);
-                tracing::info!("reloaded");
-            }
-            _ => {
-                let reason = "adding or removing [app] takes a restart";
-                tracing::warn!("reload refused: {reason}");
-                self.site.failed(reason.to_owned());
-            }
-        }
-    }
-
     fn news(&mut self, news: ShardNews) {
         let shards = self.setup.shards.len();
         match news {
@@ -491,12 +455,15 @@ impl Supervisor {
     }
 
     fn handle(&mut self, event: Event) {
-        for action in self.machine.handle(event, Monotonic::now()) {
+        let actions = self.machine.handle(event, Monotonic::now());
+        // An end is said before it begins, readiness once everything was done for it.
+        if self.state() != State::Ready {
+            self.setup.readiness.set(self.state());
+        }
+        for action in actions {
             self.perform(action);
         }
-        if let Some(admin) = &self.admin {
-            admin.unready.set(self.unready());
-        }
+        self.setup.readiness.set(self.state());
     }
 
     fn perform(&mut self, action: Action) {
@@ -615,7 +582,8 @@ impl Supervisor {
 
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
-        self.mail(|| ShardMail::Routes(routes.clone()));
+        let pages = Arc::new(self.setup.config.error_pages.clone());
+        self.mail(|| ShardMail::Routes(routes.clone(), pages.clone()));
     }
 
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::backoff::Policy;
 use super::machine::{PoolSettings, Settings};
 use crate::base::bounds::{ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, FAST_STOP_SECONDS, REAP_SECONDS};
-use crate::config::{AppConfig, Config};
+use crate::config::{AppConfig, Config, ServerConfig};
 
 /// For the life of the program.
 pub(super) fn settings(config: &Config) -> Settings {
@@ -17,6 +17,42 @@ pub(super) fn settings(config: &Config) -> Settings {
         fast_timeout: Duration::from_secs(FAST_STOP_SECONDS),
         reap_timeout: Duration::from_secs(REAP_SECONDS),
     }
+}
+
+/// The keys whose change from `old` to `new` waits for a start. Whoever adds an option to `[server]` has to say here which it is.
+pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
+    let ServerConfig {
+        listen,
+        shards,
+        backlog,
+        pidfile,
+        // Opened anew where it differs.
+        access_log: _,
+        // What the shards are told.
+        keepalive_timeout: _,
+        head_timeout: _,
+        body_timeout: _,
+        send_timeout: _,
+        handshake_timeout: _,
+        max_handshakes: _,
+        max_connections: _,
+        max_body_bytes: _,
+        request_ids: _,
+        request_id_echo: _,
+    } = &old.server;
+    let spool = |config: &Config| config.app.as_ref().map(|app| app.spool_dir.clone());
+    [
+        ("server.listen", *listen != new.server.listen),
+        ("server.shards", *shards != new.server.shards),
+        ("server.backlog", *backlog != new.server.backlog),
+        ("server.pidfile", *pidfile != new.server.pidfile),
+        ("admin.listen", old.admin != new.admin),
+        ("app.spool_dir", spool(old) != spool(new)),
+        ("tls", old.tls.is_empty() && !new.tls.is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
 }
 
 /// For the next generation.

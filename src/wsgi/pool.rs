@@ -119,7 +119,7 @@ struct CallState {
 struct Inner {
     ring: Ring,
     shard: u32,
-    queue_max: usize,
+    queue_max: Cell<usize>,
     gate: RefCell<Option<Gate>>,
     /// Requests of the gate's generation in the inbox or in workers' hands.
     taken: Cell<usize>,
@@ -138,12 +138,17 @@ struct Inner {
 pub struct Pool(Rc<Inner>);
 
 impl Pool {
+    /// So many calls may wait from now on; those that do already may go on.
+    pub fn set_queue_max(&self, calls: usize) {
+        self.0.queue_max.set(calls.max(1));
+    }
+
     /// A pool without workers yet: calls wait. At most `queue_max` of them.
     pub fn new(ring: Ring, shard: u32, queue_max: usize) -> Pool {
         Pool(Rc::new(Inner {
             ring,
             shard,
-            queue_max: queue_max.max(1),
+            queue_max: Cell::new(queue_max.max(1)),
             gate: RefCell::new(None),
             taken: Cell::new(0),
             calls: RefCell::new(Slab::new()),
@@ -188,7 +193,7 @@ impl Pool {
     /// # Errors
     /// When as many calls wait as the configuration allows.
     pub fn call(&self) -> Result<Call, QueueFull> {
-        if self.0.waiting.get() >= self.0.queue_max {
+        if self.0.waiting.get() >= self.0.queue_max.get() {
             return Err(QueueFull);
         }
         let serial = self.0.serial.get().checked_add(1).unwrap_or(1);
@@ -509,7 +514,7 @@ impl Drop for Call {
                 inner.waiting.set(inner.waiting.get() - 1);
                 // Its place in the queue is passed over when its turn comes. Should those places outnumber all that may wait, they go.
                 let mut queue = inner.queue.borrow_mut();
-                if queue.len() > 2 * inner.queue_max {
+                if queue.len() > 2 * inner.queue_max.get() {
                     queue
                         .retain(|token| calls.get(token.slot as usize).is_some_and(|call| call.serial == token.serial));
                 }

@@ -151,6 +151,8 @@ def produce(environ, start_response, query):
     headers = [("Content-Type", query.get("type", "application/octet-stream")), ("Content-Length", str(count))]
     if "unbuffered" in query:
         headers.append(("X-Accel-Buffering", "no"))
+    if "rate" in query:
+        headers.append(("X-Accel-Limit-Rate", query["rate"]))
     start_response("200 OK", headers)
     size = int(query.get("size", 65536))
     source = pattern(size + 251)

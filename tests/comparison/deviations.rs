@@ -255,12 +255,8 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         section: "RFC 9110 §15.6.6",
-        why: "a version that is not spoken is a 505. For a minor version §2.5 would rather have the request taken as 1.1, as nginx does",
-        cases: &[
-            ("version: 1.2", "505 close"),
-            ("version: 1.9", "505 close"),
-            ("version: HTTP/2 preface", "505 close"),
-        ],
+        why: "a major version that is not spoken is a 505",
+        cases: &[("version: HTTP/2 preface", "505 close")],
     },
     Rule {
         section: "RFC 9112 §9.3.2",

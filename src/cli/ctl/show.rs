@@ -24,10 +24,7 @@ pub(super) fn site(site: &Value) {
         other => format!(", {}", other.to_lowercase()),
     };
     line("server", &format!("maitred {}, pid {}{state}", text(site, "version"), number(site, "pid")));
-    let ready = match text(site, "unready") {
-        "" => "ready".to_owned(),
-        why => format!("not ready: {why}"),
-    };
+    let ready = text(site, "readiness");
     let closed = if site.member("maintenance").is_some_and(Value::is_true) { ", closed for maintenance" } else { "" };
     line("site", &format!("{ready}{closed}, {} connections", number(site, "connections")));
     if site.member("has_app").is_some_and(Value::is_true) {

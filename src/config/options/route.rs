@@ -4,14 +4,14 @@ use super::static_route::*;
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::BODY_BYTES_MAX;
 use crate::config::read;
-use crate::config::types::HostPattern;
+use crate::config::types::{Health, HostPattern};
 use crate::config::value::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub static ROUTE: Section = Section {
     name: "route",
     header: "[[route]]",
-    doc: "What is served where; exactly one of `static`, `app`, `redirect` and `respond` in each, or `status` alone. A request \
+    doc: "What is served where; exactly one of `static`, `app`, `redirect`, `respond` and `health` in each, or `status` alone. A request \
           goes to the routes of its host first, then to those of a wildcard that fits (longest first), then to those without \
           a host. Among them the order is nginx's: the exact path; else, if an expression matches, the first one that does; \
           else the longest path that the request's path begins with. Without any route to the application, one with the path \
@@ -27,6 +27,7 @@ pub static ROUTE: Section = Section {
         &ROUTE_APP.spec,
         &REDIRECT.spec,
         &RESPOND.spec,
+        &HEALTH.spec,
         &STATUS.spec,
         &CONTENT_TYPE.spec,
         &PROXY.spec,
@@ -120,6 +121,17 @@ pub static RESPOND: Opt<String> = Opt {
         "Answers with this text, whatever the method, with `status` 200 or the one given.",
     ),
     read: read::text,
+};
+pub static HEALTH: Opt<Health> = Opt {
+    spec: Spec::new(
+        "health",
+        Unit::Text("\"live\" or \"ready\""),
+        Default::Described("none"),
+        "Answers health checks as the admin listener does: \"live\" is `/healthz`, always 200; \"ready\" is `/readyz`, 503 with the reason in \
+         a word while the server starts, has no worker or stops. No worker is asked. Maintenance mode, `redirect_https` and error \
+         pages do not concern it.",
+    ),
+    read: health,
 };
 pub static STATUS: Opt<u16> = Opt {
     spec: Spec::new(
@@ -234,6 +246,14 @@ pub static ROUTE_MAX_BODY: Opt<u64> = Opt {
     read: read::size,
 };
 
+fn health(value: &Value, unit: Unit, base: &Path) -> Result<Health, String> {
+    match read::text(value, unit, base)?.as_str() {
+        "live" => Ok(Health::Live),
+        "ready" => Ok(Health::Ready),
+        other => Err(format!("must be \"live\" or \"ready\", not \"{}\"", other.escape_debug())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(PATH EXACT BEFORE_REGEX REGEX HOST INTERNAL STATIC ROUTE_APP REDIRECT RESPOND STATUS CONTENT_TYPE PROXY HEADERS);
+        assert_defaults!(PATH EXACT BEFORE_REGEX REGEX HOST INTERNAL STATIC ROUTE_APP REDIRECT RESPOND HEALTH STATUS CONTENT_TYPE PROXY HEADERS);
         assert_defaults!(ERROR_PAGES INTERCEPT_ERRORS SENDFILE_ROOT);
         assert_defaults!(ROUTE_MAX_BODY);
     }

@@ -179,7 +179,8 @@ pub static SERVER_ERROR_PAGES: Opt<Value> = Opt {
         Unit::Text("a table of statuses and pages"),
         Default::Described("the server's own"),
         "Pages for errors, on every route and where there is none: `{ 404 = \"404.html\", 5xx = \"50x.html\" }`. A file is read when the \
-         configuration is; \"app:/PATH\" asks the application for that path instead. A route's own come first.",
+         configuration is; \"app:/PATH\" asks the application for that path instead. A route's own come first. A request whose head can't \
+         be read (400, 408, 414, 431, 501, 505) gets the file too; no application is asked about it.",
     )
     .elsewhere(&["error_page"]),
     read: read::raw,

@@ -23,6 +23,25 @@ fn with(version: &str, fields: &str) -> Vec<u8> {
 }
 
 #[test]
+fn a_later_minor_version_is_taken_as_the_last_known_one() {
+    let buf = b"\r\nPUT /a?b HTTP/1.7\r\nHost: example.com\r\nContent-Length: 3\r\nX: y\r\n\r\n";
+    let later = head(buf);
+    let known = String::from_utf8_lossy(buf).replace("1.7", "1.1");
+    assert_eq!(later, head(known.as_bytes()));
+    assert!(later.keep_alive && later.version == Version::Http11);
+    for cut in 0..buf.len() {
+        assert_eq!(parse(&buf[..cut]), Ok(Parse::Partial), "cut at {cut}");
+    }
+    assert_eq!(reject(b"GET  / HTTP/1.7\r\nHost: a\r\n\r\n"), Reject::RequestLine);
+    assert_eq!(reject(b"GET / HTTP/1.7\r\nHost : a\r\n\r\n"), Reject::FieldName);
+    assert_eq!(reject(b"GET / HTTP/1.7\r\nHost: a\nb: c\r\n\r\n"), Reject::BareLineFeed);
+    let many = format!("GET / HTTP/1.7\r\nHost: a\r\n{}\r\n", "a: b\r\n".repeat(FIELDS_MAX));
+    assert_eq!(reject(many.as_bytes()), Reject::FieldsTooMany);
+    let long = format!("GET /{} HTTP/1.7\r\nHost: a\r\n\r\n", "a".repeat(TARGET_BYTES_MAX));
+    assert_eq!(reject(long.as_bytes()), Reject::TargetTooLong);
+}
+
+#[test]
 fn facts_of_a_head() {
     let buf =
         b"POST /a?b HTTP/1.1\r\nHost: Example.com:81\r\nContent-Length: 3\r\nEXPECT: 100-Continue\r\nx:\r\n\r\nabcGET";
@@ -134,7 +153,10 @@ fn malformed() {
         (b"GET / http/1.0\r\n\r\n", Reject::RequestLine),
         (b"GET / FTP/1.0\r\n\r\n", Reject::RequestLine),
         (b"GET / HTTP/2.0\r\n\r\n", Reject::VersionUnsupported),
-        (b"GET / HTTP/1.2\r\n\r\n", Reject::VersionUnsupported),
+        (b"GET / HTTP/1.2\n\r\n", Reject::BareLineFeed),
+        (b"GET / HTTP/1.22\r\n\r\n", Reject::RequestLine),
+        (b"GET / HTTP/1.2\r\n\r\n", Reject::HostMissing),
+        (b"GET / HTTP/0.9\r\n\r\n", Reject::VersionUnsupported),
         (b"GET / HTTP/2\r\n\r\n", Reject::VersionUnsupported),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Reject::VersionUnsupported),
         (b"\x16\x03\x01\x02\x00\x01\x00", Reject::TlsOnPlainPort),

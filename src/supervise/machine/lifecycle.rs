@@ -44,6 +44,7 @@ impl Machine {
             return;
         }
         self.pool = Some(pool);
+        self.settings.graceful_timeout = pool.graceful_timeout;
         // One wish is enough for any number of reloads: the boot that follows reads the newest code and settings. One under way
         // is never broken off for it, or a storm of reloads would never let any of them finish.
         self.wanted = Some(now);

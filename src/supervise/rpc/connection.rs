@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use memchr::memmem;
+
 use super::Rpc;
 use super::auth;
 use super::call::{Context, answer};
@@ -35,6 +37,17 @@ pub(super) struct Asked {
     framing: BodyFraming,
     waits: bool,
     is_allowed: bool,
+}
+
+/// supervisorctl follows logs with an empty Host on a unix socket, which RFC 9112 §3.2 wants where there is no name, and which is refused
+/// where sites are told apart by it. In the head at the beginning of `input` it gets a name.
+fn name_host(input: &mut Vec<u8>) {
+    const EMPTY: &[u8] = b"\r\nHost: \r\n";
+    let Some(end) = memmem::find(input, b"\r\n\r\n") else { return };
+    if let Some(at) = memmem::find(&input[..end + 2], EMPTY) {
+        let value = at + EMPTY.len() - 2;
+        input.splice(value..value, *b"localhost");
+    }
 }
 
 /// The client has gone, or has taken too long.
@@ -84,6 +97,7 @@ impl Peer<'_> {
     async fn head(&mut self, is_guarded: bool, patience: Duration) -> Result<Asked, Gone> {
         self.deadline.set(patience);
         loop {
+            name_host(&mut self.input);
             match head::parse(&self.input) {
                 Ok(Parse::Complete { head, len }) => {
                     let asked = self.asked(&head, is_guarded);
@@ -283,5 +297,26 @@ impl Peer<'_> {
         let sent = within(&self.deadline, &mut send).await;
         let is_sent = sent.is_ok_and(|result| result.sent.is_ok_and(|sent| sent == len));
         if is_sent { Ok(()) } else { Err(Gone) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_host_gets_a_name_in_a_head_only() {
+        let named = |text: &str| {
+            let mut input = text.as_bytes().to_vec();
+            name_host(&mut input);
+            String::from_utf8(input).expect("text")
+        };
+        assert_eq!(
+            named("GET / HTTP/1.1\r\nHost: \r\nA: b\r\n\r\n"),
+            "GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n\r\n"
+        );
+        for same in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\nHost: \r\n", "GET / HTTP/1.1\r\nHost: \r\n", ""] {
+            assert_eq!(named(same), same);
+        }
     }
 }

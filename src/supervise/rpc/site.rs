@@ -58,7 +58,7 @@ async fn status(context: &Context<'_>) -> Value {
         ("version", Value::text(env!("CARGO_PKG_VERSION"))),
         ("pid", number(u64::from(std::process::id()))),
         ("statename", Value::text(view.mood.told().1)),
-        ("unready", Value::text(view.unready.unwrap_or_default())),
+        ("readiness", Value::text(view.readiness.text())),
         ("has_app", Value::Bool(view.facts.has_app)),
         ("generation", number(u64::from(view.generation))),
         ("workers", number(view.workers as u64)),

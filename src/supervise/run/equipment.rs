@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Supervisor;
 use crate::mail::ShardMail;
-use crate::observe::WorkerFacts;
+use crate::observe::{State, WorkerFacts};
 use crate::supervise::access_log::ROTATION_LOOK;
 use crate::supervise::admin::Admin;
 use crate::supervise::inbox::Happening;
@@ -16,18 +16,18 @@ use crate::sys::memory::SlotState;
 
 impl Supervisor {
     /// Hands the access log to the shards, and looks after it where it rotates itself.
-    pub(super) fn start_access_log(&self) {
+    pub(super) fn start_access_log(&mut self) {
+        self.rotation = None;
         let Some(log) = self.access_log.clone() else { return };
         log.hand_out(&self.setup.shards);
         if log.is_rotated() {
             let (ring, shards) = (self.ring.clone(), self.setup.shards.clone());
-            glommio::spawn_local(async move {
+            self.rotation = Some(glommio::spawn_local(async move {
                 loop {
                     ring.sleep(ROTATION_LOOK).await;
                     log.look(&shards);
                 }
-            })
-            .detach();
+            }));
         }
     }
 
@@ -45,13 +45,13 @@ impl Supervisor {
         .detach();
     }
 
-    /// Why requests are not served now; `None`: they are.
-    pub(super) fn unready(&self) -> Option<&'static str> {
+    /// Whether requests are served now.
+    pub(super) fn state(&self) -> State {
         match () {
-            _ if self.machine.is_stopping() => Some("stopping"),
-            _ if !self.machine.is_ready() => Some("starting"),
-            _ if self.facts.has_app && self.machine.workers_serving() == 0 => Some("no worker is left"),
-            _ => None,
+            _ if self.machine.is_stopping() => State::Stopping,
+            _ if !self.machine.is_ready() => State::Starting,
+            _ if self.facts.has_app && self.machine.workers_serving() == 0 => State::NoWorker,
+            _ => State::Ready,
         }
     }
 
@@ -62,9 +62,8 @@ impl Supervisor {
         }
         let inbox = self.inbox.clone();
         let ask = Box::new(move |question| inbox.push(Happening::Question(question)));
-        let admin = Admin::new(&self.ring, self.setup.shards.clone(), ask)?;
+        let admin = Admin::new(&self.ring, self.setup.shards.clone(), self.setup.readiness.clone(), ask)?;
         listeners.into_iter().for_each(|listener| admin.listen(listener));
-        self.admin = Some(admin);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use super::Supervisor;
 use crate::base::clock;
 use crate::control::{Fault, FaultCode};
-use crate::observe::WorkerFacts;
+use crate::observe::{State as Readiness, WorkerFacts};
 use crate::supervise::control::FromZygote;
 use crate::supervise::machine::{Event, Report};
 use crate::supervise::rpc::{Mood, Outcome};
@@ -30,7 +30,7 @@ pub(super) struct Site {
 /// How the site stands.
 pub(in crate::supervise) struct SiteView {
     pub mood: Mood,
-    pub unready: Option<&'static str>,
+    pub readiness: Readiness,
     pub generation: u32,
     pub facts: WorkerFacts,
     pub workers: usize,
@@ -83,7 +83,7 @@ impl Supervisor {
     pub(in crate::supervise) fn site_view(&self) -> SiteView {
         let mut view = SiteView {
             mood: self.mood,
-            unready: self.unready(),
+            readiness: self.state(),
             generation: self.machine.generation_serving().map_or(0, |generation| generation.0),
             facts: self.worker_facts(),
             workers: self.setup.config.app.as_ref().map_or(0, |app| app.workers),
