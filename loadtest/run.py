@@ -20,6 +20,7 @@ import idle
 import slow
 import storm
 import throughput
+import tls
 from report import Report
 from server import ServerFailed
 
@@ -31,6 +32,10 @@ WORK = {
     "wakeups": idle.wakeups,
     "kill": storm.kill,
     "slow": slow.slow,
+    **{name: tls.measure(name) for name in tls.WORKS},
+    "tls-full": tls.handshakes("full"),
+    "tls-resumed": tls.handshakes("resumed"),
+    "tls-idle": tls.idling,
 }
 HERE = Path(__file__).resolve().parent
 

@@ -5,6 +5,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -28,6 +29,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def trusting():
+    """A TLS client's context that takes every certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 @dataclass
 class Server:
     """A server's commands. All are started, in order; the port is that of the last one's listener."""
@@ -40,6 +49,7 @@ class Server:
     cwd: Path | None = None
     cpus: str | None = None
     ready_path: str = "/"
+    tls: bool = False
     processes: list = field(default_factory=list, init=False)
 
     @property
@@ -71,7 +81,10 @@ class Server:
 
     def answers(self):
         """True if a request is answered with a 2xx now."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        if self.tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=trusting())
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", self.ready_path)
             return 200 <= connection.getresponse().status < 300

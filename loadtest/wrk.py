@@ -45,7 +45,8 @@ def parse(text):
 
 def run(server, path, seconds, connections, cpus=None, fields=(), status=200):
     """One run against a server that is up. A `status` of 400 and more is what every answer should have; wrk tells no more than how many had one."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{server.port}{path}"]
+    scheme = "https" if server.tls else "http"
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"{scheme}://127.0.0.1:{server.port}{path}"]
     for line in fields:
         command += ["-H", line]
     if cpus:

@@ -19,7 +19,8 @@ pub mod compress;
 pub mod response;
 pub mod route;
 pub mod tls;
-// L3: handlers
+// L3: handlers, and who gets certificates
+pub mod acme;
 pub mod static_files;
 pub mod wsgi;
 // what the next layer's two halves tell each other

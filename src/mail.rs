@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::mail::Sender;
 use crate::config::{AccessLogConfig, Config, ErrorPages, MaintenanceConfig, RouteConfig};
 use crate::observe::Snapshot;
-use crate::tls::Directory;
+use crate::tls::{Challenges, Directory};
 use crate::wsgi::pool::Gate;
 
 /// From the supervisor to a shard.
@@ -23,6 +23,13 @@ pub enum ShardMail {
     Maintenance(Option<Arc<MaintenanceConfig>>),
     /// Show these certificates to clients that connect from now on.
     Certificates(Arc<Directory>),
+    /// Answer these challenges of a certificate authority, and no others.
+    Challenges {
+        /// `None`: it looks for nothing any more.
+        challenges: Option<Arc<Challenges>>,
+        /// Whom to tell that it is done.
+        done: Sender<()>,
+    },
     /// Begin to accept connections.
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].

@@ -95,6 +95,13 @@ fn programs() -> Vec<Bound> {
         number("START_RETRIES_MAX", program, "startretries", START_RETRIES_MAX),
         number("LOG_FILE_BYTES_MAX", program, "stdout_logfile_maxbytes", LOG_FILE_BYTES_MAX),
         number("LOG_BACKUPS_MAX", program, "stdout_logfile_backups", LOG_BACKUPS_MAX),
+        number("RSS_BYTES_MAX", program, "max_rss", RSS_BYTES_MAX),
+        number(
+            "CHECK_FAILURES_MAX",
+            "[program.p]\ncommand = \"true\"\nready = { tcp = \"127.0.0.1:1\" }\n[program.p.liveness]\ntcp = \"127.0.0.1:1\"",
+            "failures",
+            CHECK_FAILURES_MAX,
+        ),
         number("CAPTURE_BYTES_MAX", program, "stdout_capture_maxbytes", CAPTURE_BYTES_MAX),
     ]
 }

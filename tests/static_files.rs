@@ -243,3 +243,31 @@ fn cache_control_of_the_route_is_sent_with_200_and_304() {
         assert_eq!(response.field("cache-control"), Some("public, max-age=31536000, immutable"));
     }
 }
+
+#[test]
+fn the_last_response_of_a_connection_comes_whole_with_its_end() {
+    let body = pattern(1500);
+    let (server, _folder) = files(|folder| put(folder, "small.bin", &body));
+    for version in ["1.1", "1.0"] {
+        // The first fills the cache, the others come out of it.
+        for _ in 0..3 {
+            let mut client = server.connect();
+            let line = if version == "1.1" { "Connection: close\r\n" } else { "" };
+            client.send(format!("GET /files/small.bin HTTP/{version}\r\nHost: a\r\n{line}\r\n"));
+            let response = client.response("GET");
+            assert_eq!((response.status, response.field("connection")), (200, Some("close")));
+            assert_same_bytes(&response.body, &body);
+            client.expect_end();
+        }
+    }
+    // Behind others on the same connection.
+    let mut client = server.connect();
+    let request = "GET /files/small.bin HTTP/1.1\r\nHost: a\r\n";
+    client.send(format!("{request}\r\n{request}\r\n{request}Connection: close\r\n\r\n"));
+    for connection in [None, None, Some("close")] {
+        let response = client.response("GET");
+        assert_eq!((response.status, response.field("connection")), (200, connection));
+        assert_same_bytes(&response.body, &body);
+    }
+    client.expect_end();
+}

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["observe", "http"],
     &["config", "ring", "limits", "control"],
     &["tls", "route", "response", "compress"],
-    &["static_files", "wsgi", "cache", "proxy"],
+    &["static_files", "wsgi", "cache", "proxy", "acme"],
     &["mail"],
     &["shard", "supervise"],
     &["cli"],

@@ -95,6 +95,14 @@ pub const PROCESS_NUMBER_MAX: u64 = 1_000_000;
 pub const START_RETRIES_MAX: u64 = 1_000_000_000;
 /// Size at which a program's log file is rotated, bytes: 1 TiB.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
+/// How often the memory of a program with `max_rss` is looked at, seconds.
+pub const RSS_LOOK_SECONDS: u64 = 5;
+/// Memory that a program may be allowed, bytes: 1 PiB.
+pub const RSS_BYTES_MAX: u64 = 1 << 50;
+/// Failed checks in a row that may be allowed.
+pub const CHECK_FAILURES_MAX: u64 = 1000;
+/// Bytes of the answer to a check that are looked at.
+pub const CHECK_ANSWER_BYTES_MAX: usize = 512;
 /// A log file is rotated at no smaller size, bytes.
 pub const LOG_FILE_BYTES_MIN: u64 = 4 * 1024;
 /// Rotated log files of a program's stream that are kept.
@@ -122,6 +130,36 @@ pub const TLS_LOOK_SECONDS: u64 = 2;
 pub const TLS_ENTRIES_MAX: usize = 4096;
 /// Certificates of one entry: one for each kind of key.
 pub const TLS_ENTRY_CERTIFICATES_MAX: usize = 8;
+/// Names of one certificate that the server gets by itself; what Let's Encrypt takes.
+pub const ACME_NAMES_MAX: usize = 100;
+/// Bytes of a host name (RFC 1035 §2.3.4).
+pub const HOST_BYTES_MAX: usize = 253;
+/// Addresses in an ACME account.
+pub const ACME_EMAILS_MAX: usize = 10;
+/// An ACME directory's URL, or the identifier of a key, bytes.
+pub const ACME_URL_BYTES_MAX: usize = 2048;
+/// An answer of an ACME server, bytes.
+pub const ACME_ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// What is read of the files beside certificates: the account, a key that binds it, the state of attempts, bytes.
+pub const ACME_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// One request to an ACME server may take so long, seconds.
+pub const ACME_REQUEST_SECONDS: u64 = 30;
+/// From the first request for a certificate to the end of the attempt, seconds; a request may still run over it.
+pub const ACME_ATTEMPT_SECONDS: u64 = 300;
+/// Between two questions for the state of an order, seconds at most.
+pub const ACME_POLL_SECONDS_MAX: u64 = 30;
+/// Shards may take so long to take over challenges, seconds.
+pub const ACME_PUBLISH_SECONDS: u64 = 10;
+/// The longest wait after a failure, whatever the authority asks for, seconds: a week. Let's Encrypt's longest limits are as long.
+pub const ACME_WAIT_SECONDS_MAX: u64 = 7 * 24 * 3600;
+/// The longest wait that comes from failures alone, seconds: a day.
+pub const ACME_BACKOFF_SECONDS_MAX: u64 = 24 * 3600;
+/// While an authority can't be reached, it is left alone for so long at most, seconds.
+pub const ACME_PAUSE_SECONDS_MAX: u64 = 3600;
+/// Certificates and clock are looked at so often, seconds: a clock that jumps is noticed then.
+pub const ACME_LOOK_SECONDS: u64 = 60;
+/// What is logged of an authority's explanation, characters.
+pub const ACME_MESSAGE_CHARS_MAX: usize = 500;
 /// Listen addresses.
 pub const LISTENERS_MAX: u64 = 64;
 /// Routes of the configuration.

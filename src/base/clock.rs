@@ -48,6 +48,23 @@ impl Monotonic {
     }
 }
 
+/// A span in whole milliseconds, at most 49 days: for what there is much of, where a [`Duration`] is four times as large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millis(u32);
+
+impl From<Duration> for Millis {
+    /// Saturates.
+    fn from(span: Duration) -> Millis {
+        Millis(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<Millis> for Duration {
+    fn from(span: Millis) -> Duration {
+        Duration::from_millis(u64::from(span.0))
+    }
+}
+
 impl Add<Duration> for Monotonic {
     type Output = Monotonic;
 

@@ -16,7 +16,9 @@ use rustix::fs::{Access, access};
 pub use super::environment::environment;
 use super::environment::{basics, descriptors};
 use super::{EXIT_UNUSABLE, Options, check_programs, probe, rlimits};
+use crate::acme::Plan;
 use crate::config::{Action, Config, Listen, Listener, ServerConfig};
+use crate::http::date;
 use crate::tls;
 
 /// How a check came out.
@@ -84,6 +86,7 @@ pub fn run(options: &Options) -> ExitCode {
         tell(descriptors(&config.server));
         config.server.listen.iter().for_each(|listen| tell(bindable(listen, &config.server)));
         tls::warnings(&config.server, &config.tls).into_iter().map(Finding::hint).for_each(&mut tell);
+        acme(&config).into_iter().for_each(&mut tell);
         directories(&config).into_iter().for_each(&mut tell);
         if let Some(app) = &config.app {
             probe::app(app, &mut tell);
@@ -161,6 +164,24 @@ fn running(pidfile: &Path) -> Option<i32> {
     let pid: i32 = fs::read_to_string(pidfile).ok()?.trim().parse().ok()?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     (name.trim() == "maitred").then_some(pid)
+}
+
+/// What can be said of certificates that the server gets by itself, without asking for any.
+fn acme(config: &Config) -> Vec<Finding> {
+    let (Some(plan), Some(acme)) = (Plan::of(config), &config.acme) else { return Vec::new() };
+    let mut findings: Vec<_> = plan.warnings(config).into_iter().map(Finding::hint).collect();
+    // It need not be there yet; what it is made in must be.
+    let folder = acme.folder();
+    let there = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    findings.push(directory("acme.storage", there, Access::WRITE_OK));
+    for (file, renewal) in plan.standing() {
+        let shown = file.display();
+        findings.push(Finding::ok(match renewal {
+            Some(at) => format!("acme: {shown}: renewed after {}", String::from_utf8_lossy(&date::format(at))),
+            None => format!("acme: {shown}: will be asked for"),
+        }));
+    }
+    findings
 }
 
 /// Directories that are read from or written to.

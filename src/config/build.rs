@@ -3,6 +3,7 @@
 //! Owns the checks that concern more than one section: an application that nothing leads to, a server with nothing to
 //! serve.
 
+use super::acme::acme;
 use super::admin::admin;
 use super::app::{Search, app};
 use super::control::ControlConfig;
@@ -46,7 +47,9 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
     let programs = programs(merged.programs, merged.groups, bases, &common, problems);
-    let tls = tls(merged.tls, bases, problems);
+    let is_acme_there = merged.acme.is_some();
+    let acme = acme(merged.acme, bases, problems);
+    let tls = tls(merged.tls, (acme.as_ref(), is_acme_there), bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let control = ControlConfig::read(merged.control, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
@@ -121,6 +124,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     Config {
         server,
         tls,
+        acme,
         admin,
         control,
         app,

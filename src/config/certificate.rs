@@ -112,7 +112,10 @@ pub fn roots(path: &Path) -> Result<Arc<RootCertStore>, String> {
 }
 
 /// The certificates of a PEM file; at least one.
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let bytes = read(path)?;
     let mut chain = Vec::new();
     for item in CertificateDer::pem_slice_iter(&bytes) {

@@ -34,6 +34,8 @@ pub struct Merged {
     pub programs: Vec<Named>,
     pub groups: Vec<Named>,
     pub tls: Vec<(Place, Table)>,
+    /// `[acme]`, if it is there.
+    pub acme: Option<(Place, Table)>,
     /// The config file names routes, so it is meant to say all that is served.
     pub file_has_routes: bool,
     /// The config file has an `[app]` table.
@@ -57,6 +59,9 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     let control = top.take("control");
     let control = control
         .and_then(|placed| Some((placed.place.clone(), table(placed, "control", options::CONTROL.header, problems)?)));
+    let acme = top
+        .take("acme")
+        .and_then(|placed| Some((placed.place.clone(), table(placed, "acme", options::ACME.header, problems)?)));
     let app = top.take("app").and_then(|placed| table(placed, "app", options::APP.header, problems));
     let mut routes = top.take("route").map_or(Vec::new(), |placed| tables(placed, &options::ROUTE, problems));
     let tls = top.take("tls").map_or(Vec::new(), |placed| tables(placed, &options::TLS, problems));
@@ -82,6 +87,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         app,
         routes,
         tls,
+        acme,
         supervisor,
         programs,
         groups,

@@ -4,6 +4,7 @@
 //! program. Called by `cli`, once per start.
 
 mod access_log;
+mod acme;
 mod action;
 mod address;
 mod admin;
@@ -21,6 +22,7 @@ mod options;
 mod pages;
 mod process;
 mod program_care;
+mod program_checks;
 mod program_texts;
 mod program_values;
 mod programs;
@@ -42,14 +44,15 @@ mod value;
 mod words;
 
 pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
+pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
 pub use control::{ControlConfig, Credentials, Owner, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
 pub use options::{flags, help};
 pub use process::{
-    Autorestart, BackoffConfig, CareConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig, OutputTarget,
-    ProcessConfig,
+    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
+    OutputTarget, Probe, ProcessConfig,
 };
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::access_log::SyslogConfig;
+use super::address::Listen;
 use crate::sys::users::User;
 
 /// Processes that are named and ordered together: those of one `[program.NAME]`, or of all programs of a `[group.NAME]`.
@@ -62,6 +63,8 @@ pub struct LaunchConfig {
     pub redirect_stderr: bool,
     /// Where it is told that the control interface is.
     pub server_url: Option<String>,
+    /// It gets a `NOTIFY_SOCKET`, because it is to tell that it is ready or alive.
+    pub notifies: bool,
 }
 
 /// How a process is started, watched and stopped.
@@ -91,6 +94,53 @@ pub struct CareConfig {
     pub fatal_retry: Option<Duration>,
     /// What follows when it is given up.
     pub on_fatal: OnFatal,
+    /// Names of programs or groups that must be up before it is started; there is no cycle among them.
+    pub depends_on: Vec<String>,
+    /// What shows that it is ready; `None` = that it has run for `startsecs`.
+    pub ready: Option<CheckConfig>,
+    /// What shows, again and again, that it still does its work.
+    pub liveness: Option<CheckConfig>,
+    /// With more memory than that, bytes of it and all that it has started, it is started anew.
+    pub max_rss: Option<u64>,
+    /// It is started anew after about so long.
+    pub max_lifetime: Option<Duration>,
+    /// Number of the signal that it gets when a reload leaves it running.
+    pub reload_signal: Option<i32>,
+}
+
+/// How it is found out whether a process is ready or alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckConfig {
+    /// What is tried.
+    pub probe: Probe,
+    /// From the end of one try to the next.
+    pub interval: Duration,
+    /// How long one try may take.
+    pub timeout: Duration,
+    /// Failed tries in a row before a process that was up counts as dead.
+    pub failures: u32,
+    /// How long a start may take until the process is ready.
+    pub within: Duration,
+}
+
+/// What is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// A connection to this address.
+    Connect(Listen),
+    /// A request to this address, which must be answered with a status from 200 to 399.
+    Http {
+        /// Where to connect to.
+        address: Listen,
+        /// The request's Host.
+        host: String,
+        /// Its target.
+        target: String,
+    },
+    /// A command that must exit with 0; run as the process's user, in its directory, with its variables.
+    Command(Vec<String>),
+    /// Nothing: the process tells by sd_notify(3).
+    Notify,
 }
 
 /// Whether a process that ended by itself, after it was running, is started again.

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::expand::{Meanings, expand};
 use super::options::Opt;
-use super::process::{LaunchConfig, OutputConfig, OutputTarget, ProcessConfig};
+use super::process::{CareConfig, LaunchConfig, OutputConfig, OutputTarget, Probe, ProcessConfig};
+use super::program_checks::Check;
 use super::programs::check_name;
 use super::section::Reader;
 use super::supervisor::Common;
@@ -24,6 +25,8 @@ pub(super) struct Texts {
     pub environment: Option<Environment>,
     pub stdout: Option<(String, Place)>,
     pub stderr: Option<(String, Place)>,
+    pub ready: Option<Check>,
+    pub liveness: Option<Check>,
 }
 
 /// Variables as they were given, to be expanded.
@@ -115,9 +118,13 @@ impl Texts {
             }
         };
         let (stdout, stderr) = (target(&self.stdout, "stdout_logfile")?, target(&self.stderr, "stderr_logfile")?);
+        let check = |check: &Option<Check>| check.as_ref().map(|check| check.expanded(&meanings, base)).transpose();
+        let (ready, liveness) = (check(&self.ready)?, check(&self.liveness)?);
+        let notifies = ready.iter().chain(&liveness).any(|check| check.probe == Probe::Notify);
         Ok(ProcessConfig {
             name,
-            launch: LaunchConfig { command, environment, directory, ..template.launch },
+            launch: LaunchConfig { command, environment, directory, notifies, ..template.launch },
+            care: CareConfig { ready, liveness, ..template.care },
             stdout: OutputConfig { target: stdout, ..template.stdout },
             stderr: OutputConfig { target: stderr, ..template.stderr },
             ..template

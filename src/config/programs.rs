@@ -2,12 +2,13 @@
 //!
 //! Owns the checks among programs and groups. Looks users up; runs nothing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::error::Problem;
 use super::options;
 use super::process::{GroupConfig, LaunchConfig, OutputConfig, OutputTarget, ProcessConfig};
-use super::program_care::read_care;
+use super::program_care::{check_dependencies, read_care};
+use super::program_checks::check;
 use super::program_texts::{Texts, read_environment};
 use super::section::{Bases, Reader};
 use super::supervisor::Common;
@@ -31,6 +32,9 @@ pub fn programs(
     common: &Common,
     problems: &mut Vec<Problem>,
 ) -> Vec<GroupConfig> {
+    let places: HashMap<String, Place> =
+        programs.iter().map(|program| (program.name.clone(), program.place.clone())).collect();
+    let before = problems.len();
     let mut found = Vec::new();
     for group in groups {
         found.extend(read_group(group, &mut programs, bases, common, problems));
@@ -51,6 +55,9 @@ pub fn programs(
     if count as u64 > PROCESSES_MAX {
         let message = format!("there are {count} processes; at most {PROCESSES_MAX} can be looked after");
         problems.push(Problem { place: Place::Nowhere, key: "program".to_owned(), message });
+    }
+    if problems.len() == before {
+        check_dependencies(&found, &places, problems);
     }
     found.sort_by_key(|group| group.priority);
     found
@@ -135,6 +142,7 @@ fn read_program(
         user: read_user(&mut reader),
         redirect_stderr: reader.value(&options::PROGRAM_REDIRECT_STDERR),
         server_url: reader.optional(&options::PROGRAM_SERVERURL),
+        notifies: false,
     };
     let stdout = OutputConfig {
         target: OutputTarget::Log,
@@ -152,9 +160,12 @@ fn read_program(
         capture_max_bytes: reader.value(&options::PROGRAM_STDERR_CAPTURE_MAXBYTES),
         has_events: reader.value(&options::PROGRAM_STDERR_EVENTS_ENABLED),
     };
+    let (ready, liveness) = (reader.placed(&options::PROGRAM_READY), reader.placed(&options::PROGRAM_LIVENESS));
     let command = reader.placed(&options::PROGRAM_COMMAND);
     let process_name = reader.placed(&options::PROGRAM_PROCESS_NAME);
-    let texts = Texts {
+    let mut texts = Texts {
+        ready: None,
+        liveness: None,
         process_name: process_name
             .unwrap_or_else(|| (reader.value(&options::PROGRAM_PROCESS_NAME), program.place.clone())),
         directory: reader.placed(&options::PROGRAM_DIRECTORY),
@@ -174,6 +185,8 @@ fn read_program(
         reader.problem(place.clone(), "stderr_logfile", "has no effect with redirect_stderr; remove one of the two");
     }
     reader.finish();
+    texts.ready = ready.and_then(|given| check(given, "ready", &table_name, bases, problems));
+    texts.liveness = liveness.and_then(|given| check(given, "liveness", &table_name, bases, problems));
     if problems.len() > before {
         return None;
     }

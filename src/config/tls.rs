@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::acme::AcmeConfig;
 use super::certificate::{CertificateFiles, Part, roots};
 use super::error::Problem;
 use super::options::{self, Unit};
@@ -13,7 +14,7 @@ use super::read;
 use super::section::{Bases, Reader};
 use super::types::HostPattern;
 use super::value::{Place, Table, Value};
-use crate::base::bounds::{TLS_ENTRIES_MAX, TLS_ENTRY_CERTIFICATES_MAX};
+use crate::base::bounds::{ACME_NAMES_MAX, HOST_BYTES_MAX, TLS_ENTRIES_MAX, TLS_ENTRY_CERTIFICATES_MAX};
 
 /// One `[[tls]]`: the certificates of some names, and what is agreed on with clients that ask for them.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +23,10 @@ pub struct TlsEntry {
     pub place: String,
     /// Names that it is for; empty: those in its certificates.
     pub names: Vec<HostPattern>,
-    /// Its certificates, at least one; each could be read when the configuration was.
+    /// Its certificates, at least one. Each could be read when the configuration was, unless the server gets it by itself.
     pub certificates: Vec<CertificateFiles>,
+    /// The one certificate comes from `[acme]`, and may not be there yet.
+    pub acme: bool,
     /// All but names and certificates.
     pub policy: TlsPolicy,
 }
@@ -77,7 +80,12 @@ pub enum ClientAuth {
 }
 
 /// The entries; those that are wrong are left out.
-pub fn tls(tables: Vec<(Place, Table)>, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Vec<TlsEntry> {
+pub fn tls(
+    tables: Vec<(Place, Table)>,
+    acme: (Option<&AcmeConfig>, bool),
+    bases: Bases<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<TlsEntry> {
     if let Some((place, _)) = tables.get(TLS_ENTRIES_MAX) {
         let message = format!("there are more than {TLS_ENTRIES_MAX} entries");
         problems.push(Problem { place: place.clone(), key: "tls".to_owned(), message });
@@ -85,10 +93,15 @@ pub fn tls(tables: Vec<(Place, Table)>, bases: Bases<'_>, problems: &mut Vec<Pro
     let mut entries: Vec<TlsEntry> = Vec::new();
     let mut owners: HashMap<HostPattern, (usize, Place)> = HashMap::new();
     for (place, table) in tables.into_iter().take(TLS_ENTRIES_MAX) {
-        let Some(found) = entry(table, &place, bases, problems) else { continue };
+        let Some(found) = entry(table, &place, acme, bases, problems) else { continue };
         let index = match found.names.iter().find_map(|name| owners.get(name)) {
             // The same names once more: another certificate for them.
-            Some((index, _)) if entries[*index].names == found.names && entries[*index].policy == found.policy => {
+            Some((index, _))
+                if entries[*index].names == found.names
+                    && entries[*index].policy == found.policy
+                    && !found.acme
+                    && !entries[*index].acme =>
+            {
                 entries[*index].certificates.extend(found.certificates);
                 continue;
             }
@@ -110,15 +123,27 @@ pub fn tls(tables: Vec<(Place, Table)>, bases: Bases<'_>, problems: &mut Vec<Pro
     entries
 }
 
-fn entry(table: Table, place: &Place, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Option<TlsEntry> {
+fn entry(
+    table: Table,
+    place: &Place,
+    acme: (Option<&AcmeConfig>, bool),
+    bases: Bases<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<TlsEntry> {
     let before = problems.len();
     let mut reader = Reader::new(table, "tls", options::TLS.options, bases, problems);
+    let is_acme = reader.value(&options::TLS_ACME);
     for (given, name) in [(reader.has(&options::CERT), "cert"), (reader.has(&options::KEY), "key")] {
-        if !given {
-            reader.problem(place.clone(), "", format!("must have a \"{name}\""));
+        if !given && !is_acme {
+            reader.problem(place.clone(), "", format!("must have a \"{name}\", or acme = true"));
         }
     }
-    let names = reader.optional(&options::NAMES).unwrap_or_default();
+    if is_acme && (reader.has(&options::CERT) || reader.has(&options::KEY) || reader.has(&options::OCSP)) {
+        reader.problem(place.clone(), "", "must have either acme = true or files (\"cert\", \"key\", \"ocsp\")");
+    }
+    let named = reader.placed(&options::NAMES);
+    let names_place = named.as_ref().map_or(place, |(_, place)| place).clone();
+    let names = named.map(|(names, _)| names).unwrap_or_default();
     let certs = reader.placed(&options::CERT);
     let keys = reader.placed(&options::KEY);
     let staples = reader.placed(&options::OCSP);
@@ -157,7 +182,21 @@ fn entry(table: Table, place: &Place, bases: Bases<'_>, problems: &mut Vec<Probl
         }
         (None, None) | (Some((ClientAuth::None, _)), None) => {}
     }
-    let ((certs, cert_place), (keys, key_place)) = (certs?, keys?);
+    let ((certs, cert_place), (keys, key_place)) = match (is_acme, certs, keys) {
+        (true, ..) => {
+            for message in unfit_for_acme(&names, acme) {
+                reader.problem(names_place.clone(), "names", message);
+            }
+            let file = acme.0.zip(names.first()).map(|(acme, first)| acme.file(first.text()));
+            let files: Vec<_> = file.into_iter().collect();
+            ((files.clone(), place.clone()), (files, place.clone()))
+        }
+        (false, Some(certs), Some(keys)) => (certs, keys),
+        (false, ..) => {
+            reader.finish();
+            return None;
+        }
+    };
     if keys.len() != certs.len() {
         reader.problem(key_place.clone(), "key", "must have as many files as \"cert\"");
     }
@@ -176,7 +215,7 @@ fn entry(table: Table, place: &Place, bases: Bases<'_>, problems: &mut Vec<Probl
     let mut staples = staples.into_iter();
     let pairs = certs.into_iter().zip(keys);
     let certificates: Vec<_> = pairs.map(|(cert, key)| CertificateFiles { cert, key, ocsp: staples.next() }).collect();
-    for files in certificates.iter().take(TLS_ENTRY_CERTIFICATES_MAX) {
+    for files in certificates.iter().filter(|_| !is_acme).take(TLS_ENTRY_CERTIFICATES_MAX) {
         if let Err(error) = files.read() {
             let (place, key) = match error.part {
                 Part::Cert => (&cert_place, "cert"),
@@ -199,7 +238,32 @@ fn entry(table: Table, place: &Place, bases: Bases<'_>, problems: &mut Vec<Probl
         tickets,
         hsts,
     };
-    Some(TlsEntry { place: format!("{place}tls"), names, certificates, policy })
+    Some(TlsEntry { place: format!("{place}tls"), names, certificates, acme: is_acme, policy })
+}
+
+/// What keeps these names from being in a certificate of `[acme]`.
+fn unfit_for_acme(names: &[HostPattern], (acme, is_there): (Option<&AcmeConfig>, bool)) -> Vec<String> {
+    let mut messages = Vec::new();
+    if !is_there {
+        messages.push("acme = true needs an [acme] section that says \"accept_terms = true\"".to_owned());
+    }
+    if names.is_empty() && (acme.is_some() || !is_there) {
+        messages.push("must be given with acme = true: what the certificate is for".to_owned());
+    }
+    if let Some(name) = names.iter().find(|name| name.text().len() > HOST_BYTES_MAX) {
+        messages.push(format!("\"{}\" is longer than a host name can be", name.text()));
+    }
+    if names.len() > ACME_NAMES_MAX {
+        messages.push(format!("must not have more than {ACME_NAMES_MAX} names with acme = true"));
+    }
+    if let Some(name) = names.iter().find(|name| !matches!(name, HostPattern::Exact(_))) {
+        messages.push(format!(
+            "\"*{}\": a wildcard takes DNS-01, which is not done; list the names, or get the certificate with another client and \
+             name it in \"cert\" and \"key\"",
+            name.text()
+        ));
+    }
+    messages
 }
 
 pub fn names(value: &Value, unit: Unit, base: &Path) -> Result<Vec<HostPattern>, String> {

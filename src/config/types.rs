@@ -11,7 +11,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
 use crate::http::{HeaderOps, Template};
 
-pub use super::access_log::AccessLogConfig;
+use super::access_log::AccessLogConfig;
+pub use super::acme::AcmeConfig;
 pub use super::address::{Listen, Listener};
 pub use super::control::ControlConfig;
 pub use super::maintenance::MaintenanceConfig;
@@ -28,6 +29,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Certificates of the TLS listeners, the one for clients that name no host first; not empty if there is such a listener.
     pub tls: Vec<TlsEntry>,
+    /// Where the certificates of entries that name no files come from; there if there is such an entry.
+    pub acme: Option<AcmeConfig>,
     /// Addresses of the admin listener; often none.
     pub admin: Vec<Listen>,
     /// Where the running server is asked and told things.
@@ -213,6 +216,27 @@ pub enum HostPattern {
     Exact(String),
     /// Every host that ends with this; it starts with a dot (`*.example.com` is kept as `.example.com`).
     Suffix(String),
+}
+
+impl std::fmt::Display for HostPattern {
+    /// As it is written in the config file.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            HostPattern::Any => f.write_str("*"),
+            HostPattern::Exact(name) => f.write_str(name),
+            HostPattern::Suffix(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
+impl HostPattern {
+    /// The name, or what follows the star.
+    pub fn text(&self) -> &str {
+        match self {
+            HostPattern::Any => "",
+            HostPattern::Exact(text) | HostPattern::Suffix(text) => text,
+        }
+    }
 }
 
 /// Paths that a route applies to, compared with the decoded and normal path of a request.

@@ -4,6 +4,7 @@
 //! and writes them alone; the supervisor asks for copies and adds them up. Called by `shard` and `supervise`.
 
 pub mod access;
+mod certificates;
 mod latency;
 mod page;
 mod prometheus;
@@ -11,6 +12,7 @@ mod readiness;
 pub mod request_id;
 mod requests;
 
+pub use certificates::{CertificateFacts, certificates};
 pub use latency::Latency;
 pub use page::{ProcessFacts, WorkerFacts, page};
 pub use readiness::{Readiness, State};

@@ -44,7 +44,7 @@ pub struct AcceptStream {
 impl Ring {
     /// Accepts on `listener` until the stream is dropped.
     pub fn accept(&self, listener: &Descriptor) -> AcceptStream {
-        let stream = Stream::new(listener.clone(), core::Queue::Accept(Queue::default()));
+        let stream = Stream::new(listener.clone(), core::Queue::Accept(Box::default()));
         let key = self.core.slots.borrow_mut().insert(Slot::Stream(stream));
         AcceptStream { core: self.core.clone(), key }
     }

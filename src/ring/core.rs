@@ -108,7 +108,7 @@ impl Ring {
 /// What the kernel is doing for one operation.
 pub(super) enum Slot {
     Single(Single),
-    Stream(Box<Stream>),
+    Stream(Stream),
 }
 
 /// A multishot operation: armed again whenever it ended while somebody still wants its results.
@@ -129,9 +129,10 @@ pub(super) struct Stream {
 
 /// What arrived and was not taken yet.
 pub(super) enum Queue {
-    Accept(accept::Queue),
+    /// Boxed, as the next: there are a handful, and a slot of theirs should be no larger than one of the many that receive.
+    Accept(Box<accept::Queue>),
     Recv(recv::Queue),
-    Message(message::Queue),
+    Message(Box<message::Queue>),
 }
 
 /// Why a stream has nothing more to give.
@@ -420,17 +421,8 @@ impl Core {
 }
 
 impl Stream {
-    pub fn new(fd: super::Descriptor, queue: Queue) -> Box<Stream> {
-        Box::new(Stream {
-            fd,
-            queue,
-            waker: None,
-            armed: false,
-            pausing: false,
-            starved: false,
-            orphan: false,
-            end: None,
-        })
+    pub fn new(fd: super::Descriptor, queue: Queue) -> Stream {
+        Stream { fd, queue, waker: None, armed: false, pausing: false, starved: false, orphan: false, end: None }
     }
 
     fn group(&self) -> Option<&Rc<BufferGroup>> {
@@ -462,7 +454,7 @@ impl Stream {
         let fd = self.fd.as_raw_fd();
         match &self.queue {
             Queue::Accept(_) => Sqe::Accept { fd },
-            Queue::Recv(queue) => Sqe::Recv { fd, group: queue.group.id },
+            Queue::Recv(queue) => Sqe::Recv { fd, group: queue.group.id, multishot: queue.has_received },
             Queue::Message(queue) => Sqe::RecvMsg { fd, group: queue.group.id, msg: queue.header() },
         }
     }

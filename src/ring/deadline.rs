@@ -23,8 +23,8 @@ struct Entry {
     /// The tick of its place on the wheel, at or before its deadline; `NEVER` when it has none.
     tick: Cell<u64>,
     /// Where in that place.
-    index: Cell<usize>,
-    waker: RefCell<Option<Waker>>,
+    index: Cell<u32>,
+    waker: Cell<Option<Waker>>,
 }
 
 pub(super) struct Wheel {
@@ -74,7 +74,7 @@ impl Wheel {
         let mut ticks = self.ticks.borrow_mut();
         let place = &mut ticks[(tick % TICKS) as usize];
         entry.tick.set(tick);
-        entry.index.set(place.len());
+        entry.index.set(u32::try_from(place.len()).expect("fewer deadlines than descriptors"));
         place.push(entry.clone());
         self.entries.set(self.entries.get() + 1);
         self.earliest.set(self.earliest.get().min(tick));
@@ -90,8 +90,8 @@ impl Wheel {
         let mut ticks = self.ticks.borrow_mut();
         let place = &mut ticks[(tick % TICKS) as usize];
         let index = entry.index.get();
-        place.swap_remove(index);
-        if let Some(moved) = place.get(index) {
+        place.swap_remove(index as usize);
+        if let Some(moved) = place.get(index as usize) {
             moved.index.set(index);
         }
         self.entries.set(self.entries.get() - 1);
@@ -168,7 +168,7 @@ impl Ring {
     /// A deadline that is not set.
     pub fn deadline(&self) -> Deadline {
         let entry =
-            Entry { due_ms: Cell::new(NEVER), tick: Cell::new(NEVER), index: Cell::new(0), waker: RefCell::new(None) };
+            Entry { due_ms: Cell::new(NEVER), tick: Cell::new(NEVER), index: Cell::new(0), waker: Cell::new(None) };
         Deadline { core: self.core.clone(), entry: Rc::new(entry) }
     }
 
@@ -205,10 +205,8 @@ impl Deadline {
         if self.has_passed() {
             return Poll::Ready(());
         }
-        match &mut *self.entry.waker.borrow_mut() {
-            Some(waker) => waker.clone_from(cx.waker()),
-            empty => *empty = Some(cx.waker().clone()),
-        }
+        let known = self.entry.waker.take().filter(|waker| waker.will_wake(cx.waker()));
+        self.entry.waker.set(Some(known.unwrap_or_else(|| cx.waker().clone())));
         Poll::Pending
     }
 }
@@ -281,7 +279,7 @@ mod tests {
                 due_ms: Cell::new(NEVER),
                 tick: Cell::new(NEVER),
                 index: Cell::new(0),
-                waker: RefCell::new(Some(Waker::from(count.clone()))),
+                waker: Cell::new(Some(Waker::from(count.clone()))),
             });
             Waiter { entry, count }
         }

@@ -15,10 +15,11 @@ pub(super) enum Sqe {
     Accept {
         fd: RawFd,
     },
-    /// Multishot receive into buffers of a group.
+    /// Receive into a buffer of a group, once or again and again.
     Recv {
         fd: RawFd,
         group: u16,
+        multishot: bool,
     },
     /// Multishot recvmsg into buffers of a group; `msg` says how much room ancillary data gets.
     RecvMsg {

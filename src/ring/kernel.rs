@@ -82,7 +82,12 @@ fn is_passing(error: &io::Error) -> bool {
 fn lower(sqe: Sqe) -> squeue::Entry {
     match sqe {
         Sqe::Accept { fd } => opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC).build(),
-        Sqe::Recv { fd, group } => opcode::RecvMulti::new(Fd(fd), group).build(),
+        Sqe::Recv { fd, group, multishot: true } => opcode::RecvMulti::new(Fd(fd), group).build(),
+        // A length of 0 stands for that of the buffer.
+        Sqe::Recv { fd, group, multishot: false } => opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0)
+            .buf_group(group)
+            .build()
+            .flags(io_uring::squeue::Flags::BUFFER_SELECT),
         Sqe::RecvMsg { fd, group, msg } => {
             opcode::RecvMsgMulti::new(Fd(fd), msg, group).flags(libc::MSG_CMSG_CLOEXEC as u32).build()
         }

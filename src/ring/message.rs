@@ -102,7 +102,7 @@ impl Ring {
     /// Receives whole messages from a SEQPACKET `socket` into buffers of `group` until the stream is dropped. A buffer
     /// holds the message and 80 bytes more.
     pub fn recv_messages(&self, socket: &Descriptor, group: &Rc<BufferGroup>) -> MessageStream {
-        let stream = Stream::new(socket.clone(), core::Queue::Message(Queue::new(group.clone())));
+        let stream = Stream::new(socket.clone(), core::Queue::Message(Box::new(Queue::new(group.clone()))));
         let key = self.core.slots.borrow_mut().insert(Slot::Stream(stream));
         MessageStream { core: self.core.clone(), key }
     }

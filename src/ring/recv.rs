@@ -15,51 +15,66 @@ use super::buffers::{BufferGroup, Chunk};
 use super::core::{self, Core, End, Ring, Slot, Stream};
 use crate::base::bounds::{BACKLOG_BYTES_MAX, CHUNKS_WAITING_MAX};
 
-/// Received and not taken yet, in this order: `first`, `chunks`, then `backlog`.
+/// Received and not taken yet, in this order: `first`, then `more`.
 pub(super) struct Queue {
     pub group: Rc<BufferGroup>,
     /// In here there mostly is room enough: an idle connection shall not keep memory for more.
     first: Option<Chunk>,
-    chunks: VecDeque<Chunk>,
-    backlog: Vec<u8>,
+    more: Option<Box<More>>,
     /// Whoever waits wants the bytes, not only the end.
     reading: bool,
+    /// Something was received: who has sent one request may send another, so that from now on receives are multishot. The first is
+    /// not, because many connections bring one request and end, and a multishot receive would have to be cancelled for that.
+    pub has_received: bool,
+}
+
+/// What has arrived behind the first chunk, in this order.
+#[derive(Default)]
+struct More {
+    chunks: VecDeque<Chunk>,
+    backlog: Vec<u8>,
 }
 
 impl Queue {
+    fn new(group: &Rc<BufferGroup>) -> Queue {
+        Queue { group: group.clone(), first: None, more: None, reading: false, has_received: false }
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.first.is_none() && self.chunks.is_empty() && self.backlog.is_empty()
+        self.first.is_none() && self.more.is_none()
     }
 
     pub fn is_over_bound(&self) -> bool {
-        self.backlog.len() >= BACKLOG_BYTES_MAX
+        self.more.as_ref().is_some_and(|more| more.backlog.len() >= BACKLOG_BYTES_MAX)
     }
 
     /// Records `len` received bytes; `true` for the end of the stream.
     pub fn push(&mut self, len: usize, buffer: Option<u16>, waiting: bool) -> bool {
+        self.has_received = true;
         // Dropping the chunk gives its buffer back, also the unused one of an end of stream.
         let chunk = buffer.map(|buffer| self.group.take(buffer, len));
         let Some(chunk) = chunk.filter(|_| len > 0) else { return true };
-        let in_place = (waiting && self.reading || self.first.is_some())
-            && self.backlog.is_empty()
-            && self.chunks.len() + 1 < CHUNKS_WAITING_MAX;
-        if !in_place {
-            self.backlog.extend_from_slice(&chunk);
-        } else if self.first.is_none() {
+        if self.is_empty() && waiting && self.reading {
             self.first = Some(chunk);
+            return false;
+        }
+        let in_place = self.first.is_some();
+        let more = self.more.get_or_insert_default();
+        if in_place && more.backlog.is_empty() && more.chunks.len() + 1 < CHUNKS_WAITING_MAX {
+            more.chunks.push_back(chunk);
         } else {
-            self.chunks.push_back(chunk);
+            more.backlog.extend_from_slice(&chunk);
         }
         false
     }
 
     fn pop(&mut self) -> Option<Chunk> {
-        let Some(first) = self.first.take() else {
-            return (!self.backlog.is_empty()).then(|| Chunk::from(std::mem::take(&mut self.backlog)));
-        };
-        self.first = self.chunks.pop_front();
-        if self.chunks.is_empty() {
-            self.chunks = VecDeque::new();
+        let first = self.first.take();
+        let Some(more) = &mut self.more else { return first };
+        let first = first.unwrap_or_else(|| Chunk::from(std::mem::take(&mut more.backlog)));
+        self.first = more.chunks.pop_front();
+        if more.chunks.is_empty() && more.backlog.is_empty() {
+            self.more = None;
         }
         Some(first)
     }
@@ -67,12 +82,13 @@ impl Queue {
     /// Moves what lies in provided buffers to memory of its own.
     fn settle(&mut self) {
         if let Some(first) = self.first.take() {
+            let more = self.more.get_or_insert_default();
             let mut all = first.to_vec();
-            for chunk in std::mem::take(&mut self.chunks) {
+            for chunk in std::mem::take(&mut more.chunks) {
                 all.extend_from_slice(&chunk);
             }
-            all.append(&mut self.backlog);
-            self.backlog = all;
+            all.append(&mut more.backlog);
+            more.backlog = all;
         }
     }
 }
@@ -86,9 +102,7 @@ pub struct RecvStream {
 impl Ring {
     /// Receives from `socket` into buffers of `group` until the stream is dropped.
     pub fn recv(&self, socket: &Descriptor, group: &Rc<BufferGroup>) -> RecvStream {
-        let queue =
-            Queue { group: group.clone(), first: None, chunks: VecDeque::new(), backlog: Vec::new(), reading: false };
-        let stream = Stream::new(socket.clone(), core::Queue::Recv(queue));
+        let stream = Stream::new(socket.clone(), core::Queue::Recv(Queue::new(group)));
         let key = self.core.slots.borrow_mut().insert(Slot::Stream(stream));
         RecvStream { core: self.core.clone(), key }
     }

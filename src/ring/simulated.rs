@@ -196,7 +196,7 @@ impl World {
                 };
                 self.post_more(key, connection.into_raw_fd(), None)
             }
-            Sqe::Recv { fd, group } => self.step_recv(running, fd, group),
+            Sqe::Recv { fd, group, multishot } => self.step_recv(running, fd, group, multishot),
             Sqe::RecvMsg { fd, group, msg } => self.step_message(running, fd, group, msg),
             Sqe::Send { fd, ptr, len, flags } => {
                 // SAFETY: the slot owns the bytes until the completion, which is what this tests.
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    fn step_recv(&mut self, running: &Running, fd: RawFd, group: u16) -> bool {
+    fn step_recv(&mut self, running: &Running, fd: RawFd, group: u16, multishot: bool) -> bool {
         let socket = self.sockets.get_mut(&fd).expect("known");
         if socket.incoming.is_empty() {
             if socket.reset {
@@ -248,7 +248,12 @@ impl World {
         }
         let bytes: Vec<u8> = self.sockets.get_mut(&fd).expect("known").incoming.drain(..count).collect();
         let buffer = self.fill(group, &bytes);
-        self.post_more(running.key, count as i32, buffer)
+        if multishot {
+            self.post_more(running.key, count as i32, buffer)
+        } else {
+            self.post(running.key, count as i32, buffer, false);
+            false
+        }
     }
 
     fn step_message(&mut self, running: &Running, fd: RawFd, group: u16, msg: *const libc::msghdr) -> bool {

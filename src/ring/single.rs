@@ -6,6 +6,7 @@
 use std::ffi::CString;
 use std::future::Future;
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -73,13 +74,19 @@ pub(super) fn close_unwanted(fd: i32) {
 /// An operation in flight. Its output is the kernel's result and what the operation held.
 pub struct Op {
     core: Rc<Core>,
-    key: Option<usize>,
+    /// One more than its slot, until its result was taken: small, since every connection holds one of these.
+    key: Option<NonZeroU32>,
 }
 
 impl Op {
     pub(super) fn start(ring: &Ring, fd: Option<Descriptor>, hold: Hold, sqe: Sqe) -> Op {
         let key = ring.core.start_single(hold, fd, sqe, false);
-        Op { core: ring.core.clone(), key: Some(key) }
+        let key = u32::try_from(key + 1).ok().and_then(NonZeroU32::new);
+        Op { core: ring.core.clone(), key: Some(key.expect("fewer operations than 2^32")) }
+    }
+
+    fn slot(&self) -> Option<usize> {
+        self.key.map(|key| key.get() as usize - 1)
     }
 
     /// Whether the result is in, so that awaiting it would not wait.
@@ -89,7 +96,7 @@ impl Op {
 
     /// The kernel's result, if it is in and was not taken.
     pub(super) fn result(&self) -> Option<i32> {
-        match self.core.slots.borrow().get(self.key?) {
+        match self.core.slots.borrow().get(self.slot()?) {
             Some(Slot::Single(single)) => single.result,
             _ => None,
         }
@@ -97,7 +104,7 @@ impl Op {
 
     /// Asks the kernel to end the operation now: its result, with whatever was done so far, comes all the sooner.
     pub fn cancel(&self) {
-        if let Some(key) = self.key
+        if let Some(key) = self.slot()
             && !self.is_done()
         {
             self.core.cancel(key);
@@ -105,7 +112,7 @@ impl Op {
     }
 
     pub(super) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<(i32, Hold)> {
-        let key = self.key.expect("polled again after its result was taken");
+        let key = self.slot().expect("polled again after its result was taken");
         let mut slots = self.core.slots.borrow_mut();
         let Some(Slot::Single(single)) = slots.get_mut(key) else {
             unreachable!("the slot lives as long as the operation")
@@ -138,7 +145,7 @@ pub(super) fn value(result: i32) -> io::Result<u32> {
 
 impl Drop for Op {
     fn drop(&mut self) {
-        let Some(key) = self.key else { return };
+        let Some(key) = self.slot() else { return };
         let mut slots = self.core.slots.borrow_mut();
         let Some(Slot::Single(single)) = slots.get_mut(key) else {
             unreachable!("the slot lives as long as the operation")

@@ -4,9 +4,10 @@
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::net::Shutdown;
@@ -25,7 +26,7 @@ use super::site::Handler;
 use super::state::{Phase, Shard};
 use super::tls::Secure;
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
-use crate::base::clock::Monotonic;
+use crate::base::clock::{Millis, Monotonic};
 use crate::config::ErrorPage;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
@@ -44,7 +45,7 @@ pub(super) struct Receiving {
     pub recv: RecvStream,
     pub input: Input,
     pub deadline: Deadline,
-    body_timeout: Duration,
+    body_timeout: Millis,
     /// With TLS, the session through which everything comes.
     pub secure: Option<Rc<Secure>>,
 }
@@ -57,18 +58,13 @@ impl Receiving {
     }
 
     /// The next bytes for HTTP, within the deadline.
-    async fn next(&mut self) -> Result<io::Result<Option<Chunk>>, TimedOut> {
-        let Receiving { recv, secure, deadline, .. } = self;
-        let next = poll_fn(|cx| match secure {
-            None => recv.poll_next(cx),
-            Some(secure) => secure.poll_next(recv, cx),
-        });
-        within(deadline, next).await
+    fn next(&mut self) -> Incoming<'_> {
+        Incoming(self)
     }
 
     /// Waits for more of a body.
     pub async fn more_body(&mut self) -> Result<(), BodyError> {
-        self.deadline.set(self.body_timeout);
+        self.deadline.set(self.body_timeout.into());
         match self.next().await {
             Ok(Ok(Some(chunk))) => {
                 self.input.push(chunk);
@@ -76,6 +72,25 @@ impl Receiving {
             }
             Ok(Ok(None) | Err(_)) => Err(BodyError::Gone),
             Err(_) => Err(BodyError::Refused(Reject::BodyTimeout)),
+        }
+    }
+}
+
+/// See [`Receiving::next`]. Not an `async fn`: it would be several times as large, and idle connections hold one of these each.
+struct Incoming<'r>(&'r mut Receiving);
+
+impl Future for Incoming<'_> {
+    type Output = Result<io::Result<Option<Chunk>>, TimedOut>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Receiving { recv, secure, deadline, .. } = &mut *self.0;
+        let next = match secure {
+            None => recv.poll_next(cx),
+            Some(secure) => secure.poll_next(recv, cx),
+        };
+        match next {
+            Poll::Ready(next) => Poll::Ready(Ok(next)),
+            Poll::Pending => deadline.poll(cx).map(|()| Err(TimedOut)),
         }
     }
 }
@@ -91,17 +106,19 @@ pub(super) struct Connection {
     /// Its number among all connections of the server.
     pub number: u64,
     /// Its place among the shard's connections.
-    key: usize,
+    key: u32,
     peer: Option<Box<Peer>>,
     requests: u32,
-    /// Bytes of a partial head that were parsed in vain.
-    seen: usize,
+    /// Bytes of a partial head that were parsed in vain; a head is far below 4 GiB.
+    seen: u32,
     /// When the first byte of the head in hand was there.
     begun: Monotonic,
     /// The present request's method is HEAD, as far as it can be told: a refusal has no body then.
     is_head: bool,
     /// Something had come behind the last request before it was answered.
     is_pipelined: bool,
+    /// The client has said that the present request is its last (RFC 9112 §9.6), and it has no body.
+    is_last: bool,
     /// What the route of the request in hand adds to its answer.
     pub extras: RefCell<Option<Rc<Extras>>>,
     /// What is kept of that request for what may become of it.
@@ -119,8 +136,8 @@ pub(super) enum Next {
 
 /// What a head calls for.
 enum Step {
-    /// A response that is ready.
-    Ready(Rc<Vec<u8>>),
+    /// A response that is ready, and whether the connection goes on after it.
+    Ready(Rc<Vec<u8>>, Next),
     /// A call that a worker has to answer.
     Call(Call, Facts),
     /// Work that waits: the head in memory of its own, and the route.
@@ -130,13 +147,21 @@ enum Step {
     Refuse(Reject),
 }
 
+/// How far the answer to a request is.
+enum Turn<'c> {
+    /// It is with the kernel.
+    Done(Next),
+    /// This has to be waited for.
+    Later(Pin<Box<dyn Future<Output = Result<Next, Gone>> + 'c>>),
+}
+
 impl Connection {
     pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) -> Connection {
         let receiving = Receiving {
             recv: shard.ring.recv(&socket, &shard.receive),
             input: Input::default(),
             deadline: shard.ring.deadline(),
-            body_timeout: shard.timeouts.get().body,
+            body_timeout: shard.timeouts.get().body.into(),
             secure: None,
         };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.get().send);
@@ -147,13 +172,14 @@ impl Connection {
             exchange: InHand::default(),
             protocol,
             number: shard.connection_number(),
-            key,
+            key: u32::try_from(key).expect("fewer connections than descriptors"),
             peer: None,
             requests: 0,
             seen: 0,
             is_head: false,
             begun: Monotonic::ZERO,
             is_pipelined: false,
+            is_last: false,
             extras: RefCell::default(),
             held: None,
         }
@@ -170,47 +196,65 @@ impl Connection {
 
     async fn serve(&mut self) -> Result<(), Gone> {
         loop {
-            // Found before the match: what an arm of it waits for would otherwise be held beside the whole step.
-            let step = loop {
-                if let Some(step) = self.step() {
-                    break step;
-                }
+            // Found between two waits: an idle connection holds no room for it.
+            let next = match self.turn() {
+                Some(Turn::Done(next)) => Some(next),
+                Some(Turn::Later(work)) => Some(work.await?),
+                None => None,
+            };
+            let Some(next) = next else {
                 if !self.more_head().await? {
                     return Ok(());
                 }
-            };
-            let next = match step {
-                Step::Ready(bytes) => {
-                    if self.output.has_to_wait() {
-                        self.receiving.set_aside();
-                    }
-                    let copy = self.with_hsts(&bytes);
-                    let payload = copy.map_or_else(|| Payload::from(bytes), Payload::from);
-                    if self.output.is_plain() {
-                        self.output.settle().await?;
-                        self.output.begin(payload);
-                    } else {
-                        Box::pin(self.output.send(payload)).await?;
-                    }
-                    Next::Request
-                }
-                step => {
-                    self.receiving.set_aside();
-                    let outcome = Box::pin(self.carry_out(step)).await;
-                    self.end_exchange(outcome.is_err());
-                    self.held = None;
-                    self.output.set_rate(0);
-                    outcome?
-                }
+                continue;
             };
             self.requests += 1;
             if next == Next::Close || self.shard.draining.get() {
                 self.receiving.set_aside();
                 self.output.settle().await?;
+                // Nothing of the client's is unread and nothing more of it comes: closing sends no reset.
+                if self.is_last && self.output.is_plain() && self.receiving.input.is_empty() {
+                    return Ok(());
+                }
                 return Box::pin(self.linger()).await;
             }
             *self.extras.get_mut() = None;
             self.set_phase(Phase::Idle);
+        }
+    }
+
+    /// Answers what has arrived, or begins to; `None`: there is no whole head yet. What an answer takes lies in a box, not in the
+    /// connection's own future: most connections are idle most of the time.
+    fn turn(&mut self) -> Option<Turn<'_>> {
+        match self.step()? {
+            Step::Ready(bytes, next) => {
+                if self.output.has_to_wait() {
+                    self.receiving.set_aside();
+                }
+                let copy = self.with_hsts(&bytes);
+                let payload = copy.map_or_else(|| Payload::from(bytes), Payload::from);
+                let begun = match next {
+                    Next::Request => self.output.begin_now(payload),
+                    Next::Close => self.output.send_last(payload),
+                };
+                Some(match begun {
+                    Ok(()) => Turn::Done(next),
+                    Err(payload) => Turn::Later(Box::pin(async move {
+                        self.output.send(payload).await?;
+                        Ok(next)
+                    })),
+                })
+            }
+            step => {
+                self.receiving.set_aside();
+                Some(Turn::Later(Box::pin(async move {
+                    let outcome = self.carry_out(step).await;
+                    self.end_exchange(outcome.is_err());
+                    self.held = None;
+                    self.output.set_rate(0);
+                    outcome
+                })))
+            }
         }
     }
 
@@ -222,7 +266,7 @@ impl Connection {
             Step::Work(head, route, facts) => Box::pin(self.work(head, route, facts)).await,
             Step::Overloaded(facts) => Box::pin(self.error(facts, 503, "Too many requests wait already.")).await,
             Step::Refuse(reject) => Box::pin(self.refuse(reject)).await.map(|()| Next::Close),
-            Step::Ready(_) => unreachable!("seen to in `serve`"),
+            Step::Ready(..) => unreachable!("seen to in `turn`"),
         }
     }
 
@@ -242,8 +286,8 @@ impl Connection {
             self.look_up_peer();
         }
         let bytes = self.receiving.input.bytes();
-        if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen)) {
-            self.seen = bytes.len();
+        if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen as usize)) {
+            self.seen = bytes.len() as u32;
             return None;
         }
         self.is_head = bytes.starts_with(b"HEAD ");
@@ -253,7 +297,7 @@ impl Connection {
         let (head, len) = match head::parse(bytes) {
             Ok(Parse::Complete { head, len }) => (head, len),
             Ok(Parse::Partial) => {
-                self.seen = bytes.len();
+                self.seen = bytes.len() as u32;
                 return None;
             }
             Err(reject) => {
@@ -268,9 +312,10 @@ impl Connection {
             keep_alive: head.keep_alive && !self.shard.draining.get(),
             started: self.shard.ring.now(),
         };
+        self.is_last = !head.keep_alive && head.framing == BodyFraming::None;
         let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
         let step = self.decide(&head, len, facts, &mut labels);
-        if !matches!(step, Step::Ready(_)) {
+        if !matches!(step, Step::Ready(..)) {
             let times = self.times(facts.started);
             let mut exchange = self.exchange.borrow_mut();
             exchange.label(labels);
@@ -296,6 +341,9 @@ impl Connection {
         if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
             return Step::Refuse(reject);
         }
+        if self.challenge_answer(head).is_some() {
+            return Step::Work(self.receiving.input.bytes()[..len].to_vec(), None, facts);
+        }
         let route = match site.route(host, target.path) {
             Ok(route) => route,
             Err(reject) => return Step::Refuse(reject),
@@ -313,8 +361,7 @@ impl Connection {
             match site.handler(route) {
                 Handler::Static(root, prefix)
                     if facts.method == Method::Get
-                        && facts.keep_alive
-                        && facts.version == Version::Http11
+                        && (self.is_last || (facts.keep_alive && facts.version == Version::Http11))
                         && !head.conditional
                         && !self.shard.request_id_echo.get() =>
                 {
@@ -322,13 +369,16 @@ impl Connection {
                     let now = Now { monotonic: facts.started, wall_seconds, date: &date };
                     // A prefix that is spelt otherwise than the route's is looked at in `static_file`.
                     if let Some(path) = target.path.strip_prefix(prefix.as_str())
-                        && let Some(hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
+                        && let Some(mut hot) = self.shard.statics.hot(root, path.as_bytes(), head.fields, &now)
                     {
+                        if self.is_last {
+                            hot = hot.closing();
+                        }
                         self.shard.metrics.borrow_mut().request(*labels, hot.status, facts.started);
                         if self.shard.log.is_on() {
                             self.log_ready(head, len, &hot, self.times(facts.started));
                         }
-                        return Step::Ready(hot.ready);
+                        return Step::Ready(hot.ready, if self.is_last { Next::Close } else { Next::Request });
                     }
                 }
                 Handler::App if self.peer.is_some() && !site.keeps_heads() => return self.call(head, facts),
@@ -353,6 +403,9 @@ impl Connection {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
+        if let Some(answer) = self.challenge_answer(&head) {
+            return self.respond_over_body(&head, answer, facts).await;
+        }
         let site = self.shard.site.borrow().clone();
         if let Some(handler @ Handler::Health(_)) = route.map(|route| site.handler(route)) {
             // Whoever looks after the server wants to know how it stands, not what it tells everybody else.
@@ -534,10 +587,10 @@ impl Connection {
     }
 
     fn phase(&self) -> Phase {
-        self.shard.connections.borrow()[self.key].phase
+        self.shard.connections.borrow()[self.key as usize].phase
     }
 
     fn set_phase(&self, phase: Phase) {
-        self.shard.connections.borrow_mut()[self.key].phase = phase;
+        self.shard.connections.borrow_mut()[self.key as usize].phase = phase;
     }
 }

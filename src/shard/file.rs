@@ -3,13 +3,14 @@
 //! Owns the slicing: a slice at a time, so that one download never starves a shard, and never a slice that is not in the page
 //! cache, because sendfile(2) would wait for the disk. A file that is no longer what its head said ends the connection.
 
-use rustix::io::{Errno, IoSliceMut, ReadWriteFlags};
+use rustix::io::Errno;
 
 use super::output::{Gone, Output};
 use super::tls_file;
-use crate::base::bounds::{PAGE_CACHE_STRIDE_BYTES, SENDFILE_SLICE_BYTES};
+use crate::base::bounds::SENDFILE_SLICE_BYTES;
 use crate::response::FileRange;
 use crate::ring::{Descriptor, Ring, Stat, within};
+use crate::sys::page_cache;
 
 /// Sends `file` after what was sent before.
 pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> Result<(), Gone> {
@@ -32,7 +33,7 @@ async fn slices(ring: &Ring, output: &mut Output, FileRange { file, range, as_of
     while offset < range.end {
         let count = output.granted((range.end - offset).min(SENDFILE_SLICE_BYTES as u64)).await;
         let before = offset;
-        if !is_cached(file, offset, count) {
+        if !page_cache::holds(file, offset, count) {
             read_ahead(ring, file, offset, count).await?;
         }
         if as_of.is_some_and(|stat| Stat::at_hand(file).ok() != Some(stat)) {
@@ -60,18 +61,6 @@ async fn slices(ring: &Ring, output: &mut Output, FileRange { file, range, as_of
         }
     }
     Ok(())
-}
-
-/// Whether the bytes are in the page cache, by samples: the kernel reads and drops pages in runs. Where the file system can't tell
-/// (`EOPNOTSUPP`: network file systems, FUSE) they count as if they weren't, since a disk or a server may have to be waited for.
-fn is_cached(file: &Descriptor, offset: u64, count: u64) -> bool {
-    let mut byte = [0];
-    let last = offset + count - 1;
-    (offset..last).step_by(PAGE_CACHE_STRIDE_BYTES).chain([last]).all(|at| {
-        let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
-        // What is wrong otherwise, sendfile(2) says too.
-        !matches!(read, Err(Errno::AGAIN | Errno::OPNOTSUPP))
-    })
 }
 
 /// Lets a kernel worker read the bytes into the page cache; they themselves are not wanted here.
@@ -138,20 +127,20 @@ mod tests {
         on_a_ring(|ring| async move {
             let (file, bytes) = file("evicted");
             let slice = SENDFILE_SLICE_BYTES as u64;
-            assert!(is_cached(&file, 0, SIZE as u64), "just written");
+            assert!(page_cache::holds(&file, 0, SIZE as u64), "just written");
             rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
-            if is_cached(&file, 0, slice) {
+            if page_cache::holds(&file, 0, slice) {
                 eprintln!("not shown: the file system of the build keeps its pages");
                 return;
             }
-            assert!(!is_cached(&file, slice, slice));
+            assert!(!page_cache::holds(&file, slice, slice));
             read_ahead(&ring, &file, 0, slice).await.unwrap();
-            assert!(is_cached(&file, 0, slice));
+            assert!(page_cache::holds(&file, 0, slice));
             rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
             let range = FileRange { file: file.clone(), range: 0..SIZE as u64, as_of: None };
             let (result, received) = sent(ring, range).await;
             assert_eq!((result, received == bytes), (Ok(()), true));
-            assert!(is_cached(&file, 0, SIZE as u64));
+            assert!(page_cache::holds(&file, 0, SIZE as u64));
         });
     }
 

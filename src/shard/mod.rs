@@ -11,6 +11,7 @@ mod answer;
 mod application;
 mod body;
 mod buffered;
+mod challenge;
 mod connection;
 mod detour;
 mod exchange;

@@ -95,6 +95,11 @@ impl Orders {
                 ShardMail::Certificates(directory) => {
                     *self.shard.handshakes.directory.borrow_mut() = Some(directory);
                 }
+                ShardMail::Challenges { challenges, done } => {
+                    *self.shard.challenges.borrow_mut() = challenges;
+                    // Who waits no longer does not mind.
+                    let _ = done.send(());
+                }
                 ShardMail::Accept => self.accept(),
                 ShardMail::Gate(gate) => {
                     let generation = gate.generation;

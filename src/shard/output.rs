@@ -13,6 +13,7 @@ use rustix::net::SendFlags;
 use super::pace::Pace;
 use super::tls::Secure;
 use crate::base::bounds::TLS_SEALED_BYTES_MAX;
+use crate::base::clock::Millis;
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
 
 /// So many times within one timeout it is looked at how far a send has got, so that the timeout is one between two steps of it
@@ -40,7 +41,7 @@ pub(super) struct Output {
     ring: Ring,
     socket: Descriptor,
     /// How long the client may take none of what is sent.
-    timeout: Duration,
+    timeout: Millis,
     /// Made when the first send has to be waited for: an idle connection has none.
     deadline: Option<Deadline>,
     sending: Option<Sending>,
@@ -57,7 +58,7 @@ impl Output {
         Output {
             ring: ring.clone(),
             socket: socket.clone(),
-            timeout,
+            timeout: timeout.into(),
             deadline: None,
             sending: None,
             sent: 0,
@@ -128,7 +129,7 @@ impl Output {
                 (&mut sending.op).await
             } else {
                 let deadline = self.deadline.get_or_insert_with(|| self.ring.deadline());
-                deadline.set(self.timeout / LOOKS);
+                deadline.set(Duration::from(self.timeout) / LOOKS);
                 let result = within(deadline, &mut sending.op).await;
                 deadline.clear();
                 match result {
@@ -251,29 +252,58 @@ impl Output {
         Ok(())
     }
 
+    /// Hands `payload` over without waiting, if there is nothing to wait for; else gives it back.
+    pub fn begin_now(&mut self, payload: Payload) -> Result<(), Payload> {
+        self.release();
+        if self.sending.is_some() || !self.is_plain() {
+            return Err(payload);
+        }
+        self.begin(payload);
+        Ok(())
+    }
+
+    /// Sends `payload` at once, to travel with the end of the connection in one packet: whoever calls this closes the socket next. What
+    /// can't be sent so is given back.
+    pub fn send_last(&mut self, mut payload: Payload) -> Result<(), Payload> {
+        self.release();
+        if self.sending.is_some() || !self.is_plain() {
+            return Err(payload);
+        }
+        // What is wrong with the connection the next send finds, too.
+        let taken = self.send_some(&payload).unwrap_or(0);
+        payload.advance(taken);
+        if payload.is_empty() { Ok(()) } else { Err(payload) }
+    }
+
+    /// Hands over what of `bytes` the kernel takes without waiting, and says that more will follow at once (send(2), `MSG_MORE`).
+    fn send_some(&mut self, bytes: &[u8]) -> Result<usize, Gone> {
+        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::send(&self.socket, bytes, flags) {
+            Ok(taken) => {
+                self.count(taken);
+                Ok(taken)
+            }
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Ok(0),
+            Err(_) => Err(Gone),
+        }
+    }
+
     /// Hands `payload` over; what was sent before it must be settled.
-    pub fn begin(&mut self, payload: Payload) {
+    fn begin(&mut self, payload: Payload) {
         debug_assert!(self.sending.is_none(), "one send at a time");
         let len = payload.len();
         self.count(len);
         self.sending = Some(Sending::new(self.ring.send(&self.socket, payload), len));
     }
 
-    /// Hands `payload` over and says that more will follow at once, so that both travel together (send(2), `MSG_MORE`).
+    /// Hands `payload` over and says that more will follow at once, so that both travel together.
     pub async fn send_before(&mut self, mut payload: Payload) -> Result<(), Gone> {
         if !self.is_plain() {
             return self.send(payload).await;
         }
         self.settle().await?;
-        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match rustix::net::send(&self.socket, &payload, flags) {
-            Ok(taken) => {
-                self.count(taken);
-                payload.advance(taken);
-            }
-            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => {}
-            Err(_) => return Err(Gone),
-        }
+        let taken = self.send_some(&payload)?;
+        payload.advance(taken);
         if !payload.is_empty() {
             self.send(payload).await?;
         }
@@ -326,7 +356,7 @@ impl Output {
 
     /// Gives the client the whole time again to take some of what is sent.
     pub fn wait_again(&mut self) {
-        self.deadline.get_or_insert_with(|| self.ring.deadline()).set(self.timeout);
+        self.deadline.get_or_insert_with(|| self.ring.deadline()).set(self.timeout.into());
     }
 
     /// The deadline that `wait_again` has set.

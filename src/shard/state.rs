@@ -18,6 +18,7 @@ use crate::observe::request_id::Generator;
 use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{BufferGroup, Descriptor, Ring};
 use crate::static_files::StaticFiles;
+use crate::tls::Challenges;
 use crate::wsgi::pool::Pool;
 use crate::wsgi::spool::SpoolFolder;
 
@@ -76,6 +77,8 @@ pub(super) struct Shard {
     pub pages: RefCell<Arc<ErrorPages>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
+    /// What a certificate authority looks for now; mostly `None`.
+    pub challenges: RefCell<Option<Arc<Challenges>>>,
     pub statics: StaticFiles,
     pub pool: Pool,
     pub spool: Rc<SpoolFolder>,
@@ -129,6 +132,7 @@ impl Shard {
             site: RefCell::new(Rc::new(Site::empty())),
             pages: RefCell::default(),
             maintenance: RefCell::default(),
+            challenges: RefCell::default(),
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,

@@ -19,7 +19,7 @@ use super::tls::Secure;
 use crate::base::bounds::TLS_PENDING_BYTES_MAX;
 use crate::http::Reject;
 use crate::ring::{Chunk, Descriptor, within};
-use crate::tls::{Directory, Hello, server_name};
+use crate::tls::{Asked, Directory, Hello, asked_for};
 
 /// A shard's certificates, and its handshakes.
 pub(super) struct Handshakes {
@@ -156,6 +156,8 @@ enum Beginning {
     Session(Rc<Secure>, Vec<u8>),
     /// The client is gone, or was too slow. `true`: it had sent something.
     Ended(bool),
+    /// The client has seen a challenge's certificate; what it is told at the end.
+    Validated(Vec<u8>),
     /// The client speaks HTTP; what it has sent.
     Plain(Vec<u8>),
     /// Nothing could be agreed on; what the client is told.
@@ -182,6 +184,11 @@ impl Connection {
                 }
                 Ok(false)
             }
+            Beginning::Validated(farewell) => {
+                self.output.send_sealed(farewell, 0).await?;
+                self.output.settle().await?;
+                self.linger().await.map(|()| false)
+            }
             Beginning::Plain(bytes) => {
                 self.receiving.input.push(Chunk::from(bytes));
                 self.refuse_unread(Reject::PlainOnTlsPort).await.map(|()| false)
@@ -205,18 +212,21 @@ impl Connection {
             return Ok(Beginning::Plain(bytes));
         }
         let _under_way = shard.handshakes.begin(self.output.socket());
-        let name = loop {
-            match server_name(&bytes) {
-                Hello::Complete(name) => break name,
+        let Asked { name, is_challenge } = loop {
+            match asked_for(&bytes) {
+                Hello::Complete(asked) => break asked,
                 Hello::Partial if bytes.len() <= TLS_PENDING_BYTES_MAX => {}
-                Hello::Partial | Hello::Other => break None,
+                Hello::Partial | Hello::Other => break Asked::default(),
             }
             let Some(more) = self.arrival().await else { return Ok(Beginning::Ended(true)) };
             bytes.extend_from_slice(&more);
         };
         let directory = shard.handshakes.directory.borrow().clone().expect("a TLS listener has certificates");
         let entry = directory.select(name.as_deref());
-        let mut session = directory.session(entry).map_err(|_| Gone)?;
+        let challenges = shard.challenges.borrow().clone();
+        let challenge = challenges.filter(|_| is_challenge).and_then(|all| all.session(name.as_deref()?));
+        let is_challenge = challenge.is_some();
+        let mut session = challenge.unwrap_or_else(|| directory.session(entry)).map_err(|_| Gone)?;
         let mut plain = Vec::new();
         loop {
             let Ok(turn) = within(&self.receiving.deadline, shard.handshakes.turn()).await else {
@@ -234,6 +244,12 @@ impl Connection {
             // Everybody else gets a turn before the next step is taken.
             yield_now().await;
             drop(turn);
+            if !session.is_handshaking() && is_challenge {
+                // The certificate was all that it wanted (RFC 8737 §3).
+                let mut out = Vec::new();
+                session.close(&mut out);
+                return Ok(Beginning::Validated(out));
+            }
             if !session.is_handshaking() {
                 let secure = Secure::new(session, directory, entry, name);
                 return Ok(Beginning::Session(Rc::new(secure), plain));

@@ -5,14 +5,13 @@
 use memchr::memmem;
 
 use super::answer::Facts;
+use super::challenge::CHALLENGES;
 use super::connection::{Connection, Next};
 use super::output::Gone;
 use crate::http::head::Head;
 use crate::http::target;
 use crate::response::Response;
 
-/// Certificate authorities look for their challenges over plain HTTP (RFC 8555 §8.3).
-const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 const PORT_HTTPS: u16 = 443;
 
 impl Connection {
@@ -22,7 +21,7 @@ impl Connection {
             return false;
         }
         let decoded = target::decode_path(path).unwrap_or_default();
-        !target::normalise(&decoded).is_ok_and(|normal| normal.starts_with(CHALLENGES))
+        !target::normalise(&decoded).is_ok_and(|normal| normal.starts_with(CHALLENGES.as_bytes()))
     }
 
     /// Sends the client on to the same URL with `https`; 308 keeps the method (RFC 9110 §15.4.9).
@@ -58,7 +57,10 @@ impl Connection {
     /// A copy of the response that is ready, with the HSTS field; `None` if it is to be sent as it is.
     pub(super) fn with_hsts(&self, ready: &[u8]) -> Option<Vec<u8>> {
         let line = self.hsts();
-        let at = place(ready).filter(|_| !line.is_empty())?;
+        if line.is_empty() {
+            return None;
+        }
+        let at = place(ready)?;
         Some([&ready[..at], line.as_bytes(), &ready[at..]].concat())
     }
 

@@ -134,6 +134,15 @@ pub struct Hot {
     pub body_at: usize,
 }
 
+impl Hot {
+    /// The same response as the last of its connection.
+    pub fn closing(&self) -> Hot {
+        const LINE: &[u8] = b"Connection: close\r\n";
+        let (fields, rest) = self.ready.split_at(self.body_at - b"\r\n".len());
+        Hot { status: self.status, ready: Rc::new([fields, LINE, rest].concat()), body_at: self.body_at + LINE.len() }
+    }
+}
+
 /// The static files of one shard. Cloning gives another handle to the same cache.
 #[derive(Clone)]
 pub struct StaticFiles {

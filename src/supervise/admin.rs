@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::acme::Counts;
+use super::certificates::Certificates;
 use crate::base::bounds::{ADMIN_BUFFERS, ADMIN_CONNECTIONS_MAX, ADMIN_TIMEOUT_MS, RECV_BUFFER_BYTES, SCRAPE_MS_MAX};
 use crate::base::clock;
 use crate::base::mail::{Sender, mailbox};
@@ -18,7 +20,7 @@ use crate::http::head::{self, Head, Parse};
 use crate::http::response::{BodyLength, HeadWriter, has_body, write_reject};
 use crate::http::{BodyFraming, Method, date};
 use crate::mail::ShardMail;
-use crate::observe::{ProcessFacts, Readiness, Snapshot, State, WorkerFacts, page};
+use crate::observe::{ProcessFacts, Readiness, Snapshot, State, WorkerFacts, certificates, page};
 use crate::ring::{BufferGroup, Descriptor, Payload, Ring, within};
 use crate::sys::limits;
 
@@ -39,6 +41,8 @@ pub(super) struct Admin {
     readiness: Arc<Readiness>,
     ask: Box<dyn Fn(Rc<Question>)>,
     started: u64,
+    certificates: Option<Rc<Certificates>>,
+    attempts: Arc<Counts>,
 }
 
 /// A question to the supervisor's loop, which alone knows the workers.
@@ -79,6 +83,7 @@ impl Admin {
         shards: Vec<Sender<ShardMail>>,
         readiness: Arc<Readiness>,
         ask: Box<dyn Fn(Rc<Question>)>,
+        (certificates, attempts): (Option<Rc<Certificates>>, Arc<Counts>),
     ) -> std::io::Result<Rc<Admin>> {
         Ok(Rc::new(Admin {
             ring: ring.clone(),
@@ -88,6 +93,8 @@ impl Admin {
             readiness,
             ask,
             started: clock::wall_seconds(),
+            certificates,
+            attempts,
         }))
     }
 
@@ -197,7 +204,9 @@ impl Admin {
         let snapshots = snapshots(&self.ring, &self.shards).await;
         let mut workers = question.answered().await;
         workers.is_ready = self.readiness.state() == State::Ready;
-        page(self.shards.len(), &snapshots, &workers, &process(self.started))
+        let page = page(self.shards.len(), &snapshots, &workers, &process(self.started));
+        let facts = self.certificates.as_ref().map(|found| found.facts(self.attempts.read()));
+        page + &certificates(&facts.unwrap_or_default())
     }
 }
 

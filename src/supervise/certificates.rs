@@ -8,10 +8,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acme::{Plan, Store};
 use crate::base::bounds::TLS_LOOK_SECONDS;
 use crate::base::mail::Sender;
 use crate::config::{Config, TlsEntry};
 use crate::mail::ShardMail;
+use crate::observe::CertificateFacts;
 use crate::tls::{Directory, Stamps, warnings};
 
 /// How often the files are looked at.
@@ -40,11 +42,28 @@ impl Certificates {
         if config.tls.is_empty() {
             return Ok(None);
         }
+        open_store(config)?;
         tell_warnings(config);
         let read = Stamps::of(&config.tls);
         let directory = Arc::new(Directory::load(&config.tls, None).map_err(|error| error.to_string())?);
+        for name in directory.missing() {
+            tracing::warn!(
+                name,
+                "there is no certificate yet: handshakes for this name fail until ACME has brought one"
+            );
+        }
         let seen = read.clone();
         Ok(Some(Certificates(RefCell::new(State { entries: config.tls.clone(), directory, read, seen }))))
+    }
+
+    /// What the metrics say of them. `attempts`: how those of ACME came out, if there were any to be made.
+    pub(super) fn facts(&self, attempts: (u64, u64)) -> CertificateFacts {
+        let state = self.0.borrow();
+        CertificateFacts {
+            expiries: state.directory.expiries().map(|(name, expiry)| (name.to_owned(), expiry)).collect(),
+            missing: state.directory.missing().count(),
+            acme: state.entries.iter().any(|entry| entry.acme).then_some(attempts),
+        }
     }
 
     /// Tells every shard to show them.
@@ -62,6 +81,10 @@ impl Certificates {
     pub(super) fn reload(&self, config: &Config, shards: &[Sender<ShardMail>]) {
         if config.tls.is_empty() {
             tracing::warn!("the configuration names no certificates any more; the old ones go on until the next start");
+            return;
+        }
+        if let Err(message) = open_store(config) {
+            tracing::error!("{message}; the old certificates go on");
             return;
         }
         tell_warnings(config);
@@ -101,8 +124,17 @@ impl Certificates {
     }
 }
 
+/// Makes the directory in which certificates of ACME lie, if there are any.
+fn open_store(config: &Config) -> Result<(), String> {
+    match &config.acme {
+        Some(acme) if config.tls.iter().any(|entry| entry.acme) => Store::open(acme).map(drop),
+        _ => Ok(()),
+    }
+}
+
 fn tell_warnings(config: &Config) {
-    for warning in warnings(&config.server, &config.tls) {
+    let acme = Plan::of(config).map_or(Vec::new(), |plan| plan.warnings(config));
+    for warning in warnings(&config.server, &config.tls).into_iter().chain(acme) {
         tracing::warn!("{warning}");
     }
 }

@@ -10,8 +10,10 @@ use std::task::Waker;
 use super::admin::Question;
 use super::control::FromZygote;
 use super::machine::{Event, GenerationId};
+use super::programs::machine::{Happened, ProcessId};
 use super::rpc::Work;
 use crate::mail::ShardNews;
+use crate::sys::process::Pid;
 use crate::sys::signals::Signal;
 
 /// What has happened and was not handled yet.
@@ -35,6 +37,10 @@ pub(super) enum Happening {
     Zygote(GenerationId, FromZygote),
     /// Somebody asks for the metrics.
     Question(Rc<Question>),
+    /// Something about one process of a program.
+    Program(ProcessId, Happened),
+    /// This command, which checks a program, has been given all the time that it may take.
+    CheckTimedOut(Pid),
     /// A control connection has something to do.
     Work(Work),
     /// Nothing more comes from the zygote of this generation.

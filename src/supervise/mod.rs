@@ -5,6 +5,7 @@
 //! line; reaches shards only by mail.
 
 pub mod access_log;
+mod acme;
 mod admin;
 pub mod backoff;
 pub mod certificates;

@@ -22,6 +22,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::access_log::AccessLogFile;
+use super::acme::Keeping;
 use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
@@ -140,6 +141,7 @@ pub(super) struct Supervisor {
     access_log: Option<Rc<AccessLogFile>>,
     rotation: Option<glommio::Task<()>>,
     certificates: Option<Rc<Certificates>>,
+    acme: Keeping,
     facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -175,13 +177,14 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
-        programs: Programs::new(ring, &setup.config.programs),
+        programs: Programs::new(ring, &inbox, &setup.config.programs),
         pool_code: None,
         has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
         replies,
         access_log: setup.access_log.take().map(Rc::new),
         certificates: setup.certificates.take().map(Rc::new),
+        acme: Keeping::new(setup.shards.clone()),
         rotation: None,
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
@@ -280,6 +283,8 @@ impl Supervisor {
             Happening::News(news) => self.news(news),
             Happening::Maintenance(closed) => self.close_site(self.is_to_be_closed(closed)),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
+            Happening::Program(id, happened) => self.programs.happened(id, happened),
+            Happening::CheckTimedOut(command) => self.programs.end_check(command),
             Happening::Work(work) => work(self),
             Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
@@ -374,6 +379,8 @@ impl Supervisor {
                     for address in &self.setup.addresses {
                         tracing::info!("ready: listening on {address}");
                     }
+                    // An authority's look at a challenge finds them open.
+                    self.acme.follow(&self.setup.config);
                 }
             }
             ShardNews::Switched { generation, .. } => {

@@ -78,6 +78,14 @@ pub fn descendants(roots: &[Pid], max: usize) -> Vec<Pid> {
     found
 }
 
+/// Bytes of memory that `pid` has resident, those that it shares with others among them (proc_pid_status(5), VmRSS). 0: it is gone.
+pub fn resident_bytes(pid: Pid) -> u64 {
+    let Ok(status) = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())) else { return 0 };
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
 /// The value of a variable in the environment with which `pid` was started, or which it inherited. None when it has none, or
 /// may not be looked at.
 pub fn variable(pid: Pid, name: &str) -> Option<String> {

@@ -16,6 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
 
 use super::choice::Choice;
+use super::leaf::Leaf;
 use super::session::{Failure, ServerSession};
 use crate::config::certificate::roots;
 use crate::config::{ClientAuth, HostPattern, Preset, TlsEntry, TlsPolicy, TlsVersion};
@@ -37,6 +38,10 @@ pub struct Directory {
 struct Entry {
     config: Arc<ServerConfig>,
     client_auth: ClientAuth,
+    /// As they are written in the configuration.
+    names: Vec<String>,
+    /// When the first of its certificates expires, seconds since 1970; `None`: there is none yet.
+    not_after: Option<u64>,
     /// `Strict-Transport-Security: …` with its CRLF; empty for none.
     hsts: Box<str>,
 }
@@ -83,7 +88,16 @@ impl Directory {
     pub fn load(entries: &[TlsEntry], previous: Option<&Directory>) -> Result<Directory, LoadError> {
         let mut loaded = Vec::with_capacity(entries.len());
         for entry in entries {
-            loaded.push(Loaded::read(entry).map_err(|message| LoadError(format!("{}: {message}", entry.place)))?);
+            let has_old = previous.is_some_and(|previous| previous.has_certificate(entry));
+            match Loaded::read(entry) {
+                Ok(read) => loaded.push(read),
+                // Its keeper gets a new one; what is wrong with this one holds nothing else up.
+                Err(message) if entry.acme && !has_old => {
+                    tracing::error!("{}: {message}", entry.place);
+                    loaded.push(Loaded::empty(entry)?);
+                }
+                Err(message) => return Err(LoadError(format!("{}: {message}", entry.place))),
+            }
         }
         let rules: Vec<_> = loaded.iter().map(Loaded::rule).collect();
         let ticketer = match previous {
@@ -98,6 +112,7 @@ impl Directory {
         };
         for (entry, Loaded { names, certificates, roots, policy }) in entries.iter().zip(loaded) {
             let id = EntryId(directory.entries.len());
+            let shown = names.iter().map(HostPattern::to_string).collect();
             for name in names {
                 match name {
                     HostPattern::Exact(name) => directory.exact.entry(name.into()).or_insert(id),
@@ -105,12 +120,16 @@ impl Directory {
                     HostPattern::Any => unreachable!("an entry's names are names"),
                 };
             }
+            let leaves = certificates.iter().filter_map(Leaf::of);
+            let not_after = leaves.map(|leaf| leaf.not_after).min();
             let config = server_config(&policy, certificates, roots, &directory.tickets.ticketer)
                 .map_err(|message| LoadError(format!("{}: {message}", entry.place)))?;
             let hsts = policy.hsts.as_ref().map(|value| format!("Strict-Transport-Security: {value}\r\n"));
             directory.entries.push(Entry {
                 config,
                 client_auth: policy.client_auth,
+                names: shown,
+                not_after,
                 hsts: hsts.unwrap_or_default().into(),
             });
         }
@@ -134,6 +153,31 @@ impl Directory {
     /// There was no randomness to be had.
     pub fn session(&self, entry: EntryId) -> Result<ServerSession, Failure> {
         ServerSession::new(self.entries[entry.0].config.clone())
+    }
+
+    /// Every name, and when its certificate expires, seconds since 1970; names that have none yet are left out.
+    pub fn expiries(&self) -> impl Iterator<Item = (&str, u64)> {
+        let of = |entry: &Entry| entry.not_after;
+        self.entries
+            .iter()
+            .filter_map(move |entry| Some((entry, of(entry)?)))
+            .flat_map(|(entry, not_after)| entry.names.iter().map(move |name| (name.as_str(), not_after)))
+    }
+
+    /// Names for which there is no certificate yet.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.not_after.is_none())
+            .flat_map(|entry| entry.names.iter().map(String::as_str))
+    }
+
+    fn has_certificate(&self, entry: &TlsEntry) -> bool {
+        let found = match entry.names.first() {
+            Some(HostPattern::Exact(name)) => self.exact.get(name.as_str()),
+            _ => None,
+        };
+        found.is_some_and(|id| self.entries[id.0].not_after.is_some())
     }
 
     /// Whether clients of `entry` are asked for a certificate.
@@ -174,13 +218,22 @@ impl Loaded {
     fn read(entry: &TlsEntry) -> Result<Loaded, String> {
         let read =
             |files: &crate::config::certificate::CertificateFiles| files.read().map_err(|error| error.to_string());
-        let certificates = entry.certificates.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        // What the server gets by itself may not be there yet; then handshakes for these names are refused.
+        let is_there = |files: &&crate::config::certificate::CertificateFiles| !entry.acme || files.cert.exists();
+        let certificates = entry.certificates.iter().filter(is_there).map(read).collect::<Result<Vec<_>, _>>()?;
         let roots = entry.policy.client_ca.as_deref().map(roots).transpose()?;
         let names = match entry.names.is_empty() {
             true => certificates.iter().flat_map(super::warnings::names_of).collect(),
             false => entry.names.clone(),
         };
         Ok(Loaded { names, certificates, roots, policy: entry.policy.clone() })
+    }
+
+    /// Without certificates.
+    fn empty(entry: &TlsEntry) -> Result<Loaded, LoadError> {
+        let roots = entry.policy.client_ca.as_deref().map(roots).transpose();
+        let roots = roots.map_err(|message| LoadError(format!("{}: {message}", entry.place)))?;
+        Ok(Loaded { names: entry.names.clone(), certificates: Vec::new(), roots, policy: entry.policy.clone() })
     }
 
     fn rule(&self) -> Rule {

@@ -1,4 +1,4 @@
-//! The name that a client asks for, read from the first bytes of its connection (RFC 8446 §4.1.2, RFC 6066 §3).
+//! What a client asks for, the name and whether it is an authority's challenge (RFC 8737), read from the first bytes of its connection (RFC 8446 §4.1.2, RFC 6066 §3).
 //!
 //! Pure and bounded. It decides only which entry of the configuration a session is made with; the session then reads the same
 //! bytes for itself and judges them. What is malformed here has no name.
@@ -10,10 +10,19 @@ use crate::base::bounds::CLIENT_HELLO_BYTES_MAX;
 pub enum Hello {
     /// The beginning of a ClientHello: more bytes are needed.
     Partial,
-    /// A whole ClientHello, with the name in it, in lower case.
-    Complete(Option<Box<str>>),
+    /// A whole ClientHello.
+    Complete(Asked),
     /// Something else, or a ClientHello that is too long: a session will say what is wrong with it.
     Other,
+}
+
+/// What a ClientHello says that decides on the session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The host, in lower case.
+    pub name: Option<Box<str>>,
+    /// The one protocol that it offers is `acme-tls/1` (RFC 8737 §3): a certificate authority looks for a challenge's answer.
+    pub is_challenge: bool,
 }
 
 /// Record header: type, version, length (RFC 8446 §5.1).
@@ -24,11 +33,14 @@ const TYPE_HANDSHAKE: u8 = 22;
 const HANDSHAKE_HEADER_BYTES: usize = 4;
 const TYPE_CLIENT_HELLO: u8 = 1;
 const EXTENSION_SERVER_NAME: u16 = 0;
+const EXTENSION_ALPN: u16 = 16;
+/// `acme-tls/1` alone, as a list of protocols (RFC 7301 §3.1).
+const CHALLENGE_PROTOCOLS: &[u8] = b"\x00\x0b\x0aacme-tls/1";
 const NAME_HOST: u8 = 0;
 
-/// Looks for the name in `bytes`, the beginning of a connection.
+/// Looks for it in `bytes`, the beginning of a connection.
 #[must_use]
-pub fn server_name(bytes: &[u8]) -> Hello {
+pub fn asked_for(bytes: &[u8]) -> Hello {
     let Some((first, rest)) = record(bytes) else { return begins_like_a_record(bytes) };
     if let Some(message) = message(first) {
         return message.map_or(Hello::Other, complete);
@@ -88,11 +100,14 @@ fn message(bytes: &[u8]) -> Option<Option<&[u8]>> {
 }
 
 fn complete(body: &[u8]) -> Hello {
-    Hello::Complete(name(body))
+    let mut asked = Asked::default();
+    // What is malformed ends the look; what was found before it counts.
+    let _ = look(body, &mut asked);
+    Hello::Complete(asked)
 }
 
-/// The host name among the extensions of a ClientHello.
-fn name(body: &[u8]) -> Option<Box<str>> {
+/// Goes through the extensions of a ClientHello.
+fn look(body: &[u8], asked: &mut Asked) -> Option<()> {
     let mut reader = Reader(body);
     reader.take(2 + 32)?; // version and random
     reader.short_vector()?; // session id
@@ -102,8 +117,10 @@ fn name(body: &[u8]) -> Option<Box<str>> {
     loop {
         let kind = extensions.number()?;
         let content = extensions.vector()?;
-        if kind == EXTENSION_SERVER_NAME {
-            return host(content);
+        match kind {
+            EXTENSION_SERVER_NAME if asked.name.is_none() => asked.name = host(content),
+            EXTENSION_ALPN => asked.is_challenge = content == CHALLENGE_PROTOCOLS,
+            _ => {}
         }
     }
 }
@@ -193,13 +210,34 @@ mod tests {
     }
 
     fn named(name: &str) -> Hello {
-        Hello::Complete(Some(name.into()))
+        Hello::Complete(Asked { name: Some(name.into()), is_challenge: false })
     }
 
     #[test]
     fn the_name_is_found_behind_other_extensions() {
         let body = body(&[(16, vec![0, 3, 2, b'h', b'2']), sni(b"Www.Example.COM"), (43, vec![2, 3, 4])]);
-        assert_eq!(server_name(&records(&body, 1 << 14)), named("www.example.com"));
+        assert_eq!(asked_for(&records(&body, 1 << 14)), named("www.example.com"));
+    }
+
+    #[test]
+    fn a_challenge_is_told_by_its_only_protocol() {
+        let with = |protocols: &[u8]| {
+            let body = body(&[(EXTENSION_ALPN, protocols.to_vec()), sni(b"a.example")]);
+            match asked_for(&records(&body, 100)) {
+                Hello::Complete(asked) if asked.name.as_deref() == Some("a.example") => asked.is_challenge,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(with(b"\x00\x0b\x0aacme-tls/1"));
+        for other in [
+            &b"\x00\x14\x0aacme-tls/1\x08http/1.1"[..],
+            b"\x00\x0b\x0aacme-tls/2",
+            b"\x00\x0c\x0aacme-tls/1",
+            b"\x00\x0b\x0aacme-tls/1x",
+            b"",
+        ] {
+            assert!(!with(other), "{other:?}");
+        }
     }
 
     #[test]
@@ -208,18 +246,18 @@ mod tests {
         for size in [1, 2, 3, 5, 50, 1 << 14] {
             let bytes = records(&body, size);
             for len in 0..bytes.len() {
-                assert_eq!(server_name(&bytes[..len]), Hello::Partial, "{len} of {} in records of {size}", bytes.len());
+                assert_eq!(asked_for(&bytes[..len]), Hello::Partial, "{len} of {} in records of {size}", bytes.len());
             }
-            assert_eq!(server_name(&bytes), named("a.example"));
+            assert_eq!(asked_for(&bytes), named("a.example"));
         }
     }
 
     #[test]
     fn what_is_no_hello_or_has_no_name() {
-        assert_eq!(server_name(&records(&body(&[]), 1 << 14)), Hello::Complete(None));
-        assert_eq!(server_name(&records(&body(&[sni(b"a b")]), 1 << 14)), Hello::Complete(None));
-        assert_eq!(server_name(&records(&body(&[sni(b"")]), 1 << 14)), Hello::Complete(None));
-        assert_eq!(server_name(&records(&[0; 10], 1 << 14)), Hello::Complete(None));
+        assert_eq!(asked_for(&records(&body(&[]), 1 << 14)), Hello::Complete(Asked::default()));
+        assert_eq!(asked_for(&records(&body(&[sni(b"a b")]), 1 << 14)), Hello::Complete(Asked::default()));
+        assert_eq!(asked_for(&records(&body(&[sni(b"")]), 1 << 14)), Hello::Complete(Asked::default()));
+        assert_eq!(asked_for(&records(&[0; 10], 1 << 14)), Hello::Complete(Asked::default()));
         for other in [
             &b"GET / HTTP/1.1\r\n"[..],
             &[0x80, 0x2e, 1, 3, 1],
@@ -227,11 +265,11 @@ mod tests {
             &[22, 3, 1, 0, 0],
             &[21, 3, 1, 0, 2],
         ] {
-            assert_eq!(server_name(other), Hello::Other, "{other:?}");
+            assert_eq!(asked_for(other), Hello::Other, "{other:?}");
         }
         let too_long = [22, 3, 1, 0, 4, TYPE_CLIENT_HELLO, 0xff, 0xff, 0xff];
-        assert_eq!(server_name(&too_long), Hello::Other);
-        assert_eq!(server_name(&[]), Hello::Partial);
+        assert_eq!(asked_for(&too_long), Hello::Other);
+        assert_eq!(asked_for(&[]), Hello::Partial);
     }
 
     proptest! {
@@ -243,7 +281,7 @@ mod tests {
                 let len = len - HANDSHAKE_HEADER_BYTES;
                 bytes[5..9].copy_from_slice(&[1, 0, (len >> 8) as u8, len as u8]);
             }
-            let _ = server_name(&bytes);
+            let _ = asked_for(&bytes);
         }
     }
 }

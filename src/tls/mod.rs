@@ -4,9 +4,11 @@
 //! socket: `shard` feeds a [`ServerSession`] with what has arrived and sends what it asks to be sent. A [`Directory`] is
 //! loaded off the shards, by `supervise` and `cli`, and shared by all of them without a lock.
 
+mod challenges;
 mod choice;
 mod directory;
 mod hello;
+mod leaf;
 mod session;
 mod stamp;
 mod subject;
@@ -14,8 +16,10 @@ mod subject;
 mod tests;
 mod warnings;
 
+pub use challenges::Challenges;
 pub use directory::{Directory, EntryId, LoadError};
-pub use hello::{Hello, server_name};
+pub use hello::{Asked, Hello, asked_for};
+pub use leaf::Leaf;
 pub use session::{ClientCertificate, Facts, Failure, ServerSession};
 pub use stamp::Stamps;
 pub use warnings::warnings;

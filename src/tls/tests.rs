@@ -52,7 +52,13 @@ fn entry(certificates: Vec<CertificateFiles>, names: &[&str], policy: TlsPolicy)
         Some(suffix) => HostPattern::Suffix(suffix.to_owned()),
         None => HostPattern::Exact((*name).to_owned()),
     };
-    TlsEntry { place: "maitred.toml:1: tls".to_owned(), names: names.iter().map(name).collect(), certificates, policy }
+    TlsEntry {
+        place: "maitred.toml:1: tls".to_owned(),
+        names: names.iter().map(name).collect(),
+        certificates,
+        acme: false,
+        policy,
+    }
 }
 
 /// One entry for `localhost`.

@@ -37,7 +37,7 @@ pub fn warnings(server: &ServerConfig, entries: &[TlsEntry]) -> Vec<String> {
             }
             let covered = names_of(&certified);
             for name in entry.names.iter().filter(|name| !covers(&covered, name)) {
-                found.push(format!("{place}.names: {}: is not among the names in {path}", shown(name)));
+                found.push(format!("{place}.names: {}: is not among the names in {path}", name));
             }
             let mode = std::fs::metadata(&files.key).map(|found| found.permissions().mode());
             if mode.is_ok_and(|mode| mode & MODE_OTHERS_READ != 0) {
@@ -70,13 +70,13 @@ pub(super) fn names_of(certified: &CertifiedKey) -> Vec<HostPattern> {
     alternatives.unwrap_or_default().into_iter().map(pattern).collect()
 }
 
-fn first(certified: &CertifiedKey) -> Option<X509Certificate<'_>> {
+pub(super) fn first(certified: &CertifiedKey) -> Option<X509Certificate<'_>> {
     let certificate = certified.cert.first()?;
     x509_parser::parse_x509_certificate(certificate).ok().map(|(_, parsed)| parsed)
 }
 
 /// A wildcard stands for one label (RFC 6125 §6.4.3).
-fn covers(covered: &[HostPattern], name: &HostPattern) -> bool {
+pub(super) fn covers(covered: &[HostPattern], name: &HostPattern) -> bool {
     covered.contains(name)
         || match name {
             HostPattern::Exact(name) => {
@@ -84,12 +84,4 @@ fn covers(covered: &[HostPattern], name: &HostPattern) -> bool {
             }
             HostPattern::Suffix(_) | HostPattern::Any => false,
         }
-}
-
-fn shown(name: &HostPattern) -> String {
-    match name {
-        HostPattern::Exact(name) => name.clone(),
-        HostPattern::Suffix(suffix) => format!("*{suffix}"),
-        HostPattern::Any => "*".to_owned(),
-    }
 }

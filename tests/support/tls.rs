@@ -36,6 +36,11 @@ impl Authority {
         self.folder.path()
     }
 
+    /// What signs.
+    pub fn issuer(&self) -> &CertifiedIssuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     /// Its own certificate.
     pub fn root(&self) -> PathBuf {
         self.folder().join("ca.pem")

@@ -4,11 +4,13 @@
 //! a file of its own. Owns no code but the declarations; the readers are in [`super::read`].
 
 mod access_log;
+mod acme;
 mod admin;
 mod app;
 mod control;
 mod maintenance;
 mod program;
+mod program_care;
 mod program_output;
 mod route;
 mod server;
@@ -17,11 +19,13 @@ mod supervisor;
 mod tls;
 
 pub use access_log::*;
+pub use acme::*;
 pub use admin::*;
 pub use app::*;
 pub use control::*;
 pub use maintenance::*;
 pub use program::*;
+pub use program_care::*;
 pub use program_output::*;
 pub use route::*;
 pub use server::*;
@@ -123,8 +127,21 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 11] =
-    [&SERVER, &ACCESS_LOG_TABLE, &MAINTENANCE, &TLS, &ADMIN, &CONTROL, &APP, &ROUTE, &SUPERVISOR, &PROGRAM, &GROUP];
+pub static SECTIONS: [&Section; 13] = [
+    &SERVER,
+    &ACCESS_LOG_TABLE,
+    &MAINTENANCE,
+    &TLS,
+    &ACME,
+    &ADMIN,
+    &CONTROL,
+    &APP,
+    &ROUTE,
+    &SUPERVISOR,
+    &PROGRAM,
+    &CHECK,
+    &GROUP,
+];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.
 pub fn flags() -> impl Iterator<Item = &'static str> {

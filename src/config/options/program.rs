@@ -1,5 +1,6 @@
 //! Options of `[program.NAME]` and `[group.NAME]`: commands that are kept running. Names, defaults and meanings are supervisord's.
 
+use super::program_care::*;
 use super::program_output::*;
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::{PROCESS_NUMBER_MAX, PROCESSES_MAX, START_RETRIES_MAX};
@@ -35,6 +36,12 @@ pub static PROGRAM: Section = Section {
         &PROGRAM_STABLE_AFTER.spec,
         &PROGRAM_FATAL_RETRY.spec,
         &PROGRAM_ON_FATAL.spec,
+        &PROGRAM_DEPENDS_ON.spec,
+        &PROGRAM_READY.spec,
+        &PROGRAM_LIVENESS.spec,
+        &PROGRAM_MAX_RSS.spec,
+        &PROGRAM_MAX_LIFETIME.spec,
+        &PROGRAM_RELOAD_SIGNAL.spec,
         &PROGRAM_EXITCODES.spec,
         &PROGRAM_STOPSIGNAL.spec,
         &PROGRAM_STOPWAITSECS.spec,

@@ -16,6 +16,7 @@ pub static TLS: Section = Section {
         &CERT.spec,
         &KEY.spec,
         &OCSP.spec,
+        &TLS_ACME.spec,
         &PRESET.spec,
         &MIN_VERSION.spec,
         &ALPN.spec,
@@ -40,7 +41,7 @@ pub static CERT: Opt<Vec<PathBuf>> = Opt {
     spec: Spec::new(
         "cert",
         Unit::Texts("a path or a list of paths"),
-        Default::Required,
+        Default::Described("none; it or `acme` must be given"),
         "PEM file with the certificate and the intermediate ones behind it; a list for several keys, such as ECDSA and RSA.",
     )
     .elsewhere(&["ssl_certificate", "certfile", "certificate"]),
@@ -50,7 +51,7 @@ pub static KEY: Opt<Vec<PathBuf>> = Opt {
     spec: Spec::new(
         "key",
         Unit::Texts("a path or a list of paths"),
-        Default::Required,
+        Default::Described("none; given with `cert`"),
         "PEM file with the private key (PKCS#8, PKCS#1 or SEC1, not encrypted); a list in the order of `cert`.",
     )
     .elsewhere(&["ssl_certificate_key", "keyfile"]),
@@ -65,6 +66,17 @@ pub static OCSP: Opt<Vec<PathBuf>> = Opt {
     )
     .elsewhere(&["ssl_stapling_file"]),
     read: tls::paths,
+};
+pub static TLS_ACME: Opt<bool> = Opt {
+    spec: Spec::new(
+        "acme",
+        Unit::Bool,
+        Default::Toml("false"),
+        "`true`: the server gets and renews the certificate by itself, as `[acme]` says, instead of `cert` and `key`. `names` must be \
+         given, without wildcards.",
+    )
+    .elsewhere(&["acme_certificate"]),
+    read: read::boolean,
 };
 pub static PRESET: Opt<Preset> = Opt {
     spec: Spec::new(

@@ -523,9 +523,16 @@ fn a_reader_that_waits_while_its_pause_is_on_the_way_is_woken() {
     let mut cx = Context::from_waker(&waker);
     let mut stream = ring.recv(&socket, &group);
     assert!(stream.poll_next(&mut cx).is_pending());
-    stream.set_aside();
     let feed =
         |len| world.borrow_mut().sockets.get_mut(&socket.as_raw_fd()).expect("known").incoming.extend(vec![7; len]);
+    feed(1);
+    while !ring.core.turn() {}
+    // The first receive was for once, the next goes on.
+    assert!(matches!(stream.poll_next(&mut cx), Poll::Ready(Ok(Some(chunk))) if chunk[..] == [7]));
+    assert_eq!(ring.in_flight(), 0);
+    assert!(stream.poll_next(&mut cx).is_pending());
+    woken.0.store(false, Ordering::Relaxed);
+    stream.set_aside();
     feed(BACKLOG_BYTES_MAX);
     while ring.core.turn() || world.borrow().is_ready() {}
     let Poll::Ready(Ok(Some(chunk))) = stream.poll_next(&mut cx) else { panic!("the backlog is there") };

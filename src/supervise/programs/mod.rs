@@ -10,6 +10,7 @@ mod input;
 mod logfile;
 pub mod machine;
 mod output;
+mod probes;
 mod report;
 mod spawn;
 mod syslog;
@@ -17,15 +18,18 @@ mod tap;
 mod tree;
 
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS};
+use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS, TREE_PROCESSES_MAX};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{GroupConfig, ProcessConfig};
+use crate::config::{CheckConfig, GroupConfig, Probe, ProcessConfig};
 use crate::ring::Ring;
+use crate::supervise::inbox::Inbox;
 use crate::sys::family;
+use crate::sys::notify::NotifySocket;
 use crate::sys::process::{self, Exit, Pid, Signal};
 use history::History;
 use input::Inputs;
@@ -47,6 +51,12 @@ pub(super) struct Programs {
     /// Whose remains are waited for.
     remains: Vec<ProcessId>,
     adopted: Adopted,
+    ring: Ring,
+    inbox: Rc<Inbox>,
+    /// Commands that check a program: whose and which main process of it.
+    commands: HashMap<Pid, Command>,
+    /// Tasks that listen to what processes say of themselves.
+    notices: HashMap<ProcessId, glommio::Task<()>>,
     /// The beginning of every mark of this maitred.
     mark: String,
     runs: u64,
@@ -60,9 +70,17 @@ pub(super) struct Programs {
     reports: u64,
 }
 
+/// A command that checks a program.
+struct Command {
+    id: ProcessId,
+    main: Pid,
+    pidfd: OwnedFd,
+    has_timed_out: bool,
+}
+
 impl Programs {
     /// None of them is started yet.
-    pub fn new(ring: &Ring, groups: &[GroupConfig]) -> Programs {
+    pub fn new(ring: &Ring, inbox: &Rc<Inbox>, groups: &[GroupConfig]) -> Programs {
         output::remove_stale(groups);
         let own = rustix::process::getpid();
         let started = family::kin(own).map_or(0, |kin| kin.started);
@@ -75,6 +93,10 @@ impl Programs {
             mains: HashMap::new(),
             remains: Vec::new(),
             adopted: Adopted::default(),
+            ring: ring.clone(),
+            inbox: inbox.clone(),
+            commands: HashMap::new(),
+            notices: HashMap::new(),
             mark: format!("{}-{started}", own.as_raw_nonzero()),
             runs: 0,
             stops: 0,
@@ -99,6 +121,21 @@ impl Programs {
     /// `wake_at` has come.
     pub fn tick(&mut self) {
         self.handle(Event::Tick);
+    }
+
+    /// A task has learnt something about one process.
+    pub fn happened(&mut self, id: ProcessId, happened: Happened) {
+        self.handle(Event::Process(id, happened));
+    }
+
+    /// A command that checks a program has taken too long.
+    pub fn end_check(&mut self, command: Pid) {
+        if let Some(found) = self.commands.get_mut(&command) {
+            found.has_timed_out = true;
+            if let Err(error) = process::signal_pidfd(&found.pidfd, Signal::KILL) {
+                tracing::warn!(%error, "a command that checks a program can't be killed");
+            }
+        }
     }
 
     /// These are the programs from now on: what is new is started, what is gone is stopped, what has changed is started anew, and the
@@ -197,9 +234,19 @@ impl Programs {
 
     /// A child of maitred was reaped; whether it was a program's main process.
     pub fn reaped(&mut self, pid: Pid, exit: Exit) -> bool {
+        if let Some(command) = self.commands.remove(&pid) {
+            let wrong = match exit {
+                _ if command.has_timed_out => Some("the command took too long".to_owned()),
+                exit if exit.is_success() => None,
+                exit => Some(format!("the command ended with {exit}")),
+            };
+            self.handle(Event::Process(command.id, Happened::Checked(command.main, wrong)));
+            return true;
+        }
         let Some(id) = self.mains.remove(&pid) else { return false };
         let Some(tree) = self.trees.get_mut(&id) else { return true };
         tree.pidfd = None;
+        self.notices.remove(&id);
         self.inputs.close(id);
         let remains = self.has_remains(id);
         if remains {
@@ -259,8 +306,8 @@ impl Programs {
     /// The living ones of its processes that maitred has adopted.
     fn adopted(&mut self, id: ProcessId) -> Vec<Pid> {
         let Some(tree) = self.trees.get(&id) else { return Vec::new() };
-        let mains = &self.mains;
-        self.adopted.of(tree, &|pid| mains.contains_key(&pid))
+        let (mains, commands) = (&self.mains, &self.commands);
+        self.adopted.of(tree, &|pid| mains.contains_key(&pid) || commands.contains_key(&pid))
     }
 
     fn handle(&mut self, event: Event) {
@@ -279,6 +326,8 @@ impl Programs {
                 let error = self.signal(id, target, signal).err()?;
                 Some(Event::Process(id, Happened::SignalFailed(error.to_string())))
             }
+            Action::Check(id, config, pid, check) => self.check(id, &config, pid, check),
+            Action::Measure(id) => Some(Event::Process(id, Happened::Measured(self.resident_bytes(id)))),
             Action::Adjust(id, config) => {
                 self.outputs.adjust(id, &config);
                 None
@@ -305,10 +354,39 @@ impl Programs {
         }
     }
 
+    /// Tries whether a process is ready or alive.
+    fn check(&mut self, id: ProcessId, config: &ProcessConfig, main: Pid, check: CheckConfig) -> Option<Event> {
+        let Probe::Command(words) = &check.probe else {
+            probes::begin(&self.ring, &self.inbox, id, main, check);
+            return None;
+        };
+        match spawn::start_check(config, words) {
+            Ok(child) => {
+                self.commands.insert(child.pid, Command { id, main, pidfd: child.pidfd, has_timed_out: false });
+                probes::time_out(&self.ring, &self.inbox, child.pid, check.timeout);
+                None
+            }
+            Err(error) => Some(Event::Process(id, Happened::Checked(main, Some(error.to_string())))),
+        }
+    }
+
+    /// Memory of a process and of all that it has started.
+    fn resident_bytes(&mut self, id: ProcessId) -> u64 {
+        let adopted = self.adopted(id);
+        let Some(tree) = self.trees.get(&id) else { return 0 };
+        let roots = [&[tree.main], adopted.as_slice()].concat();
+        let below = family::descendants(&roots, TREE_PROCESSES_MAX);
+        roots.iter().chain(&below).map(|pid| family::resident_bytes(*pid)).sum()
+    }
+
     fn spawn(&mut self, id: ProcessId, config: &ProcessConfig) -> Happened {
         self.runs += 1;
         let mark = format!("{}-{}", self.mark, self.runs);
-        let started = match spawn::start(config, &mark) {
+        let notify = match config.launch.notifies.then(NotifySocket::bind).transpose() {
+            Ok(notify) => notify,
+            Err(error) => return Happened::SpawnFailed(format!("no socket for notices: {error}")),
+        };
+        let started = match spawn::start(config, &mark, notify.as_ref()) {
             Ok(started) => started,
             Err(error) => {
                 let unusable = command::check(config).err();
@@ -316,6 +394,14 @@ impl Programs {
                 return Happened::SpawnFailed(error.to_string());
             }
         };
+        if let Some(socket) = notify {
+            let own = rustix::process::geteuid().as_raw();
+            let users = [0, own, config.launch.user.as_ref().map_or(own, |user| user.uid)];
+            match probes::listen(&self.ring, &self.inbox, socket, id, started.child.pid, users) {
+                Ok(task) => drop(self.notices.insert(id, task)),
+                Err(error) => tracing::warn!(%error, "what a program says of itself is not heard"),
+            }
+        }
         for (stream, pipe) in [(Stream::Out, started.stdout), (Stream::Err, started.stderr)] {
             if let Some(pipe) = pipe {
                 self.outputs.carry(id, config, stream, pipe);

@@ -2,7 +2,7 @@
 
 use tracing::{debug, error, info, warn};
 
-use super::machine::Report;
+use super::machine::{Renewal, Report};
 use crate::config::ProcessConfig;
 
 impl Report {
@@ -35,6 +35,20 @@ impl Report {
                     "program given up: too many starts have failed"
                 );
             }
+            Report::NotReady(wrong) => {
+                let within = config.care.ready.as_ref().map(|ready| ready.within);
+                warn!(
+                    program,
+                    within = within.map(tracing::field::debug),
+                    "program is not ready in time, stopping it: {wrong}"
+                );
+            }
+            Report::Renewed(Renewal::NotAlive(wrong)) => warn!(program, "program is not alive, restarting it: {wrong}"),
+            Report::Renewed(Renewal::TooLarge(rss_bytes)) => {
+                warn!(program, rss_bytes, max_rss = config.care.max_rss, "program has too much memory, restarting it");
+            }
+            Report::Renewed(Renewal::TooOld) => info!(program, "program has reached its max_lifetime, restarting it"),
+            Report::Waits(name) => warn!(program, on = name, "program waits for one that is not running"),
             Report::Stopped(exit) => info!(program, %exit, "program stopped"),
             Report::Killing => {
                 warn!(program, "program did not stop in time: killing it and all that it started");

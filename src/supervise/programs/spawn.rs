@@ -7,7 +7,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::tree::MARK;
-use crate::config::{OutputConfig, ProcessConfig};
+use crate::config::{OutputConfig, Probe, ProcessConfig};
+use crate::sys::notify::NotifySocket;
 use crate::sys::spawn::{Child, Spawn};
 
 /// A process that was started.
@@ -22,7 +23,7 @@ pub(super) struct Started {
 }
 
 /// Starts it as the leader of a session of its own. The error names what could not be done.
-pub(super) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
+pub(super) fn start(config: &ProcessConfig, mark: &str, notify: Option<&NotifySocket>) -> io::Result<Started> {
     let null = || std::fs::File::options().write(true).open("/dev/null").map(OwnedFd::from);
     let end = |output: &OutputConfig| -> io::Result<(Option<OwnedFd>, OwnedFd)> {
         if !output.is_wanted() {
@@ -42,7 +43,7 @@ pub(super) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
     let child = Spawn {
         program: OsStr::new(program),
         args: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
-        env: &environment(config, mark),
+        env: &environment(config, Some(mark), notify),
         directory: launch.directory.as_deref(),
         descriptors: &[(childs_stdin.as_fd(), 0), (childs_stdout.as_fd(), 1), (childs_stderr.as_fd(), 2)],
         new_session: true,
@@ -55,18 +56,48 @@ pub(super) fn start(config: &ProcessConfig, mark: &str) -> io::Result<Started> {
     Ok(Started { child, stdin, stdout, stderr })
 }
 
+/// Starts a command that checks a program: as its user, in its directory, with its variables.
+pub(super) fn start_check(config: &ProcessConfig, command: &[String]) -> io::Result<Child> {
+    let null: OwnedFd = std::fs::File::options().write(true).open("/dev/null")?.into();
+    let (program, arguments) = command.split_first().expect("a command has a first word");
+    let launch = &config.launch;
+    Spawn {
+        program: OsStr::new(program),
+        args: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
+        env: &environment(config, None, None),
+        directory: launch.directory.as_deref(),
+        descriptors: &[(null.as_fd(), 1), (null.as_fd(), 2)],
+        new_session: true,
+        cpus: None,
+        user: launch.user.as_ref(),
+        umask: launch.umask,
+    }
+    .start()
+}
+
 /// maitred's own environment, what tells a program that it is looked after, and its own variables.
-fn environment(config: &ProcessConfig, mark: &str) -> Vec<(OsString, OsString)> {
+fn environment(config: &ProcessConfig, mark: Option<&str>, notify: Option<&NotifySocket>) -> Vec<(OsString, OsString)> {
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    // What a service manager has told maitred is not meant for its programs.
+    environment
+        .retain(|(name, _)| !["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", MARK].iter().any(|own| name == own));
+    let socket = notify.map(NotifySocket::variable);
+    let liveness = config.care.liveness.as_ref().filter(|check| check.probe == Probe::Notify);
+    let interval = liveness.map(|check| check.interval.as_micros().to_string());
     let given = [
         ("SUPERVISOR_ENABLED", "1"),
         ("SUPERVISOR_PROCESS_NAME", &config.name),
         ("SUPERVISOR_GROUP_NAME", &config.group),
-        (MARK, mark),
     ];
-    let url = config.launch.server_url.as_deref().map(|url| ("SUPERVISOR_SERVER_URL", url));
+    let told = [
+        ("SUPERVISOR_SERVER_URL", config.launch.server_url.as_deref()),
+        (MARK, mark),
+        ("NOTIFY_SOCKET", socket.as_deref()),
+        ("WATCHDOG_USEC", interval.as_deref().filter(|_| notify.is_some())),
+    ];
+    let told = told.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let own = config.launch.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in given.into_iter().chain(url).chain(own) {
+    for (name, value) in given.into_iter().chain(told).chain(own) {
         environment.retain(|(other, _)| other != name);
         environment.push((name.into(), value.into()));
     }

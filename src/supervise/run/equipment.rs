@@ -62,7 +62,9 @@ impl Supervisor {
         }
         let inbox = self.inbox.clone();
         let ask = Box::new(move |question| inbox.push(Happening::Question(question)));
-        let admin = Admin::new(&self.ring, self.setup.shards.clone(), self.setup.readiness.clone(), ask)?;
+        let certificates = (self.certificates.clone(), self.acme.counts());
+        let (shards, readiness) = (self.setup.shards.clone(), self.setup.readiness.clone());
+        let admin = Admin::new(&self.ring, shards, readiness, ask, certificates)?;
         listeners.into_iter().for_each(|listener| admin.listen(listener));
         Ok(())
     }

@@ -28,6 +28,7 @@ impl Supervisor {
         }
         if let Some(certificates) = &self.certificates {
             certificates.reload(&config, &self.setup.shards);
+            self.acme.follow(&config);
         }
         for key in restart_keys(&self.started, &config) {
             tracing::warn!("{key} has changed: that takes effect at the next start");

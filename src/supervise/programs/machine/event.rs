@@ -1,7 +1,7 @@
 //! The vocabulary of the programs' machine: what it is told, what it asks for, what it reports. Values only.
 
 use super::state::State;
-use crate::config::{GroupConfig, ProcessConfig};
+use crate::config::{CheckConfig, GroupConfig, ProcessConfig};
 use crate::sys::process::{Exit, Pid};
 use std::fmt;
 use std::rc::Rc;
@@ -58,6 +58,14 @@ pub enum Happened {
     RemainsGone,
     /// A signal could not be sent to it: why.
     SignalFailed(String),
+    /// A check of this main process has come to its end: what was wrong.
+    Checked(Pid, Option<String>),
+    /// This main process has said that it is ready.
+    Ready(Pid),
+    /// This main process has said that it is alive.
+    Beat(Pid),
+    /// `Measure` was done: bytes.
+    Measured(u64),
     /// Time has passed.
     Tick,
 }
@@ -69,6 +77,10 @@ pub enum Action {
     Spawn(ProcessId, Rc<ProcessConfig>),
     /// Send a signal. Answered by `SignalFailed` if that is not allowed.
     Signal(ProcessId, Target, i32),
+    /// Try whether its main process is ready or alive. Answered by `Checked`.
+    Check(ProcessId, Rc<ProcessConfig>, Pid, CheckConfig),
+    /// Look how much memory it and all that it has started have. Answered by `Measured`.
+    Measure(ProcessId),
     /// Its configuration has changed in parts that take no new process.
     Adjust(ProcessId, Rc<ProcessConfig>),
     /// It is no longer looked after; nothing of it is left.
@@ -92,6 +104,17 @@ pub enum Target {
     Remains,
     /// The main process and everything that it started.
     Tree,
+}
+
+/// Why a process that is up is stopped and started anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// It did not show that it is alive: what was wrong when it was last tried.
+    NotAlive(String),
+    /// It and what it has started have so many bytes of memory.
+    TooLarge(u64),
+    /// It has lived for as long as it may.
+    TooOld,
 }
 
 /// What is worth telling a person.
@@ -136,6 +159,12 @@ pub enum Report {
         /// The wait before it is tried again; None: it is not.
         retry_in: Option<Duration>,
     },
+    /// It did not become ready in time, and is stopped as if it had failed to start: what was wrong when it was last tried.
+    NotReady(String),
+    /// It is to be started anew.
+    Renewed(Renewal),
+    /// It waits for the program or group of this name, which was given up or is stopped.
+    Waits(String),
     /// It ended on request.
     Stopped(Exit),
     /// It was given longer than `stopwaitsecs`, or was not asked: it is killed with all that it started.

@@ -3,6 +3,7 @@
 //! Owns every decision about them: order of starts and stops, restarts, reloads, the end. Never makes a system call and never reads a
 //! clock. One [`process::Process`] holds the states of one process; this goes over all of them.
 
+mod checks;
 mod event;
 mod order;
 mod process;
@@ -11,8 +12,10 @@ mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watch_tests;
 
-pub use event::{Action, Event, Happened, ProcessId, Report, Target};
+pub use event::{Action, Event, Happened, ProcessId, Renewal, Report, Target};
 pub use state::State;
 
 use crate::base::clock::Monotonic;
@@ -46,6 +49,8 @@ struct Unit {
     fate: Fate,
     /// It was told to stop because of its level, in the course of the end.
     was_ended: bool,
+    /// It was said what it waits for.
+    has_complained: bool,
 }
 
 /// What becomes of a unit once it has stopped.
@@ -93,6 +98,7 @@ impl Machine {
         }
         match event {
             Event::Begin => self.begin(),
+            Event::Process(id, Happened::Start) if self.end.is_none() => self.request(id, now, &mut actions),
             Event::Process(id, happened) => self.tell(id, happened, now, &mut actions),
             Event::Tick => {
                 for index in 0..self.units.len() {
@@ -142,7 +148,16 @@ impl Machine {
         self.next_id += 1;
         let id = ProcessId(self.next_id);
         let process = self.fresh(id);
-        self.units.push(Unit { id, config, level, process, wave: Wave::None, fate: Fate::Stays, was_ended: false });
+        self.units.push(Unit {
+            id,
+            config,
+            level,
+            process,
+            wave: Wave::None,
+            fate: Fate::Stays,
+            was_ended: false,
+            has_complained: false,
+        });
     }
 
     fn fresh(&self, id: ProcessId) -> Process {
@@ -166,6 +181,8 @@ impl Machine {
         actions.extend(steps.into_iter().map(|step| match step {
             Step::Spawn => Action::Spawn(unit.id, unit.config.clone()),
             Step::Signal(target, signal) => Action::Signal(unit.id, target, signal),
+            Step::Check(pid, check) => Action::Check(unit.id, unit.config.clone(), pid, check),
+            Step::Measure => Action::Measure(unit.id),
             Step::Report(report) => Action::Report(unit.id, unit.config.clone(), report),
         }));
         let is_fatal = before != State::Fatal && unit.process.state() == State::Fatal;
@@ -202,6 +219,13 @@ impl Machine {
                 (unit.config, unit.level) = (config, level);
                 actions.push(Action::Adjust(unit.id, unit.config.clone()));
             }
+            let unit = &self.units[index];
+            if let (Fate::Stays, Some(signal), Some(_)) =
+                (&unit.fate, unit.config.care.reload_signal, unit.process.pid())
+                && unit.process.state() != State::Stopping
+            {
+                actions.push(Action::Signal(unit.id, Target::Main, signal));
+            }
         }
         let mut added: Vec<_> = wanted.into_values().collect();
         added.sort_by_key(|(order, _)| *order);
@@ -212,6 +236,7 @@ impl Machine {
                 self.units.last_mut().expect("it was just added").wave = Wave::Waiting;
             }
         }
+        self.want_dependencies();
     }
 
     /// Takes every step that follows from the state and the time.

@@ -2,11 +2,12 @@
 //!
 //! Pure: events and the time in, actions out. Knows nothing of other processes.
 
-use super::event::{Happened, Report, Target};
+use super::checks::Watch;
+use super::event::{Happened, Renewal, Report, Target};
 use super::state::State;
 use crate::base::bounds::{REAP_SECONDS, RESTART_SPACING_MS};
 use crate::base::clock::Monotonic;
-use crate::config::{Autorestart, BackoffConfig, CareConfig};
+use crate::config::{Autorestart, BackoffConfig, CareConfig, CheckConfig};
 use crate::sys::process::{Exit, Pid};
 use std::time::Duration;
 
@@ -20,12 +21,20 @@ const SPACING: Duration = Duration::from_millis(RESTART_SPACING_MS);
 pub(super) enum Step {
     Spawn,
     Signal(Target, i32),
+    Check(Pid, CheckConfig),
+    Measure,
     Report(Report),
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Process {
-    phase: Phase,
+    pub(super) phase: Phase,
+    /// Whether it is ready and alive, and when to look.
+    pub(super) watch: Watch,
+    /// It did not become ready: once it has stopped, that is a failed start.
+    has_missed_start: bool,
+    /// The last end by itself after it was up was one of the expected ways.
+    has_ended_well: bool,
     /// What it left behind is there until then at most; None: nothing is.
     remains: Option<Monotonic>,
     /// Failed starts in a row.
@@ -40,7 +49,7 @@ pub(super) struct Process {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Stopped,
     /// `Spawn` is not answered yet.
     Spawning {
@@ -80,6 +89,9 @@ impl Process {
     pub fn new(seed: u64) -> Process {
         Process {
             phase: Phase::Stopped,
+            watch: Watch::default(),
+            has_missed_start: false,
+            has_ended_well: false,
             remains: None,
             failures: 0,
             short_lives: 0,
@@ -135,6 +147,15 @@ impl Process {
         }
     }
 
+    /// Who waits for it need wait no longer: it is up, or has done what it was for.
+    pub fn is_satisfied(&self) -> bool {
+        match self.state() {
+            State::Running => true,
+            State::Exited => self.has_ended_well,
+            _ => false,
+        }
+    }
+
     /// Failed starts in a row.
     pub fn failures(&self) -> u32 {
         self.failures
@@ -144,6 +165,7 @@ impl Process {
     pub fn freeze(&mut self) {
         self.may_start = false;
         self.starts_again = false;
+        self.has_missed_start = false;
     }
 
     /// While it stops: kill it in so long at the latest.
@@ -156,13 +178,14 @@ impl Process {
     /// When a tick is due for its sake.
     pub fn wake_at(&self, care: &CareConfig) -> Option<Monotonic> {
         let due = match self.phase {
-            Phase::Starting { since, .. } => Some(since + care.startsecs),
+            Phase::Starting { since, .. } => self.watch.start_at(since, care),
             Phase::Stopping { kill_at, .. } => Some(kill_at),
             _ if self.remains.is_some() || !self.may_start => None,
+            Phase::Running { .. } => self.watch.next_at(),
             Phase::Backoff { until } => Some(until),
             Phase::Exited { restart_at } => restart_at,
             Phase::Fatal { retry_at } => retry_at,
-            Phase::Stopped | Phase::Spawning { .. } | Phase::Running { .. } | Phase::Unknown { .. } => None,
+            Phase::Stopped | Phase::Spawning { .. } | Phase::Unknown { .. } => None,
         };
         due.into_iter().chain(self.remains).min()
     }
@@ -182,7 +205,11 @@ impl Process {
                     self.become_(Phase::Unknown { pid }, steps);
                 }
             }
-            Happened::Tick => {}
+            Happened::Checked(pid, wrong) if self.pid() == Some(pid) => self.checked(wrong, care, now, steps),
+            Happened::Ready(pid) if self.pid() == Some(pid) => self.watch.is_ready = true,
+            Happened::Beat(pid) if self.pid() == Some(pid) => self.watch.beat(care, now),
+            Happened::Measured(bytes) => self.measured(bytes, care, now, steps),
+            Happened::Checked(..) | Happened::Ready(_) | Happened::Beat(_) | Happened::Tick => {}
         }
         self.settle(care, now, steps);
     }
@@ -200,6 +227,7 @@ impl Process {
         match &mut self.phase {
             Phase::Stopping { .. } | Phase::Unknown { .. } | Phase::Spawning { stops: true } => {
                 self.starts_again = self.may_start;
+                self.has_missed_start = false;
             }
             Phase::Exited { restart_at: due } | Phase::Fatal { retry_at: due } => {
                 *due = Some(now);
@@ -219,6 +247,7 @@ impl Process {
 
     fn stop(&mut self, care: &CareConfig, now: Monotonic, steps: &mut Vec<Step>) {
         self.starts_again = false;
+        self.has_missed_start = false;
         match self.phase {
             Phase::Spawning { .. } => self.phase = Phase::Spawning { stops: true },
             Phase::Starting { pid, .. } | Phase::Running { pid, .. } | Phase::Unknown { pid } => {
@@ -243,10 +272,31 @@ impl Process {
         steps.push(Step::Signal(target, care.stopsignal));
     }
 
+    /// While it is up: stop it and start it anew, which is no failure.
+    pub(super) fn renew(&mut self, why: Renewal, care: &CareConfig, now: Monotonic, steps: &mut Vec<Step>) {
+        if let Phase::Running { pid, .. } = self.phase
+            && self.may_start
+        {
+            steps.push(Step::Report(Report::Renewed(why)));
+            self.starts_again = true;
+            self.ask_to_stop(pid, care, now, steps);
+        }
+    }
+
+    /// It was given all the time that it may take to become ready.
+    pub(super) fn miss_start(&mut self, wrong: String, care: &CareConfig, now: Monotonic, steps: &mut Vec<Step>) {
+        if let Phase::Starting { pid, .. } = self.phase {
+            steps.push(Step::Report(Report::NotReady(wrong)));
+            self.has_missed_start = true;
+            self.ask_to_stop(pid, care, now, steps);
+        }
+    }
+
     fn spawned(&mut self, pid: Pid, care: &CareConfig, now: Monotonic, steps: &mut Vec<Step>) {
         let Phase::Spawning { stops } = self.phase else { return };
         steps.push(Step::Report(Report::Started(pid)));
         self.phase = Phase::Starting { pid, since: now };
+        self.watch = Watch::of_start(care, now);
         if stops {
             self.ask_to_stop(pid, care, now, steps);
         }
@@ -287,13 +337,13 @@ impl Process {
 
     fn exited(&mut self, exit: Exit, remains: bool, care: &CareConfig, now: Monotonic, steps: &mut Vec<Step>) {
         match self.phase {
-            Phase::Starting { since, .. } if now < since + care.startsecs => {
+            Phase::Starting { since, .. } if now < since + care.startsecs || !self.watch.is_ready(care) => {
                 self.start_failed(care, now, steps, |retry_in| Report::EndedEarly { exit, retry_in });
                 self.end_remains(remains, now, steps);
             }
             Phase::Starting { since, pid } | Phase::Running { since, pid } => {
                 // It was up, though nobody had looked since.
-                self.came_up(pid, since, steps);
+                self.came_up(pid, since, care, now, steps);
                 self.ended(exit, now.since(since), care, now, steps);
                 self.end_remains(remains, now, steps);
             }
@@ -324,10 +374,12 @@ impl Process {
         }
     }
 
-    fn came_up(&mut self, pid: Pid, since: Monotonic, steps: &mut Vec<Step>) {
+    fn came_up(&mut self, pid: Pid, since: Monotonic, care: &CareConfig, now: Monotonic, steps: &mut Vec<Step>) {
         if matches!(self.phase, Phase::Starting { .. }) {
             self.failures = 0;
             self.become_(Phase::Running { pid, since }, steps);
+            let fraction = self.fraction();
+            self.watch.came_up(care, now, fraction);
             steps.push(Step::Report(Report::IsUp));
         }
     }
@@ -335,6 +387,7 @@ impl Process {
     /// It ended by itself after it was up.
     fn ended(&mut self, exit: Exit, lived: Duration, care: &CareConfig, now: Monotonic, steps: &mut Vec<Step>) {
         let is_expected = matches!(exit, Exit::Code(code) if care.exitcodes.contains(&code));
+        self.has_ended_well = is_expected;
         let restarts = match care.autorestart {
             Autorestart::Never => false,
             Autorestart::Unexpected => !is_expected,
@@ -381,7 +434,11 @@ impl Process {
             self.remains = None;
         }
         match self.phase {
-            Phase::Starting { pid, since } if now >= since + care.startsecs => self.came_up(pid, since, steps),
+            Phase::Starting { pid, since } if now >= since + care.startsecs && self.watch.is_ready(care) => {
+                self.came_up(pid, since, care, now, steps);
+            }
+            Phase::Starting { pid, since } => self.watch_start(pid, since, care, now, steps),
+            Phase::Running { pid, .. } if self.may_start => self.watch_life(pid, care, now, steps),
             Phase::Stopping { pid, kill_at, killed } if now >= kill_at => {
                 if pid.is_none() && killed.is_some() {
                     steps.push(Step::Report(Report::LeftBehind));
@@ -397,6 +454,12 @@ impl Process {
                 }
             }
             _ => {}
+        }
+        if self.phase == Phase::Stopped && std::mem::take(&mut self.has_missed_start) {
+            self.start_failed(care, now, steps, |retry_in| Report::StartFailed {
+                error: "it did not become ready".to_owned(),
+                retry_in,
+            });
         }
         let is_due = match self.phase {
             Phase::Backoff { until } => now >= until,

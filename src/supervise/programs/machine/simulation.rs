@@ -4,7 +4,7 @@
 
 use super::tests::{care, config, group};
 use super::*;
-use crate::config::{Autorestart, BackoffConfig, CareConfig};
+use crate::config::{Autorestart, BackoffConfig, CareConfig, CheckConfig, Probe};
 use crate::sys::process::Exit;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -244,6 +244,10 @@ impl World {
                     self.after(ms, Later::Exits(id, incarnation, exit));
                 }
                 let pid = Pid::from_raw(i32::try_from(incarnation).expect("small")).expect("positive");
+                if self.random.percent(50) {
+                    let ms = self.random.below(30_000);
+                    self.after(ms, Later::Told(Event::Process(id, Happened::Ready(pid))));
+                }
                 events.push_back(Event::Process(id, Happened::Spawned(pid)));
             }
             Action::Signal(id, target, signal) => {
@@ -263,7 +267,7 @@ impl World {
                 }
             }
             Action::Report(id, _, report) => match report {
-                Report::EndedEarly { .. } => *self.failures.entry(id).or_insert(0) += 1,
+                Report::EndedEarly { .. } | Report::NotReady(_) => *self.failures.entry(id).or_insert(0) += 1,
                 Report::IsUp | Report::GivenUp { .. } => {
                     self.failures.insert(id, 0);
                 }
@@ -272,8 +276,18 @@ impl World {
                 }
                 _ => {}
             },
+            Action::Check(id, _, pid, _) => {
+                let ms = self.random.below(3000);
+                let wrong = self.random.percent(40).then(|| "no".to_owned());
+                self.after(ms, Later::Told(Event::Process(id, Happened::Checked(pid, wrong))));
+            }
+            Action::Measure(id) => {
+                let bytes = self.random.below(1100);
+                events.push_back(Event::Process(id, Happened::Measured(bytes)));
+            }
             Action::Adjust(id, _) => {
-                self.failures.entry(id).or_insert(0);
+                // Fewer may be allowed from now on than there were.
+                self.failures.insert(id, 0);
             }
             Action::Forget(id) => {
                 let running = self.running.remove(&id).unwrap_or_default();
@@ -283,6 +297,17 @@ impl World {
             Action::GiveUp => events.push_back(Event::End),
             Action::Done => self.is_done = true,
         }
+    }
+}
+
+fn check(random: &mut Random) -> CheckConfig {
+    let ms = |random: &mut Random| Duration::from_millis(100 + random.below(5000));
+    CheckConfig {
+        probe: if random.percent(50) { Probe::Notify } else { Probe::Command(vec!["check".to_owned()]) },
+        interval: ms(random),
+        timeout: ms(random),
+        failures: 1 + random.below(3) as u32,
+        within: Duration::from_millis(500 + random.below(20_000)),
     }
 }
 
@@ -309,6 +334,11 @@ fn groups(random: &mut Random) -> Vec<GroupConfig> {
             backoff,
             fatal_retry: random.percent(30).then(|| Duration::from_secs(1 + random.below(60))),
             on_fatal: if random.percent(3) { OnFatal::Exit } else { OnFatal::Stay },
+            depends_on: (0..number).filter(|_| random.percent(20)).map(|number| format!("p{number}")).collect(),
+            ready: random.percent(30).then(|| check(random)),
+            liveness: random.percent(30).then(|| check(random)),
+            max_rss: random.percent(20).then_some(1000),
+            max_lifetime: random.percent(20).then(|| Duration::from_secs(5 + random.below(60))),
             ..care()
         };
         let mut process = config(&format!("p{number}"), care);

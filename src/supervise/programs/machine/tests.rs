@@ -21,6 +21,12 @@ pub(super) fn care() -> CareConfig {
         backoff: BackoffConfig::Linear,
         fatal_retry: None,
         on_fatal: OnFatal::Stay,
+        depends_on: Vec::new(),
+        ready: None,
+        liveness: None,
+        max_rss: None,
+        max_lifetime: None,
+        reload_signal: None,
     }
 }
 
@@ -45,6 +51,7 @@ pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
             user: None,
             redirect_stderr: false,
             server_url: None,
+            notifies: false,
         },
         care,
         stdout: output.clone(),
@@ -56,7 +63,7 @@ pub(super) fn group(config: ProcessConfig) -> GroupConfig {
     GroupConfig { name: config.group.clone(), priority: config.care.priority, processes: vec![config] }
 }
 
-fn pid(number: i32) -> Pid {
+pub(super) fn pid(number: i32) -> Pid {
     Pid::from_raw(number).expect("positive")
 }
 
@@ -64,30 +71,45 @@ fn at(seconds: f64) -> Monotonic {
     Monotonic::ZERO + Duration::from_secs_f64(1000.0 + seconds)
 }
 
-const OK: Exit = Exit::Code(0);
-const BAD: Exit = Exit::Code(1);
+pub(super) const OK: Exit = Exit::Code(0);
+pub(super) const BAD: Exit = Exit::Code(1);
 
 /// One process, its care, and the states that it went through.
-struct Played {
-    process: Process,
-    care: CareConfig,
-    states: Vec<State>,
-    spawns: usize,
-    signals: Vec<(Target, i32)>,
+pub(super) struct Played {
+    pub process: Process,
+    pub care: CareConfig,
+    pub states: Vec<State>,
+    pub spawns: usize,
+    pub signals: Vec<(Target, i32)>,
+    pub checks: usize,
+    pub measures: usize,
+    pub renewals: Vec<Renewal>,
 }
 
 impl Played {
-    fn new(care: CareConfig) -> Played {
-        Played { process: Process::new(1), care, states: Vec::new(), spawns: 0, signals: Vec::new() }
+    pub fn new(care: CareConfig) -> Played {
+        Played {
+            process: Process::new(1),
+            care,
+            states: Vec::new(),
+            spawns: 0,
+            signals: Vec::new(),
+            checks: 0,
+            measures: 0,
+            renewals: Vec::new(),
+        }
     }
 
-    fn play(&mut self, happened: Happened, seconds: f64) -> &mut Played {
+    pub fn play(&mut self, happened: Happened, seconds: f64) -> &mut Played {
         let mut steps = Vec::new();
         self.process.handle(happened, &self.care, at(seconds), &mut steps);
         for step in steps {
             match step {
                 Step::Spawn => self.spawns += 1,
                 Step::Signal(target, signal) => self.signals.push((target, signal)),
+                Step::Check(..) => self.checks += 1,
+                Step::Measure => self.measures += 1,
+                Step::Report(Report::Renewed(why)) => self.renewals.push(why),
                 Step::Report(Report::Became { to, .. }) => self.states.push(to),
                 Step::Report(_) => {}
             }
@@ -95,12 +117,12 @@ impl Played {
         self
     }
 
-    fn exit(&mut self, exit: Exit, remains: bool, seconds: f64) -> &mut Played {
+    pub fn exit(&mut self, exit: Exit, remains: bool, seconds: f64) -> &mut Played {
         self.play(Happened::Exited { exit, remains }, seconds)
     }
 
     /// Brings a fresh process into `state`.
-    fn brought(state: State, care: CareConfig) -> Played {
+    pub fn brought(state: State, care: CareConfig) -> Played {
         let mut played = Played::new(care);
         match state {
             State::Stopped => {}
@@ -338,15 +360,15 @@ fn a_process_that_was_given_up_is_tried_again_if_so_configured() {
 }
 
 /// A machine, and who was started and signalled in which order.
-struct Fleet {
-    machine: Machine,
-    next_pid: i32,
-    log: Vec<String>,
-    ids: HashMap<String, ProcessId>,
+pub(super) struct Fleet {
+    pub machine: Machine,
+    pub next_pid: i32,
+    pub log: Vec<String>,
+    pub ids: HashMap<String, ProcessId>,
 }
 
 impl Fleet {
-    fn new(groups: &[GroupConfig]) -> Fleet {
+    pub fn new(groups: &[GroupConfig]) -> Fleet {
         let machine = Machine::new(groups, 1);
         let mut fleet = Fleet { machine, next_pid: 100, log: Vec::new(), ids: HashMap::new() };
         fleet.play(Event::Begin, 0.0);
@@ -354,7 +376,7 @@ impl Fleet {
     }
 
     /// Every start succeeds; the log since the last call.
-    fn play(&mut self, event: Event, seconds: f64) -> Vec<String> {
+    pub fn play(&mut self, event: Event, seconds: f64) -> Vec<String> {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for action in self.machine.handle(event, at(seconds)) {
@@ -373,14 +395,17 @@ impl Fleet {
                     Action::GiveUp => self.log.push("give up".into()),
                     Action::Forget(_) => self.log.push("forget".into()),
                     Action::Adjust(..) => self.log.push("adjust".into()),
-                    Action::Report(..) => {}
+                    Action::Report(_, config, Report::Waits(name)) => {
+                        self.log.push(format!("{} waits for {name}", config.name))
+                    }
+                    Action::Report(..) | Action::Check(..) | Action::Measure(_) => {}
                 }
             }
         }
         std::mem::take(&mut self.log)
     }
 
-    fn exit(&mut self, name: &str, seconds: f64) -> Vec<String> {
+    pub fn exit(&mut self, name: &str, seconds: f64) -> Vec<String> {
         self.play(Event::Process(self.ids[name], Happened::Exited { exit: OK, remains: false }), seconds)
     }
 }
