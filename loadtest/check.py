@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import unittest
+import unittest.mock
 
+import attack
 import files
 import report
 import server
@@ -48,6 +50,43 @@ class WrkTests(unittest.TestCase):
 
     def test_cpu_of_both_sides_is_summed(self):
         self.assertEqual(wrk.Sample(100.0, 10.0, 1.0, 2.0, 0, 2.5).both_us, 12.5)
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """Answers every fifth request with 503."""
+
+    protocol_version = "HTTP/1.1"
+    served = 0
+
+    def do_GET(self):  # noqa: N802 (the base class's name)
+        Refusing.served += 1
+        self.send_response(503 if Refusing.served % 5 == 0 else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Nothing is logged."""
+
+
+class AttackTests(unittest.TestCase):
+    """Attacks and what they are measured by."""
+
+    def test_every_attack_is_carried_out_by_a_method_of_its_name(self):
+        for name in attack.ATTACKS:
+            self.assertTrue(callable(getattr(attack.Attackers, name)), name)
+
+    def test_healthy_clients_count_what_is_refused_and_what_nobody_answers(self):
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as listening:
+            threading.Thread(target=listening.serve_forever, daemon=True).start()
+            with unittest.mock.patch("os.sched_setaffinity"):
+                latencies, lost = attack.healthy(listening.server_port, False, 0.1)
+            listening.shutdown()
+        self.assertEqual((len(latencies), lost), (40, 8))
+        with unittest.mock.patch("os.sched_setaffinity"):
+            self.assertEqual(attack.healthy(server.free_port(), False, 0.05)[1], 20)
+
+    def test_p99_leaves_one_in_a_hundred_out(self):
+        self.assertEqual(attack.p99(range(1000)), 990)
 
 
 class FilesTests(unittest.TestCase):

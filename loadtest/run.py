@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import attack
 import files
 import idle
 import slow
@@ -36,7 +37,10 @@ WORK = {
     "tls-full": tls.handshakes("full"),
     "tls-resumed": tls.handshakes("resumed"),
     "tls-idle": tls.idling,
+    **{name: attack.measure(name) for name in attack.ATTACKS},
 }
+# Works that are asked for together.
+GROUPS = {"all": list(WORK), "attack": list(attack.ATTACKS)}
 HERE = Path(__file__).resolve().parent
 
 
@@ -58,7 +62,7 @@ class Options(argparse.Namespace):
 def arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="+", choices=[*WORK, "all"], help="what to measure")
+    parser.add_argument("work", nargs="+", choices=[*WORK, *GROUPS], help="what to measure")
     parser.add_argument("--maitred", type=Path, default=HERE.parent / "target/release/maitred", help="the binary")
     parser.add_argument("--servers", type=lambda text: text.split(","), help="only these, with commas between them")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each server (default: 5)")
@@ -75,7 +79,8 @@ def main():
     options.maitred = options.maitred.resolve()
     # Servers are stopped by `finally` blocks, which SIGTERM alone would not run.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    names = list(WORK) if "all" in options.work else options.work
+    wanted = [name for work in options.work for name in GROUPS.get(work, [work])]
+    names = list(dict.fromkeys(wanted))
     report = Report()
     print(f"Linux {platform.release()}, {os.cpu_count()} CPUs, Python {platform.python_version()}; medians of {options.rounds}")
     # /dev/shm keeps the disk out of the figures where there is one.

@@ -7,8 +7,9 @@
 // L0: bounds, clock, mail; system calls behind safe functions
 pub mod base;
 pub mod sys;
-// pure: counters and lines of the access log, HTTP; `config` checks with both what will be written
+// pure: counters and lines of the access log, HTTP, limits; `config` checks with them what will be written and applied
 pub mod http;
+pub mod limits;
 pub mod observe;
 // L1: each knows nothing of the others
 pub mod config;

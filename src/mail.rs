@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::base::mail::Sender;
 use crate::config::{AccessLogConfig, Config, ErrorPages, MaintenanceConfig, RouteConfig};
+use crate::http::Trust;
+use crate::limits::Shared;
 use crate::observe::Snapshot;
 use crate::tls::{Challenges, Directory};
 use crate::wsgi::pool::Gate;
@@ -19,8 +21,12 @@ pub enum ShardMail {
     Routes(Arc<Vec<RouteConfig>>, Arc<ErrorPages>),
     /// Take over what of this can change while a shard runs.
     Config(Arc<Config>),
+    /// Count in these tables, and know these users and hosts, for the routes that come next too.
+    Limits(Arc<Shared>),
     /// Close the site for all whom these rules don't let through; `None`: open it.
     Maintenance(Option<Arc<MaintenanceConfig>>),
+    /// Believe these peers on whom they forward for.
+    Trust(Arc<Trust>),
     /// Show these certificates to clients that connect from now on.
     Certificates(Arc<Directory>),
     /// Answer these challenges of a certificate authority, and no others.

@@ -19,7 +19,12 @@ fn told(text: &str) -> String {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let (file, files) = (folder.path().join("maitred.toml"), folder.path().join("files"));
     fs::create_dir(&files).expect("a writable folder");
-    for (name, length) in [("kept.pem", TLS_FILE_BYTES_MAX), ("broken.pem", TLS_FILE_BYTES_MAX + 1)] {
+    for (name, length) in [
+        ("kept.pem", TLS_FILE_BYTES_MAX),
+        ("broken.pem", TLS_FILE_BYTES_MAX + 1),
+        ("kept.users", HTPASSWD_BYTES_MAX),
+        ("broken.users", HTPASSWD_BYTES_MAX + 1),
+    ] {
         fs::write(files.join(name), vec![b'#'; length as usize]).expect("a writable folder");
     }
     fs::write(&file, text.replace("DIR", &files.display().to_string())).expect("a writable folder");
@@ -106,6 +111,79 @@ fn programs() -> Vec<Bound> {
     ]
 }
 
+fn guards() -> Vec<Bound> {
+    let limit = |line: &str| route(&format!("status = 404\nlimit = {{ {line} }}"));
+    let rate = |name, keep: &str, breaks: &str, told: &str| Bound {
+        name,
+        kept: limit(keep),
+        broken: limit(breaks),
+        told: told.to_owned(),
+    };
+    let list = |count: usize| -> String { (0..count).map(|n| format!("\"10.{}.{}.1\", ", n / 256, n % 256)).collect() };
+    vec![
+        rate(
+            "RATE_COUNT_MAX",
+            &format!("rate = \"{RATE_COUNT_MAX}/s\""),
+            &format!("rate = \"{}/s\"", RATE_COUNT_MAX + 1),
+            "route.limit.rate: ",
+        ),
+        rate(
+            "RATE_WINDOW_SECONDS_MAX",
+            "rate = \"1/d\", burst = 29",
+            "rate = \"1/d\", burst = 30",
+            "the burst is too large for so slow a rate",
+        ),
+        rate(
+            "RATE_BURST_MAX",
+            &format!("rate = \"9/s\", burst = {RATE_BURST_MAX}"),
+            &format!("rate = \"9/s\", burst = {}", RATE_BURST_MAX + 1),
+            "route.limit.burst: ",
+        ),
+        rate(
+            "LIMIT_KEYS_MAX",
+            &format!("rate = \"9/s\", keys = {LIMIT_KEYS_MAX}"),
+            &format!("rate = \"9/s\", keys = {}", LIMIT_KEYS_MAX + 1),
+            "route.limit.keys: ",
+        ),
+        rate(
+            "LIMIT_KEYS_MIN",
+            &format!("rate = \"9/s\", keys = {LIMIT_KEYS_MIN}"),
+            &format!("rate = \"9/s\", keys = {}", LIMIT_KEYS_MIN - 1),
+            "route.limit.keys: ",
+        ),
+        counted(
+            "RATE_LIMITS_MAX",
+            RATE_LIMITS_MAX,
+            |count| route(&format!("status = 404\nlimit = [{}]", "\"9/s\", ".repeat(count))),
+            "has more than 8 limits",
+        ),
+        Bound {
+            name: "ROUTE_CONNECTIONS_MAX",
+            kept: route(&format!("status = 404\nconnections = {ROUTE_CONNECTIONS_MAX}")),
+            broken: route(&format!("status = 404\nconnections = {}", ROUTE_CONNECTIONS_MAX + 1)),
+            told: "route.connections.per_address: ".to_owned(),
+        },
+        counted(
+            "ACCESS_RULES_MAX",
+            ACCESS_RULES_MAX,
+            |count| route(&format!("status = 404\nallow = [{}]", list(count))),
+            "has more than 4096 entries",
+        ),
+        counted(
+            "ALLOWED_HOSTS_MAX",
+            ALLOWED_HOSTS_MAX,
+            |count| with("[server]", &format!("allowed_hosts = [{}]", list(count))),
+            "has more than 4096 entries",
+        ),
+        Bound {
+            name: "HTPASSWD_BYTES_MAX",
+            kept: route("status = 404\nauth = { htpasswd = \"DIR/kept.users\" }"),
+            broken: route("status = 404\nauth = { htpasswd = \"DIR/broken.users\" }"),
+            told: "has more than 4194304 bytes".to_owned(),
+        },
+    ]
+}
+
 fn counts() -> Vec<Bound> {
     let addresses = |count: usize| {
         let list: String = (0..count).map(|number| format!("\"127.0.0.1:{}\", ", 10_000 + number)).collect();
@@ -126,6 +204,15 @@ fn counts() -> Vec<Bound> {
             MAINTENANCE_EXCEPTIONS_MAX,
             |count| with("[server]", &format!("maintenance = {{ paths = [{}] }}", names(count, "/"))),
             "has more than 256 entries",
+        ),
+        counted(
+            "TRUSTED_PROXIES_MAX",
+            TRUSTED_PROXIES_MAX,
+            |count| {
+                let peers: String = (0..count).map(|n| format!("\"10.0.{}.{}\", ", n / 256, n % 256)).collect();
+                with("[server]", &format!("trusted_proxies = [{}]", peers.trim_end_matches(", ")))
+            },
+            "has more than 1024 entries",
         ),
         counted(
             "SENDFILE_ROOTS_MAX",
@@ -223,7 +310,7 @@ fn certificate() -> Bound {
 #[test]
 fn bounds_of_the_configuration_hold_and_are_told() {
     for Bound { name, kept, broken, told: expected } in
-        numbers().into_iter().chain(counts()).chain(programs()).chain([certificate()])
+        numbers().into_iter().chain(counts()).chain(programs()).chain(guards()).chain([certificate()])
     {
         let at = told(&kept);
         assert!(!at.contains(&expected), "{name}, at the bound: {at:.400}");

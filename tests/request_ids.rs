@@ -15,7 +15,10 @@ fn seen(client: &mut Client, fields: &str) -> Option<String> {
 }
 
 fn server(mode: &str) -> Server {
-    Builder::app("kitchen").server_key(&format!("request_id = '{mode}'")).start()
+    Builder::app("kitchen")
+        .server_key("trusted_proxies = '127.0.0.1'")
+        .server_key(&format!("request_id = '{mode}'"))
+        .start()
 }
 
 fn is_own(id: &str) -> bool {

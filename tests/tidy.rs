@@ -7,13 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules in layer order, lowest first. A module imports from lower layers only, never from a sibling.
-/// `sys` stands above `base`: system calls need the bounds. `observe` and `http` stand below `config`: formats of the access log, names, values
-/// and redirects of routes are checked by the code that will write them.
+/// `sys` stands above `base`: system calls need the bounds. `observe`, `http` and `limits` stand below `config`: formats of the access log, names,
+/// values and redirects of routes, rules and hosts are checked by the code that will write or apply them.
 const LAYERS: &[&[&str]] = &[
     &["base"],
     &["sys"],
-    &["observe", "http"],
-    &["config", "ring", "limits", "control"],
+    &["observe", "http", "limits"],
+    &["config", "ring", "control"],
     &["tls", "route", "response", "compress"],
     &["static_files", "wsgi", "cache", "proxy", "acme"],
     &["mail"],

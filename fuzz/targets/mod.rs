@@ -11,6 +11,7 @@ mod dates;
 mod encoding;
 mod head;
 mod hello;
+mod htpasswd;
 mod log_format;
 mod path;
 mod preconditions;
@@ -43,6 +44,7 @@ pub static ALL: &[Target] = &[
     encoding::TARGET,
     head::TARGET,
     hello::TARGET,
+    htpasswd::TARGET,
     log_format::TARGET,
     path::TARGET,
     preconditions::TARGET,

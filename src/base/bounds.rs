@@ -29,6 +29,10 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const FIELDS_MAX: usize = 100;
 /// One field line (name, colon, value), bytes. Over it: 431.
 pub const FIELD_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Hops between the peer of a connection and its client over which forwarding fields are followed; the last of them counts as the client.
+pub const FORWARDED_HOPS_MAX: usize = 64;
+/// Entries of `trusted_proxies`.
+pub const TRUSTED_PROXIES_MAX: usize = 1024;
 /// One chunk-size line with its extensions, bytes. Over it: 400.
 pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
 /// All chunk extensions of one body together, bytes. Over it: 400. Keeps a body of one-byte chunks from costing a thousandfold.
@@ -352,6 +356,45 @@ pub const CONTROL_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Letters that a mailbox between supervisor and shard holds.
 pub const MAILBOX_CAPACITY: usize = 64;
 
+/// Rate limits of one route.
+pub const RATE_LIMITS_MAX: usize = 8;
+/// Requests of a rate's one period.
+pub const RATE_COUNT_MAX: u64 = 1_000_000_000;
+/// Requests that may come ahead of a rate.
+pub const RATE_BURST_MAX: u64 = 1_000_000;
+/// In what time a rate limit forgets a key at the latest, seconds: 30 days.
+pub const RATE_WINDOW_SECONDS_MAX: u64 = 30 * 86_400;
+/// Keys that one limit's table has room for; each takes 16 bytes.
+pub const LIMIT_KEYS_MAX: u64 = 16 * 1024 * 1024;
+/// … and no fewer than so many.
+pub const LIMIT_KEYS_MIN: u64 = 64;
+/// A refused or delayed request of one limit is told of in the diagnostic log at most this often, seconds; the line says how many there were.
+pub const LIMIT_WARNING_SECONDS: u64 = 1;
+/// Requests in progress that can be allowed of one route.
+pub const ROUTE_CONNECTIONS_MAX: u64 = 1024 * 1024 * 1024;
+/// Rules of one route by which clients are let in or kept out.
+pub const ACCESS_RULES_MAX: usize = 4096;
+/// Entries of `allowed_hosts`.
+pub const ALLOWED_HOSTS_MAX: usize = 4096;
+/// A file of users and passwords, bytes.
+pub const HTPASSWD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Users of one such file.
+pub const HTPASSWD_USERS_MAX: usize = 32 * 1024;
+/// A password that a client sends, bytes; a longer one is wrong.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// The dearest bcrypt hash that is verified: 2¹⁶ rounds.
+pub const BCRYPT_COST_MAX: u32 = 16;
+/// The dearest argon2 hash that is verified: its memory, KiB.
+pub const ARGON2_KIB_MAX: u32 = 256 * 1024;
+/// … and its passes.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+/// Credentials that a shard remembers to be right.
+pub const VERIFIED_CREDENTIALS_MAX: usize = 1024;
+/// Credentials that one shard has verified at the same time; one more is answered with 503.
+pub const VERIFICATIONS_MAX: usize = 16;
+/// Files of users are looked at for changes so often, seconds.
+pub const HTPASSWD_LOOK_SECONDS: u64 = 2;
+
 const _: () = assert!(RECV_BUFFERS.is_power_of_two() && REPLY_BUFFERS.is_power_of_two());
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX && FIELD_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
@@ -360,3 +403,4 @@ const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4
 const _: () = assert!(MESSAGE_BYTES_MAX * 4 <= PACKET_SOCKET_BUFFER_BYTES);
 const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS);
 const _: () = assert!(STATIC_FILE_BYTES_MAX < STATIC_CACHE_BYTES_MAX && STATIC_FRESH_MS < STATIC_STALE_MS_MAX);
+const _: () = assert!(VERIFICATIONS_MAX <= HELPER_JOBS_MAX && LIMIT_KEYS_MIN < LIMIT_KEYS_MAX);

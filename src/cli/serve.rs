@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use super::control_sockets::{Control, SocketFile};
 use super::{EXIT_UNUSABLE, Options, complain, reconfigure};
-use crate::base::bounds::{LISTEN_BACKLOG, MAILBOX_CAPACITY};
+use crate::base::bounds::{LIMIT_KEYS_MAX, LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen, Listener};
+use crate::limits::Counts;
 use crate::observe::Readiness;
 use crate::shard::{self, Protocol, ShardListener, ShardSetup};
 use crate::supervise::access_log::AccessLogFile;
@@ -101,6 +102,9 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
     let (news, from_shards) = mailbox(MAILBOX_CAPACITY * config.server.shards)?;
     let (mut shards, mut replies, mut threads) = (Vec::new(), Vec::new(), Vec::new());
     let spool = config.app.as_ref().map_or_else(std::env::temp_dir, |app| app.spool_dir.clone());
+    // Four places for each connection that there can be.
+    let keys_max = (server.max_connections * server.shards * 4).min(LIMIT_KEYS_MAX as usize);
+    let per_address = server.max_connections_per_address.map(|_| Arc::new(Counts::new(keys_max)));
     for (number, own) in listeners.by_shard.into_iter().enumerate() {
         let (mail, letters) = mailbox(MAILBOX_CAPACITY)?;
         let (ours, workers) = packets::pair()?;
@@ -114,6 +118,7 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
             mail: letters,
             news: news.clone(),
             server: server.clone(),
+            per_address: per_address.clone(),
             readiness: readiness.clone(),
             queue_max: config.app.as_ref().map_or(1, |app| app.queue),
             // A request that waits longer than it may take once it is taken is of no use to anybody.

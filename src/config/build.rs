@@ -8,6 +8,8 @@ use super::admin::admin;
 use super::app::{Search, app};
 use super::control::ControlConfig;
 use super::error::{ConfigErrors, Problem};
+use super::guard::{GuardOptions, guard};
+use super::guard_limits::check_zones;
 use super::maintenance::maintenance;
 use super::merge::{Merged, merge, variables};
 use super::options;
@@ -43,6 +45,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let error_pages =
         error_pages.map(|placed| pages(placed, "server.error_pages", bases, problems)).unwrap_or_default();
     let closed = maintenance(merged.server.take(options::MAINTENANCE_KEY.spec.name), bases, problems);
+    let guard = guard(&mut merged.server, "server", bases, problems).name_zones("server");
     let may_be_silent = !merged.programs.is_empty();
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
@@ -52,7 +55,8 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
     let tls = tls(merged.tls, (acme.as_ref(), is_acme_there), bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let control = ControlConfig::read(merged.control, bases, problems);
-    let mut routes = routes(merged.routes, bases, server.max_body_bytes, problems);
+    let mut routes = routes(merged.routes, bases, server.max_body_bytes, &guard, problems);
+    let guard = GuardOptions::default().or(&guard);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
     let falls_back_to_app = |route: &RouteConfig| match &route.action {
         Action::Static(files) => files.options.falls_back_to_app(),
@@ -81,7 +85,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
             None => {
                 let everything = PathPattern::prefix("/");
                 let route = RouteConfig::new(HostPattern::Any, everything, Action::App, server.max_body_bytes);
-                routes.push((Place::Nowhere, route));
+                routes.push((Place::Nowhere, RouteConfig { guard: guard.clone(), ..route }));
             }
             // What has no file there is the application's.
             Some((_, route)) if falls_back_to_app(route) => {}
@@ -103,6 +107,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
             problems.push(Problem { place: place.clone(), key: "route.error_pages".to_owned(), message });
         }
     }
+    check_zones(&routes, problems);
     let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
     match listens {
         Listens::Never(place) if app.is_some() || !routes.is_empty() => problems.push(Problem {
@@ -133,6 +138,7 @@ fn build(mut merged: Merged, around: &Surroundings, problems: &mut Vec<Problem>)
         static_from_django,
         error_pages,
         maintenance: closed,
+        guard,
         left,
     }
 }

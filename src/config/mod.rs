@@ -15,6 +15,9 @@ pub mod control;
 mod django;
 mod error;
 mod expand;
+mod guard;
+mod guard_limits;
+mod guard_values;
 mod headers;
 mod maintenance;
 mod merge;
@@ -26,6 +29,7 @@ mod program_checks;
 mod program_texts;
 mod program_values;
 mod programs;
+mod proxies;
 mod python;
 mod read;
 mod reference;
@@ -49,6 +53,7 @@ pub use address::{Listen, Listener};
 pub use build::load;
 pub use control::{ControlConfig, Credentials, Owner, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
+pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use options::{flags, help};
 pub use process::{
     Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,

@@ -64,6 +64,10 @@ pub fn count(value: &Value, unit: Unit, _: &Path) -> Result<usize, String> {
     usize::try_from(bounded(value, unit)?).map_err(|_| not(unit, value))
 }
 
+pub fn count_u64(value: &Value, unit: Unit, _: &Path) -> Result<u64, String> {
+    bounded(value, unit)
+}
+
 pub fn status(value: &Value, unit: Unit, _: &Path) -> Result<u16, String> {
     u16::try_from(bounded(value, unit)?).map_err(|_| not(unit, value))
 }
@@ -246,19 +250,19 @@ pub fn paths(value: &Value, unit: Unit, base: &Path) -> Result<Vec<PathBuf>, Str
     few(paths.collect::<Result<_, _>>()?, SENDFILE_ROOTS_MAX)
 }
 
-/// Addresses count as networks of one.
+/// An address counts as a network of one.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let network = address.or_else(|_| text.parse::<IpNet>().map(|network| network.trunc()));
+    network
+        .map_err(|_| format!("\"{}\" is neither an address nor a network such as \"10.0.0.0/8\"", text.escape_debug()))
+}
+
 pub fn networks(value: &Value, unit: Unit, _: &Path) -> Result<Vec<IpNet>, String> {
-    let network = |text: &str| {
-        let address = text.parse::<IpAddr>().map(IpNet::from);
-        let network = address.or_else(|_| text.parse::<IpNet>().map(|network| network.trunc()));
-        network.map_err(|_| {
-            format!("\"{}\" is neither an address nor a network such as \"10.0.0.0/8\"", text.escape_debug())
-        })
-    };
     few(strings(value, unit)?.into_iter().map(network).collect::<Result<_, _>>()?, MAINTENANCE_EXCEPTIONS_MAX)
 }
 
-fn few<T>(items: Vec<T>, max: usize) -> Result<Vec<T>, String> {
+pub(super) fn few<T>(items: Vec<T>, max: usize) -> Result<Vec<T>, String> {
     if items.len() > max { Err(format!("has more than {max} entries")) } else { Ok(items) }
 }
 

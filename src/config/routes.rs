@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::action::action;
 use super::error::Problem;
+use super::guard::{GuardOptions, guard, zone_of};
 use super::headers::headers;
 use super::options;
 use super::pages::error_pages as error_pages_of;
@@ -19,6 +20,7 @@ pub fn routes(
     tables: Vec<(Place, Table)>,
     bases: Bases<'_>,
     max_body_bytes: u64,
+    server: &GuardOptions,
     problems: &mut Vec<Problem>,
 ) -> Vec<(Place, RouteConfig)> {
     let mut routes: Vec<(Place, RouteConfig)> = Vec::new();
@@ -29,7 +31,7 @@ pub fn routes(
         problems.push(Problem { place: place.clone(), key: "route".to_owned(), message });
     }
     for (place, table) in tables.into_iter().take(ROUTES_MAX) {
-        let Some(route) = route(table, &place, bases, max_body_bytes, problems) else {
+        let Some(route) = route(table, &place, bases, max_body_bytes, server, problems) else {
             continue;
         };
         expressions += usize::from(matches!(route.path, PathPattern::Regex(_)));
@@ -69,8 +71,10 @@ fn route(
     place: &Place,
     bases: Bases<'_>,
     max_body_bytes: u64,
+    server: &GuardOptions,
     problems: &mut Vec<Problem>,
 ) -> Option<RouteConfig> {
+    let own = guard(&mut table, "route", bases, problems);
     let headers = table.take(options::HEADERS.spec.name).and_then(|placed| headers(placed, "route.headers", problems));
     let error_pages = table.take(options::ERROR_PAGES.spec.name);
     let error_pages = error_pages.map(|placed| error_pages_of(placed, "route.error_pages", bases, problems));
@@ -114,7 +118,9 @@ fn route(
         // Without the slash "/static" would also hold for "/staticfoo", and name a file "foo".
         path.push('/');
     }
+    let guard = own.name_zones(&zone_of(&host, path.text())).or(server);
     Some(RouteConfig {
+        guard,
         internal,
         headers,
         error_pages: error_pages.unwrap_or_default(),

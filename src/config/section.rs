@@ -91,6 +91,13 @@ pub(super) fn default<T>(option: &Opt<T>) -> Option<T> {
     (option.read)(&table.take("default")?.value, option.spec.unit, Path::new("/")).ok()
 }
 
+/// The value that `text` is in TOML.
+#[cfg(test)]
+pub(super) fn value_of(text: &str) -> Value {
+    let mut table = parse(Path::new("test"), &format!("value = {text}"), &mut Vec::new());
+    table.take("value").expect("TOML").value
+}
+
 /// A key as it would have to be written in TOML.
 pub(super) fn shown(key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');

@@ -1,9 +1,12 @@
 //! `[server]`: from its table to [`ServerConfig`].
 
+use std::sync::Arc;
+
 use super::access_log::access_log;
 use super::address::{Listen, Listener, PORT_HTTPS};
 use super::error::Problem;
 use super::options;
+use super::proxies::{request_ids, trusted_proxies};
 use super::section::{Bases, Reader};
 use super::types::ServerConfig;
 use super::value::{Place, Placed, Table, Value};
@@ -43,6 +46,7 @@ pub fn server(
     };
     let redirect = reader.placed(&options::REDIRECT_HTTPS);
     let redirect_https = redirect.as_ref().is_some_and(|(redirect, _)| *redirect);
+    let trusted_proxies = trusted_proxies(&mut reader);
     let config = ServerConfig {
         listen: Vec::new(),
         shards: reader.value(&options::SHARDS).unwrap_or(AUTO),
@@ -54,10 +58,14 @@ pub fn server(
         max_handshakes: reader.value(&options::MAX_HANDSHAKES),
         max_connections: reader.value(&options::MAX_CONNECTIONS),
         max_body_bytes: reader.value(&options::MAX_BODY),
+        allowed_hosts: Arc::new(reader.value(&options::ALLOWED_HOSTS)),
+        max_connections_per_address: reader.value(&options::MAX_CONNECTIONS_PER_ADDRESS),
+        min_body_rate: reader.value(&options::MIN_BODY_RATE),
         backlog: reader.value(&options::BACKLOG),
         pidfile: reader.optional(&options::PIDFILE),
         access_log: None,
-        request_ids: reader.value(&options::REQUEST_ID),
+        request_ids: request_ids(&mut reader, &trusted_proxies),
+        trusted_proxies,
         request_id_echo: reader.value(&options::REQUEST_ID_ECHO),
     };
     let log = reader.placed(&options::ACCESS_LOG).map(|(value, place)| Placed { place, value });

@@ -4,17 +4,20 @@
 //! absolute, every default is filled in. Built by [`super::load`]; read by everyone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
-use crate::http::{HeaderOps, Template};
+use crate::http::{HeaderOps, Template, Trust};
+use crate::limits::AllowedHosts;
 
 use super::access_log::AccessLogConfig;
 pub use super::acme::AcmeConfig;
 pub use super::address::{Listen, Listener};
 pub use super::control::ControlConfig;
+pub use super::guard::GuardConfig;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
 pub use super::process::GroupConfig;
@@ -48,6 +51,8 @@ pub struct Config {
     pub error_pages: ErrorPages,
     /// Maintenance mode.
     pub maintenance: MaintenanceConfig,
+    /// The rules of the whole server; every route's hold them already, as far as it has none of its own.
+    pub guard: GuardConfig,
     /// What a `supervisord.conf` asks for that is not done, a line each.
     pub left: Vec<String>,
 }
@@ -75,12 +80,20 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Largest request body, bytes; [`RouteConfig::max_body_bytes`] already takes it into account.
     pub max_body_bytes: u64,
+    /// Hosts that are served.
+    pub allowed_hosts: Arc<AllowedHosts>,
+    /// Connections that one address may have, with all shards together; `None`: any number.
+    pub max_connections_per_address: Option<u64>,
+    /// Bytes a second that a request body must arrive with; 0: any number.
+    pub min_body_rate: u64,
     /// Length of each listener's accept queue (listen(2)).
     pub backlog: u32,
     /// Where to write the process id.
     pub pidfile: Option<PathBuf>,
     /// The access log, if there is to be one.
     pub access_log: Option<AccessLogConfig>,
+    /// Peers whose word on their clients counts.
+    pub trusted_proxies: Trust,
     /// Where requests have their ids from.
     pub request_ids: RequestIds,
     /// Whether responses carry the id of their request.
@@ -94,7 +107,7 @@ pub enum RequestIds {
     Off,
     /// Each is given one.
     Generate,
-    /// From X-Request-ID, if that holds a good one; else each is given one.
+    /// From X-Request-ID, if the peer is trusted and the field holds a good one; else each is given one.
     Trust,
 }
 
@@ -188,6 +201,8 @@ pub struct RouteConfig {
     pub intercept_errors: bool,
     /// Directories whose files the application may have sent by X-Sendfile.
     pub sendfile_root: Vec<PathBuf>,
+    /// What stands between a request and its handler; the server's rules are in it.
+    pub guard: GuardConfig,
 }
 
 impl RouteConfig {
@@ -203,6 +218,7 @@ impl RouteConfig {
             error_pages: ErrorPages::default(),
             intercept_errors: false,
             sendfile_root: Vec::new(),
+            guard: GuardConfig::default(),
         }
     }
 }

@@ -14,6 +14,8 @@ pub enum Reject {
     PlainOnTlsPort,
     /// The host asks for a client certificate, and this session was begun for another one (RFC 9110 §15.5.20).
     Misdirected,
+    /// The host is none of those that are served (RFC 9110 §7.4, §15.5.20).
+    HostUnknown,
     /// More than one empty line stands before the request line (RFC 9112 §2.2).
     LeadingEmptyLines,
     /// The request line isn't `method SP target SP version CRLF` (RFC 9112 §3).
@@ -52,6 +54,8 @@ pub enum Reject {
     HostRepeated,
     /// Host, or the target's authority, isn't `host [":" port]` (RFC 9112 §3.2, RFC 3986 §3.2).
     HostMalformed,
+    /// A trusted proxy has sent a Forwarded field that is malformed (RFC 7239 §4).
+    ForwardedMalformed,
     /// Content-Length isn't a plain decimal number below 2^64 (RFC 9110 §8.6).
     LengthMalformed,
     /// More than one Content-Length field, equal or not (RFC 9112 §6.3).
@@ -118,16 +122,16 @@ impl Reject {
         match self {
             TlsOnPlainPort | PlainOnTlsPort | LeadingEmptyLines | RequestLine | BareLineFeed | TargetMalformed
             | TargetFragment | PercentMalformed | PathNul | PathAboveRoot | FieldName | FieldValue | HostMissing
-            | HostRepeated | HostMalformed | LengthMalformed | LengthRepeated | LengthWithCoding | CodingMalformed
-            | CodingNotLast | CodingInHttp10 | ChunkSize | ChunkExtension | ChunkLineTooLong | ChunkEnd
-            | TrailerMalformed => 400,
+            | HostRepeated | HostMalformed | ForwardedMalformed | LengthMalformed | LengthRepeated
+            | LengthWithCoding | CodingMalformed | CodingNotLast | CodingInHttp10 | ChunkSize | ChunkExtension
+            | ChunkLineTooLong | ChunkEnd | TrailerMalformed => 400,
             MethodNotAllowed => 405,
             HeadTimeout | BodyTimeout => 408,
             LengthRequired => 411,
             BodyTooLarge => 413,
             TargetTooLong => 414,
             ExpectationUnknown => 417,
-            Misdirected => 421,
+            Misdirected | HostUnknown => 421,
             FieldsTooMany | FieldTooLong | HeadTooLong | TrailerTooLong => 431,
             MethodTooLong | MethodUnknown | CodingUnknown => 501,
             QueueFull | QueueTimeout | Stopping | NoRoom => 503,
@@ -151,6 +155,7 @@ impl Reject {
             TlsOnPlainPort => "the client speaks TLS, but this port serves plain HTTP",
             PlainOnTlsPort => "the client speaks plain HTTP, but this port serves HTTPS",
             Misdirected => "this host asks for a client certificate, and the connection was begun for another host",
+            HostUnknown => "this host is not served here",
             LeadingEmptyLines => "more than one empty line stands before the request line",
             RequestLine => "the request line is malformed",
             MethodTooLong => "the method is longer than any that exists",
@@ -170,6 +175,7 @@ impl Reject {
             HostMissing => "the Host field is missing",
             HostRepeated => "there is more than one Host field",
             HostMalformed => "the host is malformed",
+            ForwardedMalformed => "the Forwarded field is malformed",
             LengthMalformed => "Content-Length is not a number",
             LengthRepeated => "there is more than one Content-Length field",
             LengthWithCoding => "Content-Length and Transfer-Encoding exclude each other",
@@ -216,6 +222,7 @@ mod tests {
         use Reject::*;
         for reject in [
             TlsOnPlainPort,
+            HostUnknown,
             LeadingEmptyLines,
             RequestLine,
             MethodTooLong,
@@ -235,6 +242,7 @@ mod tests {
             HostMissing,
             HostRepeated,
             HostMalformed,
+            ForwardedMalformed,
             LengthMalformed,
             LengthRepeated,
             LengthWithCoding,

@@ -6,6 +6,7 @@
 pub mod access;
 mod certificates;
 mod latency;
+mod limited;
 mod page;
 mod prometheus;
 mod readiness;
@@ -14,6 +15,7 @@ mod requests;
 
 pub use certificates::{CertificateFacts, certificates};
 pub use latency::Latency;
+pub use limited::{LimitOutcome, Limited};
 pub use page::{ProcessFacts, WorkerFacts, page};
 pub use readiness::{Readiness, State};
 pub use requests::{Requests, RouteLabel};
@@ -62,6 +64,8 @@ pub struct ShardMetrics {
     pub handshakes_failed: u64,
     /// Tasks that panicked.
     pub panics: u64,
+    /// What limits did, and who was not let in.
+    pub limited: Limited,
     /// From the last byte of the head to the answer's being handed to the kernel: of the application's answers,
     pub app: Latency,
     /// of static files,

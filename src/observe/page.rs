@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::latency::Latency;
 use super::prometheus::{Kind, Text, seconds};
 use super::requests::{CLASSES, Requests};
-use super::{ShardMetrics, Snapshot};
+use super::{Limited, ShardMetrics, Snapshot};
 
 /// What the supervisor knows of the application's workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,7 @@ pub fn page(shards: usize, snapshots: &[Box<Snapshot>], workers: &WorkerFacts, p
     }
     connections(&mut text, snapshots);
     requests(&mut text, snapshots);
+    limits(&mut text, snapshots);
     queue(&mut text, snapshots);
     cache(&mut text, snapshots);
     let sum = |of: fn(&Snapshot) -> u64| snapshots.iter().map(|snapshot| of(snapshot)).sum::<u64>();
@@ -128,6 +129,33 @@ fn requests(text: &mut Text, snapshots: &[Box<Snapshot>]) {
     metric.times(&[("by", "app")], &sum(snapshots, |snapshot| &snapshot.metrics.app));
     metric.times(&[("by", "static")], &sum(snapshots, |snapshot| &snapshot.metrics.files));
     metric.times(&[("by", "server")], &sum(snapshots, |snapshot| &snapshot.metrics.server));
+}
+
+fn limits(text: &mut Text, snapshots: &[Box<Snapshot>]) {
+    let mut all = Limited::default();
+    snapshots.iter().for_each(|snapshot| all.add(&snapshot.metrics.limited));
+    let help = "Requests at a limit, by its zone and what became of them.";
+    let mut metric = text.metric("maitred_limit_requests_total", Kind::Counter, help);
+    for (zone, outcome, count) in all.iter() {
+        metric.sample(&[("zone", zone), ("outcome", outcome)], count);
+    }
+    text.metric(
+        "maitred_requests_denied_total",
+        Kind::Counter,
+        "Requests of clients that are kept out by their address.",
+    )
+    .sample(&[], all.denied);
+    text.metric(
+        "maitred_auth_requests_total",
+        Kind::Counter,
+        "Requests where a password is asked for, by its outcome.",
+    )
+    .sample(&[("outcome", "verified")], all.auth_verified)
+    .sample(&[("outcome", "known")], all.auth_known)
+    .sample(&[("outcome", "refused")], all.auth_refused)
+    .sample(&[("outcome", "overloaded")], all.auth_overloaded);
+    let help = "Connections closed at once because their address had too many.";
+    text.metric("maitred_connections_refused_total", Kind::Counter, help).sample(&[], all.connections);
 }
 
 fn queue(text: &mut Text, snapshots: &[Box<Snapshot>]) {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,6 +14,8 @@ use super::connection::Connection;
 use super::panic::contained;
 use super::state::{Entry, Phase, Shard};
 use crate::base::clock::Monotonic;
+use crate::http::PeerAddress;
+use crate::limits::{Claim, Held};
 use crate::ring::{AcceptStream, Descriptor};
 
 /// How long to wait before accepting again when descriptors or connections have run out.
@@ -66,7 +69,7 @@ impl Accepting {
         let left = poll_fn(|cx| self.incoming.borrow_mut().poll_stopped(cx)).await;
         for socket in left {
             if self.shard.connections.borrow().len() < self.shard.connections_max.get() {
-                begin(&self.shard, Rc::new(socket), self.protocol).detach();
+                begin(&self.shard, Rc::new(socket), self.protocol);
             }
         }
     }
@@ -90,7 +93,7 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
         match poll_fn(|cx| incoming.borrow_mut().poll_next(cx)).await {
             Ok(socket) => {
                 exhausted = false;
-                begin(&shard, Rc::new(socket), protocol).detach();
+                begin(&shard, Rc::new(socket), protocol);
             }
             Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return,
             Err(error) => {
@@ -104,13 +107,37 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
     }
 }
 
-fn begin(shard: &Rc<Shard>, socket: Descriptor, protocol: Protocol) -> glommio::Task<()> {
-    let key = shard.connections.borrow_mut().insert(Entry { socket: socket.clone(), phase: Phase::New });
-    shard.metrics.borrow_mut().connection();
-    glommio::spawn_local(live(shard.clone(), socket, key, protocol))
+/// Counts a connection by its address. One without an address, and that of a trusted proxy, which brings everybody's requests, is not counted.
+///
+/// # Errors
+/// The address has as many as it may have.
+fn count(shard: &Shard, socket: &Descriptor) -> Result<Option<Box<Held>>, TooMany> {
+    let Some((counts, max)) = &shard.per_address else { return Ok(None) };
+    let peer = rustix::net::getpeername(socket).ok().flatten().and_then(|any| SocketAddr::try_from(any).ok());
+    let Some(peer) = peer.map(PeerAddress::of).filter(|peer| !shard.trust.borrow().covers(*peer)) else {
+        return Ok(None);
+    };
+    match counts.claim(peer.ip().map(|address| counts.keys().of_address(address)), *max, u64::MAX) {
+        Claim::Held(held) => Ok(Some(Box::new(held))),
+        Claim::KeyFull | Claim::AllFull => Err(TooMany),
+    }
 }
 
-async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) {
+/// An address has as many connections as it may have.
+struct TooMany;
+
+fn begin(shard: &Rc<Shard>, socket: Descriptor, protocol: Protocol) {
+    let Ok(held) = count(shard, &socket) else {
+        // Closed without a word: it costs the server least, and a client that is told would only come again.
+        shard.metrics.borrow_mut().limited.connections += 1;
+        return;
+    };
+    let key = shard.connections.borrow_mut().insert(Entry { socket: socket.clone(), phase: Phase::New });
+    shard.metrics.borrow_mut().connection();
+    glommio::spawn_local(live(shard.clone(), socket, key, protocol, held)).detach();
+}
+
+async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol, _held: Option<Box<Held>>) {
     let mut connection = Connection::new(&shard, socket, key, protocol);
     let outcome = {
         // By reference: a future that is an argument lies twice in the future that awaits it.

@@ -42,13 +42,10 @@ impl Connection {
     }
 
     fn redirect(&mut self, head: &Head<'_>, redirect: &Redirect) -> Response {
-        if head.authority.is_none() {
-            self.look_up_peer();
-        }
         let host = match head.authority {
             Some(authority) => authority.host,
             // HTTP/1.0 need not name a host: the address that was connected to is one.
-            None => self.peer().map_or("", |peer| &peer.local_address),
+            None => &self.peer().local_address,
         };
         let target = head.target.path_query().expect("a route is found by a path");
         let decoded = target::decode_path(target.path).unwrap_or_default();
@@ -59,8 +56,8 @@ impl Connection {
             .flat_map(|captures| captures.iter())
             .map(|group| group.map(|group| group.range()))
             .collect();
-        let values =
-            Values { host, path: &path, raw_path: target.path, query: target.query, scheme: "http", groups: &groups };
+        let scheme = self.origin(head.fields).map_or("http", |origin| self.scheme(&origin).as_str());
+        let values = Values { host, path: &path, raw_path: target.path, query: target.query, scheme, groups: &groups };
         Response::error(redirect.status, "").with("Location", &redirect.target.fill(&values))
     }
 }

@@ -7,17 +7,14 @@ use super::body::{Body, BodyError};
 use super::connection::{Connection, Next};
 use super::exchange::REQUEST_ID_FIELD;
 use super::output::Gone;
-use super::peer::Peer;
+use super::told::Told;
 use crate::base::bounds::MESSAGE_BYTES_MAX;
 use crate::http::head::Head;
-use crate::http::{BodyFraming, Field, Reject, Version, response, target};
+use crate::http::{BodyFraming, Field, Reject, Version, forwarded, response, target};
 use crate::ring::Payload;
 use crate::wsgi::pool::Call;
 use crate::wsgi::spool::{Spool, Spooled};
 use crate::wsgi::{BodyRef, Environ, messages};
-
-/// The field by which frameworks are told of TLS in front of them (Django's `SECURE_PROXY_SSL_HEADER`).
-const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
 
 impl Connection {
     /// Serves a request of an application's route that could not be handed over at once: it has a body, or it is the
@@ -39,9 +36,7 @@ impl Connection {
                 Err(BodyError::Gone) => return Err(Gone),
             },
         };
-        self.look_up_peer();
-        let peer = self.peer().expect("looked up in the line before");
-        match self.encode_call(head, peer, body) {
+        match self.encode_call(head, body) {
             Ok(call) => {
                 self.receiving.recv.set_aside();
                 self.answer_call(call, facts).await
@@ -82,31 +77,33 @@ impl Connection {
     }
 
     /// Makes the request's message and hands it to the pool.
-    pub(super) fn encode_call(&self, head: &Head<'_>, peer: &Peer, body: Option<Spooled>) -> Result<Call, Reject> {
+    pub(super) fn encode_call(&self, head: &Head<'_>, body: Option<Spooled>) -> Result<Call, Reject> {
         let target = head.target.path_query();
         let raw_path = target.map_or("", |target| target.path);
         let path = target::decode_path(raw_path)?;
         let authority = head.authority.map_or(&b""[..], |authority| authority.raw.as_bytes());
         let mut fields: Vec<Field<'_>> = Vec::with_capacity(16);
-        let scheme = if self.protocol.tls { "https" } else { "http" };
-        // Only a proxy on this host is believed that it spoke TLS for us.
-        let is_told = !self.protocol.tls && peer.is_local();
+        let peer = self.peer();
+        let origin = self.origin(head.fields)?;
+        let scheme = self.scheme(&origin).as_str();
+        let told = Told::of(&origin);
         let mut variables = Vec::new();
+        if !self.user().is_empty() {
+            variables.extend([(&b"REMOTE_USER"[..], self.user()), (b"AUTH_TYPE", b"Basic")]);
+        }
         for (name, value) in head.fields {
             // An absolute target's authority overrides Host (RFC 9112 §3.2.2).
             if name.eq_ignore_ascii_case(REQUEST_ID_FIELD.as_bytes()) {
                 // What the application sees is the server's word.
                 continue;
             }
-            if !is_told && name.eq_ignore_ascii_case(FORWARDED_PROTO.as_bytes()) {
+            if forwarded::is_claim(name) && (!origin.is_forwarded || forwarded::is_rewritten(name)) {
                 continue;
             }
             let is_host = name.eq_ignore_ascii_case(b"host");
             fields.push((name, if is_host { authority } else { value }));
         }
-        if !is_told {
-            variables.push((&b"HTTP_X_FORWARDED_PROTO"[..], scheme.as_bytes()));
-        }
+        told.add_variables(scheme, &mut variables);
         if let Some(secure) = self.receiving.secure.as_deref() {
             secure.add_variables(&mut variables);
         }
@@ -126,13 +123,13 @@ impl Connection {
             path: &path,
             query: target.and_then(|target| target.query).unwrap_or_default().as_bytes(),
             protocol: head.version.as_str(),
-            remote_address: &peer.remote_address,
-            remote_port: &peer.remote_port,
+            remote_address: told.client(peer),
+            remote_port: told.port(peer),
             server_name: server.0,
             server_port: server.1,
             scheme,
             content_length,
-            request_id: exchange.id(&self.shard, head),
+            request_id: exchange.id(&self.shard, head, || self.is_trusted()),
             variables: &variables,
             fields: &fields,
         };

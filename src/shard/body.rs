@@ -2,8 +2,11 @@
 //!
 //! Owns where in the body the connection is. Called by `application` (which spools it) and by `connection` (which skips it).
 
+use std::time::Duration;
+
 use super::connection::Receiving;
 use crate::base::bounds::BODY_SKIPPED_BYTES_MAX;
+use crate::base::clock::Monotonic;
 use crate::http::chunked::{Decoder, Event};
 use crate::http::{BodyFraming, Reject};
 use crate::ring::Chunk;
@@ -23,29 +26,67 @@ impl From<Reject> for BodyError {
     }
 }
 
+/// A body that is being read.
+pub(super) struct Body {
+    left: Left,
+    arrival: Arrival,
+}
+
 /// What is left of a body.
-pub(super) enum Body {
+enum Left {
     Length(u64),
     Chunked { decoder: Decoder, bytes: u64 },
 }
 
+/// How a body has arrived so far.
+#[derive(Default)]
+struct Arrival {
+    /// When it was first waited for.
+    begun: Option<Monotonic>,
+    /// What has come since.
+    bytes: u64,
+}
+
+impl Arrival {
+    /// Waits for more, no longer than a client may pause and than its rate allows: whoever has sent so many bytes may have taken the time that these
+    /// take at the least rate, and one pause more.
+    async fn more(&mut self, from: &mut Receiving) -> Result<(), BodyError> {
+        let now = Monotonic::now_coarse();
+        let begun = *self.begun.get_or_insert(now);
+        let patience = patience(from.body_timeout.into(), u64::from(from.min_body_rate), self.bytes, now.since(begun));
+        self.bytes += from.more_body(patience).await? as u64;
+        Ok(())
+    }
+}
+
+/// How long to wait for a body of which so many `bytes` have come in the time `spent`. `rate`: bytes per second, 0 for none.
+fn patience(pause: Duration, rate: u64, bytes: u64, spent: Duration) -> Duration {
+    if rate == 0 {
+        return pause;
+    }
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
+    let earned = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+    pause.saturating_add(earned).saturating_sub(spent).min(pause)
+}
+
 impl Body {
     pub fn new(framing: BodyFraming) -> Body {
-        match framing {
-            BodyFraming::None => Body::Length(0),
-            BodyFraming::Length(bytes) => Body::Length(bytes),
-            BodyFraming::Chunked => Body::Chunked { decoder: Decoder::new(), bytes: 0 },
-        }
+        let left = match framing {
+            BodyFraming::None => Left::Length(0),
+            BodyFraming::Length(bytes) => Left::Length(bytes),
+            BodyFraming::Chunked => Left::Chunked { decoder: Decoder::new(), bytes: 0 },
+        };
+        Body { left, arrival: Arrival::default() }
     }
 
     /// The next piece, never empty; `None` once the body is complete. `bytes_max` bounds a body whose length was not announced.
     pub async fn next(&mut self, from: &mut Receiving, bytes_max: u64) -> Result<Option<Chunk>, BodyError> {
         loop {
-            match self {
-                Body::Length(0) => return Ok(None),
-                Body::Length(left) => {
+            match &mut self.left {
+                Left::Length(0) => return Ok(None),
+                Left::Length(left) => {
                     let Some(mut chunk) = from.input.take() else {
-                        from.more_body().await?;
+                        self.arrival.more(from).await?;
                         continue;
                     };
                     if chunk.len() as u64 > *left {
@@ -56,12 +97,12 @@ impl Body {
                     *left -= chunk.len() as u64;
                     return Ok(Some(chunk));
                 }
-                Body::Chunked { decoder, bytes } => {
+                Left::Chunked { decoder, bytes } => {
                     if decoder.is_done() {
                         return Ok(None);
                     }
                     if from.input.is_empty() {
-                        from.more_body().await?;
+                        self.arrival.more(from).await?;
                         continue;
                     }
                     let step = decoder.decode(from.input.bytes())?;
@@ -86,7 +127,7 @@ impl Body {
 
     /// Reads what is left and throws it away, if it is little. `false`: it is too much, the connection has to end.
     pub async fn skip(mut self, from: &mut Receiving) -> Result<bool, BodyError> {
-        if matches!(self, Body::Length(left) if left > BODY_SKIPPED_BYTES_MAX) {
+        if matches!(self.left, Left::Length(left) if left > BODY_SKIPPED_BYTES_MAX) {
             return Ok(false);
         }
         match async {
@@ -98,6 +139,28 @@ impl Body {
             Ok(()) => Ok(true),
             Err(BodyError::Refused(Reject::BodyTooLarge)) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_a_pause_and_ends_for_those_that_are_too_slow() {
+        let seconds = Duration::from_secs;
+        for (rate, bytes, spent, expected) in [
+            (100, 0, 0, 30),
+            (100, 0, 29, 1),
+            (100, 0, 30, 0),
+            (100, 1_000, 30, 10),
+            (100, 1_000, 10, 30),
+            (100, 1_000, 41, 0),
+            (100, u64::MAX, 86_400, 30),
+            (0, 0, 86_400, 30),
+        ] {
+            assert_eq!(patience(seconds(30), rate, bytes, seconds(spent)), seconds(expected), "{rate} {bytes} {spent}");
         }
     }
 }

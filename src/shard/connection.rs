@@ -3,7 +3,7 @@
 //! Owns the socket, what has arrived on it and the order of responses. Straight-line code: a request is decided on as soon as
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,6 +19,7 @@ use super::body::{Body, BodyError};
 use super::detour::Held;
 use super::exchange::{InHand, Times};
 use super::extras::Extras;
+use super::guard::Admission;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
@@ -45,7 +46,9 @@ pub(super) struct Receiving {
     pub recv: RecvStream,
     pub input: Input,
     pub deadline: Deadline,
-    body_timeout: Millis,
+    pub body_timeout: Millis,
+    /// Bytes a second of a body; 0: any number.
+    pub min_body_rate: u32,
     /// With TLS, the session through which everything comes.
     pub secure: Option<Rc<Secure>>,
 }
@@ -62,13 +65,14 @@ impl Receiving {
         Incoming(self)
     }
 
-    /// Waits for more of a body.
-    pub async fn more_body(&mut self) -> Result<(), BodyError> {
-        self.deadline.set(self.body_timeout.into());
+    /// Waits for more of a body, so long at most; returns how many bytes have come.
+    pub async fn more_body(&mut self, patience: Duration) -> Result<usize, BodyError> {
+        self.deadline.set(patience);
         match self.next().await {
             Ok(Ok(Some(chunk))) => {
+                let bytes = chunk.len();
                 self.input.push(chunk);
-                Ok(())
+                Ok(bytes)
             }
             Ok(Ok(None) | Err(_)) => Err(BodyError::Gone),
             Err(_) => Err(BodyError::Refused(Reject::BodyTimeout)),
@@ -107,7 +111,7 @@ pub(super) struct Connection {
     pub number: u64,
     /// Its place among the shard's connections.
     key: u32,
-    peer: Option<Box<Peer>>,
+    pub peer: OnceCell<Box<Peer>>,
     requests: u32,
     /// Bytes of a partial head that were parsed in vain; a head is far below 4 GiB.
     seen: u32,
@@ -121,6 +125,8 @@ pub(super) struct Connection {
     is_last: bool,
     /// What the route of the request in hand adds to its answer.
     pub extras: RefCell<Option<Rc<Extras>>>,
+    /// What is kept of that request since it was let in.
+    pub admission: Option<Box<Admission>>,
     /// What is kept of that request for what may become of it.
     pub held: Option<Box<Held>>,
 }
@@ -162,6 +168,7 @@ impl Connection {
             input: Input::default(),
             deadline: shard.ring.deadline(),
             body_timeout: shard.timeouts.get().body.into(),
+            min_body_rate: u32::try_from(shard.min_body_rate.get()).unwrap_or(u32::MAX),
             secure: None,
         };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.get().send);
@@ -173,7 +180,7 @@ impl Connection {
             protocol,
             number: shard.connection_number(),
             key: u32::try_from(key).expect("fewer connections than descriptors"),
-            peer: None,
+            peer: OnceCell::new(),
             requests: 0,
             seen: 0,
             is_head: false,
@@ -181,6 +188,7 @@ impl Connection {
             is_pipelined: false,
             is_last: false,
             extras: RefCell::default(),
+            admission: None,
             held: None,
         }
     }
@@ -251,7 +259,8 @@ impl Connection {
                     let outcome = self.carry_out(step).await;
                     self.end_exchange(outcome.is_err());
                     self.held = None;
-                    self.output.set_rate(0);
+                    self.admission = None;
+                    self.output.set_rate(0, 0);
                     outcome
                 })))
             }
@@ -283,7 +292,8 @@ impl Connection {
     /// Decides on what has arrived so far, without waiting. `None`: there is no whole head yet.
     fn step(&mut self) -> Option<Step> {
         if self.shard.log.is_on() {
-            self.look_up_peer();
+            // Before the client can be gone.
+            self.peer();
         }
         let bytes = self.receiving.input.bytes();
         if bytes.is_empty() || (self.seen > 0 && !head::may_complete(bytes, self.seen as usize)) {
@@ -319,7 +329,7 @@ impl Connection {
             let times = self.times(facts.started);
             let mut exchange = self.exchange.borrow_mut();
             exchange.label(labels);
-            exchange.begin(&self.shard, bytes, &head, len, times);
+            exchange.begin(&self.shard, bytes, &head, len, times, || self.is_trusted());
         }
         self.seen = 0;
         self.receiving.input.consume(len);
@@ -337,6 +347,9 @@ impl Connection {
             };
         };
         let site = self.shard.site.borrow();
+        if let Err(reject) = site.admit_host(head.authority.map(|authority| authority.host)) {
+            return Step::Refuse(reject);
+        }
         let host = head.authority.map(|authority| authority.host.as_bytes());
         if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
             return Step::Refuse(reject);
@@ -356,6 +369,7 @@ impl Connection {
         if head.framing == BodyFraming::None
             && !self.protocol.redirect_https
             && let Some(route) = route
+            && site.guard(route).is_none()
             && self.shard.maintenance.borrow().is_none()
         {
             match site.handler(route) {
@@ -381,7 +395,7 @@ impl Connection {
                         return Step::Ready(hot.ready, if self.is_last { Next::Close } else { Next::Request });
                     }
                 }
-                Handler::App if self.peer.is_some() && !site.keeps_heads() => return self.call(head, facts),
+                Handler::App if !site.keeps_heads() => return self.call(head, facts),
                 _ => {}
             }
         }
@@ -390,8 +404,7 @@ impl Connection {
 
     /// A request without a body goes to the pool as soon as its head is there.
     fn call(&self, head: &Head<'_>, facts: Facts) -> Step {
-        let peer = self.peer().expect("the caller looked");
-        match self.encode_call(head, peer, None) {
+        match self.encode_call(head, None) {
             Ok(call) => Step::Call(call, facts),
             Err(Reject::QueueFull) => Step::Overloaded(facts),
             Err(reject) => Step::Refuse(reject),
@@ -412,7 +425,7 @@ impl Connection {
             let response = self.simple(&head, handler).expect("health needs no more than a head");
             return self.respond_over_body(&head, response, facts).await;
         }
-        if head.target.path_query().is_some_and(|target| self.is_redirected(target.path)) {
+        if head.target.path_query().is_some_and(|target| self.is_redirected(&head, target.path)) {
             return self.redirect_to_https(&head, facts).await;
         }
         if site.keeps_heads() {
@@ -427,6 +440,11 @@ impl Connection {
                 None => self.options(&head, facts).await,
             };
         };
+        if let Some(guard) = site.guard(route)
+            && let Some(answered) = Box::pin(self.admit(guard, &head, facts)).await
+        {
+            return answered;
+        }
         // Before anything of the body is read or asked for.
         if matches!(head.framing, BodyFraming::Length(bytes) if bytes > site.max_body(route)) {
             self.refuse(Reject::BodyTooLarge).await?;
@@ -458,17 +476,6 @@ impl Connection {
     /// What the route of the request in hand adds to its answer.
     pub fn extras(&self) -> Option<Rc<Extras>> {
         self.extras.borrow().clone()
-    }
-
-    /// Looks the addresses of both ends up, once.
-    pub fn look_up_peer(&mut self) {
-        let socket = self.output.socket();
-        self.peer.get_or_insert_with(|| Box::new(Peer::of(socket)));
-    }
-
-    /// The addresses of both ends, if they were looked up.
-    pub fn peer(&self) -> Option<&Peer> {
-        self.peer.as_deref()
     }
 
     /// Waits for more of a head. `false`: the connection has ended as it should.

@@ -74,7 +74,7 @@ impl Connection {
         if scanned.has_orders {
             let accel = Accel::of(scanned.fields);
             if let Some(rate) = accel.limit_rate {
-                self.output.set_rate(rate);
+                self.output.set_rate(rate, self.limit_rate_after());
             }
             if let Some(charset) = accel.charset {
                 self.held.get_or_insert_default().charset = charset.to_vec();
@@ -197,9 +197,7 @@ impl Connection {
         self.keep(&kept);
         let head = within(&reparsed(&bytes), target);
         let facts = Facts { method: head.method, ..facts };
-        self.look_up_peer();
-        let peer = self.peer().expect("looked up in the line before");
-        match self.encode_call(&head, peer, None) {
+        match self.encode_call(&head, None) {
             Ok(call) => self.answer_call(call, facts).await,
             Err(reject) => self.error(facts, reject.status(), "").await,
         }

@@ -13,14 +13,15 @@ use super::answer::Facts;
 use super::connection::Connection;
 use super::state::Shard;
 use super::tls::Secure;
+use super::told::Told;
 use crate::base::bounds::TARGET_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::config::RequestIds;
 use crate::http::head::Head;
-use crate::http::{Version, target};
-use crate::observe::Labels;
+use crate::http::{Fields, Version, target};
 use crate::observe::access::{Record, Tls, Upstream, Wants};
 use crate::observe::request_id::{self, RequestId};
+use crate::observe::{Labels, LimitOutcome};
 use crate::static_files::Hot;
 
 /// The field that carries ids of requests, in both directions.
@@ -47,6 +48,7 @@ pub(super) struct Exchange {
     body_bytes_received: u64,
     upstream: Option<Call>,
     id: Id,
+    limited: Option<LimitOutcome>,
     kept: Option<Box<Kept>>,
 }
 
@@ -159,18 +161,33 @@ impl Parts {
 
 impl Exchange {
     /// A request whose head is complete and which will be answered later. Its id stays: it may have been asked for already.
-    pub fn begin(&mut self, shard: &Shard, bytes: &[u8], head: &Head<'_>, len: usize, times: Times) {
+    pub fn begin(
+        &mut self,
+        shard: &Shard,
+        bytes: &[u8],
+        head: &Head<'_>,
+        len: usize,
+        times: Times,
+        is_trusted: impl Fn() -> bool,
+    ) {
         self.note(times);
         let path = head.target.path_query().map_or(&b""[..], |target| target.path.as_bytes());
         if let Some(wants) = shard.log.wants(path) {
             let parts = Parts::of(bytes, head, len);
             self.keep(&bytes[..len], parts, wants);
             if wants.request_id {
-                self.id(shard, head);
+                self.id(shard, head, &is_trusted);
             }
         }
         if shard.request_id_echo.get() {
-            self.id(shard, head);
+            self.id(shard, head, is_trusted);
+        }
+    }
+
+    /// What became of the request at a limit; what is worse counts.
+    pub fn limited(&mut self, outcome: LimitOutcome) {
+        if self.limited.is_none_or(|known| known < outcome) {
+            self.limited = Some(outcome);
         }
     }
 
@@ -207,18 +224,18 @@ impl Exchange {
         self.kept = Some(Box::new(Kept { head: head.to_vec(), parts, wants, response: Vec::new() }));
     }
 
-    /// The request's id, made or taken over when it is first asked for; empty if requests have none.
-    pub fn id(&mut self, shard: &Shard, head: &Head<'_>) -> &[u8] {
+    /// The request's id, made or taken over when it is first asked for; empty if requests have none. `is_trusted`: its peer is.
+    pub fn id(&mut self, shard: &Shard, head: &Head<'_>, is_trusted: impl FnOnce() -> bool) -> &[u8] {
         if let Id::None = self.id {
             self.id = match shard.request_ids.get() {
                 RequestIds::Off => Id::None,
-                RequestIds::Trust => {
+                RequestIds::Trust if is_trusted() => {
                     match head.fields.only(REQUEST_ID_FIELD).filter(|id| request_id::is_acceptable(id)) {
                         Some(id) => Id::Given(id.into()),
                         None => Id::Own(shard.ids.borrow_mut().id()),
                     }
                 }
-                RequestIds::Generate => Id::Own(shard.ids.borrow_mut().id()),
+                RequestIds::Trust | RequestIds::Generate => Id::Own(shard.ids.borrow_mut().id()),
             };
         }
         self.id.as_bytes()
@@ -285,6 +302,7 @@ struct End<'a> {
     body_bytes_received: u64,
     request_time: Duration,
     upstream: Option<Upstream>,
+    limited: Option<LimitOutcome>,
     id: &'a [u8],
 }
 
@@ -303,12 +321,16 @@ impl Connection {
         self.exchange.borrow_mut().answered(status, head, self.output.sent());
     }
 
-    /// The line of response fields that says which request it answers; empty unless that is wanted.
+    /// The lines of response fields that say which request it answers and what a limit leaves; empty unless that is wanted.
     pub(super) fn echo(&self) -> Vec<u8> {
-        match self.echoed_id() {
+        let mut lines = match self.echoed_id() {
             Some(id) => [REQUEST_ID_FIELD.as_bytes(), b": ", &id, b"\r\n"].concat(),
             None => Vec::new(),
+        };
+        if let Some(admission) = &self.admission {
+            lines.extend_from_slice(&admission.lines);
         }
+        lines
     }
 
     /// The id of the request in hand, if responses carry it.
@@ -371,6 +393,7 @@ impl Connection {
                 body_bytes_received: exchange.body_bytes_received,
                 request_time: now.since(exchange.begun),
                 upstream,
+                limited: exchange.limited,
                 id: exchange.id.as_bytes(),
             },
         );
@@ -386,7 +409,7 @@ impl Connection {
         let id = match wants.request_id {
             true => {
                 let mut exchange = Exchange::default();
-                exchange.id(&self.shard, head);
+                exchange.id(&self.shard, head, || self.is_trusted());
                 exchange.id
             }
             false => Id::None,
@@ -402,6 +425,7 @@ impl Connection {
                 body_bytes_received: 0,
                 request_time,
                 upstream: None,
+                limited: None,
                 id: id.as_bytes(),
             },
         );
@@ -434,17 +458,21 @@ impl Connection {
             request_time: end.request_time,
             upstream: end.upstream,
             request_id: end.id,
+            limit_status: end.limited.map_or("", LimitOutcome::status),
             ..Record::default()
         };
-        let record = match self.peer() {
-            Some(peer) => Record {
-                remote_addr: &peer.remote_address,
-                remote_port: &peer.remote_port,
-                server_addr: &peer.local_address,
-                server_port: &peer.local_port,
-                ..record
-            },
-            None => record,
+        let peer = self.peer();
+        // Whose client can't be known is logged by the peer.
+        let origin = self.origin(Fields::of_checked(parts.fields.in_bytes(bytes))).unwrap_or_default();
+        let told = Told::of(&origin);
+        let record = Record {
+            remote_addr: told.client(peer),
+            remote_port: told.port(peer),
+            realip_remote_addr: &peer.remote_address,
+            realip_remote_port: &peer.remote_port,
+            server_addr: &peer.local_address,
+            server_port: &peer.local_port,
+            ..record
         };
         self.shard.log.write(&record, self.shard.date().0);
     }

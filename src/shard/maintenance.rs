@@ -13,8 +13,8 @@ impl Connection {
     /// Answers a request while the site is closed; `None` if it is open, or open for this request.
     pub(super) async fn closed(&mut self, head: &Head<'_>, facts: Facts) -> Option<Result<Next, Gone>> {
         let rules = self.shard.maintenance.borrow().clone()?;
-        self.look_up_peer();
-        let client = self.peer().and_then(|peer| peer.remote_address.parse().ok());
+        // Whose client can't be known is let through by its path alone.
+        let client = self.origin(head.fields).ok().and_then(|origin| origin.client);
         let decoded = target::decode_path(head.target.path_query()?.path).ok()?;
         if rules.lets_pass(client, &target::normalise(&decoded).ok()?) {
             return None;

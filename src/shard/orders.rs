@@ -91,7 +91,9 @@ impl Orders {
                     self.serve(routes);
                 }
                 ShardMail::Config(config) => self.shard.adopt(&config),
+                ShardMail::Limits(shared) => *self.shard.shared.borrow_mut() = shared,
                 ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
+                ShardMail::Trust(trust) => *self.shard.trust.borrow_mut() = trust,
                 ShardMail::Certificates(directory) => {
                     *self.shard.handshakes.directory.borrow_mut() = Some(directory);
                 }
@@ -124,9 +126,13 @@ impl Orders {
     /// Opening the directories of changed routes is the one thing for which a shard may wait for a disk: at start, before it
     /// accepts, and at a reload that changes them.
     fn serve(&mut self, routes: Arc<Vec<RouteConfig>>) {
-        let has_missing = self.shard.site.borrow().has_missing();
-        if self.routes != routes || has_missing {
-            *self.shard.site.borrow_mut() = Rc::new(Site::open(&routes));
+        let shared = self.shard.shared.borrow().clone();
+        let is_as_before = {
+            let site = self.shard.site.borrow();
+            !site.has_missing() && site.is_for(&shared.hosts)
+        };
+        if self.routes != routes || !is_as_before {
+            *self.shard.site.borrow_mut() = Rc::new(Site::open(&routes, &shared));
             self.shard.metrics.borrow_mut().by_label.set_routes(routes.iter().map(snapshot::label));
             self.routes = routes;
         }

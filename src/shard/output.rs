@@ -173,9 +173,9 @@ impl Output {
         }
     }
 
-    /// Sends no more than so many bytes a second from now on; 0: as fast as the client takes them.
-    pub fn set_rate(&mut self, bytes_per_second: u64) {
-        self.pace = (bytes_per_second > 0).then(|| Box::new(Pace::new(bytes_per_second, self.ring.now())));
+    /// Sends no more than so many bytes a second from now on, after the first `after`; 0: as fast as the client takes them.
+    pub fn set_rate(&mut self, bytes_per_second: u64, after: u64) {
+        self.pace = (bytes_per_second > 0).then(|| Box::new(Pace::new(bytes_per_second, after, self.ring.now())));
     }
 
     /// Whether bytes go to the kernel as they are and as fast as it takes them.

@@ -12,6 +12,8 @@ pub(super) struct Pace {
     /// Bytes per second, at least 1.
     rate: u64,
     saved: u64,
+    /// Bytes that may go out before the rate is kept to.
+    free: u64,
     counted: Monotonic,
 }
 
@@ -21,10 +23,10 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 const PIECE: Duration = Duration::from_millis(200);
 
 impl Pace {
-    /// `rate`: bytes per second. What a second allows may go out at once, as in nginx.
-    pub fn new(rate: u64, now: Monotonic) -> Pace {
+    /// `rate`: bytes per second, after the first `free` bytes. What a second allows may go out at once, as in nginx.
+    pub fn new(rate: u64, free: u64, now: Monotonic) -> Pace {
         let rate = rate.max(1);
-        Pace { rate, saved: rate, counted: now }
+        Pace { rate, saved: rate, free, counted: now }
     }
 
     /// How many of `wanted` bytes may go out now, at least one.
@@ -32,6 +34,12 @@ impl Pace {
     /// # Errors
     /// How long to wait before the next: never less than a millisecond.
     pub fn take(&mut self, wanted: u64, now: Monotonic) -> Result<u64, Duration> {
+        if self.free > 0 {
+            let granted = self.free.min(wanted.max(1));
+            self.free -= granted;
+            self.counted = now;
+            return Ok(granted);
+        }
         let earned = self.over(now.since(self.counted));
         if earned > 0 {
             // Not more than a second's worth is saved up.
@@ -70,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_second_s_worth_goes_at_once_and_the_rest_in_its_time() {
-        let mut pace = Pace::new(1000, at(0));
+        let mut pace = Pace::new(1000, 0, at(0));
         assert_eq!(pace.take(5000, at(0)), Ok(1000));
         let wait = pace.take(4000, at(0)).expect_err("nothing is left");
         assert!(wait >= PIECE && wait <= PIECE + 2 * WAIT_MIN, "{wait:?}");
@@ -81,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_last_bytes_wait_no_longer_than_they_need() {
-        let mut pace = Pace::new(1000, at(0));
+        let mut pace = Pace::new(1000, 0, at(0));
         assert_eq!(pace.take(1000, at(0)), Ok(1000));
         let wait = pace.take(10, at(0)).expect_err("nothing is left");
         assert!(wait >= WAIT_MIN && wait <= Duration::from_millis(12), "{wait:?}");
@@ -89,8 +97,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_bytes_may_be_free() {
+        let mut pace = Pace::new(1000, 700, at(0));
+        assert_eq!(pace.take(500, at(0)), Ok(500));
+        assert_eq!(pace.take(5000, at(100)), Ok(200));
+        assert_eq!(pace.take(5000, at(100)), Ok(1000));
+        assert!(pace.take(5000, at(100)).is_err());
+    }
+
+    #[test]
     fn what_is_given_back_can_be_taken_again() {
-        let mut pace = Pace::new(1000, at(0));
+        let mut pace = Pace::new(1000, 0, at(0));
         assert_eq!(pace.take(800, at(0)), Ok(800));
         pace.give_back(300);
         assert_eq!(pace.take(2000, at(0)), Ok(500));
@@ -98,8 +115,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_faster_than_the_rate(rate in 1u64..1 << 40, steps in proptest::collection::vec((0u64..3000, 1u64..1 << 41), 1..50)) {
-            let mut pace = Pace::new(rate, at(0));
+        fn never_faster_than_the_rate(rate in 1u64..1 << 40, free in 0u64..1 << 20, steps in proptest::collection::vec((0u64..3000, 1u64..1 << 41), 1..50)) {
+            let mut pace = Pace::new(rate, free, at(0));
             let (mut now, mut sent) = (0, 0u128);
             for (pause, wanted) in steps {
                 now += pause;
@@ -115,7 +132,7 @@ mod tests {
                         now += wait.as_millis() as u64 + 1;
                     }
                 }
-                prop_assert!(sent <= u128::from(rate) * u128::from(now + 1000) / 1000 + 1);
+                prop_assert!(sent <= u128::from(free) + u128::from(rate) * u128::from(now + 1000) / 1000 + 1);
             }
         }
     }

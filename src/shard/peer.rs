@@ -1,36 +1,78 @@
-//! The two ends of a connection, as an application wants to know them.
+//! The two ends of a connection, and who stands behind the far one.
 
 use std::net::SocketAddr;
 
+use rustix::net::{AddressFamily, SocketAddrAny};
+
+use super::connection::Connection;
+use crate::http::{Fields, Origin, PeerAddress, Reject, Scheme};
 use crate::ring::Descriptor;
 
-/// Addresses and ports in text, looked up once a connection and only when an application asks.
+/// Addresses and ports, looked up once a connection and only when somebody asks.
 pub(super) struct Peer {
+    /// The far end.
+    pub address: PeerAddress,
+    /// Its address in text; like the other texts empty for a unix socket, and for a connection that is already gone.
     pub remote_address: String,
     pub remote_port: String,
     pub local_address: String,
     pub local_port: String,
-    is_local: bool,
 }
 
 impl Peer {
-    /// Empty texts for a unix socket, and for a connection that is already gone.
+    /// Asks the kernel.
     pub fn of(socket: &Descriptor) -> Peer {
-        let remote = rustix::net::getpeername(socket).ok().flatten().and_then(|any| SocketAddr::try_from(any).ok());
-        let local = rustix::net::getsockname(socket).ok().and_then(|any| SocketAddr::try_from(any).ok());
+        let internet = |any: SocketAddrAny| SocketAddr::try_from(any).ok();
+        let remote = rustix::net::getpeername(socket).ok().flatten().and_then(internet);
+        let local = rustix::net::getsockname(socket).ok();
+        let is_unix = local.as_ref().is_some_and(|local| local.address_family() == AddressFamily::UNIX);
+        let address = match remote {
+            Some(remote) => PeerAddress::of(remote),
+            None if is_unix => PeerAddress::Unix,
+            None => PeerAddress::Unknown,
+        };
+        Peer::new(address, local.and_then(internet))
+    }
+
+    fn new(address: PeerAddress, local: Option<SocketAddr>) -> Peer {
         let text = |end: Option<SocketAddr>| match end {
             // An IPv4 client of an IPv6 listener is an IPv4 client (RFC 4291 §2.5.5.2).
             Some(end) => (end.ip().to_canonical().to_string(), end.port().to_string()),
             None => (String::new(), String::new()),
         };
-        let (remote_address, remote_port) = text(remote);
+        let (remote_address, remote_port) = text(match address {
+            PeerAddress::Ip(remote) => Some(remote),
+            PeerAddress::Unix | PeerAddress::Unknown => None,
+        });
         let (local_address, local_port) = text(local);
-        let is_local = remote.is_none_or(|remote| remote.ip().to_canonical().is_loopback());
-        Peer { remote_address, remote_port, local_address, local_port, is_local }
+        Peer { address, remote_address, remote_port, local_address, local_port }
+    }
+}
+
+impl Connection {
+    /// The two ends of the connection.
+    pub fn peer(&self) -> &Peer {
+        self.peer.get_or_init(|| Box::new(Peer::of(self.output.socket())))
     }
 
-    /// Whether the client is a program on this host: on the loopback interface, or on a unix socket.
-    pub fn is_local(&self) -> bool {
-        self.is_local
+    /// Who has sent a request with these fields: the peer, or whoever trusted proxies say that they forward for. All that goes by a
+    /// client's address goes by this one.
+    ///
+    /// # Errors
+    /// A trusted proxy's word can't be understood.
+    pub fn origin<'b>(&self, fields: Fields<'b>) -> Result<Origin<'b>, Reject> {
+        Origin::of(self.peer().address, fields, &self.shard.trust.borrow())
+    }
+
+    /// The scheme in which the client has asked.
+    pub fn scheme(&self, origin: &Origin<'_>) -> Scheme {
+        let own = if self.protocol.tls { Scheme::Https } else { Scheme::Http };
+        origin.scheme.unwrap_or(own)
+    }
+
+    /// Whether the peer is a proxy whose word counts.
+    pub fn is_trusted(&self) -> bool {
+        let trust = self.shard.trust.borrow();
+        !trust.is_empty() && trust.covers(self.peer().address)
     }
 }

@@ -21,6 +21,7 @@ use crate::base::bounds::{LAST_REQUEST_MS_MAX, MESSAGE_BYTES_MAX, RECV_BUFFER_BY
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
 use crate::config::ServerConfig;
+use crate::limits::Counts;
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{PREEMPT_TIMER, Ring, RingConfig};
@@ -53,6 +54,8 @@ pub struct ShardSetup {
     pub news: Sender<ShardNews>,
     /// Bounds and timeouts.
     pub server: Arc<ServerConfig>,
+    /// What all shards count the connections of each address in, if those are bounded.
+    pub per_address: Option<Arc<Counts>>,
     /// Whether requests are served, as the supervisor says.
     pub readiness: Arc<Readiness>,
     /// Requests that may wait for a worker.
@@ -143,11 +146,14 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         receive,
         timeouts: Timeouts::of(server, setup.queue_timeout),
         connections_max: server.max_connections,
+        per_address: setup.per_address.zip(server.max_connections_per_address),
+        min_body_rate: server.min_body_rate,
         pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
         statics: StaticFiles::new(ring.clone(), CacheBounds::default()),
         spool,
         buffering: Rc::new(buffering),
         seed: seed(),
+        secret: seed(),
         request_ids: server.request_ids,
         request_id_echo: server.request_id_echo,
         handshakes_max: server.max_handshakes,

@@ -1,12 +1,15 @@
 //! The routes as a shard serves them: the table, and for each route its handler with what it has open.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use regex::bytes::Regex;
 
 use super::extras::Extras;
+use super::guard::Guard;
 use crate::config::{Action, Health, PathPattern, RouteConfig, StaticConfig, compile};
 use crate::http::{Reject, Template, target};
+use crate::limits::{AllowedHosts, Shared};
 use crate::observe::Answerer;
 use crate::ring::Payload;
 use crate::route::{RouteId, Table};
@@ -64,6 +67,8 @@ struct Route {
     body_bytes_max: u64,
     /// `None` where answers are passed on as they are.
     extras: Option<Rc<Extras>>,
+    /// `None` where everybody is let in at all times.
+    guard: Option<Box<Guard>>,
 }
 
 /// All routes.
@@ -71,6 +76,8 @@ pub(super) struct Site {
     table: Table,
     routes: Vec<Route>,
     has_missing: bool,
+    /// `None`: all are served.
+    hosts: Option<Arc<AllowedHosts>>,
     /// Something may become of an answer for which the request's head is needed.
     keeps_heads: bool,
 }
@@ -78,16 +85,17 @@ pub(super) struct Site {
 impl Site {
     /// Nothing is found.
     pub fn empty() -> Site {
-        Site { table: Table::new(&[]), routes: Vec::new(), has_missing: false, keeps_heads: false }
+        Site { table: Table::new(&[]), routes: Vec::new(), has_missing: false, hosts: None, keeps_heads: false }
     }
 
     /// Opens what the routes need.
-    pub fn open(routes: &[RouteConfig]) -> Site {
+    pub fn open(routes: &[RouteConfig], shared: &Shared) -> Site {
         let table = Table::new(routes);
-        let routes: Vec<_> = routes.iter().map(Route::open).collect();
+        let routes: Vec<_> = routes.iter().map(|route| Route::open(route, shared)).collect();
         let has_missing = routes.iter().any(|route| route.is_incomplete());
         let keeps_heads = routes.iter().any(Route::needs_head);
-        Site { table, routes, has_missing, keeps_heads }
+        let hosts = Some(shared.hosts.clone()).filter(|hosts| !hosts.are_all());
+        Site { table, routes, has_missing, hosts, keeps_heads }
     }
 
     /// The route of a path as it was sent: looked up in its normalised form, so that no spelling of a path gets around a route.
@@ -98,6 +106,24 @@ impl Site {
         let decoded = target::decode_path(path)?;
         let normal = target::normalise(&decoded)?;
         Ok(self.table.lookup(host, &normal))
+    }
+
+    /// Whether this is the site for these hosts.
+    pub fn is_for(&self, hosts: &AllowedHosts) -> bool {
+        self.hosts.as_deref().map_or(hosts.are_all(), |own| own == hosts)
+    }
+
+    /// Whether requests for this host are served at all; `None`: none was named.
+    ///
+    /// # Errors
+    /// The host is none of those that are allowed.
+    pub fn admit_host(&self, host: Option<&str>) -> Result<(), Reject> {
+        match (&self.hosts, host) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(Reject::HostMissing),
+            (Some(hosts), Some(host)) if hosts.admit(host) => Ok(()),
+            (Some(_), Some(_)) => Err(Reject::HostUnknown),
+        }
     }
 
     /// Whether a directory could not be opened.
@@ -123,19 +149,25 @@ impl Site {
         self.routes[route.index()].body_bytes_max
     }
 
+    /// What a client's request meets before its handler.
+    pub fn guard(&self, route: RouteId) -> Option<&Guard> {
+        self.routes[route.index()].guard.as_deref()
+    }
+
     pub fn extras(&self, route: RouteId) -> Option<&Rc<Extras>> {
         self.routes[route.index()].extras.as_ref()
     }
 }
 
 impl Route {
-    fn open(route: &RouteConfig) -> Route {
+    fn open(route: &RouteConfig, shared: &Shared) -> Route {
         let (handler, inner) = match (Handler::open(route), route.internal) {
             (handler, false) => (handler, None),
             (handler, true) => (Handler::Missing, Some(handler)),
         };
         let extras = Extras::open(route).map(Rc::new);
-        Route { handler, inner, body_bytes_max: route.max_body_bytes, extras }
+        let guard = Guard::open(route, shared).map(Box::new);
+        Route { handler, inner, body_bytes_max: route.max_body_bytes, extras, guard }
     }
 
     /// Whether something could not be opened.

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::auth::Passwords;
 use super::buffered::Buffering;
 use super::log::AccessLog;
 use super::site::Site;
 use super::tls_handshake::Handshakes;
 use crate::base::clock;
 use crate::config::{Config, ErrorPages, MaintenanceConfig, RequestIds, ServerConfig};
+use crate::http::Trust;
 use crate::http::date::{self, DateText};
+use crate::limits::{Counts, Shared};
 use crate::observe::request_id::Generator;
 use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{BufferGroup, Descriptor, Ring};
@@ -72,6 +75,9 @@ pub(super) struct Shard {
     pub receive: Rc<BufferGroup>,
     pub timeouts: Cell<Timeouts>,
     pub connections_max: Cell<usize>,
+    /// What the connections of each address count in, and how many it may have.
+    pub per_address: Option<(Arc<Counts>, u64)>,
+    pub min_body_rate: Cell<u64>,
     pub site: RefCell<Rc<Site>>,
     /// Pages for requests that have no route yet.
     pub pages: RefCell<Arc<ErrorPages>>,
@@ -79,6 +85,11 @@ pub(super) struct Shard {
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
     /// What a certificate authority looks for now; mostly `None`.
     pub challenges: RefCell<Option<Arc<Challenges>>>,
+    /// Which peers are proxies that say the truth.
+    pub trust: RefCell<Arc<Trust>>,
+    /// Tables, users and hosts that all shards share.
+    pub shared: RefCell<Arc<Shared>>,
+    pub passwords: Passwords,
     pub statics: StaticFiles,
     pub pool: Pool,
     pub spool: Rc<SpoolFolder>,
@@ -105,12 +116,16 @@ pub(super) struct Parts {
     pub receive: Rc<BufferGroup>,
     pub timeouts: Timeouts,
     pub connections_max: usize,
+    pub per_address: Option<(Arc<Counts>, u64)>,
+    pub min_body_rate: u64,
     pub pool: Pool,
     pub statics: StaticFiles,
     pub spool: Rc<SpoolFolder>,
     pub buffering: Rc<Buffering>,
     /// Random bytes, for request ids.
     pub seed: [u8; 32],
+    /// Random bytes, for the credentials that are known.
+    pub secret: [u8; 32],
     pub request_ids: RequestIds,
     pub request_id_echo: bool,
     pub handshakes_max: usize,
@@ -129,10 +144,15 @@ impl Shard {
             receive: parts.receive,
             timeouts: Cell::new(parts.timeouts),
             connections_max: Cell::new(parts.connections_max),
+            per_address: parts.per_address,
+            min_body_rate: Cell::new(parts.min_body_rate),
             site: RefCell::new(Rc::new(Site::empty())),
             pages: RefCell::default(),
             maintenance: RefCell::default(),
             challenges: RefCell::default(),
+            trust: RefCell::default(),
+            shared: RefCell::default(),
+            passwords: Passwords::new(&parts.secret),
             statics: parts.statics,
             pool: parts.pool,
             spool: parts.spool,
@@ -159,6 +179,7 @@ impl Shard {
         self.timeouts.set(Timeouts::of(server, app.and_then(|app| app.timeout)));
         self.connections_max.set(server.max_connections);
         self.handshakes.set_max(server.max_handshakes);
+        self.min_body_rate.set(server.min_body_rate);
         self.request_ids.set(server.request_ids);
         self.request_id_echo.set(server.request_id_echo);
         if let Some(app) = app {

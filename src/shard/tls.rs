@@ -119,9 +119,8 @@ impl Secure {
         out
     }
 
-    /// What the application is told, beside the scheme, in the names of Apache, nginx and uWSGI.
+    /// What the application is told of it, beside the scheme, in the names of Apache, nginx and uWSGI.
     pub fn add_variables<'s>(&'s self, all: &mut Vec<(&'s [u8], &'s [u8])>) {
-        all.push((b"HTTPS", b"on"));
         all.push((b"SSL_PROTOCOL", self.facts.protocol.as_bytes()));
         all.push((b"SSL_CIPHER", self.facts.cipher.as_bytes()));
         if let Some(name) = &self.server_name {

@@ -8,6 +8,7 @@ use super::answer::Facts;
 use super::challenge::CHALLENGES;
 use super::connection::{Connection, Next};
 use super::output::Gone;
+use crate::http::Scheme;
 use crate::http::head::Head;
 use crate::http::target;
 use crate::response::Response;
@@ -16,8 +17,10 @@ const PORT_HTTPS: u16 = 443;
 
 impl Connection {
     /// Whether a request for `path` is sent on to HTTPS. Decided by the path's normal form, so that no spelling gets around it.
-    pub(super) fn is_redirected(&self, path: &str) -> bool {
-        if !self.protocol.redirect_https {
+    pub(super) fn is_redirected(&self, head: &Head<'_>, path: &str) -> bool {
+        // A client that has spoken TLS with a trusted proxy is there already.
+        let is_secure = || self.origin(head.fields).is_ok_and(|origin| self.scheme(&origin) == Scheme::Https);
+        if !self.protocol.redirect_https || is_secure() {
             return false;
         }
         let decoded = target::decode_path(path).unwrap_or_default();

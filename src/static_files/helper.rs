@@ -1,7 +1,8 @@
 //! A thread beside the shard for what would hold it up: compressing, reading directories, parsing large files.
 //!
 //! Owns the thread and the queue before it, both bounded; the thread starts with the first job. It never touches the shard's state: a
-//! job takes what it needs with it and brings its result back. Called by `cache` and its neighbours.
+//! job takes what it needs with it and brings its result back. Called by `cache` and its neighbours, and by `shard` for
+//! passwords, with a thread of its own for them.
 
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,11 +20,11 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Why a job brought no result: too many wait already, descriptors or threads have run out, or the job panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused;
+pub struct Refused;
 
 /// The helper of one shard.
 #[derive(Debug, Default)]
-pub(super) struct Helper {
+pub struct Helper {
     jobs: OnceCell<Option<channel::Sender<Job>>>,
 }
 
@@ -58,7 +59,7 @@ fn start() -> Option<channel::Sender<Job>> {
     match thread {
         Ok(_) => Some(sender),
         Err(error) => {
-            tracing::error!(%error, "no helper thread: nothing is compressed or listed");
+            tracing::error!(%error, "no helper thread: nothing is compressed, listed or verified");
             None
         }
     }

@@ -25,6 +25,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use helper::Helper;
 pub use root::StaticRoot;
 
 use crate::base::bounds;

@@ -10,11 +10,13 @@ pub(super) fn complete(config: &Config, django: Option<&DjangoFacts>) -> Vec<Rou
     let mut routes = config.routes.clone();
     complete_static(&mut routes, config, django);
     let everything = |route: &RouteConfig| route.host == HostPattern::Any && route.path.is_prefix("/");
-    if !config.error_pages.is_empty() && !routes.iter().any(everything) {
-        // Where there is no route, the server's page for that is wanted too.
+    let has_rules = !config.error_pages.is_empty() || !config.guard.is_open();
+    if has_rules && !routes.iter().any(everything) {
+        // Where there is no route, the server's page for that is wanted too, and its rules hold.
         let nowhere = (HostPattern::Any, PathPattern::prefix("/"), Action::Status(404));
         let route = RouteConfig::new(nowhere.0, nowhere.1, nowhere.2, config.server.max_body_bytes);
-        routes.push(RouteConfig { error_pages: config.error_pages.clone(), ..route });
+        let (error_pages, guard) = (config.error_pages.clone(), config.guard.clone());
+        routes.push(RouteConfig { error_pages, guard, ..route });
     }
     routes
 }
@@ -40,7 +42,8 @@ fn complete_static(routes: &mut Vec<RouteConfig>, config: &Config, django: Optio
     }
     tracing::info!(static_url = path, static_root = %root.display(), "static files are served");
     let route = static_route(path, root, config.server.max_body_bytes);
-    routes.push(RouteConfig { error_pages: config.error_pages.clone(), ..route });
+    let (error_pages, guard) = (config.error_pages.clone(), config.guard.clone());
+    routes.push(RouteConfig { error_pages, guard, ..route });
 }
 
 fn static_route(path: String, root: &Path, max_body_bytes: u64) -> RouteConfig {

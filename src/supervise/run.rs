@@ -27,6 +27,7 @@ use super::certificates::Certificates;
 use super::control::FromZygote;
 use super::generation::Generation;
 use super::inbox::{Happening, Inbox};
+use super::limits::Limits;
 use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, WorkerId};
 use super::main_log::MainLog;
 use super::notices::{Notice, Notices};
@@ -142,6 +143,7 @@ pub(super) struct Supervisor {
     rotation: Option<glommio::Task<()>>,
     certificates: Option<Rc<Certificates>>,
     acme: Keeping,
+    limits: Rc<Limits>,
     facts: WorkerFacts,
     notices: Rc<Notices>,
     control: Rc<BufferGroup>,
@@ -186,6 +188,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         certificates: setup.certificates.take().map(Rc::new),
         acme: Keeping::new(setup.shards.clone()),
         rotation: None,
+        limits: Rc::default(),
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
@@ -590,7 +593,10 @@ impl Supervisor {
     fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
         let pages = Arc::new(self.setup.config.error_pages.clone());
+        self.send_limits(&routes);
         self.mail(|| ShardMail::Routes(routes.clone(), pages.clone()));
+        let trust = Arc::new(self.setup.config.server.trusted_proxies.clone());
+        self.mail(|| ShardMail::Trust(trust.clone()));
     }
 
     fn mail(&self, mut letter: impl FnMut() -> ShardMail) {

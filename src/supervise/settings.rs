@@ -26,6 +26,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         shards,
         backlog,
         pidfile,
+        max_connections_per_address,
         // Opened anew where it differs.
         access_log: _,
         // What the shards are told.
@@ -37,6 +38,9 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         max_handshakes: _,
         max_connections: _,
         max_body_bytes: _,
+        min_body_rate: _,
+        trusted_proxies: _,
+        allowed_hosts: _,
         request_ids: _,
         request_id_echo: _,
     } = &old.server;
@@ -46,6 +50,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.shards", *shards != new.server.shards),
         ("server.backlog", *backlog != new.server.backlog),
         ("server.pidfile", *pidfile != new.server.pidfile),
+        ("server.max_connections_per_address", *max_connections_per_address != new.server.max_connections_per_address),
         ("admin.listen", old.admin != new.admin),
         ("app.spool_dir", spool(old) != spool(new)),
         ("tls", old.tls.is_empty() && !new.tls.is_empty()),

@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes it is told to and reads strictly.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rustls::{ClientConnection, Stream};
@@ -38,6 +38,17 @@ impl Client {
     pub fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).unwrap_or_else(|e| panic!("connect {address}: {e}"));
         Client::over(stream)
+    }
+
+    /// Connects from an address of this host's own, such as another one of the loopback network.
+    #[track_caller]
+    pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Client {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+        let socket =
+            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket");
+        bind(&socket, &SocketAddr::from((source, 0))).unwrap_or_else(|e| panic!("bind {source}: {e}"));
+        connect(&socket, &address).unwrap_or_else(|e| panic!("connect {address}: {e}"));
+        Client::over(TcpStream::from(socket))
     }
 
     /// Takes over a stream that a test has set up in its own way.

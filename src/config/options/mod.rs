@@ -8,10 +8,12 @@ mod acme;
 mod admin;
 mod app;
 mod control;
+mod guard;
 mod maintenance;
 mod program;
 mod program_care;
 mod program_output;
+mod proxies;
 mod route;
 mod server;
 mod static_route;
@@ -23,10 +25,12 @@ pub use acme::*;
 pub use admin::*;
 pub use app::*;
 pub use control::*;
+pub use guard::*;
 pub use maintenance::*;
 pub use program::*;
 pub use program_care::*;
 pub use program_output::*;
+pub use proxies::*;
 pub use route::*;
 pub use server::*;
 pub use static_route::*;
@@ -127,7 +131,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 13] = [
+pub static SECTIONS: [&Section; 16] = [
     &SERVER,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
@@ -137,6 +141,9 @@ pub static SECTIONS: [&Section; 13] = [
     &CONTROL,
     &APP,
     &ROUTE,
+    &LIMIT_TABLE,
+    &CONNECTIONS_TABLE,
+    &AUTH_TABLE,
     &SUPERVISOR,
     &PROGRAM,
     &CHECK,

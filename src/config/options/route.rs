@@ -1,5 +1,6 @@
 //! Options of `[[route]]`: what is served where.
 
+use super::guard::*;
 use super::static_route::*;
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::BODY_BYTES_MAX;
@@ -49,6 +50,15 @@ pub static ROUTE: Section = Section {
         &EXPIRES.spec,
         &MANIFEST.spec,
         &ROUTE_MAX_BODY.spec,
+        &ALLOW.spec,
+        &DENY.spec,
+        &ACCESS.spec,
+        &SATISFY.spec,
+        &AUTH.spec,
+        &LIMIT.spec,
+        &CONNECTIONS.spec,
+        &LIMIT_RATE.spec,
+        &LIMIT_RATE_AFTER.spec,
     ],
 };
 

@@ -1,10 +1,12 @@
 //! Options of `[server]`: listeners, shards, and what one connection may cost.
 
-use super::{Default, Opt, Section, Spec, Unit};
-use crate::base::bounds::{BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
+use super::guard::*;
+use super::{Default, FORWARDED_HEADERS, Opt, Section, Spec, TRUSTED_PROXIES, Unit};
+use crate::base::bounds::{ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
 use crate::config::read;
 use crate::config::types::RequestIds;
 use crate::config::value::Value;
+use crate::limits::AllowedHosts;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,8 +31,22 @@ pub static SERVER: Section = Section {
         &ACCESS_LOG.spec,
         &SERVER_ERROR_PAGES.spec,
         &MAINTENANCE_KEY.spec,
+        &TRUSTED_PROXIES.spec,
+        &FORWARDED_HEADERS.spec,
         &REQUEST_ID.spec,
         &REQUEST_ID_ECHO.spec,
+        &ALLOWED_HOSTS.spec,
+        &MAX_CONNECTIONS_PER_ADDRESS.spec,
+        &MIN_BODY_RATE.spec,
+        &ALLOW.spec,
+        &DENY.spec,
+        &ACCESS.spec,
+        &SATISFY.spec,
+        &AUTH.spec,
+        &LIMIT.spec,
+        &CONNECTIONS.spec,
+        &LIMIT_RATE.spec,
+        &LIMIT_RATE_AFTER.spec,
     ],
 };
 
@@ -226,8 +242,8 @@ pub static REQUEST_ID: Opt<RequestIds> = Opt {
         Unit::Text("\"off\", \"generate\" or \"trust\""),
         Default::Toml("\"generate\""),
         "Ids of requests, for the log's `$request_id` and the application's `HTTP_X_REQUEST_ID`: made here, or (\"trust\") taken from the \
-         request's `X-Request-ID` where it has a good one, for servers that only a proxy can reach. Unless it is trusted, a client's \
-         own field never reaches the application.",
+         `X-Request-ID` of requests that come from one of `trusted_proxies`, where it is a good one. A client's own field never \
+         reaches the application.",
     ),
     read: request_ids,
 };
@@ -240,6 +256,54 @@ pub static REQUEST_ID_ECHO: Opt<bool> = Opt {
     ),
     read: read::boolean,
 };
+
+pub static ALLOWED_HOSTS: Opt<AllowedHosts> = Opt {
+    spec: Spec::new(
+        "allowed_hosts",
+        Unit::Texts("a host or a list of them"),
+        Default::Toml("[]"),
+        "Hosts that are served, as Django's ALLOWED_HOSTS: \"example.com\", \"*.example.com\" (names below it), \".example.com\" (both), addresses and \
+         networks for clients that name one (\"10.0.0.0/8\", \"[::1]\"), \"*\" (all). A request for another host is answered with 421, one that names \
+         none with 400, before anything else is looked at. None given: all.",
+    )
+    .elsewhere(&["ALLOWED_HOSTS"]),
+    read: allowed_hosts,
+};
+pub static MAX_CONNECTIONS_PER_ADDRESS: Opt<Option<u64>> = Opt {
+    spec: Spec::new(
+        "max_connections_per_address",
+        Unit::Count { min: 0, max: CONNECTIONS_MAX },
+        Default::Toml("0"),
+        "Connections that one address (one /64 for IPv6) has open at the same time, with all shards together; one more is closed at once. 0: any number. \
+         A connection of a trusted proxy is not counted.",
+    ),
+    read: count_or_none,
+};
+pub static MIN_BODY_RATE: Opt<u64> = Opt {
+    spec: Spec::new(
+        "min_body_rate",
+        Unit::Size { max: BODY_BYTES_MAX },
+        Default::Toml("100"),
+        "Bytes a second that a request body must arrive with, once it has taken `body_timeout`: a client that sends a byte now and then is answered with 408. \
+         0: however slowly.",
+    ),
+    read: read::size,
+};
+
+fn allowed_hosts(value: &Value, unit: Unit, _: &Path) -> Result<AllowedHosts, String> {
+    let entries = read::strings(value, unit)?;
+    if entries.len() > ALLOWED_HOSTS_MAX {
+        return Err(format!("has more than {ALLOWED_HOSTS_MAX} entries"));
+    }
+    AllowedHosts::new(entries).map_err(|entry| {
+        let shown = entry.escape_debug();
+        format!("\"{shown}\" is no host: a name, \"*.NAME\", \".NAME\", an address, a network or \"*\", without scheme and port")
+    })
+}
+
+fn count_or_none(value: &Value, unit: Unit, base: &Path) -> Result<Option<u64>, String> {
+    read::count_u64(value, unit, base).map(|count| Some(count).filter(|count| *count > 0))
+}
 
 fn request_ids(value: &Value, unit: Unit, base: &Path) -> Result<RequestIds, String> {
     match read::text(value, unit, base)?.as_str() {
@@ -258,5 +322,6 @@ mod tests {
     #[test]
     fn every_declared_default_passes_its_own_check() {
         assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(ALLOWED_HOSTS MAX_CONNECTIONS_PER_ADDRESS MIN_BODY_RATE);
     }
 }

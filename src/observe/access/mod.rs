@@ -29,6 +29,10 @@ pub struct Record<'a> {
     pub remote_addr: &'a str,
     /// The client's port.
     pub remote_port: &'a str,
+    /// The address of the connection's peer, which may be a proxy's; empty for one of a unix socket.
+    pub realip_remote_addr: &'a str,
+    /// The peer's port.
+    pub realip_remote_port: &'a str,
     /// The address on which the connection came in.
     pub server_addr: &'a str,
     /// The port on which it came in.
@@ -73,6 +77,8 @@ pub struct Record<'a> {
     pub upstream: Option<Upstream>,
     /// The request's id.
     pub request_id: &'a [u8],
+    /// What became of it at a limit, as nginx says it; empty where there is none.
+    pub limit_status: &'static str,
 }
 
 /// What was agreed on with a client that speaks TLS; empty for others.

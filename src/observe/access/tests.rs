@@ -15,6 +15,8 @@ fn record() -> Record<'static> {
     Record {
         remote_addr: "192.0.2.1",
         remote_port: "40000",
+        realip_remote_addr: "10.0.0.7",
+        realip_remote_port: "4",
         server_addr: "192.0.2.2",
         server_port: "80",
         scheme: "http",
@@ -48,6 +50,7 @@ fn record() -> Record<'static> {
             queue_time: Duration::from_micros(400),
         }),
         request_id: b"0123456789abcdef0123456789abcdef",
+        limit_status: "PASSED",
     }
 }
 
@@ -100,6 +103,7 @@ fn variables() {
     for (variable, expected) in [
         ("$remote_addr", "192.0.2.1"),
         ("$remote_port", "40000"),
+        ("$realip_remote_addr:$realip_remote_port", "10.0.0.7:4"),
         ("$remote_user", "u"),
         ("$time_local", "06/Nov/1994:09:49:37 +0100"),
         ("$time_iso8601", "1994-11-06T09:49:37+01:00"),

@@ -7,6 +7,8 @@
 pub(super) enum Variable {
     RemoteAddr,
     RemotePort,
+    RealipRemoteAddr,
+    RealipRemotePort,
     RemoteUser,
     TimeLocal,
     TimeIso8601,
@@ -44,6 +46,7 @@ pub(super) enum Variable {
     SslClientVerify,
     SslClientSDn,
     RequestId,
+    LimitReqStatus,
     Connection,
     ConnectionRequests,
     Pipe,
@@ -52,9 +55,11 @@ pub(super) enum Variable {
 use Variable::*;
 
 /// Names that stand for themselves; those that end in a name of the user's choice are in [`PREFIXES`].
-const NAMES: [(&str, Variable); 37] = [
+const NAMES: [(&str, Variable); 40] = [
     ("remote_addr", RemoteAddr),
     ("remote_port", RemotePort),
+    ("realip_remote_addr", RealipRemoteAddr),
+    ("realip_remote_port", RealipRemotePort),
     ("remote_user", RemoteUser),
     ("time_local", TimeLocal),
     ("time_iso8601", TimeIso8601),
@@ -88,6 +93,7 @@ const NAMES: [(&str, Variable); 37] = [
     ("ssl_client_verify", SslClientVerify),
     ("ssl_client_s_dn", SslClientSDn),
     ("request_id", RequestId),
+    ("limit_req_status", LimitReqStatus),
     ("connection", Connection),
     ("connection_requests", ConnectionRequests),
 ];

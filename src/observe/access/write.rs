@@ -106,6 +106,9 @@ impl<'a> Line<'a> {
             Variable::RemoteAddr if record.remote_addr.is_empty() => Value::Plain(b"unix:"),
             Variable::RemoteAddr => Value::Plain(record.remote_addr.as_bytes()),
             Variable::RemotePort => plain(record.remote_port),
+            Variable::RealipRemoteAddr if record.realip_remote_addr.is_empty() => Value::Plain(b"unix:"),
+            Variable::RealipRemoteAddr => plain(record.realip_remote_addr),
+            Variable::RealipRemotePort => plain(record.realip_remote_port),
             Variable::RemoteUser => {
                 let value = fields::all(record.fields, b"authorization").next();
                 value.and_then(user::of_credentials).map_or(Value::Absent, Value::Decoded)
@@ -126,6 +129,7 @@ impl<'a> Line<'a> {
                     .find(|(key, _)| key.eq_ignore_ascii_case(name))
                     .map_or(Value::Absent, |pair| Value::Foreign(pair.1))
             }
+            Variable::LimitReqStatus => plain(record.limit_status),
             Variable::ServerProtocol => plain(record.protocol),
             Variable::Status => Value::Number(u64::from(record.status)),
             Variable::BodyBytesSent => Value::Number(record.body_bytes_sent),

@@ -6,12 +6,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::Supervisor;
+use crate::config::RouteConfig;
 use crate::mail::ShardMail;
 use crate::observe::{State, WorkerFacts};
 use crate::supervise::access_log::ROTATION_LOOK;
 use crate::supervise::admin::Admin;
 use crate::supervise::inbox::Happening;
-use crate::supervise::{certificates, maintenance};
+use crate::supervise::{certificates, limits, maintenance};
 use crate::sys::memory::SlotState;
 
 impl Supervisor {
@@ -43,6 +44,28 @@ impl Supervisor {
             }
         })
         .detach();
+    }
+
+    /// Hands the shards what the rules of these routes need, and looks after its files.
+    pub(super) fn send_limits(&self, routes: &[RouteConfig]) {
+        let shared = self.limits.renew(routes, &self.setup.config.server);
+        self.mail(|| ShardMail::Limits(shared.clone()));
+        if self.limits.wants_watch() {
+            let (limits, ring, shards) = (self.limits.clone(), self.ring.clone(), self.setup.shards.clone());
+            glommio::spawn_local(async move {
+                loop {
+                    ring.sleep(limits::LOOK).await;
+                    let Some(shared) = limits.look() else { continue };
+                    for (number, shard) in shards.iter().enumerate() {
+                        // As with certificates: who reads no mail needs none.
+                        if let Err(error) = shard.send(ShardMail::Limits(shared.clone())) {
+                            tracing::debug!(shard = number, %error, "users were not delivered");
+                        }
+                    }
+                }
+            })
+            .detach();
+        }
     }
 
     /// Whether requests are served now.
