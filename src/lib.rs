@@ -13,6 +13,7 @@ pub mod limits;
 pub mod observe;
 // L1: each knows nothing of the others
 pub mod config;
+pub mod control;
 pub mod ring;
 // L2
 pub mod compress;

@@ -3,13 +3,19 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use maitred::cli::{Cli, Command, cert, check, complain, configure, import, log, precompress, serve, tell};
+use maitred::cli::serve::Ended;
+use maitred::cli::{Cli, Command, cert, check, complain, configure, ctl, import, log, precompress, serve, tell};
 use maitred::sys::signals;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Version => {
             tell(concat!("maitred ", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+        Command::Ctl(options) => ctl::run(&options),
+        Command::Completions { shell } => {
+            tell(shell.completions().trim_end());
             ExitCode::SUCCESS
         }
         Command::Precompress(options) => precompress::run(&options),
@@ -22,14 +28,16 @@ fn main() -> ExitCode {
                 complain(format_args!("maitred: cannot block signals: {error}"));
                 return ExitCode::FAILURE;
             }
-            // Lives until the end of `main`: dropping it writes out what is still queued.
-            let _log = match log::start(options.log_level()) {
-                Ok(guard) => guard,
+            let (log, main_log) = match log::start(options.log_level()) {
+                Ok(started) => started,
                 Err(code) => return code,
             };
-            configure(&options)
+            let ended = configure(&options)
                 .and_then(|config| check::require(&config).map(|()| config))
-                .map_or_else(|code| code, |config| serve::run(config, options))
+                .map_or_else(Ended::Exit, |config| serve::run(config, options, main_log));
+            // Writes out what is still queued.
+            drop(log);
+            ended.finish()
         }
     }
 }

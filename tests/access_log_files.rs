@@ -35,7 +35,8 @@ fn ask(server: &Server, times: usize) {
 }
 
 /// The number behind `key=` in the last words of all shards together.
-fn told(server: &Server, key: &str) -> u64 {
+fn told(server: &mut Server, key: &str) -> u64 {
+    assert!(server.log.wait_end(DEADLINE), "the log ends with the server");
     let lines = server.log.lines_from(0);
     let stopped = lines.iter().filter(|line| line.contains("shard stopped"));
     stopped.filter_map(|line| value_of(line, key)?.parse::<u64>().ok()).sum()
@@ -71,7 +72,7 @@ fn reopening_under_load_loses_no_line_and_tears_none() {
     let text: String = old.chain([log]).map(|path| fs::read_to_string(path).expect("a log")).collect();
     assert!(text.lines().all(|line| line == "/a.txt"), "a torn line");
     assert_eq!(text.lines().count(), asked.into_inner());
-    assert_eq!(told(&server, "log_dropped"), 0);
+    assert_eq!(told(&mut server, "log_dropped"), 0);
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn a_full_disk_costs_lines_and_nothing_else() {
     server.wait_for_line("lines of the access log were dropped");
     ask(&server, 100);
     assert!(server.stop().success());
-    assert_eq!((told(&server, "log_dropped"), told(&server, "log_lines")), (200, 0));
+    assert_eq!((told(&mut server, "log_dropped"), told(&mut server, "log_lines")), (200, 0));
     let warnings = server.log.lines_from(0).iter().filter(|line| line.contains("were dropped")).count();
     // Each shard may say it once in ten seconds, and once more at its end if that is later.
     assert!(warnings <= 4, "{warnings} warnings");
@@ -177,7 +178,7 @@ fn a_pipe_without_a_reader_holds_nothing_up() {
     server.wait_for_line("lines of the access log were dropped");
     ask(&server, 10);
     assert!(server.stop().success());
-    let (written, dropped) = (told(&server, "log_lines"), told(&server, "log_dropped"));
+    let (written, dropped) = (told(&mut server, "log_lines"), told(&mut server, "log_dropped"));
     assert!(dropped > 0 && written > 0, "{written} written, {dropped} dropped");
     assert_eq!(written + dropped, 110);
 }
@@ -241,7 +242,7 @@ fn syslog_over_a_unix_socket_also_after_it_was_started_anew() {
     let len = daemon.recv(&mut message).expect("a message");
     assert!(message[..len].ends_with(b"/a.txt"));
     assert!(server.stop().success());
-    assert_eq!((told(&server, "log_dropped"), told(&server, "log_lines")), (1, 3));
+    assert_eq!((told(&mut server, "log_dropped"), told(&mut server, "log_lines")), (1, 3));
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn a_program_runs_beside_files_and_an_application() {
 #[test]
 fn a_program_is_told_who_looks_after_it() {
     let script = "sh -c 'echo $SUPERVISOR_ENABLED $SUPERVISOR_GROUP_NAME $SUPERVISOR_PROCESS_NAME $OWN $PORT; pwd; umask; \
-                  read line || echo no input; exec sleep 1000'";
+                  exec sleep 1000'";
     let lines = format!(
         "command = \"{script}\"\nprocess_name = \"%(program_name)s_%(process_num)02d\"\nnumprocs = 2\n\
          environment = {{ OWN = \"%(process_num)d of %(numprocs)d in %(here)s\", PORT = 8000 }}\ndirectory = \"sub\"\numask = \"027\""
@@ -89,7 +89,6 @@ fn a_program_is_told_who_looks_after_it() {
     }
     server.wait_for_line(&format!("{here}/sub program=all:worker_00"));
     server.wait_for_line("0027 program=all:worker_00");
-    server.wait_for_line("no input program=all:worker_00");
 }
 
 #[test]

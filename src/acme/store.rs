@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use instant_acme::AccountCredentials;
@@ -201,22 +201,6 @@ impl Store {
     fn settle(&self, beside: &Path, path: &Path) -> io::Result<()> {
         fs::rename(beside, path)?;
         File::open(&self.folder)?.sync_all()
-    }
-
-    /// Hands everything that is there to another user, who goes on with it.
-    ///
-    /// # Errors
-    /// This process may not.
-    pub fn give_to(&self, uid: u32, gid: u32) -> io::Result<()> {
-        let storage = self.folder.parent().map(Path::to_owned);
-        let entries = fs::read_dir(&self.folder)?.filter_map(|entry| Some(entry.ok()?.path()));
-        for path in storage.into_iter().chain([self.folder.clone()]).chain(entries) {
-            let found = fs::symlink_metadata(&path)?;
-            if found.uid() != uid || found.gid() != gid {
-                std::os::unix::fs::lchown(&path, Some(uid), Some(gid))?;
-            }
-        }
-        Ok(())
     }
 }
 

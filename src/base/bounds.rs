@@ -331,10 +331,36 @@ pub const TREE_PROCESSES_MAX: usize = 10_000;
 pub const OUTPUT_LINES_PER_SECOND_MAX: u32 = 2_000;
 /// What is read at a time of a stream whose lines go into the log, bytes: each may be a line.
 pub const OUTPUT_LINES_BUFFER_BYTES: usize = 2 * 1024;
+/// What waits to be read from its standard input by a program, bytes.
+pub const PROGRAM_INPUT_BYTES_MAX: usize = 1024 * 1024;
+/// What is kept of a program's stream that goes into no file, for those who ask for its end, bytes.
+pub const RECENT_OUTPUT_BYTES: usize = 16 * 1024;
+/// What waits for somebody who follows a program's stream, bytes; older ones are left out then.
+pub const FOLLOWER_BYTES_MAX: usize = 256 * 1024;
+/// What is kept of maitred's own log for those who ask for its end, bytes.
+pub const MAIN_LOG_BYTES: usize = 256 * 1024;
+/// With so much of its past the tail of a log begins, bytes.
+pub const TAIL_BYTES: u64 = 1024;
 /// After a stop the last words of programs are waited for so long, milliseconds.
 pub const OUTPUT_FINISH_MS: u64 = 500;
 /// A log file that can't be opened is tried again after so long, seconds.
 pub const LOG_REOPEN_SECONDS: u64 = 5;
+/// Body of a control request, bytes. Over it: 413.
+pub const CONTROL_BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// Depth of a value in a control call.
+pub const CONTROL_DEPTH_MAX: usize = 16;
+/// Values in a control call.
+pub const CONTROL_VALUES_MAX: usize = 10_000;
+/// Connections to the control socket; further ones wait.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// A control connection on which nothing comes for so long is closed, seconds: people leave an interactive client open.
+pub const CONTROL_IDLE_SECONDS: u64 = 1_800;
+/// A control request that has begun must have arrived after so long, and its answer must have been taken, seconds.
+pub const CONTROL_REQUEST_SECONDS: u64 = 60;
+/// Answer of a server that `maitred ctl` still reads, bytes.
+pub const CONTROL_ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a log that one control call may read.
+pub const CONTROL_LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Letters that a mailbox between supervisor and shard holds.
 pub const MAILBOX_CAPACITY: usize = 64;
 

@@ -5,9 +5,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::generate;
 
 use super::cert::CertOptions;
+use super::ctl::CtlOptions;
 use super::import::ImportOptions;
 use super::log::Level;
 use super::precompress::Precompress;
@@ -63,8 +65,41 @@ pub enum Command {
     Precompress(Precompress),
     /// Make a self-signed certificate for development, and say what to write into the config file
     Cert(CertOptions),
+    /// Ask and tell the running server: status, start, stop, logs, reload, maintenance
+    Ctl(CtlOptions),
+    /// Print a script that completes commands and flags, for a shell to source
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Print the version
     Version,
+}
+
+/// A shell with completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    /// For `source <(maitred completions bash)`
+    Bash,
+    /// For a file `_maitred` in `fpath`
+    Zsh,
+    /// For `~/.config/fish/completions/maitred.fish`
+    Fish,
+}
+
+impl Shell {
+    /// The script.
+    #[must_use]
+    pub fn completions(self) -> String {
+        let mut command = Cli::command();
+        let mut script = Vec::new();
+        match self {
+            Shell::Bash => generate(clap_complete::Shell::Bash, &mut command, "maitred", &mut script),
+            Shell::Zsh => generate(clap_complete::Shell::Zsh, &mut command, "maitred", &mut script),
+            Shell::Fish => generate(clap_complete::Shell::Fish, &mut command, "maitred", &mut script),
+        }
+        String::from_utf8(script).expect("scripts are text")
+    }
 }
 
 /// Flags that `serve` and `check` share.
@@ -133,6 +168,7 @@ impl Options {
             shards: self.shards.clone(),
             no_preload: self.no_preload,
             env: self.env.clone(),
+            scales: Vec::new(),
         }
     }
 
@@ -146,7 +182,6 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_declaration_is_sound() {

@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> ExitCode {
         super::tell(&finding);
         failed |= finding.verdict == Verdict::Fail;
     };
-    let config = super::read(options);
+    let config = super::read(options.flags());
     if let Err(messages) = &config {
         messages.lines().for_each(|line| tell(Finding::fail(line)));
     }

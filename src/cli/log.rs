@@ -4,8 +4,9 @@
 //! never a request.
 
 use std::fmt::{self, Write as _};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Stderr, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
@@ -19,6 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::{EXIT_UNUSABLE, complain};
 use crate::base::bounds::LOG_LINES_MAX;
 use crate::base::calendar;
+use crate::supervise::main_log::MainLog;
 
 /// Least serious messages that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -50,11 +52,12 @@ impl Level {
 }
 
 /// Starts the log. `level` wins over `MAITRED_LOG`, which takes the directives of `tracing_subscriber`'s `EnvFilter`;
-/// without both it is `info`. Lines still queued are written when the guard is dropped.
+/// without both it is `info`. Lines still queued are written when the guard is dropped; the
+/// log's end is kept beside it.
 ///
 /// # Errors
 /// The exit code, after a message: `MAITRED_LOG` cannot be understood.
-pub fn start(level: Option<Level>) -> Result<WorkerGuard, ExitCode> {
+pub fn start(level: Option<Level>) -> Result<(WorkerGuard, Arc<MainLog>), ExitCode> {
     let variable = std::env::var("MAITRED_LOG").ok().filter(|value| !value.is_empty());
     let directives = match (level, &variable) {
         (Some(level), _) => level.name(),
@@ -69,9 +72,31 @@ pub fn start(level: Option<Level>) -> Result<WorkerGuard, ExitCode> {
     })?;
     let stderr = std::io::stderr();
     let colours = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES_MAX).finish(stderr);
+    let main_log = Arc::new(MainLog::default());
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LOG_LINES_MAX)
+        .finish(Tee { stderr, main_log: main_log.clone() });
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer).event_format(Line).init();
-    Ok(guard)
+    Ok((guard, main_log))
+}
+
+/// Standard error, and the end of it for those who ask.
+struct Tee {
+    stderr: Stderr,
+    main_log: Arc<MainLog>,
+}
+
+impl Write for Tee {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.main_log.write(bytes);
+        // Who asks for the log may hear what the terminal could not take.
+        self.stderr.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stderr.flush()
+    }
 }
 
 /// `2026-11-24T10:00:00.123Z INFO  message key=value`

@@ -6,6 +6,8 @@ mod args;
 pub mod cert;
 pub mod check;
 mod check_programs;
+mod control_sockets;
+pub mod ctl;
 mod environment;
 pub mod import;
 pub mod log;
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 
 pub use args::{Cli, Command, Options};
 
-use crate::config::{Config, ConfigErrors, Surroundings, load};
+use crate::config::{Config, ConfigErrors, Flags, Surroundings, load};
 
 /// Exit code for a configuration, arguments or an environment with which the server cannot start.
 pub const EXIT_UNUSABLE: u8 = 2;
@@ -30,17 +32,17 @@ pub const EXIT_UNUSABLE: u8 = 2;
 /// # Errors
 /// The exit code.
 pub fn configure(options: &Options) -> Result<Config, ExitCode> {
-    read(options).map_err(|message| {
+    read(options.flags()).map_err(|message| {
         complain(message);
         ExitCode::from(EXIT_UNUSABLE)
     })
 }
 
 /// The checked configuration, or one line for each thing that is wrong.
-fn read(options: &Options) -> Result<Config, String> {
+fn read(flags: Flags) -> Result<Config, String> {
     let around = Surroundings::of_process()
         .map_err(|error| format!("maitred: the working directory cannot be used: {error}; change to another one"))?;
-    load(&options.flags(), &around).map_err(|errors: ConfigErrors| errors.to_string())
+    load(&flags, &around).map_err(|errors: ConfigErrors| errors.to_string())
 }
 
 /// Writes a line to stdout. That nobody may be reading any more is no reason to fail.
@@ -53,7 +55,7 @@ pub fn complain(line: impl Display) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-/// The configuration read anew while the server runs; what is wrong goes to the log.
-pub(crate) fn reconfigure(options: &Options) -> Option<Config> {
-    read(options).inspect_err(|message| tracing::error!("{message}")).ok()
+/// The configuration read anew while the server runs, with so many processes of these programs.
+pub(crate) fn reconfigure(options: &Options, scales: &[(String, i64)]) -> Result<Config, String> {
+    read(Flags { scales: scales.to_vec(), ..options.flags() })
 }

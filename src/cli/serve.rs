@@ -4,11 +4,13 @@
 //! its part until the supervisor says that the program is to exit.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use super::{EXIT_UNUSABLE, Options, reconfigure};
+use super::control_sockets::{Control, SocketFile};
+use super::{EXIT_UNUSABLE, Options, complain, reconfigure};
 use crate::base::bounds::{LIMIT_KEYS_MAX, LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen, Listener};
@@ -17,7 +19,8 @@ use crate::observe::Readiness;
 use crate::shard::{self, Protocol, ShardListener, ShardSetup};
 use crate::supervise::access_log::AccessLogFile;
 use crate::supervise::certificates::Certificates;
-use crate::supervise::run::{SupervisorSetup, run as supervise};
+use crate::supervise::main_log::MainLog;
+use crate::supervise::run::{Ending, SupervisorSetup, run as supervise};
 use crate::sys::affinity::usable_cpus;
 use crate::sys::listen::{self, TcpOptions};
 use crate::sys::{limits, packets, process};
@@ -29,9 +32,32 @@ const SOCKET_MODE: u32 = 0o666;
 /// … and of one of the admin listener, which not everybody on the host may ask.
 const ADMIN_SOCKET_MODE: u32 = 0o660;
 
-/// Serves until told to stop. `options` are read again for a reload.
+/// How serving has ended.
 #[must_use]
-pub fn run(config: Config, options: Options) -> ExitCode {
+pub enum Ended {
+    /// The program exits.
+    Exit(ExitCode),
+    /// The program is to start anew.
+    Restart,
+}
+
+impl Ended {
+    /// The exit code; to start anew, this process becomes what it was started as.
+    pub fn finish(self) -> ExitCode {
+        match self {
+            Ended::Exit(code) => code,
+            Ended::Restart => {
+                let mut line = std::env::args_os();
+                let error = Command::new(line.next().unwrap_or_else(|| "maitred".into())).args(line).exec();
+                complain(format_args!("maitred: cannot start anew: {error}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Serves until told to stop. `options` are read again for a reload.
+pub fn run(config: Config, options: Options, main_log: Arc<MainLog>) -> Ended {
     let opened = match Opened::open(&config) {
         Ok(opened) => opened,
         Err(message) => return unusable(&message),
@@ -43,24 +69,25 @@ pub fn run(config: Config, options: Options) -> ExitCode {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
-    let code = match serve(config, options, opened) {
-        Ok(code) => code,
+    let ending = serve(config, options, opened, main_log);
+    drop(pidfile);
+    match ending {
+        Ok(Ending::Restart) => Ended::Restart,
+        Ok(Ending::Exit(code)) => Ended::Exit(ExitCode::from(u8::try_from(code).unwrap_or(1))),
         Err(error) => {
             tracing::error!(%error, "the server cannot run");
-            1
+            Ended::Exit(ExitCode::FAILURE)
         }
-    };
-    drop(pidfile);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
+    }
 }
 
-fn unusable(message: &str) -> ExitCode {
+fn unusable(message: &str) -> Ended {
     tracing::error!("{message}");
-    ExitCode::from(EXIT_UNUSABLE)
+    Ended::Exit(ExitCode::from(EXIT_UNUSABLE))
 }
 
-fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
-    let Opened { listeners, admin, access_log, certificates } = opened;
+fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog>) -> io::Result<Ending> {
+    let Opened { listeners, admin, mut control, access_log, certificates } = opened;
     for address in &admin.addresses {
         tracing::info!("admin: listening on {address}");
     }
@@ -103,31 +130,34 @@ fn serve(config: Config, options: Options, opened: Opened) -> io::Result<i32> {
         shards.push(mail);
         replies.push(workers);
     }
-    let code = supervise(SupervisorSetup {
+    let ending = supervise(SupervisorSetup {
         config,
-        reconfigure: Box::new(move || reconfigure(&options)),
+        reconfigure: Box::new(move |scales: &[(String, i64)]| reconfigure(&options, scales)),
         shards,
         news: from_shards,
         replies,
         addresses: listeners.addresses,
         readiness,
         admin: admin.by_shard.into_iter().flatten().map(|listener| listener.socket).collect(),
+        control: std::mem::take(&mut control.sockets),
+        main_log,
         access_log,
         certificates,
     })?;
     for thread in threads {
         // A shard that has not stopped by now, or never began, is not waited for.
         if thread.is_finished() && thread.join().is_err() {
-            return Ok(1);
+            return Ok(Ending::Exit(1));
         }
     }
-    Ok(code)
+    Ok(ending)
 }
 
 /// What is opened before anything runs.
 struct Opened {
     listeners: Listeners,
     admin: Listeners,
+    control: Control,
     access_log: Option<AccessLogFile>,
     certificates: Option<Certificates>,
 }
@@ -143,6 +173,7 @@ impl Opened {
         Ok(Opened {
             listeners: Listeners::open(&server.listen, shards, backlog, SOCKET_MODE)?,
             admin: Listeners::open(&admin, 1, LISTEN_BACKLOG, ADMIN_SOCKET_MODE)?,
+            control: Control::open(&config.control)?,
             access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
             certificates: Certificates::open(config)?,
         })
@@ -178,7 +209,7 @@ impl Listeners {
                 }
                 Listen::Unix(path) => {
                     let first = listen::unix(path, mode, backlog).map_err(failed)?;
-                    files.push(SocketFile(path.clone()));
+                    files.push(SocketFile::new(path.clone()));
                     addresses.push(format!("unix:{}", path.display()));
                     let others: io::Result<Vec<_>> = (1..shards).map(|_| first.try_clone()).collect();
                     std::iter::once(first).chain(others.map_err(failed)?).collect()
@@ -193,16 +224,6 @@ impl Listeners {
         let https_port = https_ports.iter().copied().find(|&port| port == PORT_HTTPS).or(https_ports.first().copied());
         let https_port = https_port.unwrap_or(PORT_HTTPS);
         Ok(Listeners { by_shard, https_port, addresses, _files: files })
-    }
-}
-
-/// Removes a socket file when the server ends.
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Somebody else may have removed it already.
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 

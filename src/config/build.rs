@@ -6,6 +6,7 @@
 use super::acme::acme;
 use super::admin::admin;
 use super::app::{Search, app};
+use super::control::ControlConfig;
 use super::error::{ConfigErrors, Problem};
 use super::guard::{GuardOptions, guard};
 use super::guard_limits::check_zones;
@@ -54,6 +55,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     let acme = acme(merged.acme, bases, problems);
     let tls = tls(merged.tls, (acme.as_ref(), is_acme_there), bases, problems);
     let admin = admin(merged.admin, bases, problems);
+    let control = ControlConfig::read(merged.control, bases, problems);
     let mut routes = routes(merged.routes, bases, server.max_body_bytes, &guard, problems);
     let guard = GuardOptions::default().or(&guard);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
@@ -133,6 +135,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         tls,
         acme,
         admin,
+        control,
         app,
         programs,
         routes,

@@ -24,6 +24,8 @@ pub struct Merged {
     pub server: Table,
     /// `[admin]`, if it is there.
     pub admin: Option<(Place, Table)>,
+    /// `[control]`, if it is there.
+    pub control: Option<(Place, Table)>,
     /// `None` if nothing speaks of an application.
     pub app: Option<Table>,
     pub routes: Vec<(Place, Table)>,
@@ -48,20 +50,15 @@ pub struct Merged {
 
 /// Reads the config file, if there is one, and puts environment and flags over it.
 pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) -> Merged {
-    let named = flags.config.clone();
-    let file = named.or_else(|| Some(PathBuf::from(FILE_DEFAULT)).filter(|name| around.directory.join(name).exists()));
-    let (mut top, file_base) = match &file {
-        Some(name) => {
-            let path = around.directory.join(name);
-            let base = path.parent().unwrap_or(&around.directory).components().collect();
-            (read_file(name, &path, problems), base)
-        }
-        None => (Table::default(), around.directory.clone()),
-    };
+    let file = found(flags.config.as_deref(), around);
+    let (mut top, file_base) = self::file(flags.config.as_deref(), around, problems);
     let server = top.take("server").and_then(|placed| table(placed, "server", options::SERVER.header, problems));
     let admin = top
         .take("admin")
         .and_then(|placed| Some((placed.place.clone(), table(placed, "admin", options::ADMIN.header, problems)?)));
+    let control = top.take("control");
+    let control = control
+        .and_then(|placed| Some((placed.place.clone(), table(placed, "control", options::CONTROL.header, problems)?)));
     let acme = top
         .take("acme")
         .and_then(|placed| Some((placed.place.clone(), table(placed, "acme", options::ACME.header, problems)?)));
@@ -72,7 +69,8 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     let supervisor = supervisor
         .and_then(|placed| table(placed, "supervisor", options::SUPERVISOR.header, problems))
         .unwrap_or_default();
-    let programs = named_tables(top.take("program"), &options::PROGRAM, problems);
+    let mut programs = named_tables(top.take("program"), &options::PROGRAM, problems);
+    scale(&mut programs, &flags.scales);
     let groups = named_tables(top.take("group"), &options::GROUP, problems);
     for (key, Placed { place, .. }) in top.into_entries() {
         problems.push(unknown(key, place));
@@ -85,6 +83,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     let mut merged = Merged {
         server,
         admin,
+        control,
         app,
         routes,
         tls,
@@ -102,6 +101,24 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         supervisord::add(file, around, &mut merged, problems);
     }
     merged
+}
+
+/// The config file's name: the one that was given, or the one in the working directory if it is there.
+fn found(named: Option<&Path>, around: &Surroundings) -> Option<PathBuf> {
+    let usual = || Some(PathBuf::from(FILE_DEFAULT)).filter(|name| around.directory.join(name).exists());
+    named.map(Path::to_owned).or_else(usual)
+}
+
+/// What stands in the config file, and where relative paths in it start.
+pub(super) fn file(named: Option<&Path>, around: &Surroundings, problems: &mut Vec<Problem>) -> (Table, PathBuf) {
+    match found(named, around) {
+        Some(name) => {
+            let path = around.directory.join(&name);
+            let base = path.parent().unwrap_or(&around.directory).components().collect();
+            (read_file(&name, &path, problems), base)
+        }
+        None => (Table::default(), around.directory.clone()),
+    }
 }
 
 fn read_file(name: &Path, path: &Path, problems: &mut Vec<Problem>) -> Table {
@@ -155,6 +172,15 @@ fn named_tables(placed: Option<Placed>, section: &options::Section, problems: &m
     }
     found.sort_by(|a, b| a.place.cmp(&b.place));
     found
+}
+
+/// Puts numbers of processes over what programs' tables say.
+fn scale(programs: &mut [Named], scales: &[(String, i64)]) {
+    for (name, count) in scales {
+        if let Some(program) = programs.iter_mut().find(|program| program.name == *name) {
+            program.table.set(options::PROGRAM_NUMPROCS.spec.name, argument("scale", Value::Integer(*count)));
+        }
+    }
 }
 
 /// A key at the top of the file that is no section.

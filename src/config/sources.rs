@@ -39,6 +39,8 @@ pub struct Flags {
     pub no_preload: bool,
     /// `NAME=VALUE` each.
     pub env: Vec<String>,
+    /// Programs by their names, and how many processes each is to have.
+    pub scales: Vec<(String, i64)>,
 }
 
 /// What the process finds around it. A value, so that tests need not change their own process.

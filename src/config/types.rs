@@ -16,6 +16,7 @@ use crate::limits::AllowedHosts;
 use super::access_log::AccessLogConfig;
 pub use super::acme::AcmeConfig;
 pub use super::address::{Listen, Listener};
+pub use super::control::ControlConfig;
 pub use super::guard::GuardConfig;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
@@ -35,6 +36,8 @@ pub struct Config {
     pub acme: Option<AcmeConfig>,
     /// Addresses of the admin listener; often none.
     pub admin: Vec<Listen>,
+    /// Where the running server is asked and told things.
+    pub control: ControlConfig,
     /// The application; `None` for a server of static routes or programs alone.
     pub app: Option<AppConfig>,
     /// The programs' groups in the order in which they start; names are unique.

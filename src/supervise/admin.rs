@@ -201,33 +201,33 @@ impl Admin {
     async fn metrics(&self) -> String {
         let question = Rc::new(Question::default());
         (self.ask)(question.clone());
-        let snapshots = self.snapshots().await;
+        let snapshots = snapshots(&self.ring, &self.shards).await;
         let mut workers = question.answered().await;
         workers.is_ready = self.readiness.state() == State::Ready;
         let page = page(self.shards.len(), &snapshots, &workers, &process(self.started));
         let facts = self.certificates.as_ref().map(|found| found.facts(self.attempts.read()));
         page + &certificates(&facts.unwrap_or_default())
     }
+}
 
-    /// Asks every shard, and waits for what comes in time.
-    async fn snapshots(&self) -> Vec<Box<Snapshot>> {
-        let Ok((to, from)) = mailbox::<Box<Snapshot>>(self.shards.len()) else { return Vec::new() };
-        let asked = self.shards.iter().filter(|shard| shard.send(ShardMail::Snapshot { to: to.clone() }).is_ok());
-        let asked = asked.count();
-        let Ok(bell) = from.fd().try_clone_to_owned() else { return Vec::new() };
-        let bell: Descriptor = Rc::new(bell);
-        let deadline = self.ring.deadline();
-        deadline.set(Duration::from_millis(SCRAPE_MS_MAX));
-        let mut snapshots: Vec<Box<Snapshot>> = Vec::new();
-        while snapshots.len() < asked {
-            if within(&deadline, self.ring.poll(&bell, libc::POLLIN as u32)).await.is_err() {
-                break;
-            }
-            snapshots.extend(from.drain());
+/// Asks every shard, and waits for what comes in time.
+pub(super) async fn snapshots(ring: &Ring, shards: &[Sender<ShardMail>]) -> Vec<Box<Snapshot>> {
+    let Ok((to, from)) = mailbox::<Box<Snapshot>>(shards.len().max(1)) else { return Vec::new() };
+    let asked = shards.iter().filter(|shard| shard.send(ShardMail::Snapshot { to: to.clone() }).is_ok());
+    let asked = asked.count();
+    let Ok(bell) = from.fd().try_clone_to_owned() else { return Vec::new() };
+    let bell: Descriptor = Rc::new(bell);
+    let deadline = ring.deadline();
+    deadline.set(Duration::from_millis(SCRAPE_MS_MAX));
+    let mut snapshots: Vec<Box<Snapshot>> = Vec::new();
+    while snapshots.len() < asked {
+        if within(&deadline, ring.poll(&bell, libc::POLLIN as u32)).await.is_err() {
+            break;
         }
-        snapshots.sort_by_key(|snapshot| snapshot.shard);
-        snapshots
+        snapshots.extend(from.drain());
     }
+    snapshots.sort_by_key(|snapshot| snapshot.shard);
+    snapshots
 }
 
 /// What /proc says of this process; what can't be read is 0.

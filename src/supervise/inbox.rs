@@ -11,6 +11,7 @@ use super::admin::Question;
 use super::control::FromZygote;
 use super::machine::{Event, GenerationId};
 use super::programs::machine::{Happened, ProcessId};
+use super::rpc::Work;
 use crate::mail::ShardNews;
 use crate::sys::process::Pid;
 use crate::sys::signals::Signal;
@@ -42,6 +43,8 @@ pub(super) enum Happening {
     OrphanGone,
     /// This command, which checks a program, has been given all the time that it may take.
     CheckTimedOut(Pid),
+    /// A control connection has something to do.
+    Work(Work),
     /// Nothing more comes from the zygote of this generation.
     ControlEnded(GenerationId),
 }

@@ -4,7 +4,10 @@
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
 mod equipment;
+mod operations;
 mod reload;
+mod site;
+mod workers;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,31 +28,34 @@ use super::control::FromZygote;
 use super::generation::Generation;
 use super::inbox::{Happening, Inbox};
 use super::limits::Limits;
-use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, Reading, WorkerId};
+use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, WorkerId};
+use super::main_log::MainLog;
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
+pub use super::rpc::ControlSockets;
+use super::rpc::{Changes, Mood};
 use super::settings::settings;
 use super::{output, routes};
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
-use crate::config::Config;
+use crate::config::{Config, GroupConfig};
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::{Readiness, State, WorkerFacts};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
-use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Signal, SignalFd};
 use crate::wsgi::pool::Gate;
 use crate::wsgi::share::Share;
+pub(super) use site::Reloading;
 
 /// Exit code for what has no code of its own.
 const EXIT_FAILED: i32 = 1;
 /// Exit code when a program with `on_fatal = "exit"` was given up.
 const EXIT_PROGRAM_FATAL: i32 = 4;
 
-/// Reads the configuration anew; `None` when it is unusable, which was said then.
-pub type Reconfigure = Box<dyn Fn() -> Option<Config>>;
+/// Reads the configuration anew, with so many processes of these programs whatever it says of them; an error has a line for each thing that is wrong.
+pub type Reconfigure = Box<dyn Fn(&[(String, i64)]) -> Result<Config, String>>;
 
 /// What a supervisor is made from.
 pub struct SupervisorSetup {
@@ -69,17 +75,30 @@ pub struct SupervisorSetup {
     pub readiness: Arc<Readiness>,
     /// Sockets of the admin listener.
     pub admin: Vec<OwnedFd>,
+    /// The control sockets.
+    pub control: ControlSockets,
+    /// The end of the diagnostic log.
+    pub main_log: Arc<MainLog>,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogFile>,
     /// The certificates, if there are any.
     pub certificates: Option<Certificates>,
 }
 
-/// Runs until the program is to exit; returns its exit code.
+/// What follows the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The program exits with this code.
+    Exit(i32),
+    /// The program is to start anew.
+    Restart,
+}
+
+/// Runs until the program is to exit or to start anew.
 ///
 /// # Errors
 /// The executor or the ring could not be set up.
-pub fn run(setup: SupervisorSetup) -> io::Result<i32> {
+pub fn run(setup: SupervisorSetup) -> io::Result<Ending> {
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .name("supervisor")
         .preempt_timer(PREEMPT_TIMER)
@@ -103,7 +122,8 @@ struct Zygote {
     exit: Option<process::Exit>,
 }
 
-struct Supervisor {
+/// The loop's state. Control connections have it do pieces of work (`operations`).
+pub(super) struct Supervisor {
     ring: Ring,
     setup: SupervisorSetup,
     /// What the server was started with.
@@ -137,10 +157,16 @@ struct Supervisor {
     exit: Option<i32>,
     /// The site is closed.
     is_closed: bool,
+    /// What is told to those who ask whether maitred is on its way to its end.
+    mood: Mood,
+    changes: Rc<Changes>,
+    site: site::Site,
+    /// The programs of the configuration that was read last; those that are looked after may be others.
+    available: Vec<GroupConfig>,
     watch: Option<glommio::Task<()>>,
 }
 
-async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
+async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending> {
     let inbox = Rc::new(Inbox::default());
     let signals = SignalFd::new()?;
     let replies: Vec<_> = std::mem::take(&mut setup.replies).into_iter().map(Arc::new).collect();
@@ -172,6 +198,10 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
         is_draining: false,
         exit: None,
         is_closed: false,
+        mood: Mood::Running,
+        changes: Rc::default(),
+        site: site::Site::default(),
+        available: setup.config.programs.clone(),
         watch: None,
         setup,
     };
@@ -180,6 +210,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     supervisor.start_access_log();
     supervisor.start_certificates();
     supervisor.start_admin()?;
+    supervisor.start_control();
     supervisor.watch_maintenance();
     supervisor.handle(Event::Start);
     supervisor.programs.begin();
@@ -192,7 +223,8 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<i32> {
     };
     supervisor.programs.finish().await;
     drop(signal_task);
-    Ok(code)
+    let restarts = code == 0 && supervisor.mood == Mood::Restarting;
+    Ok(if restarts { Ending::Restart } else { Ending::Exit(code) })
 }
 
 async fn listen_to_signals(ring: Ring, signals: SignalFd, inbox: Rc<Inbox>) {
@@ -231,13 +263,19 @@ impl Supervisor {
         if has_mail {
             happened.extend(self.setup.news.drain().map(Happening::News));
         }
+        let before = self.programs.reports();
+        let mut has_changed = is_due;
         for happening in happened {
+            has_changed |= !matches!(happening, Happening::Work(_));
             self.take(happening);
         }
         if is_due {
             let readings = self.readings();
             self.handle(Event::Tick { readings });
             self.programs.tick();
+        }
+        if has_changed || self.programs.reports() != before {
+            self.changes.tell();
         }
     }
 
@@ -246,11 +284,12 @@ impl Supervisor {
             Happening::Event(event) => self.handle(event),
             Happening::Signal(signal) => self.signal(signal),
             Happening::News(news) => self.news(news),
-            Happening::Maintenance(closed) => self.close_site(closed),
+            Happening::Maintenance(closed) => self.close_site(self.is_to_be_closed(closed)),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
             Happening::Program(id, happened) => self.programs.happened(id, happened),
             Happening::OrphanGone => self.programs.after_reaping(),
             Happening::CheckTimedOut(command) => self.programs.end_check(command),
+            Happening::Work(work) => work(self),
             Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
         }
@@ -271,6 +310,9 @@ impl Supervisor {
     fn stop(&mut self, fast: bool) {
         if self.pool_code.is_some() {
             tracing::warn!("stopping at once");
+        }
+        if self.mood == Mood::Running {
+            self.mood = Mood::Shutdown;
         }
         self.handle(if fast { Event::Quit } else { Event::Terminate });
         self.programs.stop(fast);
@@ -385,6 +427,9 @@ impl Supervisor {
     }
 
     fn zygote(&mut self, generation: GenerationId, message: FromZygote) {
+        if matches!(message, FromZygote::Imported { .. }) {
+            self.site.imported(&message);
+        }
         let event = match message {
             FromZygote::Imported { python, app, django, worker_loop, native_missing } => {
                 let version = django.as_ref().map(|facts| facts.version.clone());
@@ -477,6 +522,7 @@ impl Supervisor {
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
             Action::Report(report) => {
                 report.count(&mut self.facts);
+                self.site.note(&report);
                 report.log();
             }
             Action::Exit { code } => {
@@ -561,31 +607,5 @@ impl Supervisor {
                 tracing::debug!(shard = number, %error, "mail to a shard was not delivered");
             }
         }
-    }
-
-    fn kill(&self, pid: Pid, signal: process::Signal) {
-        let result = match self.pidfds.get(&pid) {
-            Some(Some(pidfd)) => process::signal_pidfd(pidfd, signal),
-            Some(None) => process::signal(pid, signal),
-            // Reaped: the number may be somebody else's by now.
-            None => return,
-        };
-        if let Err(error) = result {
-            tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "cannot signal a child");
-        }
-    }
-
-    fn readings(&self) -> Vec<Reading> {
-        let mut readings = Vec::new();
-        for (&generation, found) in &self.generations {
-            let threads = found.settings.threads.max(1);
-            for index in 0..found.scoreboard.slots() {
-                let view = found.scoreboard.read(index);
-                if view.state != SlotState::Empty {
-                    readings.push(Reading { generation, slot: index as u32 / threads, view });
-                }
-            }
-        }
-        readings
     }
 }

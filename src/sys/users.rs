@@ -47,6 +47,30 @@ impl User {
     }
 }
 
+/// The number of the group of that name or, if it is a number and nobody's name, that number. None: there is none.
+///
+/// # Errors
+/// The databases could not be asked.
+pub fn group(name: &str) -> io::Result<Option<u32>> {
+    let Ok(text) = CString::new(name) else { return Ok(None) };
+    let mut buffer = vec![0_u8; 1024];
+    loop {
+        let mut record = MaybeUninit::<libc::group>::zeroed();
+        let mut found = std::ptr::null_mut();
+        let (space, size) = (buffer.as_mut_ptr().cast(), buffer.len());
+        // SAFETY: the name is a C string; record, buffer and result are valid for the call and of the given size.
+        match unsafe { libc::getgrnam_r(text.as_ptr(), record.as_mut_ptr(), space, size, &mut found) } {
+            0 if found.is_null() => return Ok(name.parse().ok()),
+            // SAFETY: found, so the record was filled in.
+            0 => return Ok(Some(unsafe { record.assume_init() }.gr_gid)),
+            libc::ERANGE if buffer.len() < RECORD_BYTES_MAX => buffer.resize(buffer.len() * 4, 0),
+            libc::EINTR => {}
+            libc::ENOENT | libc::ESRCH => return Ok(name.parse().ok()),
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
 /// Asks with a buffer that grows until the record fits into it.
 fn record(
     ask: impl Fn(*mut libc::passwd, &mut [u8], *mut *mut libc::passwd) -> libc::c_int,
@@ -95,6 +119,13 @@ fn groups(name: &CString, gid: u32) -> io::Result<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_have_names_and_numbers() {
+        assert_eq!(group("root").expect("asked"), Some(0));
+        assert_eq!(group("4242").expect("asked"), Some(4242));
+        assert_eq!(group("no such group").expect("asked"), None);
+    }
 
     #[test]
     fn root_is_found_by_name_and_by_number() {

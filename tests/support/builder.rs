@@ -246,6 +246,9 @@ impl Builder {
             .args(&line[1..])
             .current_dir(self.working.as_deref().unwrap_or(self.folder.path()))
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            // Its control socket is there: tests run side by side.
+            .env("XDG_RUNTIME_DIR", self.folder.path())
+            .env_remove("RUNTIME_DIRECTORY")
             .env(name, value)
             .envs(self.environment.clone())
             .stdin(Stdio::null())

@@ -14,6 +14,7 @@ pub mod process;
 pub mod python;
 pub mod response;
 pub mod server;
+pub mod supervisor;
 pub mod tls;
 
 use std::path::PathBuf;

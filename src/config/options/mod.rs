@@ -7,6 +7,7 @@ mod access_log;
 mod acme;
 mod admin;
 mod app;
+mod control;
 mod guard;
 mod maintenance;
 mod program;
@@ -24,6 +25,7 @@ pub use access_log::*;
 pub use acme::*;
 pub use admin::*;
 pub use app::*;
+pub use control::*;
 pub use guard::*;
 pub use maintenance::*;
 pub use program::*;
@@ -131,13 +133,14 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 15] = [
+pub static SECTIONS: [&Section; 16] = [
     &SERVER,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
     &TLS,
     &ACME,
     &ADMIN,
+    &CONTROL,
     &APP,
     &ROUTE,
     &LIMIT_TABLE,

@@ -137,6 +137,10 @@ pub enum Event {
     },
     /// Every shard has stopped accepting and has no connection left.
     ShardsDrained,
+    /// A person wants nobody in this slot of the generation that serves: its worker finishes what it has in hand and ends.
+    VacateSlot(u32),
+    /// … and a worker in it again.
+    FillSlot(u32),
 }
 
 /// A request that a worker held.
@@ -146,6 +150,38 @@ pub struct Held {
     pub shard: u32,
     /// The shard's name for the request.
     pub token: u64,
+}
+
+/// A place for a worker in the generation that serves, as people see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number, from 0 on.
+    pub slot: u32,
+    /// What goes on there.
+    pub state: PlaceState,
+    /// The worker's process, if there is one.
+    pub pid: Option<Pid>,
+    /// When its worker was begun; None: never.
+    pub since: Option<Monotonic>,
+    /// When the last worker there ended.
+    pub left: Option<Monotonic>,
+}
+
+/// What goes on in a place for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceState {
+    /// Nobody is to be there.
+    Vacated,
+    /// A worker is being started.
+    Starting,
+    /// A worker serves.
+    Serving,
+    /// Its worker was asked to end.
+    Leaving,
+    /// The next worker comes after a wait.
+    Waiting,
+    /// No worker comes any more.
+    Done,
 }
 
 /// One worker thread's scoreboard slot.
@@ -239,6 +275,10 @@ pub enum KillReason {
     BootTimeout,
     /// It outlived SIGABRT.
     AbortIgnored,
+    /// A person wants it to end, when it has finished what it has in hand.
+    Asked,
+    /// It was asked to end and did not.
+    AskIgnored,
     /// Its generation has ended: it drained too long, its boot failed, or the program stops.
     GenerationEnded,
 }

@@ -115,7 +115,8 @@ impl Generation {
                 self.phase = Phase::Draining { deadline };
                 actions.push(Action::CloseInbox { generation: self.id });
                 for slot in &mut self.slots {
-                    if matches!(slot.seat, Seat::Vacant { .. }) && self.zygote == Zygote::Gone {
+                    let is_left = self.zygote == Zygote::Gone || slot.is_vacated;
+                    if matches!(slot.seat, Seat::Vacant { .. }) && is_left {
                         slot.seat = Seat::Done;
                     }
                 }
@@ -171,6 +172,9 @@ impl Generation {
     pub fn settle(&mut self, next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
         for slot in &mut self.slots {
             if let Seat::Live(worker) = &mut slot.seat {
+                if slot.is_vacated {
+                    worker.ask_to_end(self.settings.graceful_timeout, now, actions);
+                }
                 worker.settle(&self.settings, now, actions);
             }
         }
@@ -245,7 +249,7 @@ impl Generation {
         let can_fork = matches!(self.zygote, Zygote::Alive { is_killed: false, .. })
             && (is_draining || self.phase == Phase::Warming || self.is_serving());
         let slots = self.slots.iter().filter_map(|slot| match &slot.seat {
-            Seat::Vacant { due } if can_fork && !(is_draining && never_filled(slot)) => Some(*due),
+            Seat::Vacant { due } if can_fork && !slot.is_vacated && !(is_draining && never_filled(slot)) => Some(*due),
             Seat::Forking { since, .. } if can_fork => Some(*since + self.settings.boot_timeout),
             Seat::Live(worker) => worker.wake_at(&self.settings),
             _ => None,

@@ -19,7 +19,8 @@ mod tests;
 mod worker;
 
 pub use event::{
-    Action, BootOutcome, Event, GenerationId, Held, KillReason, PoolSettings, Reading, Report, Settings, WorkerId,
+    Action, BootOutcome, Event, GenerationId, Held, KillReason, Place, PlaceState, PoolSettings, Reading, Report,
+    Settings, WorkerId,
 };
 
 use crate::base::bounds::EARLY_EXITS_MAX;
@@ -123,6 +124,12 @@ impl Machine {
         self.generations.iter().filter(|generation| generation.is_serving()).map(Generation::workers_alive).sum()
     }
 
+    /// The places for workers in the newest generation that serves.
+    pub fn places(&self) -> Vec<Place> {
+        let serving = self.generations.iter().rfind(|generation| generation.is_serving());
+        serving.map_or_else(Vec::new, Generation::places)
+    }
+
     /// Whether the program is on its way to its end.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_some()
@@ -181,6 +188,16 @@ impl Machine {
             Event::Terminate => self.terminate(false, now, actions),
             Event::Quit => self.terminate(true, now, actions),
             Event::ShardsSwitched { generation } => self.shards_switched(generation, now, actions),
+            Event::VacateSlot(slot) => {
+                if let Some(serving) = self.generations.iter_mut().rfind(|generation| generation.is_serving()) {
+                    serving.vacate(slot, now, actions);
+                }
+            }
+            Event::FillSlot(slot) => {
+                if let Some(serving) = self.generations.iter_mut().rfind(|generation| generation.is_serving()) {
+                    serving.fill(slot, now);
+                }
+            }
             Event::ShardsDrained => {
                 if let Some(stop) = &mut self.stop {
                     stop.shards = Shards::Drained;

@@ -54,6 +54,10 @@ impl Report {
                     KillReason::AbortIgnored => {
                         error!(%worker, pid, "worker outlived SIGABRT, sending {signal}")
                     }
+                    KillReason::Asked => info!(%worker, pid, "worker is to end, sending {signal}"),
+                    KillReason::AskIgnored => {
+                        error!(%worker, pid, "worker did not end in time, sending {signal}")
+                    }
                     KillReason::GenerationEnded => {
                         warn!(%worker, pid, "worker outlived its generation, sending {signal}")
                     }

@@ -1,6 +1,6 @@
 //! The worker slots of a generation: filled by forks, emptied by deaths, filled again at the pace of the backoff.
 
-use super::event::{Action, Held, Reading, Report, WorkerId};
+use super::event::{Action, Held, Place, PlaceState, Reading, Report, WorkerId};
 use super::generation::{Generation, Phase, Zygote};
 use super::worker::Worker;
 use crate::base::bounds::BOOT_DEATHS_MAX;
@@ -16,6 +16,10 @@ pub(super) struct Slot {
     backoff: Backoff,
     /// When a fork was last asked for.
     forked_at: Option<Monotonic>,
+    /// When the last worker ended.
+    left_at: Option<Monotonic>,
+    /// Nobody is to sit here.
+    pub is_vacated: bool,
 }
 
 #[derive(Debug)]
@@ -85,6 +89,8 @@ impl Generation {
         let is_clean = exit.is_success() && held.is_empty();
         let has_worked = served > 0 || !held.is_empty();
         let restart_in = self.reseat(index, &worker, is_clean, has_worked, now);
+        self.slots[index].left_at = Some(now);
+        let restart_in = restart_in.filter(|_| !self.slots[index].is_vacated);
         let (generation, lost) = (self.id, held.len());
         actions.push(Action::Report(Report::WorkerExited {
             worker: worker.id,
@@ -139,6 +145,42 @@ impl Generation {
         Some(due.since(now))
     }
 
+    /// Nobody is to sit in `slot`: its worker is asked to end.
+    pub(super) fn vacate(&mut self, slot: u32, now: Monotonic, actions: &mut Vec<Action>) {
+        let limit = self.settings.graceful_timeout;
+        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
+        slot.is_vacated = true;
+        if let Seat::Live(worker) = &mut slot.seat {
+            worker.ask_to_end(limit, now, actions);
+        }
+    }
+
+    /// A worker is to sit in `slot` again.
+    pub(super) fn fill(&mut self, slot: u32, now: Monotonic) {
+        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
+        slot.is_vacated = false;
+        if let Seat::Vacant { due } = &mut slot.seat {
+            *due = (*due).min(now);
+        }
+    }
+
+    /// Every place as people see it.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let place = |(number, slot): (usize, &Slot)| {
+            let (state, pid) = match &slot.seat {
+                Seat::Live(worker) if worker.is_leaving() => (PlaceState::Leaving, Some(worker.pid)),
+                Seat::Live(worker) if worker.is_up => (PlaceState::Serving, Some(worker.pid)),
+                Seat::Live(worker) => (PlaceState::Starting, Some(worker.pid)),
+                Seat::Forking { .. } => (PlaceState::Starting, None),
+                Seat::Vacant { .. } if slot.is_vacated => (PlaceState::Vacated, None),
+                Seat::Vacant { .. } => (PlaceState::Waiting, None),
+                Seat::Done => (PlaceState::Done, None),
+            };
+            Place { slot: number as u32, state, pid, since: slot.forked_at, left: slot.left_at }
+        };
+        self.slots.iter().enumerate().map(place).collect()
+    }
+
     /// A zygote that died between a fork and its report leaves a worker that only the scoreboard tells of.
     pub(super) fn adopt(
         &mut self,
@@ -168,7 +210,9 @@ impl Generation {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             match slot.seat {
                 Seat::Vacant { due }
-                    if due <= now && !(never_filled(slot) && matches!(self.phase, Phase::Draining { .. })) =>
+                    if due <= now
+                        && !slot.is_vacated
+                        && !(never_filled(slot) && matches!(self.phase, Phase::Draining { .. })) =>
                 {
                     let worker = take_id(next_worker);
                     slot.seat = Seat::Forking { worker, since: now };

@@ -32,7 +32,13 @@ pub(super) struct Worker {
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     No,
-    Aborted { kill_at: Monotonic },
+    /// By a person: it finishes what it has in hand.
+    Asked {
+        kill_at: Monotonic,
+    },
+    Aborted {
+        kill_at: Monotonic,
+    },
     Killed,
 }
 
@@ -107,9 +113,23 @@ impl Worker {
             Ending::No if !self.is_up && now >= self.since + settings.boot_timeout => {
                 self.abort(KillReason::BootTimeout, settings, now, actions);
             }
+            Ending::Asked { kill_at } if now >= kill_at => self.kill(KillReason::AskIgnored, actions),
             Ending::Aborted { kill_at } if now >= kill_at => self.kill(KillReason::AbortIgnored, actions),
             _ => {}
         }
+    }
+
+    /// Asks it to end when it has finished what it has in hand, within `limit`; once, and only when it is up.
+    pub fn ask_to_end(&mut self, limit: Duration, now: Monotonic, actions: &mut Vec<Action>) {
+        if self.is_up && matches!(self.ending, Ending::No) {
+            self.ending = Ending::Asked { kill_at: now + limit };
+            self.signal(Signal::TERM, KillReason::Asked, actions);
+        }
+    }
+
+    /// It was told to end.
+    pub fn is_leaving(&self) -> bool {
+        !matches!(self.ending, Ending::No)
     }
 
     /// Ends it at once, unless that was done before.
@@ -125,13 +145,13 @@ impl Worker {
         match self.ending {
             Ending::No if !self.is_up => Some(self.look_at.min(self.since + settings.boot_timeout)),
             Ending::No => settings.timeout.map(|_| self.look_at),
-            Ending::Aborted { kill_at } => Some(kill_at),
+            Ending::Asked { kill_at } | Ending::Aborted { kill_at } => Some(kill_at),
             Ending::Killed => None,
         }
     }
 
     fn abort(&mut self, reason: KillReason, settings: &PoolSettings, now: Monotonic, actions: &mut Vec<Action>) {
-        if matches!(self.ending, Ending::No) {
+        if matches!(self.ending, Ending::No | Ending::Asked { .. }) {
             self.ending = Ending::Aborted { kill_at: now + settings.abort_grace };
             self.signal(Signal::ABORT, reason, actions);
         }

@@ -52,6 +52,11 @@ impl LogFile {
         }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether maitred chose the file itself.
     pub fn is_private(&self) -> bool {
         self.is_private
@@ -61,6 +66,22 @@ impl LogFile {
     pub fn limit(&self, max_bytes: u64, backups: u32) {
         self.max_bytes.set(effective(max_bytes));
         self.backups.set(backups);
+    }
+
+    /// Empties it, if it is there. Rotated files stay.
+    ///
+    /// # Errors
+    /// It can't be.
+    pub fn clear(&self) -> io::Result<()> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        OpenOptions::new().write(true).truncate(true).open(&self.path)?;
+        self.reopen();
+        Ok(())
     }
 
     /// Opens it anew at the next write: somebody has moved it away.

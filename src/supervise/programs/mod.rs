@@ -4,7 +4,10 @@
 //! `logfile` carry away what it writes; here the machine is fed and its actions are performed. Owns every program's process from its
 //! start to its reaping. Called by the supervisor's loop, which owns signals and the reaping of all children.
 
+pub(in crate::supervise) mod command;
 mod groups;
+pub(in crate::supervise) mod history;
+mod input;
 mod logfile;
 pub mod machine;
 mod orphans;
@@ -13,10 +16,12 @@ mod probes;
 mod report;
 mod spawn;
 mod syslog;
+mod tap;
 mod tree;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,15 +35,21 @@ use crate::sys::family;
 use crate::sys::notify::NotifySocket;
 use crate::sys::process::{self, Exit, Pid, Signal};
 use groups::Groups;
-use machine::{Action, Event, Happened, Machine, ProcessId, Target};
+use history::History;
+use input::Inputs;
+pub(super) use input::Refused;
+use machine::{Action, Event, Happened, Machine, ProcessId, Status, Target};
 use orphans::Orphan;
-use output::{Outputs, Stream};
+use output::Outputs;
+pub(super) use output::Stream;
+pub(super) use tap::{Follower, Tap};
 use tree::{Adopted, Tree};
 
 /// All programs.
 pub(super) struct Programs {
     machine: Machine,
     outputs: Outputs,
+    inputs: Inputs,
     /// Those with a main process that was not reaped, or with others that are left.
     trees: HashMap<ProcessId, Tree>,
     mains: HashMap<Pid, ProcessId>,
@@ -64,6 +75,11 @@ pub(super) struct Programs {
     stops: u32,
     gave_up: bool,
     is_done: bool,
+    /// The groups that are looked after, as they were configured when they came.
+    active: Vec<GroupConfig>,
+    histories: HashMap<ProcessId, History>,
+    /// How often something was reported.
+    reports: u64,
 }
 
 /// A command that checks a program.
@@ -86,6 +102,7 @@ impl Programs {
         Programs {
             machine: Machine::new(groups, seed),
             outputs: Outputs::new(ring),
+            inputs: Inputs::new(ring),
             trees: HashMap::new(),
             mains: HashMap::new(),
             remains: Vec::new(),
@@ -103,6 +120,9 @@ impl Programs {
             stops: 0,
             gave_up: false,
             is_done: false,
+            active: groups.to_vec(),
+            histories: HashMap::new(),
+            reports: 0,
         }
     }
 
@@ -169,7 +189,80 @@ impl Programs {
     /// rest is left alone.
     pub fn reload(&mut self, groups: &[GroupConfig]) {
         self.groups.prepare(groups);
+        self.active = groups.to_vec();
         self.handle(Event::Reload(groups.to_vec()));
+    }
+
+    /// The groups that are looked after.
+    pub fn active(&self) -> &[GroupConfig] {
+        &self.active
+    }
+
+    /// Every process, in the order of starts.
+    pub fn statuses(&self) -> Vec<Status> {
+        self.machine.statuses()
+    }
+
+    /// What was of a process.
+    pub fn history(&self, id: ProcessId) -> History {
+        self.histories.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// The file that a stream goes into, if it goes into one.
+    pub fn log_path(&self, id: ProcessId, config: &ProcessConfig, stream: Stream) -> Option<PathBuf> {
+        self.outputs.path(id, config, stream)
+    }
+
+    /// Where a stream is heard; `None` if nobody reads it.
+    pub fn tap(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream) -> Option<Rc<Tap>> {
+        let output = match stream {
+            Stream::Out => &config.stdout,
+            Stream::Err if config.launch.redirect_stderr => return None,
+            Stream::Err => &config.stderr,
+        };
+        output.is_wanted().then(|| self.outputs.tap(id, stream))
+    }
+
+    /// How often something was reported of a process.
+    pub fn reports(&self) -> u64 {
+        self.reports
+    }
+
+    /// A process is to be started. What went wrong before is forgotten.
+    pub fn start(&mut self, id: ProcessId) {
+        if let Some(history) = self.histories.get_mut(&id) {
+            history.error = None;
+        }
+        self.handle(Event::Process(id, Happened::Start));
+    }
+
+    /// A process is to be stopped.
+    pub fn stop_one(&mut self, id: ProcessId) {
+        self.handle(Event::Process(id, Happened::Stop));
+    }
+
+    /// Empties the log files of a process.
+    ///
+    /// # Errors
+    /// One of them can't be.
+    pub fn clear_logs(&self, id: ProcessId, config: &ProcessConfig) -> std::io::Result<()> {
+        self.outputs.clear(id, config)
+    }
+
+    /// Writes to a process's standard input.
+    ///
+    /// # Errors
+    /// Nobody reads there, or not fast enough.
+    pub fn write_input(&self, id: ProcessId, bytes: &[u8]) -> Result<(), Refused> {
+        self.inputs.write(id, bytes)
+    }
+
+    /// Sends a signal to a process's main process.
+    ///
+    /// # Errors
+    /// It may not be signalled.
+    pub fn signal_main(&mut self, id: ProcessId, signal: i32) -> std::io::Result<()> {
+        self.signal(id, Target::Main, signal)
     }
 
     /// Stops all of them in order; at once if `fast` or told before, and killing them the third time.
@@ -211,6 +304,7 @@ impl Programs {
         self.oom_kills = oom_kills;
         tree.pidfd = None;
         self.notices.remove(&id);
+        self.inputs.close(id);
         let remains = self.has_remains(id);
         if remains {
             self.remains.push(id);
@@ -297,9 +391,12 @@ impl Programs {
             }
             Action::Forget(id) => {
                 self.outputs.forget(id);
+                self.histories.remove(&id);
                 None
             }
-            Action::Report(_, config, report) => {
+            Action::Report(id, config, report) => {
+                self.reports += 1;
+                self.histories.entry(id).or_default().note(&report);
                 report.log(&config);
                 None
             }
@@ -353,7 +450,11 @@ impl Programs {
         self.oom_kills = cgroup::oom_kills();
         let started = match spawn::start(config, &mark, notify.as_ref(), group.as_ref().map(Group::path)) {
             Ok(started) => started,
-            Err(error) => return Happened::SpawnFailed(error.to_string()),
+            Err(error) => {
+                let unusable = command::check(config).err();
+                self.histories.entry(id).or_default().next_error = unusable.map(|unusable| unusable.text().to_owned());
+                return Happened::SpawnFailed(error.to_string());
+            }
         };
         if let Some(socket) = notify {
             let own = rustix::process::geteuid().as_raw();
@@ -368,6 +469,7 @@ impl Programs {
                 self.outputs.carry(id, config, stream, pipe);
             }
         }
+        self.inputs.open(id, started.stdin);
         let pid = started.child.pid;
         self.mains.insert(pid, id);
         self.remains.retain(|other| *other != id);

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::logfile::LogFile;
 use super::machine::ProcessId;
 use super::syslog::Syslog;
+use super::tap::Tap;
 use crate::base::bounds::{OUTPUT_BUFFER_BYTES, OUTPUT_LINES_BUFFER_BYTES, OUTPUT_LINES_PER_SECOND_MAX};
 use crate::base::clock::Monotonic;
 use crate::config::{GroupConfig, OutputConfig, OutputTarget, ProcessConfig, SyslogConfig};
@@ -28,7 +29,7 @@ const AUTOMATIC: &str = "---maitred-";
 
 /// Which stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Stream {
+pub(in crate::supervise) enum Stream {
     Out,
     Err,
 }
@@ -46,6 +47,7 @@ impl Stream {
 pub(super) struct Outputs {
     ring: Ring,
     places: HashMap<(ProcessId, Stream), Rc<Place>>,
+    taps: HashMap<(ProcessId, Stream), Rc<Tap>>,
     /// By their path, so that several streams into one file rotate it together.
     files: HashMap<PathBuf, Weak<LogFile>>,
     reading: Rc<Reading>,
@@ -63,6 +65,7 @@ struct Reading {
 struct Place {
     name: String,
     stream: Stream,
+    tap: Rc<Tap>,
     target: RefCell<Target>,
     /// Where its lines go too.
     also: RefCell<Option<SyslogConfig>>,
@@ -83,6 +86,7 @@ impl Outputs {
         Outputs {
             ring: ring.clone(),
             places: HashMap::new(),
+            taps: HashMap::new(),
             files: HashMap::new(),
             reading: Rc::default(),
             syslog: Rc::default(),
@@ -104,6 +108,22 @@ impl Outputs {
         .detach();
     }
 
+    /// The file that a stream goes into; a file that is chosen by maitred is so when the process is first started.
+    pub fn path(&self, id: ProcessId, config: &ProcessConfig, stream: Stream) -> Option<PathBuf> {
+        let output = match stream {
+            Stream::Out => &config.stdout,
+            Stream::Err => &config.stderr,
+        };
+        match &output.target {
+            OutputTarget::File(path) => Some(path.clone()),
+            OutputTarget::Automatic(_) => match &*self.places.get(&(id, stream))?.target.borrow() {
+                Target::File(file) => Some(file.path().to_owned()),
+                Target::Log | Target::Nothing => None,
+            },
+            OutputTarget::Log | OutputTarget::Nothing => None,
+        }
+    }
+
     /// Puts the streams of a running process where its configuration says now.
     pub fn adjust(&mut self, id: ProcessId, config: &ProcessConfig) {
         for stream in [Stream::Out, Stream::Err] {
@@ -116,7 +136,34 @@ impl Outputs {
     /// Nothing more comes from that process.
     pub fn forget(&mut self, id: ProcessId) {
         self.places.retain(|(other, _), _| *other != id);
+        self.taps.retain(|(other, _), tap| {
+            if *other == id {
+                tap.close();
+            }
+            *other != id
+        });
         self.files.retain(|_, file| file.strong_count() > 0);
+    }
+
+    /// Where a stream is heard.
+    pub fn tap(&mut self, id: ProcessId, stream: Stream) -> Rc<Tap> {
+        self.taps.entry((id, stream)).or_default().clone()
+    }
+
+    /// Empties the files of a process's streams.
+    ///
+    /// # Errors
+    /// One of them can't be.
+    pub fn clear(&self, id: ProcessId, config: &ProcessConfig) -> io::Result<()> {
+        for stream in [Stream::Out, Stream::Err] {
+            if let Some(tap) = self.taps.get(&(id, stream)) {
+                tap.clear();
+            }
+            let Some(path) = self.path(id, config, stream) else { continue };
+            let file = self.files.get(&path).and_then(Weak::upgrade);
+            file.unwrap_or_else(|| Rc::new(LogFile::new(path, 0, 0, false))).clear()?;
+        }
+        Ok(())
     }
 
     /// Opens all files anew, as they were moved away.
@@ -164,6 +211,7 @@ impl Outputs {
                 let place = Rc::new(Place {
                     name: config.full_name(),
                     stream,
+                    tap: self.tap(id, stream),
                     target: RefCell::new(target),
                     also: RefCell::new(output.syslog.clone()),
                     syslog: self.syslog.clone(),
@@ -226,6 +274,9 @@ impl Place {
                 Ok(_) | Err(_) => break,
             };
             let is_logged = matches!(target, Target::Log);
+            if !matches!(target, Target::File(_)) {
+                self.tap.feed(&read, true);
+            }
             let tell = |line: &str| {
                 if is_logged {
                     log(line);
@@ -248,7 +299,10 @@ impl Place {
                 splitter.finish(log);
             }
             if let Target::File(file) = target {
+                let heard = read.clone();
                 file.write(ring, read).await;
+                // Whoever begins to follow finds in the file what was told before.
+                self.tap.feed(&heard, false);
             }
         }
         let also = self.also.borrow().clone();

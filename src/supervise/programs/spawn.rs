@@ -15,6 +15,8 @@ use crate::sys::spawn::{Child, Spawn};
 /// A process that was started.
 pub(super) struct Started {
     pub child: Child,
+    /// Its standard input, to be written to.
+    pub stdin: OwnedFd,
     /// Its standard output; None: nobody is to read it.
     pub stdout: Option<OwnedFd>,
     /// Its standard error, unless that goes the way of its standard output.
@@ -36,6 +38,7 @@ pub(super) fn start(
         let (ours, childs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         Ok((Some(ours), childs))
     };
+    let (childs_stdin, stdin) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let (stdout, childs_stdout) = end(&config.stdout)?;
     let (stderr, childs_stderr) = match config.launch.redirect_stderr {
         true => (None, childs_stdout.try_clone()?),
@@ -48,7 +51,7 @@ pub(super) fn start(
         args: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
         env: &environment(config, Some(mark), notify),
         directory: launch.directory.as_deref(),
-        descriptors: &[(childs_stdout.as_fd(), 1), (childs_stderr.as_fd(), 2)],
+        descriptors: &[(childs_stdin.as_fd(), 0), (childs_stdout.as_fd(), 1), (childs_stderr.as_fd(), 2)],
         new_session: true,
         // The supervisor's thread is not pinned.
         cpus: None,
@@ -58,7 +61,7 @@ pub(super) fn start(
         group,
     }
     .start()?;
-    Ok(Started { child, stdout, stderr })
+    Ok(Started { child, stdin, stdout, stderr })
 }
 
 /// Starts a command that checks a program: as its user, in its directory, with its variables.

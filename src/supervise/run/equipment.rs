@@ -117,7 +117,7 @@ impl Supervisor {
         let file = self.setup.config.maintenance.file.clone();
         let is_set = maintenance::is_set(file.as_ref());
         self.watch = file.map(|file| maintenance::watch(&self.ring, file, is_set, self.inbox.clone()));
-        self.close_site(is_set);
+        self.close_site(self.is_to_be_closed(is_set));
     }
 
     pub(super) fn close_site(&mut self, closed: bool) {

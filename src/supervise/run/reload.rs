@@ -13,13 +13,18 @@ use crate::supervise::settings::{pool_settings, restart_keys};
 
 impl Supervisor {
     pub(super) fn reload(&mut self) {
-        let Some(config) = (self.setup.reconfigure)() else {
-            tracing::error!("reload refused: the configuration is unusable; the old one goes on");
-            return;
+        let config = match (self.setup.reconfigure)(self.site.scales()) {
+            Ok(config) => config,
+            Err(message) => {
+                tracing::error!("{message}");
+                tracing::error!("reload refused: the configuration is unusable; the old one goes on");
+                return self.site.failed(message);
+            }
         };
         if config.app.is_some() != self.setup.config.app.is_some() {
-            tracing::warn!("reload refused: adding or removing [app] takes a restart");
-            return;
+            let reason = "adding or removing [app] takes a restart";
+            tracing::warn!("reload refused: {reason}");
+            return self.site.failed(reason.to_owned());
         }
         if let Some(certificates) = &self.certificates {
             certificates.reload(&config, &self.setup.shards);
@@ -29,6 +34,7 @@ impl Supervisor {
             tracing::warn!("{key} has changed: that takes effect at the next start");
         }
         self.programs.reload(&config.programs);
+        self.available.clone_from(&config.programs);
         let pool = config.app.as_ref().map(pool_settings);
         let config = Arc::new(config);
         self.setup.config = config.clone();

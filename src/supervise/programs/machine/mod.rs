@@ -74,6 +74,8 @@ pub struct Status {
     pub state: State,
     /// Its main process, if it is there.
     pub pid: Option<Pid>,
+    /// Though it is stopped, it will be started by itself.
+    pub is_to_start: bool,
 }
 
 impl Machine {
@@ -135,6 +137,7 @@ impl Machine {
             config: unit.config.clone(),
             state: unit.process.state(),
             pid: unit.process.pid(),
+            is_to_start: unit.process.is_to_start() || unit.wave == Wave::Waiting,
         };
         let mut units: Vec<&Unit> = self.units.iter().collect();
         units.sort_by_key(|unit| unit.level);

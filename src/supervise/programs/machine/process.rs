@@ -132,6 +132,12 @@ impl Process {
         self.state().is_stopped() && self.pid().is_none() && self.remains.is_none()
     }
 
+    /// It is stopped or stops, and will be started by itself.
+    pub fn is_to_start(&self) -> bool {
+        let is_due = matches!(self.phase, Phase::Exited { restart_at: Some(_) } | Phase::Fatal { retry_at: Some(_) });
+        self.may_start && (self.starts_again || is_due)
+    }
+
     /// It was killed so long ago that the kernel must be holding it.
     pub fn is_stuck(&self, now: Monotonic) -> bool {
         match self.phase {

@@ -35,6 +35,11 @@ impl State {
         matches!(self, State::Stopped | State::Exited | State::Fatal | State::Unknown)
     }
 
+    /// There is a process that can be signalled.
+    pub fn is_signallable(self) -> bool {
+        matches!(self, State::Running | State::Starting | State::Stopping)
+    }
+
     /// It is up, or on its way there.
     pub fn is_up(self) -> bool {
         matches!(self, State::Running | State::Starting | State::Backoff)

@@ -1,0 +1,94 @@
+//! Opens the control sockets before anything runs.
+//!
+//! Owns what follows when the socket that nobody has asked for can't be had: a warning, and a server without it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crate::base::bounds::LISTEN_BACKLOG;
+use crate::config::control::{automatic_sockets, prepare_directory};
+use crate::config::{ControlConfig, Listen, SocketChoice};
+use crate::supervise::run::ControlSockets;
+use crate::sys::listen::{self, TcpOptions};
+
+/// The control sockets, and the file of the unix one for as long as this lives.
+#[derive(Default)]
+pub(super) struct Control {
+    pub sockets: ControlSockets,
+    _file: Option<SocketFile>,
+}
+
+impl Control {
+    /// Opens what is configured.
+    ///
+    /// # Errors
+    /// A sentence: what was asked for can't be had.
+    pub fn open(config: &ControlConfig) -> Result<Control, String> {
+        let mut control = Control::default();
+        match &config.socket {
+            SocketChoice::Off => {}
+            SocketChoice::Path(path) => control.open_unix(path.clone(), config)?,
+            SocketChoice::Automatic => {
+                let path = automatic_sockets().into_iter().next().expect("the last resort is always there");
+                let opened = prepare_directory(&path).and_then(|()| control.open_unix(path, config));
+                if let Err(reason) = opened {
+                    tracing::warn!("{reason}; the server runs without a control socket (set socket in [control])");
+                }
+            }
+        }
+        for address in &config.listen {
+            let Listen::Tcp(tcp) = address else { unreachable!("[control] listens on TCP") };
+            let failed = |error| format!("cannot listen on {address} for control: {error}");
+            let sockets = listen::tcp(*tcp, 1, TcpOptions::default()).map_err(failed)?;
+            let local = listen::local_addr(&sockets[0]).map_err(failed)?;
+            tracing::info!("control: listening on http://{local}");
+            control.sockets.guarded.extend(sockets);
+        }
+        control.sockets.credentials = config.credentials.clone();
+        Ok(control)
+    }
+
+    fn open_unix(&mut self, path: PathBuf, config: &ControlConfig) -> Result<(), String> {
+        let failed = |error| format!("cannot listen on the control socket {}: {error}", path.display());
+        let socket = listen::unix(&path, config.mode, LISTEN_BACKLOG).map_err(failed)?;
+        let file = SocketFile::new(path.clone());
+        if let Some(owner) = config.owner {
+            std::os::unix::fs::chown(&path, Some(owner.uid), owner.gid).map_err(|error| {
+                format!("the control socket {} can't be given to another owner: {error}", path.display())
+            })?;
+        }
+        tracing::info!("control: listening on unix:{}", path.display());
+        self.sockets.url = Some(format!("unix://{}", path.display()));
+        self.sockets.trusted.push(socket);
+        self._file = Some(file);
+        Ok(())
+    }
+}
+
+/// Removes a socket's file when the server ends, unless it is another server's by then.
+pub(super) struct SocketFile {
+    path: PathBuf,
+    inode: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    /// The socket that was just made there.
+    pub fn new(path: PathBuf) -> SocketFile {
+        let inode = inode(&path);
+        SocketFile { path, inode }
+    }
+}
+
+fn inode(path: &std::path::Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.inode.is_some() && inode(&self.path) == self.inode {
+            // Somebody else may have removed it already.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
