@@ -34,7 +34,8 @@ fn run(input: &[u8]) {
     } else {
         assert!(native.is_err(), "what can't be imported can't be used");
     }
-    for problem in native.err().iter().flat_map(|errors| errors.iter()) {
+    let left = imported.iter().flat_map(|imported| imported.left());
+    for problem in native.as_ref().err().iter().flat_map(|errors| errors.iter()).chain(left) {
         let text = problem.to_string();
         assert!(!text.chars().any(char::is_control), "{text:?} is more than a line");
     }

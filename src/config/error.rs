@@ -18,14 +18,24 @@ pub struct Problem {
 impl fmt::Display for Problem {
     /// `maitred.toml:12: app.workerz: unknown key; did you mean "workers"?`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = OneLine(f);
         write!(f, "{}", self.place)?;
         if !self.key.is_empty() && matches!(self.place, Place::File { .. }) {
             write!(f, "{}: ", self.key)?;
         }
-        // What the file says may stand in the message, whatever it is: one problem stays one line, and commands no terminal.
-        self.message.chars().try_for_each(|letter| match letter.is_control() {
-            true => write!(f, "{}", letter.escape_default()),
-            false => f.write_char(letter),
+        f.write_str(&self.message)
+    }
+}
+
+/// What a file says may stand in a message, and so may its name and the names in it, whatever they are: one problem stays one line, and
+/// commands no terminal.
+struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|letter| match letter.is_control() {
+            true => write!(self.0, "{}", letter.escape_default()),
+            false => self.0.write_char(letter),
         })
     }
 }
