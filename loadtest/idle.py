@@ -24,19 +24,22 @@ def need_descriptors(count):
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
 
 
+def exchange(connection, request):
+    """Send a request for 1 KiB and take the whole answer."""
+    connection.sendall(request)
+    received = b""
+    while len(received.partition(b"\r\n\r\n")[2]) < 1024:
+        part = connection.recv(8192)
+        if not part:
+            raise ServerFailed(f"a connection was closed after {received[:80]!r}")
+        received += part
+
+
 def hold(stack, port, path, count):
     """Open connections that have each had one answer and stay open until the stack closes."""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     for _ in range(count):
-        connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
-        connection.sendall(request)
-        received = b""
-        # The file is 1 KiB of zeros: no byte of it looks like the head's end.
-        while len(received.partition(b"\r\n\r\n")[2]) < 1024:
-            part = connection.recv(8192)
-            if not part:
-                raise ServerFailed(f"a connection was closed after {received[:80]!r}")
-            received += part
+        exchange(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)), request)
 
 
 def idle(options, report):

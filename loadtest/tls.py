@@ -203,13 +203,7 @@ def hold(stack, port, context, count):
     for _ in range(count):
         plain = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
         secure = stack.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
-        secure.sendall(request)
-        received = b""
-        while len(received.partition(b"\r\n\r\n")[2]) < 1024:
-            part = secure.recv(8192)
-            if not part:
-                raise ServerFailed(f"a connection was closed after {received[:80]!r}")
-            received += part
+        idle.exchange(secure, request)
 
 
 def idling(options, report):

@@ -22,6 +22,8 @@ mod headers;
 mod maintenance;
 mod merge;
 mod options;
+#[cfg(test)]
+mod original;
 mod pages;
 mod process;
 mod program_care;

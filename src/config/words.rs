@@ -109,10 +109,9 @@ fn tokens(text: &str, by_space: bool) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::original::python;
     use proptest::prelude::*;
     use proptest::strategy::ValueTree;
-    use std::io::Write;
-    use std::process::{Command, Stdio};
 
     #[test]
     fn commands_are_split_without_a_shell() {
@@ -158,16 +157,7 @@ mod tests {
         let lines = strategy.new_tree(&mut runner).expect("lines can be made").current();
         let program = "import json,shlex,sys\ndef split(l):\n try: return shlex.split(l)\n except ValueError: return None\n\
                        print(json.dumps([split(l) for l in json.load(sys.stdin)]))";
-        let mut python = Command::new("python3")
-            .args(["-c", program])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 runs");
-        let given = serde_json::to_vec(&lines).expect("strings");
-        python.stdin.take().expect("piped").write_all(&given).expect("it reads");
-        let output = python.wait_with_output().expect("it ends");
-        let theirs: Vec<Option<Vec<String>>> = serde_json::from_slice(&output.stdout).expect("JSON");
+        let theirs: Vec<Option<Vec<String>>> = python(program, &lines);
         for (line, theirs) in lines.iter().zip(theirs) {
             assert_eq!(split(line).ok(), theirs, "{line:?}");
         }

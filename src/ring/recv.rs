@@ -1,4 +1,4 @@
-//! Multishot receive into provided buffers.
+//! Receive into provided buffers: the first of a connection for once, those after it multishot.
 //!
 //! Owns what arrived and was not taken yet. While somebody waits for it, it stays in its provided buffers; what arrives while
 //! nobody does is copied aside, so that a busy connection holds no provided buffer, and past a bound the kernel is told to

@@ -9,9 +9,10 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::buffered::{Buffered, together};
-use super::connection::{Connection, Next, Receiving};
+use super::connection::{Connection, Next};
 use super::file;
 use super::output::Gone;
+use super::receiving::Receiving;
 use super::snapshot;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
 use crate::base::clock::Monotonic;

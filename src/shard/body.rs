@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::connection::Receiving;
+use super::receiving::Receiving;
 use crate::base::bounds::BODY_SKIPPED_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::http::chunked::{Decoder, Event};

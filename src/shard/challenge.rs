@@ -13,15 +13,24 @@ use crate::ring::Payload;
 pub(super) const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 impl Connection {
-    /// The answer, if the request is such a look and its token is known.
+    /// Whether the request is such a look and its token is known.
+    pub(super) fn is_challenge(&self, head: &Head<'_>) -> bool {
+        self.with_challenge(head, |_| ()).is_some()
+    }
+
+    /// The answer, if it is.
     pub(super) fn challenge_answer(&self, head: &Head<'_>) -> Option<Response> {
+        let text = self.with_challenge(head, |text| text.as_bytes().to_vec())?;
+        tracing::debug!(shard = self.shard.number, "a certificate authority looks for a challenge");
+        let mut response = Response::new(200).with("Content-Type", b"application/octet-stream");
+        response.body = Body::Bytes(Payload::from(text));
+        Some(response)
+    }
+
+    fn with_challenge<T>(&self, head: &Head<'_>, use_text: impl FnOnce(&str) -> T) -> Option<T> {
         let challenges = self.shard.challenges.borrow();
         let challenges = challenges.as_ref()?;
         let token = head.target.path_query()?.path.strip_prefix(CHALLENGES)?;
-        let text = challenges.text(token).filter(|_| matches!(head.method, Method::Get | Method::Head))?;
-        tracing::debug!(shard = self.shard.number, "a certificate authority looks for a challenge");
-        let mut response = Response::new(200).with("Content-Type", b"application/octet-stream");
-        response.body = Body::Bytes(Payload::from(text.as_bytes().to_vec()));
-        Some(response)
+        challenges.text(token).filter(|_| matches!(head.method, Method::Get | Method::Head)).map(use_text)
     }
 }

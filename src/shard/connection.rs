@@ -4,10 +4,8 @@
 //! its head is complete; whatever needs to wait is done in a future that lives only as long as the request.
 
 use std::cell::{OnceCell, RefCell};
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::net::Shutdown;
@@ -15,7 +13,7 @@ use rustix::net::Shutdown;
 use super::accept::Protocol;
 use super::action;
 use super::answer::Facts;
-use super::body::{Body, BodyError};
+use super::body::Body;
 use super::detour::Held;
 use super::exchange::{InHand, Times};
 use super::extras::Extras;
@@ -23,81 +21,23 @@ use super::guard::Admission;
 use super::input::Input;
 use super::output::{Gone, Output};
 use super::peer::Peer;
+use super::receiving::Receiving;
 use super::site::Handler;
 use super::state::{Phase, Shard};
-use super::tls::Secure;
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
-use crate::base::clock::{Millis, Monotonic};
+use crate::base::clock::Monotonic;
 use crate::config::ErrorPage;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::observe::Labels;
 use crate::response::Response;
-use crate::ring::{Chunk, Deadline, Descriptor, Payload, RecvStream, TimedOut, within};
+use crate::ring::{Descriptor, Payload, within};
 use crate::route::RouteId;
 use crate::static_files::Now;
 use crate::wsgi::pool::Call;
 
 /// A connection that is idle for so long gives back what its last response holds.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
-
-/// The receiving half: what arrives, and how long it may take.
-pub(super) struct Receiving {
-    pub recv: RecvStream,
-    pub input: Input,
-    pub deadline: Deadline,
-    pub body_timeout: Millis,
-    /// Bytes a second of a body; 0: any number.
-    pub min_body_rate: u32,
-    /// With TLS, the session through which everything comes.
-    pub secure: Option<Rc<Secure>>,
-}
-
-impl Receiving {
-    /// Lets go of provided buffers before a wait for something else than input.
-    pub fn set_aside(&mut self) {
-        self.input.settle();
-        self.recv.set_aside();
-    }
-
-    /// The next bytes for HTTP, within the deadline.
-    fn next(&mut self) -> Incoming<'_> {
-        Incoming(self)
-    }
-
-    /// Waits for more of a body, so long at most; returns how many bytes have come.
-    pub async fn more_body(&mut self, patience: Duration) -> Result<usize, BodyError> {
-        self.deadline.set(patience);
-        match self.next().await {
-            Ok(Ok(Some(chunk))) => {
-                let bytes = chunk.len();
-                self.input.push(chunk);
-                Ok(bytes)
-            }
-            Ok(Ok(None) | Err(_)) => Err(BodyError::Gone),
-            Err(_) => Err(BodyError::Refused(Reject::BodyTimeout)),
-        }
-    }
-}
-
-/// See [`Receiving::next`]. Not an `async fn`: it would be several times as large, and idle connections hold one of these each.
-struct Incoming<'r>(&'r mut Receiving);
-
-impl Future for Incoming<'_> {
-    type Output = Result<io::Result<Option<Chunk>>, TimedOut>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Receiving { recv, secure, deadline, .. } = &mut *self.0;
-        let next = match secure {
-            None => recv.poll_next(cx),
-            Some(secure) => secure.poll_next(recv, cx),
-        };
-        match next {
-            Poll::Ready(next) => Poll::Ready(Ok(next)),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(TimedOut)),
-        }
-    }
-}
 
 /// One client's connection.
 pub(super) struct Connection {
@@ -163,18 +103,10 @@ enum Turn<'c> {
 
 impl Connection {
     pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) -> Connection {
-        let receiving = Receiving {
-            recv: shard.ring.recv(&socket, &shard.receive),
-            input: Input::default(),
-            deadline: shard.ring.deadline(),
-            body_timeout: shard.timeouts.get().body.into(),
-            min_body_rate: u32::try_from(shard.min_body_rate.get()).unwrap_or(u32::MAX),
-            secure: None,
-        };
         let output = Output::new(&shard.ring, &socket, shard.timeouts.get().send);
         Connection {
             shard: shard.clone(),
-            receiving,
+            receiving: Receiving::new(shard, &socket),
             output,
             exchange: InHand::default(),
             protocol,
@@ -354,7 +286,7 @@ impl Connection {
         if let Some(Err(reject)) = self.receiving.secure.as_ref().map(|secure| secure.admit(host)) {
             return Step::Refuse(reject);
         }
-        if self.challenge_answer(head).is_some() {
+        if self.is_challenge(head) {
             return Step::Work(self.receiving.input.bytes()[..len].to_vec(), None, facts);
         }
         let route = match site.route(host, target.path) {

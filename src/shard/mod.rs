@@ -27,6 +27,7 @@ mod output;
 mod pace;
 mod panic;
 mod peer;
+mod receiving;
 mod respond;
 mod run;
 mod site;

@@ -171,10 +171,9 @@ fn key_and_value(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::original::python;
     use proptest::prelude::*;
     use proptest::strategy::ValueTree;
-    use std::io::Write;
-    use std::process::{Command, Stdio};
 
     fn read(text: &str) -> Result<Ini, Vec<Problem>> {
         let mut ini = Ini::default();
@@ -247,16 +246,7 @@ mod tests {
                        try: p.read_file(io.TextIOWrapper(io.BytesIO(t.encode()),'utf-8'))\n except configparser.Error: return None\n \
                        return [['DEFAULT',list(p.defaults().items())]]+[[s,list(p._sections[s].items())] for s in p.sections()]\n\
                        print(json.dumps([read(t) for t in json.load(sys.stdin)]))";
-        let mut python = Command::new("python3")
-            .args(["-c", program])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 runs");
-        let given = serde_json::to_vec(&texts).expect("strings");
-        python.stdin.take().expect("piped").write_all(&given).expect("it reads");
-        let output = python.wait_with_output().expect("it ends");
-        let theirs: Vec<Option<Plain>> = serde_json::from_slice(&output.stdout).expect("JSON");
+        let theirs: Vec<Option<Plain>> = python(program, &texts);
         let good = theirs.iter().flatten().count();
         assert!(good > 50 && good < 450, "texts of both kinds: {good}");
         for (text, theirs) in texts.iter().zip(theirs) {

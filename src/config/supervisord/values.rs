@@ -150,10 +150,9 @@ fn expansion(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::original::python;
     use proptest::prelude::*;
     use proptest::strategy::ValueTree;
-    use std::io::Write;
-    use std::process::{Command, Stdio};
 
     fn read(form: Form, text: &str) -> Option<Value> {
         value(form, text, &Place::Nowhere).ok()
@@ -207,16 +206,7 @@ mod tests {
         let program = "import json,shlex,sys\ndef read(t):\n l=shlex.shlex(t); l.wordchars+='/.+-():'\n try: t=list(l)\n except ValueError: return None\n \
                        d={}\n for i in range(0,len(t),4):\n  e=t[i:i+3]\n  if len(e)!=3 or e[1]!='=': return None\n  d[e[0]]=e[2].strip('\\'\"')\n \
                        return sorted(d.items())\nprint(json.dumps([read(t) for t in json.load(sys.stdin)]))";
-        let mut python = Command::new("python3")
-            .args(["-c", program])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 runs");
-        let given = serde_json::to_vec(&lists).expect("strings");
-        python.stdin.take().expect("piped").write_all(&given).expect("it reads");
-        let output = python.wait_with_output().expect("it ends");
-        let theirs: Vec<Option<Vec<(String, String)>>> = serde_json::from_slice(&output.stdout).expect("JSON");
+        let theirs: Vec<Option<Vec<(String, String)>>> = python(program, &lists);
         let good = theirs.iter().flatten().count();
         assert!(good > 50 && good < 450, "lists of both kinds: {good}");
         for (list, theirs) in lists.iter().zip(theirs) {
