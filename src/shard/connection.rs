@@ -29,7 +29,7 @@ use crate::base::clock::Monotonic;
 use crate::config::ErrorPage;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
-use crate::observe::Labels;
+use crate::observe::{Labels, State};
 use crate::response::Response;
 use crate::ring::{Descriptor, Payload, within};
 use crate::route::RouteId;
@@ -344,7 +344,7 @@ impl Connection {
     }
 
     /// A request whose answer takes more than one look.
-    async fn work(&mut self, bytes: Vec<u8>, route: Option<RouteId>, facts: Facts) -> Result<Next, Gone> {
+    async fn work(&mut self, bytes: Vec<u8>, route: Option<RouteId>, mut facts: Facts) -> Result<Next, Gone> {
         let Ok(Parse::Complete { head, .. }) = head::parse(&bytes) else {
             unreachable!("these bytes were parsed before")
         };
@@ -355,6 +355,8 @@ impl Connection {
         if let Some(handler @ Handler::Health(_)) = route.map(|route| site.handler(route)) {
             // Whoever looks after the server wants to know how it stands, not what it tells everybody else.
             let response = self.simple(&head, handler).expect("health needs no more than a head");
+            // The word to drain may still be on its way to this shard.
+            facts.keep_alive &= self.shard.readiness.state() != State::Stopping;
             return self.respond_over_body(&head, response, facts).await;
         }
         if head.target.path_query().is_some_and(|target| self.is_redirected(&head, target.path)) {
