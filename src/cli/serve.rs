@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::control_sockets::{Control, SocketFile};
 use super::{EXIT_UNUSABLE, Options, complain, reconfigure};
-use crate::base::bounds::{LIMIT_KEYS_MAX, LISTEN_BACKLOG, MAILBOX_CAPACITY};
+use crate::base::bounds::{LIMIT_KEYS_MAX, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
 use crate::config::{Config, Listen, Listener};
 use crate::limits::Counts;
@@ -166,13 +166,14 @@ impl Opened {
     fn open(config: &Config) -> Result<Opened, String> {
         let server = &config.server;
         let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
+        let options = TcpOptions { backlog, deferred: server.deferred, ..TcpOptions::default() };
         let plain = |address: &Listen| Listener { address: address.clone(), tls: false, redirect_https: false };
         let admin: Vec<_> = config.admin.iter().map(plain).collect();
         // With programs alone there is nobody to accept.
         let shards = if server.listen.is_empty() { 0 } else { server.shards };
         Ok(Opened {
-            listeners: Listeners::open(&server.listen, shards, backlog, SOCKET_MODE)?,
-            admin: Listeners::open(&admin, 1, LISTEN_BACKLOG, ADMIN_SOCKET_MODE)?,
+            listeners: Listeners::open(&server.listen, shards, options, SOCKET_MODE)?,
+            admin: Listeners::open(&admin, 1, TcpOptions::default(), ADMIN_SOCKET_MODE)?,
             control: Control::open(&config.control)?,
             access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
             certificates: Certificates::open(config)?,
@@ -191,7 +192,7 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn open(listen: &[Listener], shards: usize, backlog: i32, mode: u32) -> Result<Listeners, String> {
+    fn open(listen: &[Listener], shards: usize, options: TcpOptions, mode: u32) -> Result<Listeners, String> {
         let mut https_ports = Vec::new();
         let mut by_shard: Vec<Vec<ShardListener>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());
@@ -199,7 +200,7 @@ impl Listeners {
             let failed = |error: io::Error| format!("cannot listen on {listener}: {error}");
             let sockets = match &listener.address {
                 Listen::Tcp(tcp) => {
-                    let sockets = listen::tcp(*tcp, shards, TcpOptions { backlog, v6_only: false }).map_err(failed)?;
+                    let sockets = listen::tcp(*tcp, shards, options).map_err(failed)?;
                     let local = listen::local_addr(&sockets[0]).map_err(failed)?;
                     if listener.tls {
                         https_ports.push(local.port());
@@ -208,7 +209,7 @@ impl Listeners {
                     sockets
                 }
                 Listen::Unix(path) => {
-                    let first = listen::unix(path, mode, backlog).map_err(failed)?;
+                    let first = listen::unix(path, mode, options.backlog).map_err(failed)?;
                     files.push(SocketFile::new(path.clone()));
                     addresses.push(format!("unix:{}", path.display()));
                     let others: io::Result<Vec<_>> = (1..shards).map(|_| first.try_clone()).collect();

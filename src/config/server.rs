@@ -62,6 +62,7 @@ pub fn server(
         max_connections_per_address: reader.value(&options::MAX_CONNECTIONS_PER_ADDRESS),
         min_body_rate: reader.value(&options::MIN_BODY_RATE),
         backlog: reader.value(&options::BACKLOG),
+        deferred: reader.value(&options::DEFERRED),
         pidfile: reader.optional(&options::PIDFILE),
         access_log: None,
         request_ids: request_ids(&mut reader, &trusted_proxies),

@@ -92,6 +92,8 @@ pub struct ServerConfig {
     pub min_body_rate: u64,
     /// Length of each listener's accept queue (listen(2)).
     pub backlog: u32,
+    /// Whether connections are accepted once their first bytes are there (TCP_DEFER_ACCEPT, tcp(7)).
+    pub deferred: bool,
     /// Where to write the process id.
     pub pidfile: Option<PathBuf>,
     /// The access log, if there is to be one.

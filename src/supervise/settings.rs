@@ -25,6 +25,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         listen,
         shards,
         backlog,
+        deferred,
         pidfile,
         max_connections_per_address,
         // Opened anew where it differs.
@@ -49,6 +50,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.listen", *listen != new.server.listen),
         ("server.shards", *shards != new.server.shards),
         ("server.backlog", *backlog != new.server.backlog),
+        ("server.deferred", *deferred != new.server.deferred),
         ("server.pidfile", *pidfile != new.server.pidfile),
         ("server.max_connections_per_address", *max_connections_per_address != new.server.max_connections_per_address),
         ("admin.listen", old.admin != new.admin),

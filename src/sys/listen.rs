@@ -8,7 +8,7 @@ use rustix::net::{
 };
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
@@ -19,11 +19,13 @@ pub struct TcpOptions {
     pub backlog: i32,
     /// Whether an IPv6 wildcard address leaves IPv4 alone (IPV6_V6ONLY, ipv6(7)). Ignored for IPv4 addresses.
     pub v6_only: bool,
+    /// Whether a connection waits in the kernel for its first bytes, a second at most (TCP_DEFER_ACCEPT, tcp(7)).
+    pub deferred: bool,
 }
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        TcpOptions { backlog: LISTEN_BACKLOG, v6_only: false }
+        TcpOptions { backlog: LISTEN_BACKLOG, v6_only: false, deferred: false }
     }
 }
 
@@ -78,7 +80,26 @@ fn tcp_socket(address: SocketAddr, options: TcpOptions) -> io::Result<OwnedFd> {
     }
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
+    if options.deferred {
+        defer_accept(&socket)?;
+    }
     Ok(socket)
+}
+
+/// A connection without bytes is accepted when the kernel has asked its client once more, which it does after a second.
+fn defer_accept(socket: &OwnedFd) -> io::Result<()> {
+    let seconds: libc::c_int = 1;
+    // SAFETY: the kernel reads an integer of the size that it is told from memory that lives through the call.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// SO_REUSEPORT lets a second server of the same user take half of the connections without a word. A socket without
@@ -109,6 +130,7 @@ fn remove_stale_socket(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -137,6 +159,19 @@ mod tests {
             }
         }
         assert_eq!(accepted, clients.len());
+    }
+
+    #[test]
+    fn a_deferred_connection_is_accepted_with_its_first_bytes_or_after_a_moment() {
+        let options = TcpOptions { deferred: true, ..TcpOptions::default() };
+        let listener = TcpListener::from(tcp(any_port(), 1, options).expect("listen").remove(0));
+        let address = listener.local_addr().expect("address");
+        let silent = TcpStream::connect(address).expect("connect");
+        let mut speaking = TcpStream::connect(address).expect("connect");
+        speaking.write_all(b"hello").expect("sent");
+        let accepted = || listener.accept().expect("accepted").1;
+        assert_eq!(accepted(), speaking.local_addr().expect("address"));
+        assert_eq!(accepted(), silent.local_addr().expect("address"));
     }
 
     #[test]

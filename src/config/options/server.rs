@@ -27,6 +27,7 @@ pub static SERVER: Section = Section {
         &MAX_CONNECTIONS.spec,
         &MAX_BODY.spec,
         &BACKLOG.spec,
+        &DEFERRED.spec,
         &PIDFILE.spec,
         &ACCESS_LOG.spec,
         &SERVER_ERROR_PAGES.spec,
@@ -220,6 +221,16 @@ pub static BACKLOG: Opt<u32> = Opt {
     ),
     read: read::count_u32,
 };
+pub static DEFERRED: Opt<bool> = Opt {
+    spec: Spec::new(
+        "deferred",
+        Unit::Bool,
+        Default::Toml("true"),
+        "Take a TCP connection over once its first bytes are there (TCP_DEFER_ACCEPT): until then it costs no more than the kernel's \
+         note, and what connects and stays silent is taken over after a second. As nginx's `listen … deferred`.",
+    ),
+    read: read::boolean,
+};
 pub static PIDFILE: Opt<PathBuf> = Opt {
     spec: Spec::new("pidfile", Unit::Path, Default::Described("none"), "File to write the process id to.")
         .elsewhere(&["pid"]),
@@ -321,7 +332,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG DEFERRED PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
         assert_defaults!(ALLOWED_HOSTS MAX_CONNECTIONS_PER_ADDRESS MIN_BODY_RATE);
     }
 }
