@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -24,9 +25,14 @@ fn large(folder: &Path) {
     put(folder, "a.txt", "alive");
 }
 
+/// Where clients connect from: the server's own address, and another one, as if they were elsewhere. The first get a large file from memory, the
+/// others by sendfile(2).
+const NEIGHBOUR: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
 /// A download of which something has arrived and most has not been sent.
-fn begun(server: &Server) -> (Client, Vec<u8>) {
-    let mut client = server.connect();
+fn begun(server: &Server, source: Ipv4Addr) -> (Client, Vec<u8>) {
+    let mut client = Client::connect_from(source, server.address);
     client.request("GET", "/files/large.bin", "");
     let head = client.head("GET");
     assert_eq!((head.status, head.field("content-length")), (200, Some(SIZE.to_string().as_str())));
@@ -43,44 +49,50 @@ fn whole(mut client: Client, mut body: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn a_file_that_is_replaced_during_its_download_comes_as_it_was() {
-    let (server, folder) = files(large);
-    let (client, body) = begun(&server);
-    put(folder.path(), "new", vec![b'n'; SIZE]);
-    fs::rename(folder.path().join("new"), folder.path().join("large.bin")).expect("our own file");
-    assert_same_bytes(&whole(client, body), &pattern(SIZE));
-    assert_eq!(server.get("/files/a.txt").text(), "alive");
+    for source in [NEIGHBOUR, STRANGER] {
+        let (server, folder) = files(large);
+        let (client, body) = begun(&server, source);
+        put(folder.path(), "new", vec![b'n'; SIZE]);
+        fs::rename(folder.path().join("new"), folder.path().join("large.bin")).expect("our own file");
+        assert_same_bytes(&whole(client, body), &pattern(SIZE));
+        assert_eq!(server.get("/files/a.txt").text(), "alive");
+    }
 }
 
 #[test]
 fn a_file_that_is_deleted_during_its_download_comes_as_it_was() {
-    let (server, folder) = files(large);
-    let (client, body) = begun(&server);
-    fs::remove_file(folder.path().join("large.bin")).expect("our own file");
-    assert_same_bytes(&whole(client, body), &pattern(SIZE));
+    for source in [NEIGHBOUR, STRANGER] {
+        let (server, folder) = files(large);
+        let (client, body) = begun(&server, source);
+        fs::remove_file(folder.path().join("large.bin")).expect("our own file");
+        assert_same_bytes(&whole(client, body), &pattern(SIZE));
+    }
 }
 
 #[test]
 fn a_file_that_is_overwritten_during_its_download_ends_it() {
-    let (server, folder) = files(large);
-    let tag = server.get("/files/large.bin").field("etag").expect("an ETag").to_owned();
-    let (mut client, _) = begun(&server);
-    {
-        use std::os::unix::fs::FileExt;
-        let file = File::options().write(true).open(folder.path().join("large.bin")).expect("our own file");
-        file.write_all_at(&vec![b'n'; 4096], (SIZE - 4096) as u64).expect("our own file");
-    }
-    let end = loop {
-        match client.try_piece() {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("bytes of two files came under one tag"),
-            Err(error) => break error,
+    for source in [NEIGHBOUR, STRANGER] {
+        let (server, folder) = files(large);
+        let tag = server.get("/files/large.bin").field("etag").expect("an ETag").to_owned();
+        let (mut client, _) = begun(&server, source);
+        {
+            use std::os::unix::fs::FileExt;
+            let file = File::options().write(true).open(folder.path().join("large.bin")).expect("our own file");
+            file.write_all_at(&vec![b'n'; 4096], (SIZE - 4096) as u64).expect("our own file");
         }
-    };
-    assert_eq!(end, ReadError::Cut);
-    // The next request gets what is there now, and a tag of its own, at once.
-    let new = server.get("/files/large.bin");
-    assert_ne!(new.field("etag"), Some(tag.as_str()));
-    assert!(new.body.ends_with(&[b'n'; 4096]) && new.body.len() == SIZE);
+        let end = loop {
+            match client.try_piece() {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("bytes of two files came under one tag"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(end, ReadError::Cut);
+        // The next request gets what is there now, and a tag of its own, at once.
+        let new = server.get("/files/large.bin");
+        assert_ne!(new.field("etag"), Some(tag.as_str()));
+        assert!(new.body.ends_with(&[b'n'; 4096]) && new.body.len() == SIZE);
+    }
 }
 
 #[test]
@@ -131,6 +143,7 @@ fn bytes_of_large_files_never_pass_through_user_space() {
     let small = moved(&server) - before;
     assert!(small < 1024 * 1024, "{small} bytes were moved by calls for 200 files of 32 KiB from memory");
     // From the file: every byte is moved by sendfile(2).
+    let mut client = Client::connect_from(STRANGER, server.address);
     let before = moved(&server);
     assert_eq!(client.get("/files/large.bin").body.len(), SIZE);
     let large = moved(&server) - before;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use support::files::put;
-use support::{Builder, DEADLINE, Server, apps, process, wait_until};
+use support::{Builder, DEADLINE, ReadError, Server, apps, process, wait_until};
 
 fn kitchen(workers: u32) -> Server {
     let server = Builder::app("kitchen:application").workers(workers).start();
@@ -51,6 +51,61 @@ fn a_worker_that_exits_inside_a_request_is_a_502() {
     assert_eq!(client.get("/leave").status, 502);
     wait_replaced(&server, pid, 1);
     assert_eq!(server.get("/hello").status, 200);
+}
+
+#[test]
+fn a_safe_request_that_died_with_its_worker_is_run_once_more_if_asked() {
+    let server = Builder::app("kitchen:application").workers(2).app_key("retry_safe = true").start();
+    server.wait_workers(2);
+    let gate = server.gate("held");
+    let target = format!("/hold?{}", gate.query());
+    let answer = server.get_in_thread(&target);
+    let first = gate.wait_started();
+    gate.forget_start();
+    process::signal(first, Signal::KILL);
+    let second = gate.wait_started();
+    assert_ne!(second, first);
+    server.wait_for_line(&format!("request=\"GET {target}\" cause=\"signal 9 (SIGKILL)\" runs_again=true"));
+    gate.open();
+    let answer = answer.join().expect("a response");
+    assert_eq!((answer.status, answer.text()), (200, format!("{second}\n").as_str()));
+}
+
+#[test]
+fn a_request_that_died_with_its_worker_is_never_run_a_third_time() {
+    let server = Builder::app("kitchen:application").workers(2).app_key("retry_safe = true").start();
+    server.wait_workers(2);
+    // Each worker that has it exits.
+    let mut client = server.connect();
+    assert_eq!(client.get("/leave").status, 502);
+    let end = |again| format!("request=\"GET /leave\" cause=\"exit code 7\" runs_again={again}");
+    server.wait_for_line(&end(true));
+    server.wait_for_line(&end(false));
+}
+
+#[test]
+fn only_safe_requests_of_which_nothing_was_answered_are_run_again() {
+    let server = Builder::app("kitchen:application").workers(2).app_key("retry_safe = true\ntimeout = \"1s\"").start();
+    server.wait_workers(2);
+    let held = server.gate("held");
+    let mut client = server.connect();
+    client.request("POST", &format!("/hold?{}", held.query()), "Content-Length: 0\r\n");
+    process::signal(held.wait_started(), Signal::KILL);
+    assert_eq!(client.response("POST").status, 502);
+    let streaming = server.gate("streaming");
+    let mut client = server.connect();
+    client.request("GET", &format!("/stream?{}", streaming.query()), "");
+    let head = client.head("GET");
+    assert_eq!(head.status, 200);
+    process::signal(streaming.wait_started(), Signal::KILL);
+    while client.try_piece().is_ok_and(|piece| piece.is_some()) {}
+    client.expect_end();
+    // What took too long would do so again.
+    let stuck = server.gate("stuck");
+    let mut client = server.connect();
+    client.request("GET", &format!("/stuck?{}", stuck.query()), "");
+    assert_eq!(client.response("GET").status, 504);
+    assert!(!server.log.text().contains("runs_again=true"), "{}", server.log.text());
 }
 
 #[test]
@@ -149,7 +204,7 @@ fn a_stuck_worker_is_dumped_killed_and_replaced() {
     let pid = gate.wait_started();
     // faulthandler's stack names the function that hangs.
     server.wait_for_line("in stuck_for_good");
-    assert_eq!(lost.join().expect("a response").status, 502);
+    assert_eq!(lost.join().expect("a response").status, 504);
     assert!(since.elapsed() >= Duration::from_millis(900), "{:?}", since.elapsed());
     assert!(process::wait_gone(pid, DEADLINE));
     wait_replaced(&server, pid, 1);
@@ -250,15 +305,24 @@ fn requests_that_came_before_the_end_are_answered() {
 
 #[test]
 fn connections_that_say_nothing_do_not_hold_up_the_end() {
-    let mut server = Builder::app("kitchen:application")
-        .server_key("head_timeout = \"1h\"")
-        .app_key("graceful_timeout = \"1h\"")
-        .start();
-    let mut silent = server.connect();
-    assert_eq!(server.get("/hello").status, 200);
-    server.signal(Signal::TERM);
-    silent.expect_end();
-    assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()), "{}", server.log.text());
+    for deferred in [false, true] {
+        let mut server = Builder::app("kitchen:application")
+            .server_key(&format!("head_timeout = \"1h\"\ndeferred = {deferred}"))
+            .app_key("graceful_timeout = \"1h\"")
+            .start();
+        let mut silent = server.connect();
+        assert_eq!(server.get("/hello").status, 200);
+        server.signal(Signal::TERM);
+        if !deferred {
+            silent.expect_end();
+        }
+        assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()), "{}", server.log.text());
+        // What was never accepted hears of the end when it speaks.
+        if deferred {
+            silent.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(matches!(silent.try_response("GET"), Err(ReadError::Reset)));
+        }
+    }
 }
 
 #[test]

@@ -134,8 +134,8 @@ pub const TLS_PENDING_BYTES_MAX: usize = 192 * 1024;
 pub const TLS_ONE_RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that are encrypted at a time, before other connections of the shard get their turn.
 pub const TLS_SEALED_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of a file that are read and encrypted at a time.
-pub const TLS_FILE_SLICE_BYTES: usize = 64 * 1024;
+/// Bytes of a file that are read, and encrypted or copied, at a time.
+pub const COPIED_SLICE_BYTES: usize = 64 * 1024;
 /// What a TLS session may have to say beside responses before it is given up, bytes.
 pub const TLS_WAITING_BYTES_MAX: usize = 16 * 1024;
 /// Certificate files are looked at for changes so often, seconds.
@@ -263,6 +263,8 @@ pub const BODY_SKIPPED_BYTES_MAX: u64 = 1024 * 1024;
 pub const COPIED_RESPONSE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a file that are sent before other connections of the shard get their turn.
 pub const SENDFILE_SLICE_BYTES: usize = 256 * 1024;
+/// Files of at least so many bytes are copied for receivers on the same machine; smaller ones stay in the processor's caches by themselves.
+pub const LOCAL_COPY_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// Distance of the samples by which a slice is judged to be in the page cache.
 pub const PAGE_CACHE_STRIDE_BYTES: usize = 64 * 1024;
 

@@ -121,6 +121,7 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
             per_address: per_address.clone(),
             readiness: readiness.clone(),
             queue_max: config.app.as_ref().map_or(1, |app| app.queue),
+            retry_safe: config.app.as_ref().is_some_and(|app| app.retry_safe),
             // A request that waits longer than it may take once it is taken is of no use to anybody.
             queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
             spool: spool.clone(),

@@ -67,6 +67,7 @@ pub fn app(
         preload_app: reader.value(&options::PRELOAD_APP),
         worker_loop: reader.value(&options::WORKER_LOOP),
         queue: reader.value(&options::QUEUE),
+        retry_safe: reader.value(&options::RETRY_SAFE),
         raw_env,
         spool_dir: spool_dir(&mut reader, around),
         response_buffer_bytes: reader.value(&options::RESPONSE_BUFFER) as usize,

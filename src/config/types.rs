@@ -142,6 +142,8 @@ pub struct AppConfig {
     pub worker_loop: WorkerLoop,
     /// Requests that may wait for a worker, per shard.
     pub queue: usize,
+    /// Run a request with a safe method once more if its worker died with it.
+    pub retry_safe: bool,
     /// Environment variables that are set for the workers, later ones win.
     pub raw_env: Vec<(String, String)>,
     /// Directory for request bodies that are too large for memory, and for responses whose clients are slow.

@@ -70,6 +70,13 @@ pub enum Method {
     Other,
 }
 
+impl Method {
+    /// Whether it only asks, so that asking twice does no harm (RFC 9110 §9.2.1).
+    pub fn is_safe(self) -> bool {
+        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
+    }
+}
+
 /// The versions that this layer speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is named for its version")]

@@ -21,6 +21,7 @@ use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{Method, Version, app, chunked};
 use crate::response::{FileRange, Response};
 use crate::ring::{Chunk, Payload};
+use crate::wsgi::Loss;
 use crate::wsgi::pool::{Call, Part};
 
 /// What of a request its response depends on.
@@ -61,7 +62,8 @@ impl Connection {
             Part::Head { status, message, fields, body, end } if app::is_final_status(status) => {
                 self.relay(call, facts, status, message, fields, body, end).await
             }
-            Part::Lost => self.error(facts, 502, "The application ended while it worked on this request.").await,
+            Part::Lost(Loss::Overdue) => self.error(facts, 504, "The application took too long.").await,
+            Part::Lost(_) => self.error(facts, 502, "The application ended while it worked on this request.").await,
             Part::Head { .. } | Part::Body { .. } | Part::File { .. } | Part::Abort => {
                 self.error(facts, 500, "The application failed.").await
             }
@@ -247,7 +249,7 @@ impl Relay<'_> {
                         return Ok(!matches!(self.progress, Progress::Exact(1..)));
                     }
                 }
-                Part::Abort | Part::Lost | Part::Head { .. } => return Ok(false),
+                Part::Abort | Part::Lost(_) | Part::Head { .. } => return Ok(false),
             }
         }
     }

@@ -147,6 +147,9 @@ impl Connection {
             Some(Spooled::Descriptor(fd, _)) => Some(fd),
             _ => None,
         };
+        if head.method.is_safe() && descriptor.is_none() {
+            call.allow_second_run();
+        }
         call.submit(message, descriptor);
         Ok(call)
     }

@@ -5,20 +5,25 @@
 
 use rustix::io::Errno;
 
+use super::copied_file;
 use super::output::{Gone, Output};
-use super::tls_file;
-use crate::base::bounds::SENDFILE_SLICE_BYTES;
+use crate::base::bounds::{LOCAL_COPY_BYTES_MIN, SENDFILE_SLICE_BYTES};
 use crate::response::FileRange;
 use crate::ring::{Descriptor, Ring, Stat, within};
-use crate::sys::page_cache;
+use crate::sys::{listen, page_cache};
 
 /// Sends `file` after what was sent before.
 pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> Result<(), Gone> {
     if file.range.is_empty() {
         return Ok(());
     }
-    if output.is_secure() {
-        return Box::pin(tls_file::send(ring, output, file)).await;
+    // A receiver on this machine takes what has just been copied out of the processor's caches. Of a file in the page cache it would have to
+    // fetch every byte from memory, and its part is the slower one.
+    let is_for_neighbour = file.range.end - file.range.start >= LOCAL_COPY_BYTES_MIN
+        && !output.is_paced()
+        && listen::is_same_machine(output.socket());
+    if output.is_secure() || is_for_neighbour {
+        return Box::pin(copied_file::send(ring, output, file)).await;
     }
     output.settle().await?;
     // sendfile(2) has no flag for it, so the socket itself is told not to wait, for as long as this takes.

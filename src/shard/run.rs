@@ -60,6 +60,8 @@ pub struct ShardSetup {
     pub readiness: Arc<Readiness>,
     /// Requests that may wait for a worker.
     pub queue_max: usize,
+    /// Whether those with safe methods are run once more when their worker has died.
+    pub retry_safe: bool,
     /// How long they may wait; `None`: for ever.
     pub queue_timeout: Option<Duration>,
     /// Where large request bodies, and responses of slow clients, are spooled.
@@ -140,6 +142,8 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
     let spool = Rc::new(SpoolFolder::new(ring, spool));
     let buffering = Buffering::new(ring, &spool, setup.response_buffer_bytes, setup.response_spool_bytes_max);
     let server = &setup.server;
+    let pool = Pool::new(ring.clone(), setup.number, setup.queue_max);
+    pool.set_retry_safe(setup.retry_safe);
     let shard = Rc::new(Shard::new(Parts {
         number: setup.number,
         ring: ring.clone(),
@@ -148,7 +152,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         connections_max: server.max_connections,
         per_address: setup.per_address.zip(server.max_connections_per_address),
         min_body_rate: server.min_body_rate,
-        pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
+        pool,
         statics: StaticFiles::new(ring.clone(), CacheBounds::default()),
         spool,
         buffering: Rc::new(buffering),

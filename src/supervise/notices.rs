@@ -14,8 +14,8 @@ use std::time::Duration;
 use super::machine::Held;
 use crate::ring::Ring;
 use crate::sys::packets;
-use crate::wsgi::Token;
 use crate::wsgi::messages::{encode_lost, encode_requeue};
+use crate::wsgi::{Loss, Token};
 
 /// How long to wait for room in a reply socket.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What became of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Notice {
-    /// Its worker died with it.
-    Lost(Held),
+    /// Its worker died with it, of this.
+    Lost(Held, Loss),
     /// It was taken out of the inbox again: no worker had taken it.
     Requeue(Held),
 }
@@ -47,7 +47,7 @@ impl Notices {
     /// Tells the shards in question. Bounded by their shares of the pool.
     pub fn give(self: &Rc<Self>, notices: impl IntoIterator<Item = Notice>) {
         for notice in notices {
-            let (Notice::Lost(held) | Notice::Requeue(held)) = notice;
+            let (Notice::Lost(held, _) | Notice::Requeue(held)) = notice;
             // A shard number that is none of ours can only stem from memory that a worker wrote over.
             if let Some(waiting) = self.waiting.borrow_mut().get_mut(held.shard as usize) {
                 waiting.push_back(notice);
@@ -78,7 +78,7 @@ impl Notices {
 fn send_to(socket: &OwnedFd, waiting: &mut VecDeque<Notice>) -> bool {
     while let Some(&notice) = waiting.front() {
         let (held, bytes) = match notice {
-            Notice::Lost(held) => (held, encode_lost(Token::from_bits(held.token))),
+            Notice::Lost(held, loss) => (held, encode_lost(Token::from_bits(held.token), loss)),
             Notice::Requeue(held) => (held, encode_requeue(Token::from_bits(held.token))),
         };
         match packets::try_send(socket, &[IoSlice::new(&bytes)], &[]) {
@@ -101,7 +101,7 @@ mod tests {
         let (full, _reader) = packets::pair().expect("a pair");
         while packets::try_send(&full, &[IoSlice::new(&[0; 16 * 1024])], &[]).is_ok() {}
         let (free, reader) = packets::pair().expect("a pair");
-        let notice = |shard| Notice::Lost(Held { shard, token: 7 });
+        let notice = |shard| Notice::Lost(Held { shard, token: 7 }, Loss::Unknown);
         let mut waiting = [VecDeque::from([notice(0)]), VecDeque::from([notice(1), notice(1)])];
         assert!(!send_to(&full, &mut waiting[0]) && send_to(&free, &mut waiting[1]));
         assert_eq!((waiting[0].len(), waiting[1].len()), (1, 0));

@@ -45,6 +45,7 @@ use crate::observe::{Readiness, State, WorkerFacts};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::{Signal, SignalFd};
+use crate::wsgi::Loss;
 use crate::wsgi::pool::Gate;
 use crate::wsgi::share::Share;
 pub(super) use site::Reloading;
@@ -505,7 +506,10 @@ impl Supervisor {
                 }
             }
             Action::Kill { pid, signal } => self.kill(pid, signal),
-            Action::ReportLost { held, .. } => self.notices.give(held.into_iter().map(Notice::Lost)),
+            Action::ReportLost { held, exit, overdue, .. } => self.notices.give(held.into_iter().map(|held| {
+                let loss = if Some(held) == overdue { Loss::Overdue } else { Loss::from(exit) };
+                Notice::Lost(held, loss)
+            })),
             Action::GenerationGone { generation } => {
                 self.requeue(generation);
                 self.generations.remove(&generation);

@@ -72,6 +72,16 @@ pub fn local_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
     SocketAddr::try_from(address).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
 }
 
+/// Whether a connected socket's peer is on this machine: both ends have one address, or none.
+pub fn is_same_machine(socket: impl AsFd) -> bool {
+    let socket = socket.as_fd();
+    let address = |any: rustix::net::SocketAddrAny| SocketAddr::try_from(any).ok().map(|address| address.ip());
+    match (rustix::net::getsockname(socket), rustix::net::getpeername(socket)) {
+        (Ok(own), Ok(Some(peer))) => address(own) == address(peer),
+        _ => false,
+    }
+}
+
 fn tcp_socket(address: SocketAddr, options: TcpOptions) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -172,6 +182,16 @@ mod tests {
         let accepted = || listener.accept().expect("accepted").1;
         assert_eq!(accepted(), speaking.local_addr().expect("address"));
         assert_eq!(accepted(), silent.local_addr().expect("address"));
+    }
+
+    #[test]
+    fn who_is_on_this_machine_has_its_address() {
+        let listener = TcpListener::from(tcp(any_port(), 1, TcpOptions::default()).expect("listen").remove(0));
+        let client = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        assert!(is_same_machine(&client));
+        assert!(is_same_machine(UnixStream::pair().expect("a pair").0));
+        // Not connected: nobody's.
+        assert!(!is_same_machine(&listener));
     }
 
     #[test]

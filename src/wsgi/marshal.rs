@@ -88,6 +88,56 @@ fn size(out: &mut Vec<u8>, value: usize) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
+/// Reads the texts at the beginning of a request's environ again. Ends at the first value of another kind.
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The reader of the tuple `(body, environ)`, past the body.
+    pub fn of_request(tuple: &'a [u8]) -> Option<Reader<'a>> {
+        let rest = tuple.strip_prefix(b"(\x02\0\0\0")?;
+        let (kind, rest) = rest.split_first()?;
+        let rest = match kind {
+            b'N' => rest,
+            b'i' => rest.get(4..)?,
+            b's' => sized(rest)?.1,
+            b'l' => {
+                let (digits, rest) = rest.split_first_chunk::<4>()?;
+                rest.get(2 * usize::try_from(u32::from_le_bytes(*digits)).ok()?..)?
+            }
+            _ => return None,
+        };
+        rest.strip_prefix(b"{").map(Reader)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let (kind, rest) = self.0.split_first()?;
+        let (text, rest) = match kind {
+            b'z' => {
+                let (&length, rest) = rest.split_first()?;
+                rest.split_at_checked(usize::from(length))?
+            }
+            b'a' | b'u' => sized(rest)?,
+            _ => return None,
+        };
+        self.0 = rest;
+        Some(text)
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.text()?, self.text()?))
+    }
+}
+
+/// So many bytes as the four in front of them say, and what follows.
+fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

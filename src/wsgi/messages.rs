@@ -13,8 +13,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::Environ;
 use super::marshal;
+use super::{Environ, Loss};
 use crate::base::bounds::MESSAGE_BYTES_MAX;
 
 /// Bytes of a message's header, in either direction.
@@ -145,8 +145,8 @@ pub enum ReplyKind {
     Abort,
     /// The write end of the response's credit pipe came along.
     Credit,
-    /// From the supervisor: the worker that held this request died.
-    Lost,
+    /// From the supervisor: the worker that held this request died, of this.
+    Lost(Loss),
     /// From the supervisor: no worker had taken this request, and none of its generation will.
     Requeue,
 }
@@ -221,7 +221,7 @@ impl Reply {
             code::FILE => parse_file(content)?,
             code::ABORT => empty(content, ReplyKind::Abort)?,
             code::CREDIT => empty(content, ReplyKind::Credit)?,
-            code::LOST => empty(content, ReplyKind::Lost)?,
+            code::LOST => empty(content, ReplyKind::Lost(Loss::from_bits(status)))?,
             code::REQUEUE => empty(content, ReplyKind::Requeue)?,
             unknown => return Err(ProtocolError::Kind(unknown)),
         };
@@ -255,13 +255,14 @@ fn empty(content: &[u8], kind: ReplyKind) -> Result<ReplyKind, ProtocolError> {
     if content.is_empty() { Ok(kind) } else { Err(ProtocolError::Long) }
 }
 
-/// The message by which the supervisor tells a shard that the worker which held `token` died.
+/// The message by which the supervisor tells a shard that the worker which held `token` died, and of what.
 #[must_use]
-pub fn encode_lost(token: Token) -> [u8; HEADER_BYTES] {
+pub fn encode_lost(token: Token, loss: Loss) -> [u8; HEADER_BYTES] {
     let mut message = [0; HEADER_BYTES];
     message[..8].copy_from_slice(&token.to_bytes());
     message[8] = code::LOST;
     message[9] = code::FLAG_END;
+    message[10..12].copy_from_slice(&loss.to_bits().to_le_bytes());
     message
 }
 
@@ -272,6 +273,24 @@ pub fn encode_requeue(token: Token) -> [u8; HEADER_BYTES] {
     message[..8].copy_from_slice(&token.to_bytes());
     message[8] = code::REQUEUE;
     message
+}
+
+/// Method and target of a request's message, for a person to read.
+#[must_use]
+pub fn describe_request(message: &[u8]) -> String {
+    let environ = message.get(HEADER_BYTES..).and_then(marshal::Reader::of_request);
+    let (mut method, mut target) = (String::new(), String::new());
+    for (key, value) in environ.into_iter().flatten() {
+        match key {
+            b"REQUEST_METHOD" => method = String::from_utf8_lossy(value).into_owned(),
+            b"RAW_URI" => {
+                target = String::from_utf8_lossy(value).into_owned();
+                break;
+            }
+            _ => {}
+        }
+    }
+    format!("{method} {target}")
 }
 
 /// Token and shard of a request's message.

@@ -213,7 +213,8 @@ fn replies_parse() {
         (reply(3, 1, 0, 0, &file), true, ReplyKind::File { offset: 7, count: 9 }),
         (reply(4, 1, 0, 0, b""), true, ReplyKind::Abort),
         (reply(6, 0, 0, 0, b""), false, ReplyKind::Credit),
-        (encode_lost(TOKEN).to_vec(), true, ReplyKind::Lost),
+        (encode_lost(TOKEN, Loss::Signal(9)).to_vec(), true, ReplyKind::Lost(Loss::Signal(9))),
+        (encode_lost(TOKEN, Loss::Overdue).to_vec(), true, ReplyKind::Lost(Loss::Overdue)),
         (encode_requeue(TOKEN).to_vec(), false, ReplyKind::Requeue),
     ];
     for (message, end, kind) in cases {
@@ -294,4 +295,24 @@ proptest! {
         let wanted = expected("", &pairs);
         prop_assert!(read.ends_with(&wanted[1..]), "{} is not {}", read, wanted);
     }
+}
+
+#[test]
+fn a_request_s_message_tells_what_was_asked() {
+    let bodies = [
+        BodyRef::None,
+        BodyRef::Inline(b"{z\x0eREQUEST_METHODz\x04EVIL"),
+        BodyRef::Spooled(7),
+        BodyRef::Spooled(u64::MAX),
+    ];
+    for body in bodies {
+        let mut message = Vec::new();
+        let environ = Environ { method: b"GET", target: b"/a?b=%20", ..environ(&[]) };
+        encode_request(&mut message, 0, TOKEN, body, &environ).expect("it fits");
+        assert_eq!(describe_request(&message), "GET /a?b=%20", "{body:?}");
+        for end in 0..message.len() {
+            describe_request(&message[..end]);
+        }
+    }
+    assert_eq!(describe_request(b""), " ");
 }

@@ -6,6 +6,7 @@
 
 mod credit;
 pub mod environ;
+mod loss;
 mod marshal;
 pub mod messages;
 pub mod pool;
@@ -14,4 +15,5 @@ pub mod source;
 pub mod spool;
 
 pub use environ::Environ;
+pub use loss::Loss;
 pub use messages::{BodyRef, MessageTooLarge, ProtocolError, Reply, ReplyKind, Token};

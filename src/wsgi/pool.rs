@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::Loss;
 use super::credit::Credit;
 use super::messages::{self, Reply, ReplyKind, Token};
 use super::share::Share;
@@ -88,8 +89,8 @@ pub enum Part {
     },
     /// The application failed in mid-response. Nothing follows.
     Abort,
-    /// The worker died. Nothing follows.
-    Lost,
+    /// The worker died, of this. Nothing follows.
+    Lost(Loss),
 }
 
 #[derive(Debug)]
@@ -114,12 +115,15 @@ struct CallState {
     sent_at: Option<Monotonic>,
     /// Nobody waits for the answer any more.
     abandoned: bool,
+    /// It may be sent once more if its worker dies: nothing was heard of it, and it was not done before.
+    may_run_again: bool,
 }
 
 struct Inner {
     ring: Ring,
     shard: u32,
     queue_max: Cell<usize>,
+    retry_safe: Cell<bool>,
     gate: RefCell<Option<Gate>>,
     /// Requests of the gate's generation in the inbox or in workers' hands.
     taken: Cell<usize>,
@@ -143,12 +147,18 @@ impl Pool {
         self.0.queue_max.set(calls.max(1));
     }
 
+    /// Whether requests that [may](Call::allow_second_run) are sent once more when their worker has died; not, unless this says so.
+    pub fn set_retry_safe(&self, wanted: bool) {
+        self.0.retry_safe.set(wanted);
+    }
+
     /// A pool without workers yet: calls wait. At most `queue_max` of them.
     pub fn new(ring: Ring, shard: u32, queue_max: usize) -> Pool {
         Pool(Rc::new(Inner {
             ring,
             shard,
             queue_max: Cell::new(queue_max.max(1)),
+            retry_safe: Cell::new(false),
             gate: RefCell::new(None),
             taken: Cell::new(0),
             calls: RefCell::new(Slab::new()),
@@ -206,6 +216,7 @@ impl Pool {
             credit: Credit::default(),
             sent_at: None,
             abandoned: false,
+            may_run_again: false,
         };
         let slot = self.0.calls.borrow_mut().insert(state);
         Ok(Call { pool: self.clone(), slot, serial })
@@ -312,13 +323,18 @@ impl Pool {
         if !matches!(call.phase, Phase::Sent { .. }) {
             return;
         }
-        if reply.kind == ReplyKind::Requeue {
+        let runs_again = match reply.kind {
+            ReplyKind::Requeue => true,
+            ReplyKind::Lost(loss) => self.is_worth_another_run(call, loss),
+            _ => false,
+        };
+        if runs_again {
             self.requeue(&mut calls, slot);
             drop(calls);
             return self.dispatch();
         }
-        let end =
-            reply.kind != ReplyKind::Credit && (reply.end || matches!(reply.kind, ReplyKind::Abort | ReplyKind::Lost));
+        let end = reply.kind != ReplyKind::Credit
+            && (reply.end || matches!(reply.kind, ReplyKind::Abort | ReplyKind::Lost(_)));
         if let ReplyKind::Credit = reply.kind {
             if let (Some(pipe), false) = (descriptor, call.abandoned) {
                 call.credit.open(pipe);
@@ -328,6 +344,7 @@ impl Pool {
             let is_awaited = call.parts.is_empty() && call.waker.is_some();
             let bytes = if is_awaited { bytes } else { bytes.into_owned() };
             if let Some(part) = part(reply.kind, bytes, descriptor, end) {
+                call.may_run_again = false;
                 queue_part(&mut call.parts, part);
             }
         }
@@ -342,6 +359,21 @@ impl Pool {
         if end {
             self.dispatch();
         }
+    }
+
+    /// What to do about a request whose worker died. Says what became of it.
+    fn is_worth_another_run(&self, call: &mut CallState, loss: Loss) -> bool {
+        let Phase::Sent { message, .. } = &call.phase else { unreachable!("the caller looked") };
+        // What took too long would do so again.
+        let runs_again = std::mem::take(&mut call.may_run_again) && !call.abandoned && loss != Loss::Overdue;
+        // Its client must not be able to write lines of its own.
+        let request = messages::describe_request(message);
+        let request = request.escape_default();
+        tracing::warn!(shard = self.0.shard, %request, cause = %loss, runs_again, "a worker died with a request");
+        if runs_again {
+            call.credit = Credit::default();
+        }
+        runs_again
     }
 
     /// A call that no worker took is the first to be sent again.
@@ -411,7 +443,7 @@ impl Pool {
     }
 
     fn lose(&self, token: Token) {
-        let bytes = Chunk::from(messages::encode_lost(token).to_vec());
+        let bytes = Chunk::from(messages::encode_lost(token, Loss::Unknown).to_vec());
         self.receive(Message { bytes, descriptor: None, truncated: false });
     }
 }
@@ -443,7 +475,7 @@ fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<OwnedFd>, end: b
             None => Part::Abort,
         },
         ReplyKind::Abort => Part::Abort,
-        ReplyKind::Lost => Part::Lost,
+        ReplyKind::Lost(loss) => Part::Lost(loss),
         ReplyKind::Requeue | ReplyKind::Credit => return None,
     })
 }
@@ -469,6 +501,13 @@ impl Call {
         inner.queue.borrow_mut().push_back(self.token());
         inner.waiting.set(inner.waiting.get() + 1);
         self.pool.dispatch();
+    }
+
+    /// Lets the request be sent once more, if the pool is set to, should its worker die before anything was heard of it. For requests whose
+    /// repetition does no harm (RFC 9110 §9.2.1), and that have no body in a descriptor, which one worker has read from already.
+    pub fn allow_second_run(&self) {
+        let inner = &self.pool.0;
+        inner.calls.borrow_mut()[self.slot].may_run_again = inner.retry_safe.get();
     }
 
     /// When the request was put into the inbox; `None`: it never was.

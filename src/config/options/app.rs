@@ -25,6 +25,7 @@ pub static APP: Section = Section {
         &PRELOAD_APP.spec,
         &WORKER_LOOP.spec,
         &QUEUE.spec,
+        &RETRY_SAFE.spec,
         &RAW_ENV.spec,
         &SPOOL_DIR.spec,
         &RESPONSE_BUFFER.spec,
@@ -142,6 +143,16 @@ pub static QUEUE: Opt<usize> = Opt {
     ),
     read: read::count,
 };
+pub static RETRY_SAFE: Opt<bool> = Opt {
+    spec: Spec::new(
+        "retry_safe",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Run a request that died with its worker once more, if its method is safe (GET, HEAD, OPTIONS, TRACE) and nothing was answered yet. \
+         Otherwise the answer is 502. What took longer than `timeout` is not run again.",
+    ),
+    read: read::boolean,
+};
 pub static RAW_ENV: Opt<Vec<(String, String)>> = Opt {
     spec: Spec::new(
         "raw_env",
@@ -192,6 +203,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
     }
 }

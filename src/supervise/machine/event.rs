@@ -244,6 +244,10 @@ pub enum Action {
         generation: GenerationId,
         /// The requests.
         held: Vec<Held>,
+        /// How the worker ended.
+        exit: Exit,
+        /// The one for whose sake it was ended: it took too long.
+        overdue: Option<Held>,
     },
     /// No process of this generation is left: release its descriptors. A request that a shard still counts as sent to it has no answer coming.
     GenerationGone {

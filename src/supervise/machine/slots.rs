@@ -101,7 +101,7 @@ impl Generation {
             restart_in,
         }));
         if !held.is_empty() {
-            actions.push(Action::ReportLost { generation, held: held.to_vec() });
+            actions.push(Action::ReportLost { generation, held: held.to_vec(), exit, overdue: worker.overdue });
         }
         if self.phase == Phase::Warming {
             self.boot_deaths += 1;

@@ -129,7 +129,7 @@ fn short(action: &Action) -> Option<String> {
         Action::Kill { pid, signal } => {
             format!("kill {} {}", pid.as_raw_nonzero(), signal.as_raw())
         }
-        Action::ReportLost { generation, held } => {
+        Action::ReportLost { generation, held, .. } => {
             format!("lost {:?} of {generation}", held.iter().map(|held| held.token).collect::<Vec<_>>())
         }
         Action::GenerationGone { generation } => format!("gone {generation}"),

@@ -21,6 +21,8 @@ pub(super) struct Worker {
     /// Whether its scoreboard slot was seen in use.
     pub is_up: bool,
     ending: Ending,
+    /// The request that took too long, so that the worker is ended.
+    pub overdue: Option<Held>,
     /// A request that was over its time at the last look.
     suspect: Option<(Held, Monotonic)>,
     /// A request that was seen in hand before its thread had noted the time, and since when.
@@ -50,6 +52,7 @@ impl Worker {
             since,
             is_up: false,
             ending: Ending::No,
+            overdue: None,
             suspect: None,
             untimed: None,
             look_at: now + BOOT_LOOK_MIN,
@@ -90,7 +93,10 @@ impl Worker {
         let confirmed = self.suspect.filter(|suspect| overdue.contains(suspect));
         self.suspect = confirmed.or(overdue.first().copied());
         match confirmed {
-            Some((held, _)) => self.abort(KillReason::RequestTimeout(held), settings, now, actions),
+            Some((held, _)) => {
+                self.overdue = Some(held);
+                self.abort(KillReason::RequestTimeout(held), settings, now, actions);
+            }
             None if self.suspect.is_some() => self.look_at = now + CONFIRM_AFTER,
             None => {}
         }
