@@ -11,6 +11,7 @@ use super::section::{Bases, Reader};
 use super::types::ServerConfig;
 use super::value::{Place, Placed, Table, Value};
 use crate::base::bounds::LISTENERS_MAX;
+use crate::http::HeadLimits;
 
 /// `shards = "auto"`, until it is known whether there is an application.
 pub const AUTO: usize = 0;
@@ -49,6 +50,7 @@ pub fn server(
     let trusted_proxies = trusted_proxies(&mut reader);
     let config = ServerConfig {
         listen: Vec::new(),
+        listen_is_default: listens == Listens::ByDefault,
         shards: reader.value(&options::SHARDS).unwrap_or(AUTO),
         keepalive_timeout: reader.value(&options::KEEPALIVE_TIMEOUT),
         head_timeout: reader.value(&options::HEAD_TIMEOUT),
@@ -62,7 +64,17 @@ pub fn server(
         max_connections_per_address: reader.value(&options::MAX_CONNECTIONS_PER_ADDRESS),
         min_body_rate: reader.value(&options::MIN_BODY_RATE),
         backlog: reader.value(&options::BACKLOG),
+        head_limits: HeadLimits {
+            line_bytes: reader.value(&options::LIMIT_REQUEST_LINE),
+            fields: reader.value(&options::LIMIT_REQUEST_FIELDS),
+            field_bytes: reader.value(&options::LIMIT_REQUEST_FIELD_SIZE),
+        },
         pidfile: reader.optional(&options::PIDFILE),
+        daemon: reader.value(&options::DAEMON),
+        umask: reader.optional(&options::UMASK),
+        proc_name: reader.optional(&options::PROC_NAME),
+        error_log: reader.value(&options::ERROR_LOG),
+        log_level: reader.optional(&options::SERVER_LOG_LEVEL),
         access_log: None,
         request_ids: request_ids(&mut reader, &trusted_proxies),
         trusted_proxies,
@@ -139,7 +151,7 @@ fn is_listed(found: &[Listener], address: &Listen) -> bool {
 /// TLS is spoken where the table or the scheme says so, and otherwise on port 443.
 fn listener(entry: Entry, redirect_https: bool, bases: Bases<'_>) -> Result<Listener, String> {
     let Placed { place, value } = entry.address;
-    let base = if matches!(place, Place::File { .. }) { bases.file } else { bases.working };
+    let base = if place.is_in_file() { bases.file } else { bases.working };
     let Value::Text(text) = &value else {
         return Err(format!("must be {}, not {}", options::LISTEN.spec.unit, value.kind()));
     };

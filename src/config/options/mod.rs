@@ -9,7 +9,9 @@ mod admin;
 mod app;
 mod control;
 mod guard;
+mod hooks;
 mod maintenance;
+mod process_wide;
 mod program;
 mod program_care;
 mod program_limits;
@@ -27,7 +29,9 @@ pub use admin::*;
 pub use app::*;
 pub use control::*;
 pub use guard::*;
+pub use hooks::*;
 pub use maintenance::*;
+pub use process_wide::*;
 pub use program::*;
 pub use program_care::*;
 pub use program_limits::*;
@@ -133,7 +137,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 16] = [
+pub static SECTIONS: [&Section; 17] = [
     &SERVER,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
@@ -142,6 +146,7 @@ pub static SECTIONS: [&Section; 16] = [
     &ADMIN,
     &CONTROL,
     &APP,
+    &HOOKS_TABLE,
     &ROUTE,
     &LIMIT_TABLE,
     &CONNECTIONS_TABLE,

@@ -12,6 +12,7 @@ use crate::observe::{State, WorkerFacts};
 use crate::supervise::access_log::ROTATION_LOOK;
 use crate::supervise::admin::Admin;
 use crate::supervise::inbox::Happening;
+use crate::supervise::rpc::{Mood, Outcome};
 use crate::supervise::{certificates, limits, maintenance};
 use crate::sys::memory::SlotState;
 
@@ -88,7 +89,7 @@ impl Supervisor {
         let certificates = (self.certificates.clone(), self.acme.counts());
         let (shards, readiness) = (self.setup.shards.clone(), self.setup.readiness.clone());
         let admin = Admin::new(&self.ring, shards, readiness, ask, certificates)?;
-        listeners.into_iter().for_each(|listener| admin.listen(listener));
+        self.listening.extend(listeners.into_iter().map(|listener| admin.listen(listener)));
         Ok(())
     }
 
@@ -105,7 +106,45 @@ impl Supervisor {
         }
     }
 
+    /// Has the loop say again and again that it lives, if the service manager wants to hear it: through the loop's own inbox, so that one that
+    /// hangs says nothing.
+    pub(super) fn start_watchdog(&self) {
+        let Some(interval) = self.systemd.watchdog_interval() else { return };
+        let (ring, inbox) = (self.ring.clone(), self.inbox.clone());
+        glommio::spawn_local(async move {
+            loop {
+                inbox.push(Happening::WatchdogDue);
+                ring.sleep(interval).await;
+            }
+        })
+        .detach();
+    }
+
+    /// What has changed since the service manager was told last.
+    pub(super) fn tell_systemd(&mut self) {
+        if let Some(begun) = self.under_reload
+            && !matches!(self.reload_outcome(begun), Outcome::Pending)
+        {
+            self.under_reload = None;
+            if self.mood() == Mood::Running {
+                self.systemd.ready();
+            }
+        }
+        let count = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
+        let status = match (self.state(), self.facts.has_app, self.machine.generation_serving()) {
+            (State::Ready, true, Some(generation)) => {
+                let workers = count(self.machine.workers_serving(), "worker");
+                format!("Serving with {workers} of generation {generation}")
+            }
+            (State::Ready, ..) => "Serving".to_owned(),
+            (state, ..) => state.text().to_owned(),
+        };
+        self.systemd.status(status);
+    }
+
     pub(super) fn reopen_logs(&self) {
+        self.setup.main_log.reopen();
+        tracing::info!("log files are opened anew");
         self.programs.reopen_logs();
         if let Some(log) = &self.access_log {
             log.reopen(&self.setup.shards);
