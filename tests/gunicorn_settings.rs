@@ -184,7 +184,8 @@ fn flags_without_effect_are_taken_with_their_reason() {
         "--no-sendfile",
         "--limit-request-fields",
         "30000",
-        "--proxy-protocol",
+        "--protocol",
+        "uwsgi",
         "--check-config",
     ];
     let output = maitred(folder.path(), &arguments, &[("MAITRED_CMD_ARGS", "--worker-tmp-dir /dev/shm --reuse-port")]);
@@ -196,7 +197,7 @@ fn flags_without_effect_are_taken_with_their_reason() {
         "not done: --worker-class: \"gevent\" is no kind of worker here",
         "not done: --no-sendfile: the server sends files",
         "not done: --limit-request-fields: the server's own bound holds",
-        "not done: --proxy-protocol: ",
+        "not done: --protocol: HTTP is spoken, not uwsgi",
     ] {
         assert!(lines.iter().any(|line| line.starts_with(beginning)), "{beginning} is not in {lines:?}");
     }
@@ -456,4 +457,15 @@ fn a_daemon_s_command_ends_when_the_server_is_ready_or_says_why_it_is_not() {
     process::signal(pid, rustix::process::Signal::TERM);
     assert!(process::wait_gone(pid, DEADLINE));
     assert!(!pidfile.exists());
+}
+
+#[test]
+fn the_proxy_protocol_is_spoken_with_those_whom_gunicorn_s_settings_name() {
+    let builder = Builder::app("kitchen");
+    let allowed = ["--forwarded-allow-ips", "10.0.0.1", "--proxy-allow-from", "127.0.0.1", "--proxy-protocol"];
+    let server = allowed.iter().fold(builder, |builder, argument| builder.argument(argument)).start();
+    let mut client = server.connect();
+    client.send(b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n");
+    client.request("GET", "/environ", "");
+    assert!(client.response("GET").text().contains("192.0.2.7"));
 }

@@ -12,7 +12,7 @@ use crate::base::bounds::LISTEN_BACKLOG;
 use crate::config::control::{automatic_sockets, prepare_directory};
 use crate::config::{ControlConfig, Listen, SocketChoice};
 use crate::supervise::run::ControlSockets;
-use crate::sys::listen::{self, TcpOptions};
+use crate::sys::listen::{self, TcpOptions, UnixOptions};
 
 /// The control sockets, and the file of the unix one for as long as this lives.
 #[derive(Default)]
@@ -60,15 +60,11 @@ impl Control {
         let (socket, file) = match passed.take(&Listen::Unix(path.clone())).pop() {
             Some((socket, is_ours)) => (socket, is_ours.then(|| SocketFile::of_another(path.clone()))),
             None => {
-                let socket = listen::unix(&path, config.mode, LISTEN_BACKLOG).map_err(failed)?;
-                (socket, Some(SocketFile::new(path.clone())))
+                let (uid, gid) = config.owner.map_or((None, None), |owner| (owner.uid, owner.gid));
+                let options = UnixOptions { backlog: LISTEN_BACKLOG, mode: config.mode, uid, gid };
+                (listen::unix(&path, options).map_err(failed)?, Some(SocketFile::new(path.clone())))
             }
         };
-        if let Some(owner) = config.owner {
-            std::os::unix::fs::chown(&path, Some(owner.uid), owner.gid).map_err(|error| {
-                format!("the control socket {} can't be given to another owner: {error}", path.display())
-            })?;
-        }
         tracing::info!("control: listening on unix:{}", path.display());
         self.sockets.url = Some(format!("unix://{}", path.display()));
         self.sockets.trusted.push(socket);

@@ -15,13 +15,11 @@ use crate::shard::{Protocol, ShardListener};
 use crate::supervise::access_log::AccessLogFile;
 use crate::supervise::certificates::Certificates;
 use crate::supervise::handover::Handover;
-use crate::sys::listen::{self, TcpOptions};
+use crate::sys::listen::{self, TcpOptions, UnixOptions};
 
 /// The port of HTTPS (RFC 9110 §4.2.2).
 const PORT_HTTPS: u16 = 443;
-/// Permissions of a unix listener's socket file.
-const SOCKET_MODE: u32 = 0o666;
-/// … and of one of the admin listener, which not everybody on the host may ask.
+/// Permissions of the admin listener's socket file, which not everybody on the host may ask.
 const ADMIN_SOCKET_MODE: u32 = 0o660;
 
 /// What is opened before anything runs.
@@ -37,15 +35,14 @@ impl Opened {
     pub fn open(config: &Config, mut passed: Passed) -> Result<Opened, String> {
         let server = &config.server;
         let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
-        let plain = |address: &Listen| Listener { address: address.clone(), tls: false, redirect_https: false };
-        let admin: Vec<_> = config.admin.iter().map(plain).collect();
+        let admin = |address: &Listen| Listener { mode: ADMIN_SOCKET_MODE, ..Listener::plain(address.clone()) };
+        let admin: Vec<_> = config.admin.iter().map(admin).collect();
         // With programs alone there is nobody to accept.
         let shards = if server.listen.is_empty() { 0 } else { server.shards };
-        let admin = Listeners::open(&admin, 1, LISTEN_BACKLOG, ADMIN_SOCKET_MODE, &mut passed)?;
+        let admin = Listeners::open(&admin, 1, LISTEN_BACKLOG, &mut passed)?;
         let control = Control::open(&config.control, &mut passed)?;
         let listen = addresses(config, &passed);
-        let mode = SOCKET_MODE & !server.umask.unwrap_or(0);
-        let listeners = Listeners::open(&listen, shards, backlog, mode, &mut passed)?;
+        let listeners = Listeners::open(&listen, shards, backlog, &mut passed)?;
         for address in passed.addresses() {
             tracing::warn!("a socket for {address} was passed on, and nothing is served there");
         }
@@ -99,7 +96,7 @@ fn addresses(config: &Config, passed: &Passed) -> Vec<Listener> {
     for address in passed.addresses() {
         if !listen.iter().any(|listener| is_same(&address, &listener.address)) {
             let tls = !config.tls.is_empty() && matches!(&address, Listen::Tcp(tcp) if tcp.port() == PORT_HTTPS);
-            listen.push(Listener { address, tls, redirect_https: false });
+            listen.push(Listener { tls, ..Listener::plain(address) });
         }
     }
     listen
@@ -120,7 +117,6 @@ impl Listeners {
         listen: &[Listener],
         shards: usize,
         backlog: i32,
-        mode: u32,
         passed: &mut Passed,
     ) -> Result<Listeners, String> {
         let mut https_ports = Vec::new();
@@ -136,7 +132,10 @@ impl Listeners {
                 Listen::Tcp(tcp) => {
                     let sockets = match is_passed {
                         true => taken,
-                        false => listen::tcp(*tcp, shards, TcpOptions { backlog, v6_only: false }).map_err(failed)?,
+                        false => {
+                            let options = TcpOptions { backlog, v6_only: listener.ipv6_only };
+                            listen::tcp(*tcp, shards, options).map_err(failed)?
+                        }
                     };
                     let local = listen::local_addr(&sockets[0]).map_err(failed)?;
                     if listener.tls {
@@ -148,7 +147,11 @@ impl Listeners {
                 Listen::Unix(path) => {
                     let sockets = match is_passed {
                         true => taken,
-                        false => vec![listen::unix(path, mode, backlog).map_err(failed)?],
+                        false => {
+                            let (uid, gid) = listener.owner.map_or((None, None), |owner| (owner.uid, owner.gid));
+                            let options = UnixOptions { backlog, mode: listener.mode, uid, gid };
+                            vec![listen::unix(path, options).map_err(failed)?]
+                        }
                     };
                     if is_ours {
                         files.push(SocketFile::of_another(path.clone()));
@@ -161,7 +164,11 @@ impl Listeners {
             };
             let dealt = deal(sockets, shards).map_err(failed)?;
             for (own, sockets) in by_shard.iter_mut().zip(dealt) {
-                let protocol = Protocol { tls: listener.tls, redirect_https: listener.redirect_https };
+                let protocol = Protocol {
+                    tls: listener.tls,
+                    redirect_https: listener.redirect_https,
+                    proxy_header: listener.proxy_protocol,
+                };
                 own.extend(sockets.into_iter().map(|socket| ShardListener { socket, protocol }));
             }
         }

@@ -84,7 +84,7 @@ pub(super) fn deal(sockets: Vec<OwnedFd>, shards: usize) -> std::io::Result<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::listen::{TcpOptions, tcp, unix};
+    use crate::sys::listen::{TcpOptions, UnixOptions, tcp, unix};
 
     fn local(socket: &OwnedFd) -> Listen {
         Listen::Tcp(listen::local_addr(socket).expect("an address"))
@@ -97,7 +97,7 @@ mod tests {
         let group = tcp("127.0.0.1:0".parse().expect("an address"), 2, TcpOptions::default()).expect("a port");
         let address = local(&group[0]);
         let mut sockets: Vec<Socket> = group.into_iter().map(|socket| (socket, false)).collect();
-        sockets.push((unix(&path, 0o600, 8).expect("a socket"), true));
+        sockets.push((unix(&path, UnixOptions { backlog: 8, mode: 0o600, uid: None, gid: None }).expect("a socket"), true));
         let mut passed = Passed::of(sockets).expect("all of them listen");
         assert_eq!(passed.take(&address).len(), 2);
         assert!(passed.take(&address).is_empty());

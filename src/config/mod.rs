@@ -21,11 +21,13 @@ mod guard_values;
 pub mod gunicorn;
 mod headers;
 mod hooks;
+mod listen;
 mod maintenance;
 mod merge;
 mod options;
 #[cfg(test)]
 mod original;
+mod owner;
 mod pages;
 mod process;
 mod process_wide;
@@ -56,11 +58,12 @@ pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedS
 pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
-pub use control::{ControlConfig, Credentials, Owner, SocketChoice, control_of};
+pub use control::{ControlConfig, Credentials, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use hooks::{HookPlace, Hooks};
 pub use options::{flags, help};
+pub use owner::Owner;
 pub use process::{
     Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
     OutputTarget, Probe, ProcessConfig,

@@ -20,6 +20,7 @@ pub mod head_limits;
 pub mod header_ops;
 pub mod media;
 pub mod multipart;
+pub mod proxy_header;
 pub mod range;
 pub mod reject;
 pub mod response;

@@ -31,6 +31,7 @@ pub struct Tables<'t> {
 pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut Vec<Problem>) {
     let mut certificate: Option<(Place, Table)> = None;
     let mut has_log_format = false;
+    let mut is_proxied = None;
     for Given { setting, placed } in given {
         let Placed { place, value } = placed;
         let note = |message: String| Problem { place: place.clone(), key: String::new(), message };
@@ -54,6 +55,18 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
             }
             Meaning::Bind => set(tables.server, &options::LISTEN.spec, &place, list(value, &place)),
             Meaning::Peers => set(tables.server, &options::TRUSTED_PROXIES.spec, &place, list(value, &place)),
+            Meaning::MorePeers => {
+                let name = options::TRUSTED_PROXIES.spec.name;
+                let before = tables.server.take(name).map(|placed| list(placed.value, &placed.place));
+                let value = match (before, list(value, &place)) {
+                    (Some(Value::List(before)), Value::List(more)) => Value::List([before, more].concat()),
+                    (_, value) => value,
+                };
+                set(tables.server, &options::TRUSTED_PROXIES.spec, &place, value);
+            }
+            Meaning::ProxyProtocol => {
+                is_proxied = Some(place).filter(|_| !is_nothing(&value) && value != Value::Text("off".to_owned()));
+            }
             Meaning::Keepalive => set(tables.server, &options::KEEPALIVE_TIMEOUT.spec, &place, keepalive(value)),
             Meaning::Umask => set(tables.server, &options::UMASK.spec, &place, umask(value)),
             Meaning::AccessLog => {
@@ -85,8 +98,11 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
     if has_log_format {
         keep_only_wanted_logs(tables.server);
     }
+    if let Some(place) = is_proxied {
+        say_of_addresses(tables.server, &options::LISTEN_PROXY_PROTOCOL.spec, &place);
+    }
     if let Some((place, table)) = certificate {
-        speak_tls(tables.server, &place);
+        say_of_addresses(tables.server, &options::LISTEN_TLS.spec, &place);
         tables.tls.insert(0, (place, table));
     }
 }
@@ -251,8 +267,8 @@ fn keep_only_wanted_logs(server: &mut Table) {
     }
 }
 
-/// With a certificate every address speaks TLS.
-fn speak_tls(server: &mut Table, place: &Place) {
+/// Says `true` for `key` of every address: there such things are said once for all of them.
+fn say_of_addresses(server: &mut Table, key: &'static Spec, place: &Place) {
     let name = options::LISTEN.spec.name;
     let listed = server
         .take(name)
@@ -262,16 +278,18 @@ fn speak_tls(server: &mut Table, place: &Place) {
         Value::List(items) => items,
         _ => vec![listed],
     };
-    let item = |item: Placed| match item.value {
-        Value::Text(_) => {
-            let place = item.place.clone();
-            let mut table = Table::default();
-            let tls = Placed { place: place.clone(), value: Value::Bool(true) };
-            table.set(options::LISTEN_ADDRESS.spec.name, item);
-            table.set(options::LISTEN_TLS.spec.name, tls);
-            Placed { place, value: Value::Table(table) }
-        }
-        _ => item,
+    let item = |item: Placed| {
+        let place = item.place.clone();
+        let mut table = match item.value {
+            Value::Table(table) => table,
+            _ => {
+                let mut table = Table::default();
+                table.set(options::LISTEN_ADDRESS.spec.name, item);
+                table
+            }
+        };
+        table.set(key.name, Placed { place: place.clone(), value: Value::Bool(true) });
+        Placed { place, value: Value::Table(table) }
     };
     server.set(name, Placed { place: whole, value: Value::List(items.into_iter().map(item).collect()) });
 }

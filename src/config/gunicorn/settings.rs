@@ -50,6 +50,10 @@ pub enum Meaning {
     Keepalive,
     /// Addresses of proxies, in one string or a list.
     Peers,
+    /// The same, beside those that were named before.
+    MorePeers,
+    /// Whether connections begin with a PROXY header.
+    ProxyProtocol,
     /// A mask, octal if it begins with 0.
     Umask,
     /// Where the access log goes.
@@ -80,6 +84,8 @@ impl Setting {
             Meaning::Bind => "The same as listen in [server]".to_owned(),
             Meaning::Keepalive => "Seconds; the same as keepalive_timeout in [server]".to_owned(),
             Meaning::Peers => "The same as trusted_proxies in [server]".to_owned(),
+            Meaning::MorePeers => "More of trusted_proxies in [server]".to_owned(),
+            Meaning::ProxyProtocol => "The same as proxy_protocol of every address in listen".to_owned(),
             Meaning::Umask => "The same as umask in [server], octal if it begins with 0".to_owned(),
             Meaning::AccessLog => "Where the access log goes: a path, or - for stdout".to_owned(),
             Meaning::AccessLogFormat => "Its lines, in Gunicorn's notation".to_owned(),
@@ -128,7 +134,6 @@ const HTTP2: &str = "HTTP/1.1 is spoken";
 const RELOAD: &str = "files are not watched; SIGHUP or `maitred ctl reload app` loads the application anew";
 const RECYCLING: &str = "workers are not replaced by the number of their requests";
 const USER: &str = "the user is whoever starts the server: User= and AmbientCapabilities= of the systemd unit";
-const PROXY: &str = "the PROXY protocol is not spoken";
 const PASTE: &str = "Paste's files are not read; name the application as MODULE:ATTRIBUTE";
 const UWSGI: &str = "HTTP is spoken, not uwsgi";
 const CONTROL: &str = "[control] says where the server is controlled";
@@ -231,8 +236,8 @@ static SETTINGS: &[Setting] = &[
     setting("pythonpath", &[], Value("DIRECTORIES"), App(&options::PYTHONPATH.spec)).shown(show::pythonpath),
     setting("paste", &["--paster", "--paste"], Value("FILE"), Without(PASTE)),
     setting("raw_paste_global_conf", &["--paste-global"], Values("CONF"), Without(PASTE)),
-    setting("proxy_protocol", &["--proxy-protocol"], Optional("MODE", "auto"), Without(PROXY)),
-    setting("proxy_allow_ips", &["--proxy-allow-from"], Value("ADDRESSES"), Without(PROXY)),
+    setting("proxy_protocol", &["--proxy-protocol"], Optional("MODE", "auto"), ProxyProtocol),
+    setting("proxy_allow_ips", &["--proxy-allow-from"], Value("ADDRESSES"), MorePeers),
     setting("protocol", &["--protocol"], Value("PROTOCOL"), Without(UWSGI)),
     setting("uwsgi_allow_ips", &["--uwsgi-allow-from"], Value("ADDRESSES"), Without(UWSGI)),
     setting("keyfile", &["--keyfile"], Value("FILE"), Tls(&options::KEY.spec)),

@@ -10,6 +10,7 @@ mod app;
 mod control;
 mod guard;
 mod hooks;
+mod listen;
 mod maintenance;
 mod process_wide;
 mod program;
@@ -30,6 +31,7 @@ pub use app::*;
 pub use control::*;
 pub use guard::*;
 pub use hooks::*;
+pub use listen::*;
 pub use maintenance::*;
 pub use process_wide::*;
 pub use program::*;
@@ -139,6 +141,7 @@ pub struct Section {
 /// All sections, in the order of the reference.
 pub static SECTIONS: [&Section; 17] = [
     &SERVER,
+    &LISTEN_TABLE,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
     &TLS,

@@ -34,8 +34,8 @@ pub static UMASK: Opt<u32> = Opt {
         "umask",
         Unit::Described("a number up to 0o777, or its octal digits as a string"),
         Default::Described("that of whoever starts the server"),
-        "Permissions that files of the server and of the application do not get (umask(2)). Sockets of `listen` do not get them either: \
-         they are open to everybody otherwise.",
+        "Permissions that files of the server and of the application do not get (umask(2)). Sockets of `listen` do not get them either, \
+         unless their `mode` says otherwise.",
     )
     .flag("--umask"),
     read: mask,
