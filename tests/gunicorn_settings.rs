@@ -469,3 +469,41 @@ fn the_proxy_protocol_is_spoken_with_those_whom_gunicorn_s_settings_name() {
     client.request("GET", "/environ", "");
     assert!(client.response("GET").text().contains("192.0.2.7"));
 }
+
+#[test]
+fn requests_are_told_to_statsd() {
+    let statsd = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    statsd.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let port = statsd.local_addr().expect("bound").port();
+    let server = Builder::app("kitchen")
+        .argument("--statsd-host")
+        .argument(&format!("localhost:{port}"))
+        .argument("--statsd-prefix")
+        .argument("shop")
+        .start();
+    for _ in 0..3 {
+        assert_eq!(server.get("/hello").status, 200);
+    }
+    assert_eq!(server.get("/none").status, 404);
+    let (mut requests, mut durations, mut workers) = (0, 0.0, String::new());
+    let mut statuses = BTreeMap::<String, u32>::new();
+    let mut buffer = [0; 2048];
+    while requests < 4 || workers.is_empty() {
+        let length = statsd.recv(&mut buffer).expect("it is told every second");
+        for line in text(&buffer[..length]).lines() {
+            let (name, value) = line.split_once(':').expect("a name and a value");
+            let value = value.split('|').collect::<Vec<_>>();
+            match name.strip_prefix("shop.gunicorn.").expect("the prefix") {
+                "requests" => requests += value[0].parse::<u32>().expect("a count"),
+                "request.duration" => {
+                    durations += value.get(2).map_or(1.0, |rate| 1.0 / rate[1..].parse::<f64>().expect("a rate"))
+                }
+                "workers" => workers = value[0].to_owned(),
+                status => *statuses.entry(status.to_owned()).or_default() += value[0].parse::<u32>().expect("a count"),
+            }
+        }
+    }
+    assert_eq!((requests, durations.round() as u32, workers.as_str()), (4, 4, "1"));
+    let expected = [("request.status.2xx".to_owned(), 3), ("request.status.4xx".to_owned(), 1)];
+    assert_eq!(statuses, BTreeMap::from(expected));
+}

@@ -15,6 +15,7 @@ use crate::shard::{Protocol, ShardListener};
 use crate::supervise::access_log::AccessLogFile;
 use crate::supervise::certificates::Certificates;
 use crate::supervise::handover::Handover;
+use crate::supervise::statsd::StatsdSender;
 use crate::sys::listen::{self, TcpOptions, UnixOptions};
 
 /// The port of HTTPS (RFC 9110 §4.2.2).
@@ -29,6 +30,7 @@ pub(super) struct Opened {
     pub control: Control,
     pub access_log: Option<AccessLogFile>,
     pub certificates: Option<Certificates>,
+    pub statsd: Option<StatsdSender>,
 }
 
 impl Opened {
@@ -52,6 +54,7 @@ impl Opened {
             control,
             access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
             certificates: Certificates::open(config)?,
+            statsd: server.statsd.as_ref().map(StatsdSender::open).transpose()?,
         })
     }
 
@@ -113,12 +116,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    fn open(
-        listen: &[Listener],
-        shards: usize,
-        backlog: i32,
-        passed: &mut Passed,
-    ) -> Result<Listeners, String> {
+    fn open(listen: &[Listener], shards: usize, backlog: i32, passed: &mut Passed) -> Result<Listeners, String> {
         let mut https_ports = Vec::new();
         let mut by_shard: Vec<Vec<ShardListener>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());

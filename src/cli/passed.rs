@@ -97,7 +97,10 @@ mod tests {
         let group = tcp("127.0.0.1:0".parse().expect("an address"), 2, TcpOptions::default()).expect("a port");
         let address = local(&group[0]);
         let mut sockets: Vec<Socket> = group.into_iter().map(|socket| (socket, false)).collect();
-        sockets.push((unix(&path, UnixOptions { backlog: 8, mode: 0o600, uid: None, gid: None }).expect("a socket"), true));
+        sockets.push((
+            unix(&path, UnixOptions { backlog: 8, mode: 0o600, uid: None, gid: None }).expect("a socket"),
+            true,
+        ));
         let mut passed = Passed::of(sockets).expect("all of them listen");
         assert_eq!(passed.take(&address).len(), 2);
         assert!(passed.take(&address).is_empty());

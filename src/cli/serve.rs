@@ -162,7 +162,7 @@ fn serve(
     main_log: Arc<MainLog>,
     hosting: Hosting,
 ) -> io::Result<Ending> {
-    let Opened { listeners, admin, mut control, access_log, certificates } = opened;
+    let Opened { listeners, admin, mut control, access_log, certificates, statsd } = opened;
     for address in &admin.addresses {
         tracing::info!("admin: listening on {address}");
     }
@@ -218,6 +218,7 @@ fn serve(
         main_log,
         access_log,
         certificates,
+        statsd,
         launcher: hosting.launcher,
         systemd: hosting.systemd,
         handover: hosting.handover,

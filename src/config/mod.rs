@@ -76,6 +76,7 @@ pub use supervisord::{Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
     Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, Health, HostPattern, LogLevel, MaintenanceConfig,
-    Page, PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
+    Page, PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, StatsdConfig, StatsdTarget, WorkerLoop,
+    compile,
 };
 pub use words::split as split_words;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::options::Unit;
 use super::read;
-use super::types::LogLevel;
+use super::types::{LogLevel, StatsdTarget};
 use super::value::Value;
-use crate::base::bounds::PROC_NAME_BYTES_MAX;
+use crate::base::bounds::{PROC_NAME_BYTES_MAX, STATSD_BYTES_MAX};
 
 /// A file mode creation mask (umask(2)).
 pub(super) fn mask(value: &Value, unit: Unit, _: &Path) -> Result<u32, String> {
@@ -43,4 +43,36 @@ pub(super) fn log_level(value: &Value, unit: Unit, base: &Path) -> Result<LogLev
         "trace" => Ok(LogLevel::Trace),
         _ => Err(read::not(unit, value)),
     }
+}
+
+/// `HOST:PORT` or `unix:PATH`, also as Gunicorn writes it: `unix://PATH`.
+pub(super) fn statsd_host(value: &Value, unit: Unit, base: &Path) -> Result<StatsdTarget, String> {
+    let text = read::text(value, unit, base)?;
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return read::path(&Value::Text(path.to_owned()), unit, base).map(StatsdTarget::Unix);
+    }
+    let parted = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match parted {
+        Some((host, port)) if !host.is_empty() && port != 0 => {
+            Ok(StatsdTarget::Udp(host.trim_matches(['[', ']']).to_owned(), port))
+        }
+        _ => Err(read::not(unit, value)),
+    }
+}
+
+/// A part of a metric's name.
+pub(super) fn statsd_word(value: &Value, unit: Unit, base: &Path) -> Result<String, String> {
+    without(&[':', '|', '#', '@'], value, unit, base)
+}
+
+/// Tags of DogStatsD.
+pub(super) fn statsd_tags(value: &Value, unit: Unit, base: &Path) -> Result<String, String> {
+    without(&['|', '#'], value, unit, base)
+}
+
+fn without(forbidden: &[char], value: &Value, unit: Unit, base: &Path) -> Result<String, String> {
+    let text = read::text(value, unit, base)?;
+    let is_good = |c: char| !c.is_whitespace() && !c.is_control() && !forbidden.contains(&c);
+    if text.len() <= STATSD_BYTES_MAX && text.chars().all(is_good) { Ok(text) } else { Err(read::not(unit, value)) }
 }

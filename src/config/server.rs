@@ -8,7 +8,7 @@ use super::listen::{Common, listen};
 use super::options;
 use super::proxies::{request_ids, trusted_proxies};
 use super::section::{Bases, Reader};
-use super::types::ServerConfig;
+use super::types::{ServerConfig, StatsdConfig};
 use super::value::{Place, Placed, Table, Value};
 use crate::http::HeadLimits;
 
@@ -48,8 +48,7 @@ pub fn server(
     let redirect_https = redirect.as_ref().is_some_and(|(redirect, _)| *redirect);
     let trusted_proxies = trusted_proxies(&mut reader);
     let umask = reader.optional(&options::UMASK);
-    let common =
-        Common { has_tls, redirect_https, trust: trusted_proxies.clone(), umask: umask.unwrap_or(0) };
+    let common = Common { has_tls, redirect_https, trust: trusted_proxies.clone(), umask: umask.unwrap_or(0) };
     let config = ServerConfig {
         listen: Vec::new(),
         listen_is_default: listens == Listens::ByDefault,
@@ -77,6 +76,7 @@ pub fn server(
         proc_name: reader.optional(&options::PROC_NAME),
         error_log: reader.value(&options::ERROR_LOG),
         log_level: reader.optional(&options::SERVER_LOG_LEVEL),
+        statsd: statsd(&mut reader),
         access_log: None,
         request_ids: request_ids(&mut reader, &trusted_proxies),
         trusted_proxies,
@@ -98,4 +98,10 @@ pub fn server(
     }
     let access_log = access_log(log, bases, problems);
     (ServerConfig { listen, access_log, ..config }, listens)
+}
+
+/// Where metrics are sent, if anywhere.
+fn statsd(reader: &mut Reader<'_>) -> Option<StatsdConfig> {
+    let (prefix, tags) = (reader.value(&options::STATSD_PREFIX), reader.value(&options::DOGSTATSD_TAGS));
+    reader.optional(&options::STATSD_HOST).map(|target| StatsdConfig { target, prefix, tags })
 }

@@ -111,6 +111,8 @@ pub struct ServerConfig {
     pub error_log: Option<PathBuf>,
     /// Least serious messages in it, if that was said.
     pub log_level: Option<LogLevel>,
+    /// A statsd server that is sent metrics.
+    pub statsd: Option<StatsdConfig>,
     /// The access log, if there is to be one.
     pub access_log: Option<AccessLogConfig>,
     /// Peers whose word on their clients counts.
@@ -119,6 +121,37 @@ pub struct ServerConfig {
     pub request_ids: RequestIds,
     /// Whether responses carry the id of their request.
     pub request_id_echo: bool,
+}
+
+/// Metrics for statsd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsdConfig {
+    /// Where they are sent.
+    pub target: StatsdTarget,
+    /// What stands before every name; often empty.
+    pub prefix: String,
+    /// DogStatsD's tags, separated by commas; often empty.
+    pub tags: String,
+}
+
+/// Where a statsd server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatsdTarget {
+    /// A host's name or address, and a port.
+    Udp(String, u16),
+    /// A unix datagram socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for StatsdTarget {
+    /// As it is written in the config file.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StatsdTarget::Udp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            StatsdTarget::Udp(host, port) => write!(f, "{host}:{port}"),
+            StatsdTarget::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// Least serious messages in the diagnostic log.

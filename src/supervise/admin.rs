@@ -61,7 +61,8 @@ impl Question {
         }
     }
 
-    async fn answered(&self) -> WorkerFacts {
+    /// Waits for it.
+    pub(super) async fn answered(&self) -> WorkerFacts {
         poll_fn(|cx| match self.answer.get() {
             Some(facts) => Poll::Ready(facts),
             None => {

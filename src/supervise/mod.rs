@@ -27,4 +27,5 @@ mod rpc;
 pub mod run;
 mod settings;
 mod spawn;
+pub mod statsd;
 pub mod systemd;

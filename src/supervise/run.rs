@@ -41,6 +41,7 @@ use super::routes;
 pub use super::rpc::ControlSockets;
 use super::rpc::{Changes, Mood};
 use super::settings::settings;
+use super::statsd::StatsdSender;
 use super::systemd::Systemd;
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
@@ -89,6 +90,8 @@ pub struct SupervisorSetup {
     pub access_log: Option<AccessLogFile>,
     /// The certificates, if there are any.
     pub certificates: Option<Certificates>,
+    /// The statsd server that is sent metrics, if there is one.
+    pub statsd: Option<StatsdSender>,
     /// Who waits to hear that the server serves.
     pub launcher: Launcher,
     /// The service manager.
@@ -246,6 +249,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     supervisor.start_control();
     supervisor.watch_maintenance();
     supervisor.start_watchdog();
+    supervisor.start_statsd();
     supervisor.handle(Event::Start);
     supervisor.begin_programs();
     let code = loop {

@@ -33,6 +33,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         proc_name,
         error_log,
         log_level,
+        statsd,
         max_connections_per_address,
         // Opened anew where it differs.
         access_log: _,
@@ -62,6 +63,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.umask", *umask != new.server.umask),
         ("server.proc_name", *proc_name != new.server.proc_name),
         ("server.error_log", *error_log != new.server.error_log),
+        ("server.statsd_host", *statsd != new.server.statsd),
         ("server.log_level", *log_level != new.server.log_level),
         ("server.max_connections_per_address", *max_connections_per_address != new.server.max_connections_per_address),
         ("admin.listen", old.admin != new.admin),

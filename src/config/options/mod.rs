@@ -139,7 +139,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 17] = [
+pub static SECTIONS: [&Section; 18] = [
     &SERVER,
     &LISTEN_TABLE,
     &ACCESS_LOG_TABLE,

@@ -1,9 +1,9 @@
 //! Options of `[server]`: the process as its host sees it, and its diagnostic log.
 
 use super::{Default, Opt, Spec, Unit};
-use crate::config::process_wide::{error_log, log_level, mask, process_name};
+use crate::config::process_wide::{error_log, log_level, mask, process_name, statsd_host, statsd_tags, statsd_word};
 use crate::config::read;
-use crate::config::types::LogLevel;
+use crate::config::types::{LogLevel, StatsdTarget};
 use std::path::PathBuf;
 
 pub static PIDFILE: Opt<PathBuf> = Opt {
@@ -73,6 +73,38 @@ pub static SERVER_LOG_LEVEL: Opt<LogLevel> = Opt {
     read: log_level,
 };
 
+pub static STATSD_HOST: Opt<StatsdTarget> = Opt {
+    spec: Spec::new(
+        "statsd_host",
+        Unit::Described("`HOST:PORT` or `unix:PATH`"),
+        Default::Described("none"),
+        "A statsd server that is sent Gunicorn's metrics once a second: `gunicorn.requests`, `gunicorn.request.duration`, \
+         `gunicorn.request.status.2xx` (by class), `gunicorn.workers`.",
+    )
+    .flag("--statsd-host"),
+    read: statsd_host,
+};
+pub static STATSD_PREFIX: Opt<String> = Opt {
+    spec: Spec::new(
+        "statsd_prefix",
+        Unit::Described("text without white space, `:`, `|` and `#`"),
+        Default::Toml("\"\""),
+        "What stands before every metric's name, with a dot between them.",
+    )
+    .flag("--statsd-prefix"),
+    read: statsd_word,
+};
+pub static DOGSTATSD_TAGS: Opt<String> = Opt {
+    spec: Spec::new(
+        "dogstatsd_tags",
+        Unit::Described("tags, separated by commas, without white space, `|` and `#`"),
+        Default::Toml("\"\""),
+        "Tags behind every metric, as DogStatsD has them: \"env:live,site:shop\".",
+    )
+    .flag("--dogstatsd-tags"),
+    read: statsd_tags,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +112,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(PIDFILE DAEMON UMASK PROC_NAME ERROR_LOG SERVER_LOG_LEVEL);
+        assert_defaults!(PIDFILE DAEMON UMASK PROC_NAME ERROR_LOG SERVER_LOG_LEVEL STATSD_HOST STATSD_PREFIX DOGSTATSD_TAGS);
     }
 }

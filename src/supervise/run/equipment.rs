@@ -3,6 +3,7 @@
 //! Owns how each is begun and handed to the shards; their work is done in modules of their own. Called by the loop.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Supervisor;
@@ -10,9 +11,10 @@ use crate::config::RouteConfig;
 use crate::mail::ShardMail;
 use crate::observe::{State, WorkerFacts};
 use crate::supervise::access_log::ROTATION_LOOK;
-use crate::supervise::admin::Admin;
+use crate::supervise::admin::{Admin, Question, snapshots};
 use crate::supervise::inbox::Happening;
 use crate::supervise::rpc::{Mood, Outcome};
+use crate::supervise::statsd::INTERVAL;
 use crate::supervise::{certificates, limits, maintenance};
 use crate::sys::memory::SlotState;
 
@@ -115,6 +117,22 @@ impl Supervisor {
             loop {
                 inbox.push(Happening::WatchdogDue);
                 ring.sleep(interval).await;
+            }
+        })
+        .detach();
+    }
+
+    /// Sends metrics, if they are wanted.
+    pub(super) fn start_statsd(&mut self) {
+        let Some(mut sender) = self.setup.statsd.take() else { return };
+        let (ring, shards, inbox) = (self.ring.clone(), self.setup.shards.clone(), self.inbox.clone());
+        glommio::spawn_local(async move {
+            loop {
+                ring.sleep(INTERVAL).await;
+                let question = Rc::new(Question::default());
+                inbox.push(Happening::Question(question.clone()));
+                let snapshots = snapshots(&ring, &shards).await;
+                sender.send(&snapshots, question.answered().await.alive);
             }
         })
         .detach();
