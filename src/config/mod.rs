@@ -59,7 +59,7 @@ pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKe
 pub use options::{flags, help};
 pub use process::{
     Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
-    OutputTarget, Probe, ProcessConfig,
+    OutputFormat, OutputTarget, Probe, ProcessConfig, RotationConfig,
 };
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;

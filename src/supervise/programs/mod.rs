@@ -4,14 +4,17 @@
 //! `logfile` carry away what it writes; here the machine is fed and its actions are performed. Owns every program's process from its
 //! start to its reaping. Called by the supervisor's loop, which owns signals and the reaping of all children.
 
+mod backups;
 pub(in crate::supervise) mod command;
 mod groups;
 pub(in crate::supervise) mod history;
 mod input;
+mod lines;
 mod logfile;
 pub mod machine;
 mod orphans;
 mod output;
+mod packer;
 mod probes;
 mod report;
 mod spawn;

@@ -3,7 +3,9 @@
 use super::process::{Process, Step};
 use super::*;
 use crate::base::bounds::REAP_SECONDS;
-use crate::config::{Autorestart, BackoffConfig, CareConfig, LaunchConfig, OutputConfig, OutputTarget};
+use crate::config::{
+    Autorestart, BackoffConfig, CareConfig, LaunchConfig, OutputConfig, OutputFormat, OutputTarget, RotationConfig,
+};
 use crate::sys::process::Exit;
 use std::time::Duration;
 
@@ -33,8 +35,8 @@ pub(super) fn care() -> CareConfig {
 pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
     let output = OutputConfig {
         target: OutputTarget::Log,
-        max_bytes: 0,
-        backups: 0,
+        rotation: RotationConfig { max_bytes: 0, max_age: None, backups: 0, is_packed: false },
+        format: OutputFormat::Raw,
         syslog: None,
         capture_max_bytes: 0,
         has_events: false,
