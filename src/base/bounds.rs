@@ -349,8 +349,6 @@ pub const TAIL_BYTES: u64 = 1024;
 pub const OUTPUT_FINISH_MS: u64 = 500;
 /// What is read of a rotated log file at a time while it is compressed, bytes.
 pub const PACKING_BUFFER_BYTES: usize = 64 * 1024;
-/// Niceness of the thread that compresses rotated log files.
-pub const PACKING_NICE: i32 = 15;
 /// A log file that can't be opened is tried again after so long, seconds.
 pub const LOG_REOPEN_SECONDS: u64 = 5;
 /// Body of a control request, bytes. Over it: 413.

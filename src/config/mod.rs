@@ -58,7 +58,7 @@ pub use error::{ConfigErrors, Problem};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use options::{flags, help};
 pub use process::{
-    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
+    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, Orphans, OutputConfig,
     OutputFormat, OutputTarget, Probe, ProcessConfig, RotationConfig,
 };
 pub use python::{Interpreter, InterpreterSource};

@@ -176,6 +176,17 @@ pub enum BackoffConfig {
     },
 }
 
+/// What becomes of what an earlier maitred has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orphans {
+    /// It is stopped, and started anew.
+    End,
+    /// It is looked after from there on, as far as that is possible; the rest is stopped.
+    Adopt,
+    /// Nothing.
+    Leave,
+}
+
 /// What follows when a process is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFatal {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::access_log::{self, SyslogConfig};
 use super::options::Unit;
-use super::process::{Autorestart, OnFatal, OutputFormat};
+use super::process::{Autorestart, OnFatal, Orphans, OutputFormat};
 use super::read::{milliseconds, not, string};
 use super::value::Value;
 use crate::base::bounds::{LOG_AGE_MAX_MS, LOG_AGE_MIN_MS, TIMEOUT_MAX_MS};
@@ -127,11 +127,11 @@ pub fn syslog(value: &Value, unit: Unit, _: &Path) -> Result<Option<SyslogConfig
     Ok(Some(config))
 }
 
-/// Whether orphans are ended.
-pub fn ends(value: &Value, unit: Unit, _: &Path) -> Result<bool, String> {
+pub fn orphans(value: &Value, unit: Unit, _: &Path) -> Result<Orphans, String> {
     match string(value, unit)? {
-        "end" => Ok(true),
-        "leave" => Ok(false),
+        "end" => Ok(Orphans::End),
+        "adopt" => Ok(Orphans::Adopt),
+        "leave" => Ok(Orphans::Leave),
         _ => Err(not(unit, value)),
     }
 }

@@ -17,7 +17,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::backups::{Backups, removed};
-use crate::base::bounds::{PACKING_BUFFER_BYTES, PACKING_NICE};
+use crate::base::bounds::PACKING_BUFFER_BYTES;
+
+/// Niceness of the thread: requests go first.
+const NICENESS: i32 = 15;
 
 /// What compresses.
 #[derive(Debug, Default)]
@@ -95,8 +98,8 @@ impl Shared {
     }
 
     fn work(&self) {
-        // Requests go first. That the kernel refuses changes nothing else.
-        let _ = rustix::process::setpriority_process(None, PACKING_NICE);
+        // That the kernel refuses changes nothing else.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
         loop {
             let mut queue = self.queue();
             queue.current = queue.jobs.pop_front().filter(|_| !self.is_stopping());

@@ -169,10 +169,13 @@ fn transitions() {
     use State::{Backoff, Exited, Fatal, Running, Starting, Stopped, Stopping, Unknown};
     let exited = |exit| Happened::Exited { exit, remains: false };
     let killed = Exit::Signal { signal: 9, core_dumped: false };
+    let adopted = Happened::Adopted(Pid::from_raw(4000).expect("positive"), Duration::from_secs(60));
     let table: &[(State, Happened, f64, &[State], usize)] = &[
         (Stopped, Start, 0.0, &[Starting], 1),
         (Stopped, Stop, 0.0, &[], 0),
         (Stopped, Tick, 9.0, &[], 0),
+        (Stopped, adopted.clone(), 0.0, &[Running], 0),
+        (Starting, adopted, 0.5, &[], 0),
         (Starting, Start, 0.5, &[], 0),
         (Starting, Stop, 0.5, &[Stopping], 0),
         (Starting, Tick, 0.9, &[], 0),
@@ -187,6 +190,7 @@ fn transitions() {
         (Running, exited(OK), 0.0, &[Exited], 0),
         (Running, exited(BAD), 0.0, &[Exited, Starting], 1),
         (Running, exited(killed), 0.0, &[Exited, Starting], 1),
+        (Running, exited(Exit::Unknown), 0.0, &[Exited, Starting], 1),
         (Backoff, Start, 0.5, &[], 0),
         (Backoff, Stop, 0.5, &[Stopped], 0),
         (Backoff, Tick, 0.9, &[], 0),
