@@ -33,6 +33,8 @@ pub const FIELD_LINE_BYTES_MAX: usize = 16 * 1024;
 pub const FORWARDED_HOPS_MAX: usize = 64;
 /// Entries of `trusted_proxies`.
 pub const TRUSTED_PROXIES_MAX: usize = 1024;
+/// A PROXY header at the beginning of a connection, bytes; what may follow its addresses is never longer in practice. Over it: the connection is closed.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
 /// One chunk-size line with its extensions, bytes. Over it: 400.
 pub const CHUNK_LINE_BYTES_MAX: usize = 1024;
 /// All chunk extensions of one body together, bytes. Over it: 400. Keeps a body of one-byte chunks from costing a thousandfold.

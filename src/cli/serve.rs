@@ -166,7 +166,7 @@ impl Opened {
     fn open(config: &Config) -> Result<Opened, String> {
         let server = &config.server;
         let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
-        let plain = |address: &Listen| Listener { address: address.clone(), tls: false, redirect_https: false };
+        let plain = |address: &Listen| Listener::plain(address.clone());
         let admin: Vec<_> = config.admin.iter().map(plain).collect();
         // With programs alone there is nobody to accept.
         let shards = if server.listen.is_empty() { 0 } else { server.shards };
@@ -216,7 +216,11 @@ impl Listeners {
                 }
             };
             for (own, socket) in by_shard.iter_mut().zip(sockets) {
-                let protocol = Protocol { tls: listener.tls, redirect_https: listener.redirect_https };
+                let protocol = Protocol {
+                    tls: listener.tls,
+                    redirect_https: listener.redirect_https,
+                    proxy_header: listener.proxy_protocol,
+                };
                 own.push(ShardListener { socket, protocol });
             }
         }

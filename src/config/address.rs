@@ -29,6 +29,15 @@ pub struct Listener {
     pub tls: bool,
     /// Plain requests are sent on to HTTPS; never together with `tls`.
     pub redirect_https: bool,
+    /// Every connection begins with a PROXY header of one of the trusted proxies.
+    pub proxy_protocol: bool,
+}
+
+impl Listener {
+    /// Plain HTTP and nothing else.
+    pub fn plain(address: Listen) -> Listener {
+        Listener { address, tls: false, redirect_https: false, proxy_protocol: false }
+    }
 }
 
 impl fmt::Display for Listener {

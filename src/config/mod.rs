@@ -19,6 +19,7 @@ mod guard;
 mod guard_limits;
 mod guard_values;
 mod headers;
+mod listen;
 mod maintenance;
 mod merge;
 mod options;

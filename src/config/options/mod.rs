@@ -9,6 +9,7 @@ mod admin;
 mod app;
 mod control;
 mod guard;
+mod listen;
 mod maintenance;
 mod program;
 mod program_care;
@@ -27,6 +28,7 @@ pub use admin::*;
 pub use app::*;
 pub use control::*;
 pub use guard::*;
+pub use listen::*;
 pub use maintenance::*;
 pub use program::*;
 pub use program_care::*;
@@ -133,8 +135,9 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 16] = [
+pub static SECTIONS: [&Section; 17] = [
     &SERVER,
+    &LISTEN_TABLE,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
     &TLS,

@@ -1,0 +1,73 @@
+//! Options of `[server]`: where to listen, and what is spoken there.
+
+use super::{Default, Opt, Section, Spec, Unit};
+use crate::config::read;
+use crate::config::value::Value;
+
+pub static LISTEN_TABLE: Section = Section {
+    name: "server.listen",
+    header: "listen = { … }",
+    doc: "One address to listen on, in the form of a table: `listen = [{ address = \"0.0.0.0:443\" }, { address = \"10.0.0.5:8080\", proxy_protocol \
+          = true }]`.",
+    options: &[&LISTEN_ADDRESS.spec, &LISTEN_TLS.spec, &LISTEN_REDIRECT_HTTPS.spec, &LISTEN_PROXY_PROTOCOL.spec],
+};
+
+pub static LISTEN: Opt<Value> = Opt {
+    spec: Spec::new(
+        "listen",
+        Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\", tls = true }`"),
+        Default::Toml("\"127.0.0.1:8000\""),
+        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\". TLS is \
+         spoken on port 443, and where the address begins with `https://`. A table says more, see `listen = { … }`.",
+    )
+    .flag("--bind")
+    .variable("PORT")
+    .elsewhere(&["bind"]),
+    read: read::raw,
+};
+pub static LISTEN_ADDRESS: Opt<String> = Opt {
+    spec: Spec::new("address", Unit::Text("an address"), Default::Required, "Address to listen on."),
+    read: read::text,
+};
+pub static LISTEN_TLS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "tls",
+        Unit::Bool,
+        Default::Described("true for port 443"),
+        "Whether TLS is spoken, with the certificates of `[[tls]]`.",
+    )
+    .elsewhere(&["ssl"]),
+    read: read::boolean,
+};
+pub static LISTEN_REDIRECT_HTTPS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "redirect_https",
+        Unit::Bool,
+        Default::Described("that of `[server]`"),
+        "Whether requests are sent on to HTTPS.",
+    ),
+    read: read::boolean,
+};
+pub static LISTEN_PROXY_PROTOCOL: Opt<bool> = Opt {
+    spec: Spec::new(
+        "proxy_protocol",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Whether every connection begins with a PROXY header, version 1 or 2, in which a balancer (HAProxy's `send-proxy`, AWS' network load \
+         balancers) says who its client is; that address then is the peer's for everything. Only `trusted_proxies` may connect: all others, and \
+         connections without a good header of at most 4096 bytes within `head_timeout`, are closed.",
+    )
+    .elsewhere(&["accept-proxy"]),
+    read: read::boolean,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::section::assert_defaults;
+
+    #[test]
+    fn every_declared_default_passes_its_own_check() {
+        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS LISTEN_PROXY_PROTOCOL);
+    }
+}
