@@ -65,8 +65,8 @@ pub use hooks::{HookPlace, Hooks};
 pub use options::{flags, help};
 pub use owner::Owner;
 pub use process::{
-    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
-    OutputTarget, Probe, ProcessConfig,
+    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, Orphans, OutputConfig,
+    OutputFormat, OutputTarget, Probe, ProcessConfig, RotationConfig,
 };
 pub use python::{Interpreter, InterpreterSource, interpreter_of};
 pub use reference::reference;
