@@ -157,6 +157,8 @@ fn a_worker_is_told_that_it_is_aborted_or_interrupted() {
     server.wait_for_line("most recent call first");
     let next = notes.wait_for("worker_exit", 1);
     assert_eq!(pid(&next[0]), worker);
+    server.wait_for_line("worker started worker=2");
+    assert_eq!(server.get("/hello").status, 200, "its handlers are set before it takes a request");
     let worker = server.wait_workers(1)[0].pid;
     server.signal(Signal::QUIT);
     assert_eq!(pid(&notes.wait_for("worker_int", 1)[0]), worker);
