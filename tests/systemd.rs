@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
 use rustix::process::Signal;
-use support::{Builder, Client, DEADLINE, Server};
+use support::{Builder, Client, DEADLINE, Server, wait_until};
 
 /// Starts what follows with listening sockets in its descriptors from 3 on, as systemd does it.
 const ACTIVATE: &str = "
@@ -65,10 +65,9 @@ fn an_address_that_is_configured_takes_its_socket_and_others_are_opened() {
     let named = path.display().to_string();
     let builder = builder.argument("-b").argument("127.0.0.1:0").argument("-b").argument(&format!("unix:{named}"));
     let mut server = builder.prefix(&["python3", "-c", ACTIVATE, &format!("{named},127.0.0.1:0")]).run();
-    let found = addresses(&server);
-    assert_eq!(found.len(), 2, "{}", server.log.text());
-    assert!(found.iter().all(|&address| get(address) == 200));
-    assert!(server.log.text().contains(&format!("ready: listening on unix:{named}")));
+    server.wait_for_line(&format!("ready: listening on unix:{named}"));
+    wait_until("both addresses are there", DEADLINE, || addresses(&server).len() == 2);
+    assert!(addresses(&server).iter().all(|&address| get(address) == 200));
     assert!(server.stop().success());
     assert!(path.exists(), "whoever has made the socket removes it");
 }
