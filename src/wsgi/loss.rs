@@ -51,6 +51,7 @@ impl From<Exit> for Loss {
         match exit {
             Exit::Code(code) => Loss::Code(code as u8),
             Exit::Signal { signal, .. } => Loss::Signal(signal as u8),
+            Exit::Unknown => Loss::Unknown,
         }
     }
 }
