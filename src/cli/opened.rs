@@ -31,6 +31,8 @@ pub(super) struct Opened {
     pub access_log: Option<AccessLogFile>,
     pub certificates: Option<Certificates>,
     pub statsd: Option<StatsdSender>,
+    /// Files of a predecessor's sockets that are served no longer.
+    pub files_left: Vec<SocketFile>,
     /// Addresses of systemd's sockets.
     of_systemd: Vec<Listen>,
 }
@@ -57,6 +59,7 @@ impl Opened {
             control,
             access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
             certificates: Certificates::open(config)?,
+            files_left: passed.files_left(),
             of_systemd,
             statsd: server.statsd.as_ref().map(StatsdSender::open).transpose()?,
         })

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use super::control_sockets::SocketFile;
 use crate::config::Listen;
 use crate::sys::listen;
 
@@ -39,6 +40,15 @@ impl Passed {
         self.0 = left;
         let taken: Vec<(Listen, Socket)> = taken;
         taken.into_iter().map(|(_, socket)| socket).collect()
+    }
+
+    /// The files of the predecessor's sockets that nobody has taken.
+    pub fn files_left(&self) -> Vec<SocketFile> {
+        let left = self.0.iter().filter_map(|(address, (_, of_systemd))| match address {
+            Listen::Unix(path) if !of_systemd => Some(SocketFile::of_another(path.clone())),
+            _ => None,
+        });
+        left.collect()
     }
 
     /// The addresses of systemd's sockets, each once: they are served whatever the configuration says.

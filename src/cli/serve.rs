@@ -93,10 +93,12 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: 
         Ok(handover) => handover,
         Err(error) => return unusable(&format!("not enough descriptors: {error}")),
     };
-    let own = (pidfile.clone(), files.clone());
+    let own = (pidfile.clone(), files.clone(), std::mem::take(&mut opened.files_left));
     let at_ready = Box::new(move || {
         // Until now the files of a server that this one replaces were that one's.
-        let (pidfile, files) = own;
+        let (pidfile, files, mut left) = own;
+        // Those that nobody serves any more go with this.
+        left.iter_mut().for_each(SocketFile::claim);
         files.borrow_mut().iter_mut().for_each(SocketFile::claim);
         if let Some(pidfile) = pidfile
             && let Err(error) = pidfile.borrow_mut().claim()
@@ -108,11 +110,11 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: 
     let launcher = Launcher::new(inherited.ready, inherited.is_background, at_ready);
     let hosting = Hosting { launcher, systemd, handover, is_successor: inherited.is_successor };
     let ending = serve(config, options, opened, main_log, hosting);
-    if matches!(ending, Ok(Ending::Succeeded(_))) {
+    if matches!(ending, Ok(Ending::Succeeded(_) | Ending::Restart(_))) {
         files.borrow_mut().iter_mut().for_each(SocketFile::leave);
-        if let Some(pidfile) = &pidfile {
-            pidfile.borrow_mut().leave();
-        }
+    }
+    if let (Ok(Ending::Succeeded(_)), Some(pidfile)) = (&ending, &pidfile) {
+        pidfile.borrow_mut().leave();
     }
     match ending {
         Ok(Ending::Restart(handover)) => Ended::Restart(handover),
