@@ -7,7 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use maitred::config::{Autorestart, Config, Flags, OutputConfig, OutputTarget, ProcessConfig, Surroundings, load};
+use maitred::config::{
+    Autorestart, Config, EventSet, Flags, GroupConfig, OutputConfig, OutputTarget, ProcessConfig, Surroundings,
+    event_names, load,
+};
 use serde_json::{Value, json};
 use support::{Builder, python};
 
@@ -27,6 +30,7 @@ fn read(file: &Path) -> Result<Config, String> {
 /// What supervisor makes of a file: a list of processes, or null where it refuses the file.
 const ORIGINAL: &str = r#"
 import json, shlex, sys
+from supervisor.events import EventTypes
 from supervisor.datatypes import Automatic, RestartUnconditionally, RestartWhenExitUnexpected
 from supervisor.options import ServerOptions
 def read(path):
@@ -38,21 +42,24 @@ def read(path):
         return None
     found = []
     for group in options.process_group_configs:
-        if type(group).__name__ != "ProcessGroupConfig":
+        if type(group).__name__ not in ["ProcessGroupConfig", "EventListenerPoolConfig"]:
             continue
+        wanted = tuple(getattr(group, "pool_events", []))
+        heard = [name for name in dir(EventTypes) if name.isupper() and issubclass(getattr(EventTypes, name), wanted)]
         for p in group.process_configs:
             stream = lambda name: {
                 "file": {Automatic: "AUTO", None: "NONE"}.get(getattr(p, name + "_logfile"), getattr(p, name + "_logfile")),
                 "maxbytes": getattr(p, name + "_logfile_maxbytes"), "backups": getattr(p, name + "_logfile_backups"),
                 "capture": getattr(p, name + "_capture_maxbytes"), "events": getattr(p, name + "_events_enabled"),
                 "syslog": getattr(p, name + "_syslog")}
+            reserved = {"capture": 0, "events": False} if wanted else {}
             found.append({
-                "group": group.name, "group_priority": group.priority, "name": p.name, "command": shlex.split(p.command),
+                "heard": heard, "buffer_size": getattr(group, "buffer_size", None), "group": group.name, "group_priority": group.priority, "name": p.name, "command": shlex.split(p.command),
                 "environment": p.environment, "directory": p.directory, "priority": p.priority, "autostart": p.autostart,
                 "autorestart": {RestartUnconditionally: "always", RestartWhenExitUnexpected: "unexpected"}.get(p.autorestart, "never"),
                 "startsecs": p.startsecs, "startretries": p.startretries, "exitcodes": p.exitcodes, "stopsignal": int(p.stopsignal),
                 "stopwaitsecs": p.stopwaitsecs, "stopasgroup": p.stopasgroup, "redirect": p.redirect_stderr, "uid": p.uid,
-                "umask": p.umask, "serverurl": p.serverurl, "stdout": stream("stdout"), "stderr": None if p.redirect_stderr else stream("stderr")})
+                "umask": p.umask, "serverurl": p.serverurl, "stdout": {**stream("stdout"), **reserved}, "stderr": None if p.redirect_stderr else stream("stderr")})
     return found
 print(json.dumps([read(path) for path in sys.argv[1:]]))
 "#;
@@ -80,11 +87,22 @@ fn stream(output: &OutputConfig) -> Value {
            "events": output.has_events, "syslog": output.syslog.is_some()})
 }
 
-fn process(priority: i32, process: &ProcessConfig) -> Value {
+/// What a group hears, as supervisor's subclasses of each event's class.
+fn heard(group: &GroupConfig) -> Value {
+    let Some(listens) = group.listens else { return json!([]) };
+    let names =
+        event_names().filter(|name| EventSet::named(name).is_some_and(|set| set.or(listens.events) == listens.events));
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    json!(names)
+}
+
+fn process(group: &GroupConfig, process: &ProcessConfig) -> Value {
     let (launch, care) = (&process.launch, &process.care);
     let environment: BTreeMap<_, _> = launch.environment.iter().cloned().collect();
     json!({
-        "group": process.group, "group_priority": priority, "name": process.name, "command": launch.command,
+        "heard": heard(group), "buffer_size": group.listens.map(|listens| listens.buffer_size),
+        "group": process.group, "group_priority": group.priority, "name": process.name, "command": launch.command,
         "environment": environment, "directory": launch.directory, "priority": care.priority, "autostart": care.autostart,
         "autorestart": match care.autorestart {
             Autorestart::Never => "never", Autorestart::Unexpected => "unexpected", Autorestart::Always => "always",
@@ -99,7 +117,7 @@ fn process(priority: i32, process: &ProcessConfig) -> Value {
 
 fn ours(config: &Config) -> Vec<Value> {
     let groups = config.programs.iter();
-    groups.flat_map(|group| group.processes.iter().map(|own| process(group.priority, own))).collect()
+    groups.flat_map(|group| group.processes.iter().map(|own| process(group, own))).collect()
 }
 
 fn sorted(mut processes: Vec<Value>) -> Vec<Value> {
@@ -158,6 +176,19 @@ fn what_supervisor_refuses_is_refused_by_name_and_line() {
         ("[supervisord]\n[program:a]\ncommand = cat\nexitcodes = 256\n", ":4: program.a.exitcodes: must be"),
         ("[supervisord]\n[program:a]\ncommand = cat\nstdout_logfile = /no/such/x\n", "/no/such is not a directory"),
         ("[supervisord]\n[group:g]\nprograms = a\n", ":3: group.g.programs: there is no [program.a]"),
+        (
+            "[supervisord]\n[eventlistener:l]\ncommand = cat\nevents = TICK_6\n",
+            ":4: eventlistener.l.events: there is no event \"TICK_6\"",
+        ),
+        ("[supervisord]\n[eventlistener:l]\ncommand = cat\n", ":2: eventlistener.l: must have \"events\""),
+        (
+            "[supervisord]\n[eventlistener:l]\ncommand = cat\nevents = EVENT\nredirect_stderr = true\n",
+            ":5: eventlistener.l.redirect_stderr: can not be set",
+        ),
+        (
+            "[supervisord]\n[eventlistener:l]\ncommand = cat\nevents = EVENT\nbuffer_size = 0\n",
+            ":5: eventlistener.l.buffer_size: must be a number from 1",
+        ),
         ("[supervisord]\n[include]\n", ":2: [include]: has no \"files\""),
     ];
     let paths: Vec<PathBuf> = (0..cases.len()).map(|number| files.path().join(format!("{number}.conf"))).collect();
@@ -220,6 +251,7 @@ fn every_line_that_is_not_carried_over_is_listed_with_its_reason() {
         ("minfds=", "[supervisord] minfds: "),
         ("colour=", "[program:merged] colour: supervisord does not know it either"),
         ("stderr_logfile=/tmp/never.log", "[program:merged] stderr_logfile: with redirect_stderr"),
+        ("stdout_capture_maxbytes=2MB", "[eventlistener:mail] stdout_capture_maxbytes: it has no effect"),
         ("[fcgi-program:php]", "[fcgi-program:php]: maitred does not hand"),
         ("socket=", "[fcgi-program:php] socket: "),
         ("files = ", "[include] files: no file matches"),
@@ -227,6 +259,7 @@ fn every_line_that_is_not_carried_over_is_listed_with_its_reason() {
         let expected = format!("not carried over: {}:{}: {part}", file.display(), line(start));
         assert!(list.lines().any(|line| line.starts_with(&expected)), "{expected}\n{list}");
     }
+    assert!(!list.contains("result_handler") && !list.contains("memmon"), "{list}");
     assert!(!list.contains("supervisorctl") && !list.contains("rpcinterface") && !list.contains("nodaemon"), "{list}");
     let config = read(&file).expect("it is taken");
     assert_eq!(config.left.len(), list.lines().count(), "the server says the same at its start");

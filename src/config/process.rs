@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::access_log::SyslogConfig;
 use super::address::Listen;
+use super::events::ListenConfig;
 use crate::sys::cgroup::GroupLimits;
 use crate::sys::restrict::Restrictions;
 use crate::sys::users::User;
 
-/// Processes that are named and ordered together: those of one `[program.NAME]`, or of all programs of a `[group.NAME]`.
+/// Processes that are named and ordered together: those of one `[program.NAME]` or `[eventlistener.NAME]`, or of all programs of a `[group.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
     /// Unique among the groups.
@@ -20,12 +21,14 @@ pub struct GroupConfig {
     pub priority: i32,
     /// Each with a name of its own within the group.
     pub processes: Vec<ProcessConfig>,
+    /// What its processes hear; there if they are event listeners.
+    pub listens: Option<ListenConfig>,
 }
 
 /// One process of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessConfig {
-    /// The name of its `[program.NAME]`.
+    /// The name of its `[program.NAME]` or `[eventlistener.NAME]`.
     pub program: String,
     /// Its group's name.
     pub group: String,
@@ -200,12 +203,15 @@ pub struct OutputConfig {
     pub capture_max_bytes: u64,
     /// Event listeners are told what is written.
     pub has_events: bool,
+    /// It is an event listener's side of the protocol.
+    pub is_listener: bool,
 }
 
 impl OutputConfig {
     /// Whether anybody wants what is written.
     pub fn is_wanted(&self) -> bool {
-        self.target != OutputTarget::Nothing || self.syslog.is_some() || self.capture_max_bytes > 0 || self.has_events
+        let is_read = self.syslog.is_some() || self.capture_max_bytes > 0 || self.has_events || self.is_listener;
+        is_read || self.target != OutputTarget::Nothing
     }
 }
 

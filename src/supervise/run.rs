@@ -4,6 +4,7 @@
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
 mod equipment;
+mod events;
 mod operations;
 mod reload;
 mod site;
@@ -25,6 +26,7 @@ use super::access_log::AccessLogFile;
 use super::acme::Keeping;
 use super::certificates::Certificates;
 use super::control::FromZygote;
+use super::events::Workers;
 use super::generation::Generation;
 use super::inbox::{Happening, Inbox};
 use super::limits::Limits;
@@ -161,6 +163,8 @@ pub(super) struct Supervisor {
     mood: Mood,
     changes: Rc<Changes>,
     site: site::Site,
+    /// What event listeners were told of the web workers.
+    workers: Workers,
     /// The programs of the configuration that was read last; those that are looked after may be others.
     available: Vec<GroupConfig>,
     watch: Option<glommio::Task<()>>,
@@ -179,7 +183,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
-        programs: Programs::new(ring, &inbox, &setup.config),
+        programs: Programs::new(ring, &inbox, &setup.config, setup.control.url.clone()),
         pool_code: None,
         has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
@@ -201,6 +205,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         mood: Mood::Running,
         changes: Rc::default(),
         site: site::Site::default(),
+        workers: Workers::default(),
         available: setup.config.programs.clone(),
         watch: None,
         setup,
@@ -212,7 +217,9 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     supervisor.start_admin()?;
     supervisor.start_control();
     supervisor.watch_maintenance();
+    supervisor.tell_of_start();
     supervisor.handle(Event::Start);
+    supervisor.tell_of_workers();
     supervisor.programs.begin();
     let code = loop {
         supervisor.conclude();
@@ -268,10 +275,12 @@ impl Supervisor {
         for happening in happened {
             has_changed |= !matches!(happening, Happening::Work(_));
             self.take(happening);
+            self.tell_of_workers();
         }
         if is_due {
             let readings = self.readings();
             self.handle(Event::Tick { readings });
+            self.tell_of_workers();
             self.programs.tick();
         }
         if has_changed || self.programs.reports() != before {
@@ -314,6 +323,7 @@ impl Supervisor {
         if self.mood == Mood::Running {
             self.mood = Mood::Shutdown;
         }
+        self.programs.bus().stopping();
         self.handle(if fast { Event::Quit } else { Event::Terminate });
         self.programs.stop(fast);
     }
@@ -523,6 +533,7 @@ impl Supervisor {
             Action::Report(report) => {
                 report.count(&mut self.facts);
                 self.site.note(&report);
+                self.note_worker(&report);
                 report.log();
             }
             Action::Exit { code } => {

@@ -9,6 +9,7 @@ mod admin;
 mod app;
 mod control;
 mod guard;
+mod listener;
 mod maintenance;
 mod program;
 mod program_care;
@@ -27,6 +28,7 @@ pub use admin::*;
 pub use app::*;
 pub use control::*;
 pub use guard::*;
+pub use listener::*;
 pub use maintenance::*;
 pub use program::*;
 pub use program_care::*;
@@ -133,7 +135,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 16] = [
+pub static SECTIONS: [&Section; 17] = [
     &SERVER,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
@@ -150,6 +152,7 @@ pub static SECTIONS: [&Section; 16] = [
     &PROGRAM,
     &CHECK,
     &GROUP,
+    &LISTENER,
 ];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.

@@ -46,6 +46,13 @@ const SHARED: &[(&str, Form)] = &[
     ("serverurl", Form::Text),
 ];
 
+/// Options of `[eventlistener:x]` that are not taken over as those of a program.
+const LISTENER: &[&str] =
+    &["events", "buffer_size", "result_handler", "stdout_capture_maxbytes", "stdout_events_enabled"];
+
+/// The only way of judging results that there is here.
+const DEFAULT_RESULT_HANDLER: &str = "supervisor.dispatchers:default_handler";
+
 /// Options of `[supervisord]` that nothing stands for here, with what does instead.
 const LEFT: &[(&str, &str)] = &[
     ("logfile", "maitred's own log goes to standard error; let the service manager or the shell put it into a file"),
@@ -117,6 +124,7 @@ impl Converter<'_> {
                 "supervisord" | "group" | "supervisorctl" | "ctlplugin" => {}
                 "include" => self.rest(section, |entry| entry.key == "files", "supervisord does not know it either"),
                 "program" => self.program(section, name.trim()),
+                "eventlistener" => self.listener(section, name.trim()),
                 "rpcinterface" if name == "supervisor" => self.rest(
                     section,
                     |entry| entry.value == "supervisor.rpcinterface:make_main_rpcinterface",
@@ -124,7 +132,6 @@ impl Converter<'_> {
                 ),
                 "rpcinterface" => self.whole(section, "plug-ins written for supervisord can't run here"),
                 "unix_http_server" | "inet_http_server" => self.whole(section, "there is no control socket yet"),
-                "eventlistener" => self.whole(section, "there are no event listeners yet"),
                 "fcgi-program" => self.whole(
                     section,
                     "maitred does not hand FastCGI sockets to programs; let the program listen by itself",
@@ -268,6 +275,38 @@ impl Converter<'_> {
     }
 
     fn program(&mut self, section: &Section, name: &str) {
+        let table = self.command(section, name, &[]);
+        self.taken.programs.push(Named { name: name.to_owned(), place: section.place.clone(), table });
+    }
+
+    fn listener(&mut self, section: &Section, name: &str) {
+        let mut table = self.command(section, name, LISTENER);
+        let meanings = self.meanings.clone();
+        for (key, form) in [("events", Form::Names), ("buffer_size", Form::Integer)] {
+            if let Some(placed) = self.shared(section, key, form, &meanings) {
+                table.set(key, placed);
+            }
+        }
+        for entry in &section.entries {
+            match entry.key.as_str() {
+                "stdout_capture_maxbytes" | "stdout_events_enabled" => {
+                    self.left(
+                        &section.name,
+                        entry,
+                        "it has no effect on a listener's standard output, which is the protocol",
+                    );
+                }
+                "result_handler" if entry.value != DEFAULT_RESULT_HANDLER => {
+                    self.left(&section.name, entry, "a result is OK or a refusal, as by supervisord's own handler");
+                }
+                _ => {}
+            }
+        }
+        self.taken.listeners.push(Named { name: name.to_owned(), place: section.place.clone(), table });
+    }
+
+    /// What programs and listeners have in common. `more`: options that are known beside these.
+    fn command(&mut self, section: &Section, name: &str, more: &[&str]) -> Table {
         let mut meanings = self.meanings.clone();
         meanings.text("program_name", name);
         meanings.text("group_name", self.groups.get(name).map_or(name, String::as_str));
@@ -294,7 +333,7 @@ impl Converter<'_> {
                 Err(message) => self.problem(section, &entry, message),
             }
         }
-        for (key, form) in SHARED {
+        for (key, form) in SHARED.iter().filter(|(key, _)| !more.contains(key)) {
             if let Some(placed) = self.shared(section, key, *form, &meanings)
                 && (*key != "serverurl" || !is_auto(&placed.value))
             {
@@ -311,13 +350,14 @@ impl Converter<'_> {
         self.logfile(section, "stderr", &mut table, is_redirected);
         let is_known = |entry: &Entry| {
             SHARED.iter().any(|(key, _)| *key == entry.key)
+                || more.contains(&entry.key.as_str())
                 || matches!(
                     entry.key.as_str(),
                     "command" | "process_name" | "directory" | "environment" | "stdout_logfile" | "stderr_logfile"
                 )
         };
         self.rest(section, is_known, "supervisord does not know it either");
-        self.taken.programs.push(Named { name: name.to_owned(), place: section.place.clone(), table });
+        table
     }
 
     /// A stream's file; supervisord's default is `AUTO`.

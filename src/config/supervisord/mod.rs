@@ -28,6 +28,8 @@ pub struct Taken {
     /// In the order of the files.
     pub programs: Vec<Named>,
     /// In the order of the files.
+    pub listeners: Vec<Named>,
+    /// In the order of the files.
     pub groups: Vec<Named>,
     /// Lines that are not carried over, and why.
     pub left: Vec<Problem>,
@@ -63,9 +65,11 @@ pub(super) fn add(file: &Path, around: &Surroundings, merged: &mut Merged, probl
             }
         }
     }
-    for (kind, known, added) in
-        [("program", &mut merged.programs, taken.programs), ("group", &mut merged.groups, taken.groups)]
-    {
+    for (kind, known, added) in [
+        ("program", &mut merged.programs, taken.programs),
+        ("eventlistener", &mut merged.listeners, taken.listeners),
+        ("group", &mut merged.groups, taken.groups),
+    ] {
         for named in added {
             if known.iter().any(|other| other.name == named.name) {
                 let message = "is in both files; give one of them another name".to_owned();

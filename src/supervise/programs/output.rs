@@ -20,6 +20,7 @@ use crate::base::bounds::{OUTPUT_BUFFER_BYTES, OUTPUT_LINES_BUFFER_BYTES, OUTPUT
 use crate::base::clock::Monotonic;
 use crate::config::{GroupConfig, OutputConfig, OutputTarget, ProcessConfig, SyslogConfig};
 use crate::ring::{Descriptor, Ring, within};
+use crate::supervise::events::{Bus, Spoken, Wishes};
 use crate::supervise::logs::LineSplitter;
 use crate::sys::family;
 use crate::sys::process::Pid;
@@ -35,7 +36,8 @@ pub(in crate::supervise) enum Stream {
 }
 
 impl Stream {
-    fn name(self) -> &'static str {
+    /// As supervisord calls it.
+    pub fn name(self) -> &'static str {
         match self {
             Stream::Out => "stdout",
             Stream::Err => "stderr",
@@ -46,6 +48,7 @@ impl Stream {
 /// The places of all streams.
 pub(super) struct Outputs {
     ring: Ring,
+    bus: Rc<Bus>,
     places: HashMap<(ProcessId, Stream), Rc<Place>>,
     taps: HashMap<(ProcessId, Stream), Rc<Tap>>,
     /// By their path, so that several streams into one file rotate it together.
@@ -69,6 +72,8 @@ struct Place {
     target: RefCell<Target>,
     /// Where its lines go too.
     also: RefCell<Option<SyslogConfig>>,
+    /// What of it event listeners are told.
+    wishes: Cell<Wishes>,
     syslog: Rc<Syslog>,
 }
 
@@ -82,9 +87,10 @@ enum Target {
 }
 
 impl Outputs {
-    pub fn new(ring: &Ring) -> Outputs {
+    pub fn new(ring: &Ring, bus: &Rc<Bus>) -> Outputs {
         Outputs {
             ring: ring.clone(),
+            bus: bus.clone(),
             places: HashMap::new(),
             taps: HashMap::new(),
             files: HashMap::new(),
@@ -93,13 +99,14 @@ impl Outputs {
         }
     }
 
-    /// Reads a stream of a process that was just started until its end.
-    pub fn carry(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream, pipe: OwnedFd) {
+    /// Reads a stream of a process that was just started, and is `pid`, until its end.
+    pub fn carry(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream, (pid, pipe): (Pid, OwnedFd)) {
         let place = self.place(id, config, stream);
+        let spoken = Spoken::new(&self.bus, id, config, pid.as_raw_nonzero().get(), stream);
         let (ring, reading) = (self.ring.clone(), self.reading.clone());
         reading.count.set(reading.count.get() + 1);
         glommio::spawn_local(async move {
-            place.carry(&ring, Rc::new(pipe)).await;
+            place.carry(&ring, Rc::new(pipe), spoken).await;
             reading.count.set(reading.count.get() - 1);
             if let Some(waker) = reading.waker.borrow_mut().take() {
                 waker.wake();
@@ -205,6 +212,7 @@ impl Outputs {
             Some(place) => {
                 *place.target.borrow_mut() = target;
                 place.also.borrow_mut().clone_from(&output.syslog);
+                place.wishes.set(Wishes::of(output));
                 place
             }
             None => {
@@ -214,6 +222,7 @@ impl Outputs {
                     tap: self.tap(id, stream),
                     target: RefCell::new(target),
                     also: RefCell::new(output.syslog.clone()),
+                    wishes: Cell::new(Wishes::of(output)),
                     syslog: self.syslog.clone(),
                 });
                 self.places.insert((id, stream), place.clone());
@@ -258,64 +267,76 @@ impl Outputs {
 }
 
 impl Place {
-    async fn carry(&self, ring: &Ring, pipe: Descriptor) {
-        let mut splitter = LineSplitter::default();
-        let mut pace = Pace::default();
-        let log = |line: &str| tracing::info!(program = self.name, stream = self.stream.name(), "{line}");
+    async fn carry(&self, ring: &Ring, pipe: Descriptor, mut spoken: Spoken) {
+        let mut cut = Cut::default();
         // Waited for before there is a buffer: a program that is silent costs none.
         while ring.poll(&pipe, libc::POLLIN as u32).await.is_ok() {
-            let target = self.target.borrow().clone();
-            let also = self.also.borrow().clone();
-            let has_lines = also.is_some() || matches!(target, Target::Log);
+            let has_lines = self.also.borrow().is_some() || matches!(&*self.target.borrow(), Target::Log);
             let max = if has_lines { OUTPUT_LINES_BUFFER_BYTES } else { OUTPUT_BUFFER_BYTES };
             let read = match ring.read_at(&pipe, Vec::new(), max, u64::MAX).await {
                 Ok(read) if !read.is_empty() => read,
                 // The end, or a pipe that can't be read any more.
                 Ok(_) | Err(_) => break,
             };
-            let is_logged = matches!(target, Target::Log);
-            if !matches!(target, Target::File(_)) {
-                self.tap.feed(&read, true);
-            }
-            let tell = |line: &str| {
-                if is_logged {
-                    log(line);
-                }
-                if let Some(also) = &also {
-                    self.syslog.send(also, &self.name, line);
-                }
-            };
-            if has_lines {
-                let mut lines = 0;
-                splitter.push(&read, |line| {
-                    lines += 1;
-                    tell(line);
-                });
-                if let Some(pause) = pace.wait(lines, Monotonic::now()) {
-                    ring.sleep(pause).await;
-                }
-            } else {
-                // What has no end of line yet belongs to the former place.
-                splitter.finish(log);
-            }
-            if let Target::File(file) = target {
-                let heard = read.clone();
-                file.write(ring, read).await;
-                // Whoever begins to follow finds in the file what was told before.
-                self.tap.feed(&heard, false);
-            }
+            let ordinary = spoken.hear(read, self.wishes.get());
+            self.put(ring, ordinary, &mut cut).await;
         }
+        let rest = spoken.finish();
+        drop(spoken);
+        self.put(ring, rest, &mut cut).await;
         let also = self.also.borrow().clone();
         let is_logged = matches!(&*self.target.borrow(), Target::Log);
-        splitter.finish(|line| {
-            if is_logged {
-                log(line);
-            }
-            if let Some(also) = &also {
-                self.syslog.send(also, &self.name, line);
-            }
-        });
+        cut.splitter.finish(|line| self.tell(is_logged, also.as_ref(), line));
     }
+
+    /// Puts what was read where it goes.
+    async fn put(&self, ring: &Ring, read: Vec<u8>, cut: &mut Cut) {
+        if read.is_empty() {
+            return;
+        }
+        let target = self.target.borrow().clone();
+        let also = self.also.borrow().clone();
+        let is_logged = matches!(target, Target::Log);
+        if !matches!(target, Target::File(_)) {
+            self.tap.feed(&read, true);
+        }
+        if is_logged || also.is_some() {
+            let mut lines = 0;
+            cut.splitter.push(&read, |line| {
+                lines += 1;
+                self.tell(is_logged, also.as_ref(), line);
+            });
+            if let Some(pause) = cut.pace.wait(lines, Monotonic::now()) {
+                ring.sleep(pause).await;
+            }
+        } else {
+            // What has no end of line yet belongs to the former place.
+            cut.splitter.finish(|line| self.tell(true, None, line));
+        }
+        if let Target::File(file) = target {
+            let heard = read.clone();
+            file.write(ring, read).await;
+            // Whoever begins to follow finds in the file what was told before.
+            self.tap.feed(&heard, false);
+        }
+    }
+
+    /// Writes a line where lines go.
+    fn tell(&self, is_logged: bool, also: Option<&SyslogConfig>, line: &str) {
+        if is_logged {
+            tracing::info!(program = self.name, stream = self.stream.name(), "{line}");
+        }
+        if let Some(also) = also {
+            self.syslog.send(also, &self.name, line);
+        }
+    }
+}
+
+/// Where the cutting of a stream into lines stands.
+#[derive(Default)]
+struct Cut {
+    splitter: LineSplitter,
+    pace: Pace,
 }
 
 /// How many lines of a stream went into the log in the present second.

@@ -23,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use call::IDENTIFICATION;
 pub(super) use desk::{Changes, Desk, Work};
 pub(super) use processes::{Deed, Named, Outcome};
 pub(super) use settings::{Difference, difference};

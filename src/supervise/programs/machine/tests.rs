@@ -38,6 +38,7 @@ pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
         syslog: None,
         capture_max_bytes: 0,
         has_events: false,
+        is_listener: false,
     };
     ProcessConfig {
         program: name.to_owned(),
@@ -62,7 +63,7 @@ pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
 }
 
 pub(super) fn group(config: ProcessConfig) -> GroupConfig {
-    GroupConfig { name: config.group.clone(), priority: config.care.priority, processes: vec![config] }
+    GroupConfig { name: config.group.clone(), priority: config.care.priority, processes: vec![config], listens: None }
 }
 
 pub(super) fn pid(number: i32) -> Pid {
