@@ -16,11 +16,11 @@ use crate::supervise::programs::machine::{ProcessId, State};
 use std::time::Duration;
 
 /// Writes to a listener's standard input; whether that could be done.
-type Send = Box<dyn Fn(ProcessId, &str) -> bool>;
+pub(in crate::supervise) type Sender = Box<dyn Fn(ProcessId, &str) -> bool>;
 
 /// Where events are told and heard.
 pub(in crate::supervise) struct Bus {
-    send: Send,
+    send: Sender,
     /// What some pool wants.
     wanted: Cell<EventSet>,
     next_serial: Cell<u64>,
@@ -40,7 +40,7 @@ struct Complaints {
 
 impl Bus {
     /// A bus without pools.
-    pub fn new(send: Send) -> Bus {
+    pub fn new(send: Sender) -> Bus {
         Bus {
             send,
             wanted: Cell::default(),

@@ -13,7 +13,7 @@ mod talk;
 mod ticks;
 mod workers;
 
-pub(super) use bus::Bus;
+pub(super) use bus::{Bus, Sender};
 pub(super) use payload::{Details, Subject};
 pub(super) use stream::{Spoken, Wishes};
 pub(super) use workers::{Seen, Workers};

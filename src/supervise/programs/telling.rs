@@ -9,10 +9,10 @@ use super::history::History;
 use super::input::Inputs;
 use super::machine::{ProcessId, Report, State};
 use crate::config::{GroupConfig, ProcessConfig};
-use crate::supervise::events::{Bus, Details};
+use crate::supervise::events::{Bus, Details, Sender};
 
 /// Writes events to listeners' standard inputs.
-pub(super) fn sender(inputs: &Rc<Inputs>) -> Box<dyn Fn(ProcessId, &str) -> bool> {
+pub(super) fn sender(inputs: &Rc<Inputs>) -> Sender {
     let inputs = inputs.clone();
     Box::new(move |id, text| inputs.write(id, text.as_bytes()).is_ok())
 }
