@@ -115,3 +115,55 @@ fn what_a_killed_maitred_has_left_is_ended_before_the_next_one_starts_anything()
     let stopped = fs::read_to_string(folder.path().join("stopped")).expect("they were asked");
     assert!(stopped.starts_with("stopping\n"), "{stopped}");
 }
+
+/// Starts a server of `program` with `prefix`, kills it, and starts one without that program: both, and the process that was left.
+#[track_caller]
+fn left_by_a_killed_server(folder: &std::path::Path, prefix: &[&str], program: &str) -> (u32, u32, Server) {
+    let file = folder.join("site.toml");
+    fs::write(&file, program).expect("the test's own folder");
+    let path = file.to_str().expect("UTF-8");
+    let serve = || Builder::command_line(&["--config", path]).working_directory(folder).prefix(prefix).silent().run();
+    let mut first = serve();
+    let left = started(&first, "left");
+    first.wait_for_line("program is up program=left");
+    let main = first.main();
+    process::signal(main, Signal::KILL);
+    first.wait_exit(DEADLINE).expect("it is killed");
+    assert!(process::is_alive(left), "it outlives its server");
+    fs::write(&file, "[program.other]\ncommand = \"sleep 1000\"\n").expect("the test's own folder");
+    let second = serve();
+    second.wait_for_line("is left of an earlier maitred: ending it");
+    (main, left, second)
+}
+
+#[test]
+fn what_is_left_and_does_not_end_when_asked_is_killed() {
+    let stubborn = "[program.left]\ncommand = \"sh -c 'trap : TERM; while :; do sleep 0.05; done'\"\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, left, _second) = left_by_a_killed_server(folder.path(), &[], stubborn);
+    assert!(process::wait_gone(left, DEADLINE), "it is killed after its time");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, left, mut second) = left_by_a_killed_server(folder.path(), &[], stubborn);
+    let before = std::time::Instant::now();
+    assert_eq!(second.stop().code(), Some(0));
+    assert!(process::wait_gone(left, DEADLINE) && before.elapsed() < std::time::Duration::from_secs(9));
+}
+
+#[test]
+fn control_groups_of_a_killed_maitred_are_removed_by_the_next_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mount = format!("mount -t cgroup2 none {}", folder.path().display());
+    let tried = Command::new("unshare").args(["-m", "sh", "-c", &mount]).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        return eprintln!("not shown: cgroup2 can't be mounted here");
+    }
+    let site = tempfile::tempdir().expect("a folder");
+    let prefix = ["unshare", "-m", "sh", "-c", &format!("{mount} && exec \"$@\""), "sh"];
+    let program = "[program.left]\ncommand = \"sleep 1000\"\n";
+    let (first, left, second) = left_by_a_killed_server(site.path(), &prefix, program);
+    assert!(process::wait_gone(left, DEADLINE));
+    let root = format!("/proc/{}/root{}", second.pid(), folder.path().display());
+    let there = |pid: u32| fs::exists(format!("{root}/maitred-{pid}")).expect("readable");
+    wait_until("the groups of the first one are gone", DEADLINE, || !there(first));
+    assert!(there(second.pid()), "its own are not");
+}

@@ -68,7 +68,7 @@ pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;
 pub use sources::{Flags, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
-pub use supervisord::{Import, import};
+pub use supervisord::{ClientConfig, Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
     Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, Health, HostPattern, MaintenanceConfig, Page,

@@ -34,6 +34,8 @@ pub struct ProcessConfig {
     pub group: String,
     /// Its own name, unique within the group.
     pub name: String,
+    /// Its command as it was written, for those who ask.
+    pub command_line: String,
     /// What is run.
     pub launch: LaunchConfig,
     /// How it is looked after.
@@ -97,6 +99,8 @@ pub struct CareConfig {
     pub stopwaitsecs: Duration,
     /// Send the stop signal to its whole process group.
     pub stopasgroup: bool,
+    /// supervisord would kill its whole process group; here what outlives its time is killed with all that it started in any case.
+    pub killasgroup: bool,
     /// The wait between failed starts.
     pub backoff: BackoffConfig,
     /// Once given up, it is tried again after so long; `None` = never.

@@ -13,10 +13,11 @@ use super::value::Place;
 /// Takes the options of start, restart and stop from `reader`.
 pub(super) fn read_care(reader: &mut Reader<'_>) -> CareConfig {
     let stopasgroup = reader.value(&options::PROGRAM_STOPASGROUP);
-    if let Some((false, place)) = reader.placed(&options::PROGRAM_KILLASGROUP)
+    let killasgroup = reader.placed(&options::PROGRAM_KILLASGROUP);
+    if let Some((false, place)) = &killasgroup
         && stopasgroup
     {
-        reader.problem(place, "killasgroup", "can not be false with stopasgroup = true");
+        reader.problem(place.clone(), "killasgroup", "can not be false with stopasgroup = true");
     }
     let first = reader.value(&options::PROGRAM_BACKOFF_FIRST);
     let max = reader.placed(&options::PROGRAM_BACKOFF_MAX);
@@ -35,6 +36,7 @@ pub(super) fn read_care(reader: &mut Reader<'_>) -> CareConfig {
         stopsignal: reader.value(&options::PROGRAM_STOPSIGNAL),
         stopwaitsecs: reader.value(&options::PROGRAM_STOPWAITSECS),
         stopasgroup,
+        killasgroup: killasgroup.map_or(stopasgroup, |(killasgroup, _)| killasgroup),
         backoff: match reader.value(&options::PROGRAM_BACKOFF) {
             true => BackoffConfig::Exponential { first, max: longest.max(first), stable },
             false => BackoffConfig::Linear,

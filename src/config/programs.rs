@@ -263,6 +263,7 @@ fn read_program(
             program: program.name.clone(),
             group: group.to_owned(),
             name: String::new(),
+            command_line: String::new(),
             launch: launch.clone(),
             care: care.clone(),
             stdout: stdout.clone(),

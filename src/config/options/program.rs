@@ -263,7 +263,7 @@ pub static PROGRAM_KILLASGROUP: Opt<bool> = Opt {
         "killasgroup",
         Unit::Bool,
         Default::Described("`stopasgroup`"),
-        "Taken for supervisord's sake; whatever outlives `stopwaitsecs` is killed with all that it started, in any case.",
+        "Told as it is set, for supervisord's sake; whatever outlives `stopwaitsecs` is killed with all that it started, in any case.",
     ),
     read: read::boolean,
 };

@@ -3,6 +3,8 @@
 //! Owns the table of options and the reasons for which a line is not carried over. What supervisor expands for each process stays as it
 //! is; anything else is expanded here.
 
+mod sockets;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
@@ -122,6 +124,8 @@ impl Converter<'_> {
             let (kind, name) = section.name.split_once(':').unwrap_or((&section.name, ""));
             match kind {
                 "supervisord" | "group" | "supervisorctl" | "ctlplugin" => {}
+                "unix_http_server" => self.unix_server(section),
+                "inet_http_server" => self.inet_server(section),
                 "include" => self.rest(section, |entry| entry.key == "files", "supervisord does not know it either"),
                 "program" => self.program(section, name.trim()),
                 "eventlistener" => self.listener(section, name.trim()),
@@ -131,7 +135,6 @@ impl Converter<'_> {
                     "only supervisord's own interface is there",
                 ),
                 "rpcinterface" => self.whole(section, "plug-ins written for supervisord can't run here"),
-                "unix_http_server" | "inet_http_server" => self.whole(section, "there is no control socket yet"),
                 "fcgi-program" => self.whole(
                     section,
                     "maitred does not hand FastCGI sockets to programs; let the program listen by itself",
@@ -139,6 +142,7 @@ impl Converter<'_> {
                 _ => self.whole(section, "supervisord does not know such a section either"),
             }
         }
+        self.supervisorctl();
     }
 
     fn left(&mut self, section: &str, entry: &Entry, why: &str) {
@@ -149,6 +153,11 @@ impl Converter<'_> {
     fn problem(&mut self, section: &Section, entry: &Entry, message: String) {
         let key = format!("[{}] {}", section.name.escape_debug(), entry.key.escape_debug());
         self.problems.push(Problem { place: entry.place.clone(), key, message });
+    }
+
+    fn section_problem(&mut self, section: &Section, message: String) {
+        let key = format!("[{}]", section.name.escape_debug());
+        self.problems.push(Problem { place: section.place.clone(), key, message });
     }
 
     /// Every line of the section is left.

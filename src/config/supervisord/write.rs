@@ -32,6 +32,7 @@ impl fmt::Display for Import {
         writeln!(f, "# Made from {} by `maitred import`.", self.file.display().to_string().escape_debug())?;
         section(f, "server", &self.taken.server)?;
         section(f, "supervisor", &self.taken.supervisor)?;
+        section(f, "control", &self.taken.control)?;
         for (kind, tables) in
             [("group", &self.taken.groups), ("program", &self.taken.programs), ("eventlistener", &self.taken.listeners)]
         {

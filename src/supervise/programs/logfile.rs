@@ -90,6 +90,13 @@ impl LogFile {
         self.retry_at.set(Monotonic::ZERO);
     }
 
+    /// Makes it if it is not there, so that it can be followed before anything is written.
+    pub fn prepare(&self) {
+        if fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.opened();
+        }
+    }
+
     /// Appends `bytes`. A file is full with the last whole line that fits; a line that no file could hold makes its own longer.
     pub async fn write(&self, ring: &Ring, mut bytes: Vec<u8>) {
         let total = bytes.len();

@@ -78,6 +78,8 @@ pub(super) struct Programs {
     /// What all marks with this configuration begin with.
     instance: String,
     ends_orphans: bool,
+    /// What an earlier maitred has left of programs that are no longer there; each was asked to end.
+    strays: Vec<Orphan>,
     server_url: Option<String>,
     runs: u64,
     stops: u32,
@@ -127,6 +129,7 @@ impl Programs {
             notices: HashMap::new(),
             mark: format!("{instance}/{}-{started}-", own.as_raw_nonzero()),
             ends_orphans: config.ends_orphans,
+            strays: Vec::new(),
             server_url,
             instance,
             runs: 0,
@@ -179,7 +182,8 @@ impl Programs {
                 program = orphan.name,
                 "a process of a program that is no longer there is left of an earlier maitred: ending it"
             );
-            probes::end(&self.ring, orphan);
+            probes::end(&self.ring, &orphan);
+            self.strays.push(orphan);
         }
     }
 
@@ -337,11 +341,18 @@ impl Programs {
 
     /// All children that had ended were reaped: others may be children now.
     pub fn after_reaping(&mut self) {
+        let strays = self.strays.len();
+        self.strays.retain(Orphan::is_there);
+        if self.strays.len() < strays {
+            self.groups.remove_left();
+        }
         for id in std::mem::take(&mut self.remains) {
             if self.has_remains(id) {
                 self.remains.push(id);
             } else {
-                self.trees.remove(&id);
+                if self.trees.remove(&id).is_some_and(|tree| !tree.orphans.is_empty()) {
+                    self.groups.remove_left();
+                }
                 self.handle(Event::Process(id, Happened::RemainsGone));
             }
         }
@@ -368,6 +379,8 @@ impl Programs {
             // Nobody is there any more to whom a failure would matter.
             let _ = self.signal(id, Target::Tree, libc::SIGKILL);
         }
+        // They were given less than their time, but nobody would come to kill them.
+        self.strays.iter().for_each(|stray| stray.signal(Signal::KILL));
         for pid in family::children(rustix::process::getpid()) {
             if family::variable(pid, tree::MARK).is_some_and(|mark| mark.starts_with(&self.mark)) {
                 let _ = process::signal(pid, Signal::KILL);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::tree::MARK;
 use crate::sys::family::{self, Kin};
-use crate::sys::process::Pid;
+use crate::sys::process::{Pid, Signal};
 
 /// A process that was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,20 @@ pub(super) struct Orphan {
     /// Its program's process, by the names of its group and its own.
     pub group: String,
     pub name: String,
+}
+
+impl Orphan {
+    /// Whether it lives.
+    pub fn is_there(&self) -> bool {
+        family::kin(self.pid).is_some_and(|kin| !kin.is_zombie && kin.started == self.kin.started)
+    }
+
+    /// Signals it, if it is still there.
+    pub fn signal(&self, signal: Signal) {
+        if let Err(error) = family::signal_kin(self.pid, self.kin, signal) {
+            tracing::warn!(pid = self.pid.as_raw_nonzero().get(), %error, "cannot signal what an earlier maitred has left");
+        }
+    }
 }
 
 /// The beginning of every mark of a maitred with this configuration: nobody else's programs are meant.

@@ -102,6 +102,9 @@ impl Outputs {
     /// Reads a stream of a process that was just started, and is `pid`, until its end.
     pub fn carry(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream, (pid, pipe): (Pid, OwnedFd)) {
         let place = self.place(id, config, stream);
+        if let Target::File(file) = &*place.target.borrow() {
+            file.prepare();
+        }
         let spoken = Spoken::new(&self.bus, id, config, pid.as_raw_nonzero().get(), stream);
         let (ring, reading) = (self.ring.clone(), self.reading.clone());
         reading.count.set(reading.count.get() + 1);

@@ -13,7 +13,7 @@ use super::machine::Target;
 use super::orphans::Orphan;
 use crate::base::bounds::TREE_PROCESSES_MAX;
 use crate::sys::cgroup::Group;
-use crate::sys::family::{self, Kin};
+use crate::sys::family;
 use crate::sys::process::{self, Pid, Signal};
 
 /// The variable that marks what a process has started, in all that descends from it.
@@ -65,12 +65,7 @@ impl Adopted {
             }
         }
         self.marks.retain(|key, _| seen.contains(key));
-        for orphan in &tree.orphans {
-            let is_there = |kin: &Kin| !kin.is_zombie && kin.started == orphan.kin.started;
-            if family::kin(orphan.pid).as_ref().is_some_and(is_there) {
-                found.push(orphan.pid);
-            }
-        }
+        found.extend(tree.orphans.iter().filter(|orphan| orphan.is_there()).map(|orphan| orphan.pid));
         for pid in tree.group.iter().flat_map(Group::members) {
             let is_living = || family::kin(pid).is_some_and(|kin| !kin.is_zombie);
             if pid != tree.main && !found.contains(&pid) && is_living() {

@@ -18,6 +18,7 @@ pub(super) fn care() -> CareConfig {
         stopsignal: 15,
         stopwaitsecs: Duration::from_secs(10),
         stopasgroup: false,
+        killasgroup: false,
         backoff: BackoffConfig::Linear,
         fatal_retry: None,
         on_fatal: OnFatal::Stay,
@@ -44,6 +45,7 @@ pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
         program: name.to_owned(),
         group: name.to_owned(),
         name: name.to_owned(),
+        command_line: name.to_owned(),
         launch: LaunchConfig {
             command: vec![name.to_owned()],
             environment: Vec::new(),
