@@ -12,10 +12,10 @@ use support::supervisor::{Supervisord, maitredctl, program};
 use support::{Builder, DEADLINE, Server, process, python, value_of, wait_until};
 
 fn script(name: &str) -> PathBuf {
-    support::repository().join("tests/listeners").join(name)
+    support::repository().join("tests/events").join(name)
 }
 
-/// A command that runs a script of `tests/listeners`.
+/// A command that runs a script of `tests/events`.
 fn command(name: &str, arguments: &str) -> String {
     program("supervisord");
     format!("{} {} {arguments}", python::interpreter().display(), script(name).display())

@@ -83,7 +83,7 @@ fn stream(output: &OutputConfig) -> Value {
         OutputTarget::File(path) => path.display().to_string(),
         OutputTarget::Log => "LOG".into(),
     };
-    json!({"file": file, "maxbytes": output.max_bytes, "backups": output.backups, "capture": output.capture_max_bytes,
+    json!({"file": file, "maxbytes": output.rotation.max_bytes, "backups": output.rotation.backups, "capture": output.capture_max_bytes,
            "events": output.has_events, "syslog": output.syslog.is_some()})
 }
 
@@ -290,7 +290,7 @@ fn control_sockets_are_those_of_the_file_and_what_is_not_opened_is_listed() {
     let config = read(&conf).expect("it is taken");
     let control = &config.control;
     assert_eq!(control.socket, SocketChoice::Path(files.path().join("s.sock")));
-    assert_eq!((control.mode, control.owner.map(|owner| (owner.uid, owner.gid))), (0o770, Some((0, Some(0)))));
+    assert_eq!((control.mode, control.owner.map(|owner| (owner.uid, owner.gid))), (0o770, Some((Some(0), Some(0)))));
     let listens: Vec<_> = control.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listens, ["http://127.0.0.1:9001", "http://0.0.0.0:9002"]);
     assert!(

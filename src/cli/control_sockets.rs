@@ -11,7 +11,7 @@ use crate::base::bounds::LISTEN_BACKLOG;
 use crate::config::control::{automatic_sockets, prepare_directory};
 use crate::config::{ControlConfig, Listen, SocketChoice};
 use crate::supervise::run::ControlSockets;
-use crate::sys::listen::{self, TcpOptions};
+use crate::sys::listen::{self, TcpOptions, UnixOptions};
 
 /// The control sockets, and the file of the unix one for as long as this lives.
 #[derive(Default)]
@@ -54,13 +54,10 @@ impl Control {
 
     fn open_unix(&mut self, path: PathBuf, config: &ControlConfig) -> Result<(), String> {
         let failed = |error| format!("cannot listen on the control socket {}: {error}", path.display());
-        let socket = listen::unix(&path, config.mode, LISTEN_BACKLOG).map_err(failed)?;
+        let (uid, gid) = config.owner.map_or((None, None), |owner| (owner.uid, owner.gid));
+        let options = UnixOptions { backlog: LISTEN_BACKLOG, mode: config.mode, uid, gid };
+        let socket = listen::unix(&path, options).map_err(failed)?;
         let file = SocketFile::new(path.clone());
-        if let Some(owner) = config.owner {
-            std::os::unix::fs::chown(&path, Some(owner.uid), owner.gid).map_err(|error| {
-                format!("the control socket {} can't be given to another owner: {error}", path.display())
-            })?;
-        }
         tracing::info!("control: listening on unix:{}", path.display());
         self.sockets.url = Some(format!("unix://{}", path.display()));
         self.sockets.trusted.push(socket);

@@ -22,14 +22,12 @@ use crate::supervise::certificates::Certificates;
 use crate::supervise::main_log::MainLog;
 use crate::supervise::run::{Ending, SupervisorSetup, run as supervise};
 use crate::sys::affinity::usable_cpus;
-use crate::sys::listen::{self, TcpOptions};
+use crate::sys::listen::{self, TcpOptions, UnixOptions};
 use crate::sys::{limits, packets, process};
 
 /// The port of HTTPS (RFC 9110 §4.2.2).
 const PORT_HTTPS: u16 = 443;
-/// Permissions of a unix listener's socket file.
-const SOCKET_MODE: u32 = 0o666;
-/// … and of one of the admin listener, which not everybody on the host may ask.
+/// Permissions of the admin listener's socket file, which not everybody on the host may ask.
 const ADMIN_SOCKET_MODE: u32 = 0o660;
 
 /// How serving has ended.
@@ -166,13 +164,13 @@ impl Opened {
     fn open(config: &Config) -> Result<Opened, String> {
         let server = &config.server;
         let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
-        let plain = |address: &Listen| Listener { address: address.clone(), tls: false, redirect_https: false };
-        let admin: Vec<_> = config.admin.iter().map(plain).collect();
+        let admin = |address: &Listen| Listener { mode: ADMIN_SOCKET_MODE, ..Listener::plain(address.clone()) };
+        let admin: Vec<_> = config.admin.iter().map(admin).collect();
         // With programs alone there is nobody to accept.
         let shards = if server.listen.is_empty() { 0 } else { server.shards };
         Ok(Opened {
-            listeners: Listeners::open(&server.listen, shards, backlog, SOCKET_MODE)?,
-            admin: Listeners::open(&admin, 1, LISTEN_BACKLOG, ADMIN_SOCKET_MODE)?,
+            listeners: Listeners::open(&server.listen, shards, backlog)?,
+            admin: Listeners::open(&admin, 1, LISTEN_BACKLOG)?,
             control: Control::open(&config.control)?,
             access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
             certificates: Certificates::open(config)?,
@@ -191,7 +189,7 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn open(listen: &[Listener], shards: usize, backlog: i32, mode: u32) -> Result<Listeners, String> {
+    fn open(listen: &[Listener], shards: usize, backlog: i32) -> Result<Listeners, String> {
         let mut https_ports = Vec::new();
         let mut by_shard: Vec<Vec<ShardListener>> = (0..shards).map(|_| Vec::new()).collect();
         let (mut addresses, mut files) = (Vec::new(), Vec::new());
@@ -199,7 +197,8 @@ impl Listeners {
             let failed = |error: io::Error| format!("cannot listen on {listener}: {error}");
             let sockets = match &listener.address {
                 Listen::Tcp(tcp) => {
-                    let sockets = listen::tcp(*tcp, shards, TcpOptions { backlog, v6_only: false }).map_err(failed)?;
+                    let options = TcpOptions { backlog, v6_only: listener.ipv6_only };
+                    let sockets = listen::tcp(*tcp, shards, options).map_err(failed)?;
                     let local = listen::local_addr(&sockets[0]).map_err(failed)?;
                     if listener.tls {
                         https_ports.push(local.port());
@@ -208,7 +207,9 @@ impl Listeners {
                     sockets
                 }
                 Listen::Unix(path) => {
-                    let first = listen::unix(path, mode, backlog).map_err(failed)?;
+                    let (uid, gid) = listener.owner.map_or((None, None), |owner| (owner.uid, owner.gid));
+                    let options = UnixOptions { backlog, mode: listener.mode, uid, gid };
+                    let first = listen::unix(path, options).map_err(failed)?;
                     files.push(SocketFile::new(path.clone()));
                     addresses.push(format!("unix:{}", path.display()));
                     let others: io::Result<Vec<_>> = (1..shards).map(|_| first.try_clone()).collect();
@@ -216,7 +217,11 @@ impl Listeners {
                 }
             };
             for (own, socket) in by_shard.iter_mut().zip(sockets) {
-                let protocol = Protocol { tls: listener.tls, redirect_https: listener.redirect_https };
+                let protocol = Protocol {
+                    tls: listener.tls,
+                    redirect_https: listener.redirect_https,
+                    proxy_header: listener.proxy_protocol,
+                };
                 own.push(ShardListener { socket, protocol });
             }
         }

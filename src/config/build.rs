@@ -49,7 +49,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     let may_be_silent = !merged.programs.is_empty() || !merged.listeners.is_empty();
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
-    let ends_orphans = common.ends_orphans;
+    let orphans = common.orphans;
     let programs = programs((merged.programs, merged.listeners, merged.groups), bases, &common, problems);
     let is_acme_there = merged.acme.is_some();
     let acme = acme(merged.acme, bases, problems);
@@ -143,7 +143,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         error_pages,
         maintenance: closed,
         origin,
-        ends_orphans,
+        orphans,
         guard,
         left,
     }

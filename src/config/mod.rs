@@ -20,12 +20,14 @@ mod guard;
 mod guard_limits;
 mod guard_values;
 mod headers;
+mod listen;
 mod listeners;
 mod maintenance;
 mod merge;
 mod options;
 #[cfg(test)]
 mod original;
+mod owner;
 mod pages;
 mod process;
 mod program_care;
@@ -55,14 +57,15 @@ pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedS
 pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
-pub use control::{ControlConfig, Credentials, Owner, SocketChoice, control_of};
+pub use control::{ControlConfig, Credentials, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
 pub use events::{EventSet, EventType, ListenConfig, event_names};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use options::{flags, help};
+pub use owner::Owner;
 pub use process::{
-    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
-    OutputTarget, Probe, ProcessConfig,
+    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, Orphans, OutputConfig,
+    OutputFormat, OutputTarget, Probe, ProcessConfig, RotationConfig,
 };
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;

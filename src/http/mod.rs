@@ -19,6 +19,7 @@ pub mod head;
 pub mod header_ops;
 pub mod media;
 pub mod multipart;
+pub mod proxy_header;
 pub mod range;
 pub mod reject;
 pub mod response;

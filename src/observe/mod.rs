@@ -62,6 +62,8 @@ pub struct ShardMetrics {
     pub handshakes_resumed: u64,
     /// TLS handshakes that a client began and that led to nothing.
     pub handshakes_failed: u64,
+    /// Connections closed because their PROXY header was missing, malformed, or not their peer's to send.
+    pub proxy_headers_refused: u64,
     /// Tasks that panicked.
     pub panics: u64,
     /// What limits did, and who was not let in.

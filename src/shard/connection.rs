@@ -29,6 +29,7 @@ use crate::base::clock::Monotonic;
 use crate::config::ErrorPage;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
+use crate::limits;
 use crate::observe::{Labels, State};
 use crate::response::Response;
 use crate::ring::{Descriptor, Payload, within};
@@ -69,6 +70,8 @@ pub(super) struct Connection {
     pub admission: Option<Box<Admission>>,
     /// What is kept of that request for what may become of it.
     pub held: Option<Box<Held>>,
+    /// Its place among the connections of its client's address, where those are bounded.
+    pub counted: Option<Box<limits::Held>>,
 }
 
 /// How a connection goes on after a request.
@@ -102,7 +105,13 @@ enum Turn<'c> {
 }
 
 impl Connection {
-    pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) -> Connection {
+    pub fn new(
+        shard: &Rc<Shard>,
+        socket: Descriptor,
+        key: usize,
+        protocol: Protocol,
+        counted: Option<Box<limits::Held>>,
+    ) -> Connection {
         let output = Output::new(&shard.ring, &socket, shard.timeouts.get().send);
         Connection {
             shard: shard.clone(),
@@ -122,11 +131,15 @@ impl Connection {
             extras: RefCell::default(),
             admission: None,
             held: None,
+            counted,
         }
     }
 
     /// Serves the connection to its end.
     pub async fn run(&mut self) -> Result<(), Gone> {
+        if self.protocol.proxy_header && !Box::pin(self.take_proxy_header()).await {
+            return Ok(());
+        }
         if self.protocol.tls && !Box::pin(self.handshake()).await? {
             return Ok(());
         }

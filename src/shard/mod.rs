@@ -27,6 +27,7 @@ mod output;
 mod pace;
 mod panic;
 mod peer;
+mod proxied;
 mod receiving;
 mod respond;
 mod run;

@@ -10,6 +10,7 @@ use slab::Slab;
 use super::auth::Passwords;
 use super::buffered::Buffering;
 use super::log::AccessLog;
+use super::proxied::Complaints;
 use super::site::Site;
 use super::tls_handshake::Handshakes;
 use crate::base::clock;
@@ -87,6 +88,7 @@ pub(super) struct Shard {
     pub challenges: RefCell<Option<Arc<Challenges>>>,
     /// Which peers are proxies that say the truth.
     pub trust: RefCell<Arc<Trust>>,
+    pub proxy_complaints: Complaints,
     /// Tables, users and hosts that all shards share.
     pub shared: RefCell<Arc<Shared>>,
     pub passwords: Passwords,
@@ -151,6 +153,7 @@ impl Shard {
             maintenance: RefCell::default(),
             challenges: RefCell::default(),
             trust: RefCell::default(),
+            proxy_complaints: Complaints::default(),
             shared: RefCell::default(),
             passwords: Passwords::new(&parts.secret),
             statics: parts.statics,

@@ -1,6 +1,8 @@
 """The application under test: what it does is told by the path."""
+import ctypes
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -312,6 +314,20 @@ def do_wait(environ, start_response):
     hold(environ["QUERY_STRING"])
     start_response("200 OK", PLAIN)
     return [b"waited"]
+
+
+def do_stall(environ, start_response):
+    """Tells the worker to leave, but keeps its other threads from running until the test has put a byte in the fifo; then waits for
+    another, and lets them run."""
+    with open(environ["QUERY_STRING"], "rb", buffering=0) as file:
+        environ["wsgi.errors"].write("stalling\n")
+        # From here on nobody else gets the GIL: it is not asked for, and a call by PyDLL keeps it.
+        sys.setswitchinterval(60)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        ctypes.PyDLL(None).read(file.fileno(), ctypes.create_string_buffer(1), 1)
+        file.read(1)
+    start_response("200 OK", PLAIN)
+    return [b"stalled"]
 
 
 def do_meet(environ, start_response):

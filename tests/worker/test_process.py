@@ -90,6 +90,26 @@ class Ends(unittest.TestCase):
                 server.wait(worker)
                 worker = successor
 
+    def test_a_thread_that_is_woken_while_it_is_to_leave_does_not_drop_the_message(self):
+        with Server(threads=2).boot() as server, Fifo() as fifo:
+            # Of idle workers the one that has waited for longest is woken.
+            server.until_asleep(server.worker)
+            idle, _ = server.fork(2, 1)
+            server.until_slot(lambda slot: slot[5] == SERVING, 2)
+            server.until_asleep(idle)
+            held = server.send("/stall", QUERY_STRING=fifo.name)
+            server.log.until("stalling\n")
+            server.until_asleep(server.worker)
+            # The main thread, which will tell the others to leave, waits for the GIL; behind it, soon, who is woken by the message.
+            woken = server.send("/")
+            server.until_asleep(server.worker)
+            fifo.release()
+            server.until_slot(lambda slot: slot[5] == LEAVING)
+            self.assertEqual(server.answer(woken).body, b"hello\n")
+            fifo.release()
+            self.assertEqual(server.answer(held).body, b"stalled")
+            self.assertEqual(server.wait(server.worker), 0)
+
     def test_signals_of_the_terminal_are_for_the_server(self):
         with Server().boot() as server:
             server.ask("/")

@@ -40,6 +40,9 @@ def tell(method, *arguments):
         answer = plain(call(*arguments))
     except xmlrpc.client.Fault as fault:
         answer = f"fault {fault.faultCode} {plain(fault.faultString)!r}"
+    if method.endswith("AllProcesses"):
+        # What is done first is told first, which is a race.
+        answer.sort(key=lambda item: (item["group"], item["name"]))
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         for item in answer:
             print(name.replace(folder, "FOLDER"), item)

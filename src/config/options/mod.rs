@@ -9,6 +9,7 @@ mod admin;
 mod app;
 mod control;
 mod guard;
+mod listen;
 mod listener;
 mod maintenance;
 mod program;
@@ -28,6 +29,7 @@ pub use admin::*;
 pub use app::*;
 pub use control::*;
 pub use guard::*;
+pub use listen::*;
 pub use listener::*;
 pub use maintenance::*;
 pub use program::*;
@@ -135,8 +137,9 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 17] = [
+pub static SECTIONS: [&Section; 18] = [
     &SERVER,
+    &LISTEN_TABLE,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
     &TLS,

@@ -1,7 +1,7 @@
 //! Options of `[server]`: listeners, shards, and what one connection may cost.
 
 use super::guard::*;
-use super::{Default, FORWARDED_HEADERS, Opt, Section, Spec, TRUSTED_PROXIES, Unit};
+use super::{Default, FORWARDED_HEADERS, LISTEN, Opt, Section, Spec, TRUSTED_PROXIES, Unit};
 use crate::base::bounds::{ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
 use crate::config::read;
 use crate::config::types::RequestIds;
@@ -50,45 +50,6 @@ pub static SERVER: Section = Section {
     ],
 };
 
-pub static LISTEN: Opt<Value> = Opt {
-    spec: Spec::new(
-        "listen",
-        Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\", tls = true }`"),
-        Default::Toml("\"127.0.0.1:8000\""),
-        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\". TLS is \
-         spoken on port 443, and where the table has `tls = true` or the address begins with `https://`.",
-    )
-    .flag("--bind")
-    .variable("PORT")
-    .elsewhere(&["bind"]),
-    read: read::raw,
-};
-/// Of a `listen` entry in the form of a table.
-pub static LISTEN_ADDRESS: Opt<String> = Opt {
-    spec: Spec::new("address", Unit::Text("an address"), Default::Required, "Address to listen on."),
-    read: read::text,
-};
-/// Of a `listen` entry in the form of a table.
-pub static LISTEN_TLS: Opt<bool> = Opt {
-    spec: Spec::new(
-        "tls",
-        Unit::Bool,
-        Default::Described("true for port 443"),
-        "Whether TLS is spoken, with the certificates of `[[tls]]`.",
-    )
-    .elsewhere(&["ssl"]),
-    read: read::boolean,
-};
-/// Of a `listen` entry in the form of a table.
-pub static LISTEN_REDIRECT_HTTPS: Opt<bool> = Opt {
-    spec: Spec::new(
-        "redirect_https",
-        Unit::Bool,
-        Default::Described("that of `[server]`"),
-        "Whether requests are sent on to HTTPS.",
-    ),
-    read: read::boolean,
-};
 pub static REDIRECT_HTTPS: Opt<bool> = Opt {
     spec: Spec::new(
         "redirect_https",
@@ -321,7 +282,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
         assert_defaults!(ALLOWED_HOSTS MAX_CONNECTIONS_PER_ADDRESS MIN_BODY_RATE);
     }
 }

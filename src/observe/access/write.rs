@@ -102,9 +102,11 @@ impl<'a> Line<'a> {
     fn value(&self, variable: &Variable) -> Value<'_> {
         let record = self.record;
         match variable {
-            // nginx says so of clients without an address.
-            Variable::RemoteAddr if record.remote_addr.is_empty() => Value::Plain(b"unix:"),
-            Variable::RemoteAddr => Value::Plain(record.remote_addr.as_bytes()),
+            // nginx says so of clients without an address; a balancer or proxy may have one and not tell that of its client.
+            Variable::RemoteAddr if record.remote_addr.is_empty() && record.realip_remote_addr.is_empty() => {
+                Value::Plain(b"unix:")
+            }
+            Variable::RemoteAddr => plain(record.remote_addr),
             Variable::RemotePort => plain(record.remote_port),
             Variable::RealipRemoteAddr if record.realip_remote_addr.is_empty() => Value::Plain(b"unix:"),
             Variable::RealipRemoteAddr => plain(record.realip_remote_addr),

@@ -4,18 +4,22 @@
 //! `logfile` carry away what it writes; here the machine is fed and its actions are performed. Owns every program's process from its
 //! start to its reaping. Called by the supervisor's loop, which owns signals and the reaping of all children.
 
+mod backups;
 pub(in crate::supervise) mod command;
 mod groups;
 pub(in crate::supervise) mod history;
 mod input;
+mod lines;
 mod logfile;
 pub mod machine;
 mod orphans;
 mod output;
+mod packer;
 mod probes;
 mod report;
 mod spawn;
 mod syslog;
+mod takeover;
 mod tap;
 mod telling;
 mod tree;
@@ -28,7 +32,7 @@ use std::time::Duration;
 
 use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS, TREE_PROCESSES_MAX};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{CheckConfig, Config, GroupConfig, Probe, ProcessConfig};
+use crate::config::{CheckConfig, Config, GroupConfig, Orphans, Probe, ProcessConfig};
 use crate::ring::Ring;
 use crate::supervise::events::Bus;
 use crate::supervise::inbox::Inbox;
@@ -77,10 +81,10 @@ pub(super) struct Programs {
     mark: String,
     /// What all marks with this configuration begin with.
     instance: String,
-    ends_orphans: bool,
     /// What an earlier maitred has left of programs that are no longer there; each was asked to end.
     strays: Vec<Orphan>,
     server_url: Option<String>,
+    orphans: Orphans,
     runs: u64,
     stops: u32,
     gave_up: bool,
@@ -128,9 +132,9 @@ impl Programs {
             oom_kills: cgroup::oom_kills(),
             notices: HashMap::new(),
             mark: format!("{instance}/{}-{started}-", own.as_raw_nonzero()),
-            ends_orphans: config.ends_orphans,
             strays: Vec::new(),
             server_url,
+            orphans: config.orphans,
             instance,
             runs: 0,
             stops: 0,
@@ -142,9 +146,9 @@ impl Programs {
         }
     }
 
-    /// Starts those that start by themselves.
+    /// Takes over what an earlier maitred has left, and starts those that start by themselves.
     pub fn begin(&mut self) {
-        if self.ends_orphans {
+        if self.orphans != Orphans::Leave {
             self.find_orphans();
         }
         self.handle(Event::Begin);
@@ -158,33 +162,6 @@ impl Programs {
     /// When `tick` is due; None: never.
     pub fn wake_at(&self) -> Option<Monotonic> {
         self.machine.wake_at().into_iter().chain(self.bus.wake_at()).min()
-    }
-
-    /// Finds what an earlier maitred has left, and has it stopped before anything of the same name is started.
-    fn find_orphans(&mut self) {
-        let mut found: HashMap<(String, String), Vec<Orphan>> = HashMap::new();
-        for orphan in orphans::find(&self.instance) {
-            probes::await_end(&self.ring, &self.inbox, orphan.pid);
-            found.entry((orphan.group.clone(), orphan.name.clone())).or_default().push(orphan);
-        }
-        for status in self.machine.statuses() {
-            let Some(own) = found.remove(&(status.config.group.clone(), status.config.name.clone())) else { continue };
-            let (name, mark) = (status.config.full_name(), String::new());
-            let main = own[0].pid;
-            let tree = Tree { main, pidfd: None, mark, group: None, name, orphans: own, was_killed: true };
-            self.trees.insert(status.id, tree);
-            self.remains.push(status.id);
-            self.handle(Event::Process(status.id, Happened::Found));
-        }
-        for orphan in found.into_values().flatten() {
-            tracing::warn!(
-                pid = orphan.pid.as_raw_nonzero().get(),
-                program = orphan.name,
-                "a process of a program that is no longer there is left of an earlier maitred: ending it"
-            );
-            probes::end(&self.ring, &orphan);
-            self.strays.push(orphan);
-        }
     }
 
     /// `wake_at` has come.
@@ -329,6 +306,7 @@ impl Programs {
         tree.pidfd = None;
         self.notices.remove(&id);
         self.inputs.close(id);
+        self.find_later_orphans(id);
         let remains = self.has_remains(id);
         if remains {
             self.remains.push(id);
@@ -341,11 +319,8 @@ impl Programs {
 
     /// All children that had ended were reaped: others may be children now.
     pub fn after_reaping(&mut self) {
-        let strays = self.strays.len();
-        self.strays.retain(Orphan::is_there);
-        if self.strays.len() < strays {
-            self.groups.remove_left();
-        }
+        self.notice_adopted();
+        self.notice_strays();
         for id in std::mem::take(&mut self.remains) {
             if self.has_remains(id) {
                 self.remains.push(id);
@@ -476,7 +451,7 @@ impl Programs {
 
     fn spawn(&mut self, id: ProcessId, config: &ProcessConfig) -> Happened {
         self.runs += 1;
-        let mark = format!("{}{}", self.mark, self.runs);
+        let mark = format!("{}{}-{}", self.mark, self.runs, orphans::fingerprint(&config.launch));
         let notify = match config.launch.notifies.then(NotifySocket::bind).transpose() {
             Ok(notify) => notify,
             Err(error) => return Happened::SpawnFailed(format!("no socket for notices: {error}")),
@@ -514,7 +489,8 @@ impl Programs {
         self.mains.insert(pid, id);
         self.remains.retain(|other| *other != id);
         let (name, pidfd) = (config.full_name(), Some(started.child.pidfd));
-        self.trees.insert(id, Tree { main: pid, pidfd, mark, group, name, orphans: Vec::new(), was_killed: false });
+        let (orphans, adopted) = (Vec::new(), None);
+        self.trees.insert(id, Tree { main: pid, pidfd, mark, group, name, orphans, adopted, was_killed: false });
         Happened::Spawned(pid)
     }
 

@@ -32,8 +32,10 @@ pub(super) struct Tree {
     pub group: Option<Group>,
     /// What it is called, for the log.
     pub name: String,
-    /// What an earlier maitred has left of it.
+    /// What an earlier maitred has left of it, besides the main process.
     pub orphans: Vec<Orphan>,
+    /// The main process, if it was left by an earlier maitred: it is another one's child.
+    pub adopted: Option<Orphan>,
     /// It was killed by maitred.
     pub was_killed: bool,
 }
@@ -65,7 +67,11 @@ impl Adopted {
             }
         }
         self.marks.retain(|key, _| seen.contains(key));
-        found.extend(tree.orphans.iter().filter(|orphan| orphan.is_there()).map(|orphan| orphan.pid));
+        for orphan in &tree.orphans {
+            if orphan.is_there() && !found.contains(&orphan.pid) {
+                found.push(orphan.pid);
+            }
+        }
         for pid in tree.group.iter().flat_map(Group::members) {
             let is_living = || family::kin(pid).is_some_and(|kin| !kin.is_zombie);
             if pid != tree.main && !found.contains(&pid) && is_living() {
@@ -92,12 +98,15 @@ impl Tree {
         let main = match (target, &self.pidfd) {
             (Target::Remains, _) | (_, None) => Ok(()),
             (Target::Main, Some(pidfd)) => process::signal_pidfd(pidfd, signal),
-            // Its number is not another group's as long as it was not reaped.
+            // Its number is not another group's as long as it was not reaped, which is looked at where somebody else does that.
             (Target::Group | Target::Tree, Some(pidfd)) => {
-                let group = kill_process_group(self.main, signal).or_else(|error| match error {
-                    rustix::io::Errno::SRCH => Ok(()),
-                    error => Err(io::Error::from(error)),
-                });
+                let group = match &self.adopted {
+                    Some(orphan) if !orphan.is_there() => Ok(()),
+                    _ => kill_process_group(self.main, signal).or_else(|error| match error {
+                        rustix::io::Errno::SRCH => Ok(()),
+                        error => Err(io::Error::from(error)),
+                    }),
+                };
                 process::signal_pidfd(pidfd, signal).and(group)
             }
         };

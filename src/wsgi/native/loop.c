@@ -43,7 +43,10 @@ static void note_descriptors(struct msghdr *message, Taken *taken) {
     }
 }
 
-/* Waits for a message. 1: there is one; 0: no more will be taken; -1: an exception is set. */
+/* Waits for a message. 1: there is one; 0: no more will be taken; -1: an exception is set.
+ *
+ * A message wakes one idle thread of all workers. Whoever was woken looks for it, told to leave or not: nobody else would until the
+ * next one comes. It does so before it waits for the GIL, which another thread may hold for long. */
 static int receive(Loop *loop, Taken *taken) {
     int flags = MSG_CMSG_CLOEXEC | (loop->idle < 0 ? 0 : MSG_DONTWAIT);
     for (;;) {
@@ -61,10 +64,14 @@ static int receive(Loop *loop, Taken *taken) {
         PyThreadState *state = PyEval_SaveThread();
         ssize_t length = recvmsg(loop->inbox, &message, flags);
         int error = errno;
-        if (length < 0 && error == EAGAIN && loop->idle >= 0) epoll_wait(loop->idle, &event, 1, -1);
+        if (length < 0 && error == EAGAIN && loop->idle >= 0) {
+            epoll_wait(loop->idle, &event, 1, -1);
+            length = recvmsg(loop->inbox, &message, flags);
+            error = errno;
+        }
+        if (length > 0) loop->slot->started_ns = now_ns();
         PyEval_RestoreThread(state);
         if (length > 0) {
-            loop->slot->started_ns = now_ns();
             taken->length = length >= HEADER_BYTES ? length - HEADER_BYTES : -1;
             taken->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
             taken->count = 0;

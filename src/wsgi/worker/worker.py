@@ -175,12 +175,17 @@ class _Crew:
 
     def _receive(self, buffers, ancillary_bytes, flags):
         flags |= socket.MSG_DONTWAIT
-        while not self._leaving:
+        if self._leaving:
+            raise Leave
+        while True:
             try:
                 return self._inbox.recvmsg_into(buffers, ancillary_bytes, flags)
             except BlockingIOError:
+                if self._leaving:
+                    raise Leave from None
+                # A message wakes one idle thread of all workers. Whoever was woken looks for it, told to leave or not: nobody
+                # else would until the next one comes.
                 self._idle.poll()
-        raise Leave
 
 
 def _ignore(_signal, _frame):
