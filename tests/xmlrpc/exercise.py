@@ -40,8 +40,8 @@ def tell(method, *arguments):
         answer = plain(call(*arguments))
     except xmlrpc.client.Fault as fault:
         answer = f"fault {fault.faultCode} {plain(fault.faultString)!r}"
-    if method.endswith("AllProcesses"):
-        # What is done first is told first, which is a race.
+    if method.endswith(("AllProcesses", "AllProcessLogs")):
+        # What is done first is told first, which is a race; and of one priority maitred keeps the order of the file.
         answer.sort(key=lambda item: (item["group"], item["name"]))
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         for item in answer:

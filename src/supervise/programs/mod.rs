@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS, TREE_PROCESSES_MAX};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{CheckConfig, Config, GroupConfig, Orphans, Probe, ProcessConfig};
+use crate::config::{CheckConfig, Config, GroupConfig, Orphans, OutputTarget, Probe, ProcessConfig};
 use crate::ring::Ring;
 use crate::supervise::events::Bus;
 use crate::supervise::inbox::Inbox;
@@ -221,7 +221,8 @@ impl Programs {
             Stream::Err if config.launch.redirect_stderr => return None,
             Stream::Err => &config.stderr,
         };
-        output.is_wanted().then(|| self.outputs.tap(id, stream))
+        let is_kept = output.target != OutputTarget::Nothing || output.syslog.is_some();
+        is_kept.then(|| self.outputs.tap(id, stream))
     }
 
     /// How often something was reported of a process.
