@@ -103,6 +103,8 @@ pub fn control_of(
     around: &Surroundings,
 ) -> Result<(ControlConfig, ClientConfig), ConfigErrors> {
     let mut problems = Vec::new();
+    // A gunicorn.conf.py has no such section.
+    let file = file.filter(|file| file.extension().is_none_or(|extension| extension != "py"));
     let (mut top, base) = merge::file(file, around, &mut problems);
     let mut table = top.take(options::CONTROL.name).and_then(|placed| {
         let place = placed.place.clone();

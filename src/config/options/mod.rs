@@ -9,9 +9,11 @@ mod admin;
 mod app;
 mod control;
 mod guard;
+mod hooks;
 mod listen;
 mod listener;
 mod maintenance;
+mod process_wide;
 mod program;
 mod program_care;
 mod program_limits;
@@ -29,9 +31,11 @@ pub use admin::*;
 pub use app::*;
 pub use control::*;
 pub use guard::*;
+pub use hooks::*;
 pub use listen::*;
 pub use listener::*;
 pub use maintenance::*;
+pub use process_wide::*;
 pub use program::*;
 pub use program_care::*;
 pub use program_limits::*;
@@ -137,7 +141,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 18] = [
+pub static SECTIONS: [&Section; 19] = [
     &SERVER,
     &LISTEN_TABLE,
     &ACCESS_LOG_TABLE,
@@ -147,6 +151,7 @@ pub static SECTIONS: [&Section; 18] = [
     &ADMIN,
     &CONTROL,
     &APP,
+    &HOOKS_TABLE,
     &ROUTE,
     &LIMIT_TABLE,
     &CONNECTIONS_TABLE,
