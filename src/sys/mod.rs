@@ -7,7 +7,9 @@
 
 pub mod affinity;
 pub mod cgroup;
+pub mod code;
 pub mod family;
+mod fork;
 pub mod limits;
 pub mod listen;
 pub mod memory;
