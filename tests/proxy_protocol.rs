@@ -81,18 +81,16 @@ fn the_header_comes_before_the_tls_handshake() {
     let config = Arc::new(authority.client(&VERSIONS));
     for header in [line(CLIENT), v2_from("203.0.113.9:4711", "192.0.2.1:443", &[4; 300])] {
         // The header alone, then the handshake; then both in one segment.
-        let mut client = connect(BALANCER, address, &header);
-        let stream = client.stream().try_clone().expect("a socket");
-        let mut secure = Client::over_tls(stream, session(&config, "localhost"));
+        let mut secure = connect(BALANCER, address, &header).with_tls(session(&config, "localhost"));
         assert_eq!(client_of(&mut secure), "203.0.113.9 4711");
         assert_eq!(secure.get("/environ").json()["wsgi.url_scheme"], "https");
 
-        client = Client::connect_from(BALANCER, address);
+        let mut client = Client::connect_from(BALANCER, address);
         let mut tls = session(&config, "localhost");
         let mut both = header.clone();
         tls.write_tls(&mut both).expect("a Vec takes everything");
         client.send(&both);
-        let mut secure = Client::over_tls(client.stream().try_clone().expect("a socket"), tls);
+        let mut secure = client.with_tls(tls);
         assert_eq!(client_of(&mut secure), "203.0.113.9 4711");
     }
     // HTTP behind the header is told what this port speaks, as without one.

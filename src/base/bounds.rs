@@ -228,6 +228,13 @@ pub const BODY_BYTES_MAX: u64 = 1 << 40;
 /// Lines of the diagnostic log that wait to be written; further ones are lost.
 pub const LOG_LINES_MAX: usize = 16 * 1024;
 
+/// Listening sockets that are taken over from systemd or from a server that is being replaced.
+pub const INHERITED_DESCRIPTORS_MAX: usize = 4096;
+/// What stands before the names of statsd's metrics, and the tags behind them, bytes each.
+pub const STATSD_BYTES_MAX: usize = 256;
+/// A name for processes, bytes.
+pub const PROC_NAME_BYTES_MAX: usize = 64;
+
 /// One line of the access log, bytes; values that are longer are cut.
 pub const ACCESS_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Connections of the admin listener.

@@ -5,8 +5,9 @@
 use super::address::{Listen, Listener, PORT_HTTPS};
 use super::error::Problem;
 use super::options;
+use super::owner::Owner;
 use super::section::{Bases, Reader};
-use super::value::{Place, Placed, Value};
+use super::value::{Placed, Value};
 use crate::base::bounds::LISTENERS_MAX;
 use crate::http::Trust;
 
@@ -18,6 +19,8 @@ pub(super) struct Common {
     pub redirect_https: bool,
     /// Whose word on clients counts.
     pub trust: Trust,
+    /// Permissions that sockets do not get unless they are said to have them.
+    pub umask: u32,
 }
 
 impl Common {
@@ -44,12 +47,14 @@ pub(super) fn listen(placed: Placed, common: &Common, bases: Bases<'_>, problems
         return Vec::new();
     }
     let mut found: Vec<Listener> = Vec::new();
+    let mut ipv6_only = Vec::new();
     for item in items {
         let Some(entry) = entry_of(item, bases, problems) else {
             continue;
         };
         let place = entry.address.place.clone();
-        match listener(entry, common.redirect_https, bases) {
+        let said = entry.ipv6_only;
+        match listener(entry, common, bases) {
             Ok(listener) if is_listed(&found, &listener.address) => {
                 let message = format!("{} is listed twice", listener.address);
                 problems.push(Problem { place, key: KEY.to_owned(), message });
@@ -67,11 +72,29 @@ pub(super) fn listen(placed: Placed, common: &Common, bases: Bases<'_>, problems
                     ));
                 }
                 found.push(listener);
+                ipv6_only.push(said);
             }
             Err(message) => problems.push(Problem { place, key: KEY.to_owned(), message }),
         }
     }
+    let ipv4_ports: Vec<_> = found.iter().filter_map(|listener| port(&listener.address, false)).collect();
+    for (listener, said) in found.iter_mut().zip(ipv6_only) {
+        let is_shared = port(&listener.address, true).is_some_and(|port| ipv4_ports.contains(&port));
+        listener.ipv6_only = said.unwrap_or(is_shared);
+    }
     found
+}
+
+fn is_ipv6(address: &Listen) -> bool {
+    matches!(address, Listen::Tcp(tcp) if tcp.is_ipv6())
+}
+
+/// The port of an address of that family; `None` where the kernel chooses it.
+fn port(address: &Listen, ipv6: bool) -> Option<u16> {
+    match address {
+        Listen::Tcp(tcp) if tcp.is_ipv6() == ipv6 => Some(tcp.port()).filter(|&port| port != 0),
+        Listen::Tcp(_) | Listen::Unix(_) => None,
+    }
 }
 
 fn is_listed(found: &[Listener], address: &Listen) -> bool {
@@ -80,9 +103,9 @@ fn is_listed(found: &[Listener], address: &Listen) -> bool {
 }
 
 /// TLS is spoken where the table or the scheme says so, and otherwise on port 443.
-fn listener(entry: Entry, redirect_https: bool, bases: Bases<'_>) -> Result<Listener, String> {
+fn listener(entry: Entry, common: &Common, bases: Bases<'_>) -> Result<Listener, String> {
     let Placed { place, value } = entry.address;
-    let base = if matches!(place, Place::File { .. }) { bases.file } else { bases.working };
+    let base = if place.is_in_file() { bases.file } else { bases.working };
     let Value::Text(text) = &value else {
         return Err(format!("must be {}, not {}", options::LISTEN.spec.unit, value.kind()));
     };
@@ -102,9 +125,19 @@ fn listener(entry: Entry, redirect_https: bool, bases: Bases<'_>) -> Result<List
     if tls && entry.redirect_https == Some(true) {
         return Err("\"redirect_https\" has no meaning on a TLS listener".to_owned());
     }
-    let by_default = redirect_https && matches!(address, Listen::Tcp(_));
+    let by_default = common.redirect_https && matches!(address, Listen::Tcp(_));
     let redirect_https = !tls && entry.redirect_https.unwrap_or(by_default);
-    Ok(Listener { address, tls, redirect_https, proxy_protocol: entry.proxy_protocol })
+    let is_unix = matches!(address, Listen::Unix(_));
+    if (entry.mode.is_some() || entry.owner.is_some()) && !is_unix {
+        return Err("\"mode\" and \"owner\" are for unix sockets".to_owned());
+    }
+    if entry.ipv6_only.is_some() && !is_ipv6(&address) {
+        return Err("\"ipv6only\" is for IPv6 addresses".to_owned());
+    }
+    let (proxy_protocol, owner) = (entry.proxy_protocol, entry.owner);
+    let plain = Listener::plain(address);
+    let mode = entry.mode.unwrap_or(plain.mode & !common.umask);
+    Ok(Listener { tls, redirect_https, proxy_protocol, mode, owner, ..plain })
 }
 
 /// One entry of `listen`.
@@ -113,22 +146,32 @@ struct Entry {
     tls: Option<bool>,
     redirect_https: Option<bool>,
     proxy_protocol: bool,
+    ipv6_only: Option<bool>,
+    mode: Option<u32>,
+    owner: Option<Owner>,
 }
 
 fn entry_of(item: Placed, bases: Bases<'_>, problems: &mut Vec<Problem>) -> Option<Entry> {
-    let Value::Table(table) = item.value else {
-        return Some(Entry { address: item, tls: None, redirect_https: None, proxy_protocol: false });
+    let Placed { place, value } = item;
+    let Value::Table(table) = value else {
+        let address = Placed { place, value };
+        let (tls, redirect_https, ipv6_only, mode, owner) = (None, None, None, None, None);
+        return Some(Entry { address, tls, redirect_https, proxy_protocol: false, ipv6_only, mode, owner });
     };
     let mut reader = Reader::new(table, options::LISTEN_TABLE.name, options::LISTEN_TABLE.options, bases, problems);
     let given = reader.has(&options::LISTEN_ADDRESS);
     let address = reader.placed(&options::LISTEN_ADDRESS);
     if !given {
-        reader.problem(item.place, "", "must have an \"address\"");
+        reader.problem(place, "", "must have an \"address\"");
     }
     let tls = reader.optional(&options::LISTEN_TLS);
     let redirect_https = reader.optional(&options::LISTEN_REDIRECT_HTTPS);
     let proxy_protocol = reader.value(&options::LISTEN_PROXY_PROTOCOL);
+    let ipv6_only = reader.optional(&options::LISTEN_IPV6ONLY);
+    let mode = reader.optional(&options::LISTEN_MODE);
+    let owner = reader.optional(&options::LISTEN_OWNER);
     reader.finish();
     let (text, place) = address?;
-    Some(Entry { address: Placed { place, value: Value::Text(text) }, tls, redirect_https, proxy_protocol })
+    let address = Placed { place, value: Value::Text(text) };
+    Some(Entry { address, tls, redirect_https, proxy_protocol, ipv6_only, mode, owner })
 }

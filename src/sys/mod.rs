@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod code;
 pub mod family;
 mod fork;
+pub mod inherited;
 pub mod limits;
 pub mod listen;
 pub mod memory;

@@ -1,15 +1,24 @@
 //! Options of `[server]`: where to listen, and what is spoken there.
 
 use super::{Default, Opt, Section, Spec, Unit};
-use crate::config::read;
+use crate::config::owner::{Owner, owner};
 use crate::config::value::Value;
+use crate::config::{program_values, read};
 
 pub static LISTEN_TABLE: Section = Section {
     name: "server.listen",
     header: "listen = { … }",
     doc: "One address to listen on, in the form of a table: `listen = [{ address = \"0.0.0.0:443\" }, { address = \"10.0.0.5:8080\", proxy_protocol \
           = true }]`.",
-    options: &[&LISTEN_ADDRESS.spec, &LISTEN_TLS.spec, &LISTEN_REDIRECT_HTTPS.spec, &LISTEN_PROXY_PROTOCOL.spec],
+    options: &[
+        &LISTEN_ADDRESS.spec,
+        &LISTEN_TLS.spec,
+        &LISTEN_REDIRECT_HTTPS.spec,
+        &LISTEN_PROXY_PROTOCOL.spec,
+        &LISTEN_IPV6ONLY.spec,
+        &LISTEN_MODE.spec,
+        &LISTEN_OWNER.spec,
+    ],
 };
 
 pub static LISTEN: Opt<Value> = Opt {
@@ -61,6 +70,34 @@ pub static LISTEN_PROXY_PROTOCOL: Opt<bool> = Opt {
     read: read::boolean,
 };
 
+pub static LISTEN_IPV6ONLY: Opt<bool> = Opt {
+    spec: Spec::new(
+        "ipv6only",
+        Unit::Bool,
+        Default::Described("true where the same port is listened on for IPv4 too, else false"),
+        "Whether \"[::]:PORT\" leaves IPv4 alone. If it does not, clients over IPv4 connect there too, and are known by their IPv4 address.",
+    ),
+    read: read::boolean,
+};
+pub static LISTEN_MODE: Opt<u32> = Opt {
+    spec: Spec::new(
+        "mode",
+        Unit::Text("a string of octal digits up to \"777\""),
+        Default::Described("\"666\": whoever reaches the path may connect"),
+        "Permissions of a unix socket.",
+    ),
+    read: program_values::octal,
+};
+pub static LISTEN_OWNER: Opt<Owner> = Opt {
+    spec: Spec::new(
+        "owner",
+        Unit::Text("a user, a user and a group as in \"www-data:adm\", or a group as in \":adm\""),
+        Default::Described("the user and group that the server was started as"),
+        "Whose a unix socket is.",
+    ),
+    read: owner,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +105,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS LISTEN_PROXY_PROTOCOL);
+        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS LISTEN_PROXY_PROTOCOL LISTEN_IPV6ONLY LISTEN_MODE LISTEN_OWNER);
     }
 }
