@@ -65,6 +65,7 @@ pub use error::{ConfigErrors, Problem};
 pub use events::{EventSet, EventType, ListenConfig, event_names};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use hooks::{HookPlace, Hooks};
+pub use merge::FILE_DEFAULT;
 pub use options::{flags, help};
 pub use owner::Owner;
 pub use process::{
