@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maitred::config::{
-    Action, AppTarget, Autorestart, BackoffConfig, Config, Flags, HostPattern, InterpreterSource, Listener, OnFatal,
-    OutputFormat, OutputTarget, RotationConfig, Surroundings, WorkerLoop, load, reference,
+    Action, AppTarget, Autorestart, BackoffConfig, Config, EventSet, Flags, HostPattern, InterpreterSource, Listener,
+    OnFatal, OutputFormat, OutputTarget, RotationConfig, Surroundings, WorkerLoop, load, reference,
 };
 use proptest::prelude::*;
 
@@ -422,6 +422,31 @@ fn a_program_has_supervisord_s_defaults() {
         );
     }
     assert!(config.server.listen.is_empty() && config.app.is_none() && config.routes.is_empty());
+}
+
+#[test]
+fn an_event_listener_has_supervisord_s_defaults() {
+    let project = Project::new();
+    let listener = "[eventlistener.mail]\ncommand = \"crashmail -a\"\nevents = \"PROCESS_STATE_EXITED, TICK\"\n";
+    project.file("maitred.toml", &format!("[program.a]\ncommand = \"cat\"\n{listener}"));
+    let config = project.good(&Flags::default());
+    let [group, program] = config.programs.as_slice() else { panic!("listeners are groups beside programs") };
+    assert_eq!((group.name.as_str(), group.priority, group.processes[0].care.priority), ("mail", -1, 999));
+    let listens = group.listens.expect("it listens");
+    let events = EventSet::named("PROCESS_STATE_EXITED").zip(EventSet::named("TICK"));
+    assert_eq!(Some(listens.events), events.map(|(exited, ticks)| exited.or(ticks)));
+    assert_eq!((listens.buffer_size, program.listens), (10, None));
+    let stdout = &group.processes[0].stdout;
+    assert_eq!((&stdout.target, stdout.is_listener, stdout.is_wanted()), (&OutputTarget::Nothing, true, true));
+    assert!(!group.processes[0].stderr.is_listener && !program.processes[0].stdout.is_listener);
+    project.file(
+        "maitred.toml",
+        &format!("{listener}priority = 7\nbuffer_size = 3\nnumprocs = 2\nprocess_name = \"m%(process_num)d\""),
+    );
+    let config = project.good(&Flags::default());
+    let group = &config.programs[0];
+    assert_eq!((group.priority, group.processes.len(), group.processes[1].care.priority), (7, 2, 7));
+    assert_eq!(group.listens.map(|listens| listens.buffer_size), Some(3));
 }
 
 #[test]

@@ -123,6 +123,12 @@ fn programs() -> Vec<Bound> {
             CHECK_FAILURES_MAX,
         ),
         number("CAPTURE_BYTES_MAX", program, "stdout_capture_maxbytes", CAPTURE_BYTES_MAX),
+        number(
+            "EVENT_BUFFER_MAX",
+            "[eventlistener.a]\ncommand = \"cat\"\nevents = \"EVENT\"",
+            "buffer_size",
+            EVENT_BUFFER_MAX,
+        ),
     ]
 }
 

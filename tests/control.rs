@@ -136,6 +136,26 @@ fn a_stale_socket_is_replaced_and_another_server_s_is_left_alone() {
 }
 
 #[test]
+fn programs_are_told_where_the_control_socket_is() {
+    let say = "command = \"sh -c 'echo url=$SUPERVISOR_SERVER_URL.; exec sleep 1000'\"";
+    let told = |server: &Server, program: &str| {
+        let line = server.wait_for_line(&format!(". program={program}"));
+        line.split_once("url=").and_then(|(_, rest)| rest.split_once(". ")).map(|(url, _)| url.to_owned())
+    };
+    let alone = || Builder::bare().silent().program("one", say);
+    let server = alone().program("own", &format!("{say}\nserverurl = \"http://elsewhere:1\"")).run();
+    let socket = server.folder().join("maitred.sock");
+    assert_eq!(told(&server, "one"), Some(format!("unix://{}", socket.display())));
+    assert_eq!(told(&server, "own"), Some("http://elsewhere:1".to_owned()));
+    let tcp = "listen = \"127.0.0.1:0\"\nusername = \"user\"\npassword = \"secret\"";
+    let server = alone().section(&format!("[control]\nsocket = \"off\"\n{tcp}")).run();
+    let line = server.wait_for_line("control: listening on http://");
+    assert_eq!(told(&server, "one").as_deref(), line.split_once("listening on ").map(|(_, url)| url));
+    let server = alone().section("[control]\nsocket = \"off\"").run();
+    assert_eq!(told(&server, "one").as_deref(), Some(""));
+}
+
+#[test]
 fn a_restart_is_the_same_process_with_a_new_life() {
     let server = alone().run();
     let url = format!("unix://{}", server.folder().join("maitred.sock").display());

@@ -7,9 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use maitred::config::{Autorestart, Config, Flags, OutputConfig, OutputTarget, ProcessConfig, Surroundings, load};
+use maitred::config::{
+    Autorestart, Config, EventSet, Flags, GroupConfig, OutputConfig, OutputTarget, ProcessConfig, SocketChoice,
+    Surroundings, event_names, load,
+};
 use serde_json::{Value, json};
-use support::{Builder, python};
+use support::{Builder, Server, python};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/supervisord")
@@ -27,6 +30,7 @@ fn read(file: &Path) -> Result<Config, String> {
 /// What supervisor makes of a file: a list of processes, or null where it refuses the file.
 const ORIGINAL: &str = r#"
 import json, shlex, sys
+from supervisor.events import EventTypes
 from supervisor.datatypes import Automatic, RestartUnconditionally, RestartWhenExitUnexpected
 from supervisor.options import ServerOptions
 def read(path):
@@ -38,21 +42,24 @@ def read(path):
         return None
     found = []
     for group in options.process_group_configs:
-        if type(group).__name__ != "ProcessGroupConfig":
+        if type(group).__name__ not in ["ProcessGroupConfig", "EventListenerPoolConfig"]:
             continue
+        wanted = tuple(getattr(group, "pool_events", []))
+        heard = [name for name in dir(EventTypes) if name.isupper() and issubclass(getattr(EventTypes, name), wanted)]
         for p in group.process_configs:
             stream = lambda name: {
                 "file": {Automatic: "AUTO", None: "NONE"}.get(getattr(p, name + "_logfile"), getattr(p, name + "_logfile")),
                 "maxbytes": getattr(p, name + "_logfile_maxbytes"), "backups": getattr(p, name + "_logfile_backups"),
                 "capture": getattr(p, name + "_capture_maxbytes"), "events": getattr(p, name + "_events_enabled"),
                 "syslog": getattr(p, name + "_syslog")}
+            reserved = {"capture": 0, "events": False} if wanted else {}
             found.append({
-                "group": group.name, "group_priority": group.priority, "name": p.name, "command": shlex.split(p.command),
+                "heard": heard, "buffer_size": getattr(group, "buffer_size", None), "group": group.name, "group_priority": group.priority, "name": p.name, "command": shlex.split(p.command),
                 "environment": p.environment, "directory": p.directory, "priority": p.priority, "autostart": p.autostart,
                 "autorestart": {RestartUnconditionally: "always", RestartWhenExitUnexpected: "unexpected"}.get(p.autorestart, "never"),
                 "startsecs": p.startsecs, "startretries": p.startretries, "exitcodes": p.exitcodes, "stopsignal": int(p.stopsignal),
                 "stopwaitsecs": p.stopwaitsecs, "stopasgroup": p.stopasgroup, "redirect": p.redirect_stderr, "uid": p.uid,
-                "umask": p.umask, "serverurl": p.serverurl, "stdout": stream("stdout"), "stderr": None if p.redirect_stderr else stream("stderr")})
+                "umask": p.umask, "serverurl": p.serverurl, "stdout": {**stream("stdout"), **reserved}, "stderr": None if p.redirect_stderr else stream("stderr")})
     return found
 print(json.dumps([read(path) for path in sys.argv[1:]]))
 "#;
@@ -80,11 +87,22 @@ fn stream(output: &OutputConfig) -> Value {
            "events": output.has_events, "syslog": output.syslog.is_some()})
 }
 
-fn process(priority: i32, process: &ProcessConfig) -> Value {
+/// What a group hears, as supervisor's subclasses of each event's class.
+fn heard(group: &GroupConfig) -> Value {
+    let Some(listens) = group.listens else { return json!([]) };
+    let names =
+        event_names().filter(|name| EventSet::named(name).is_some_and(|set| set.or(listens.events) == listens.events));
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    json!(names)
+}
+
+fn process(group: &GroupConfig, process: &ProcessConfig) -> Value {
     let (launch, care) = (&process.launch, &process.care);
     let environment: BTreeMap<_, _> = launch.environment.iter().cloned().collect();
     json!({
-        "group": process.group, "group_priority": priority, "name": process.name, "command": launch.command,
+        "heard": heard(group), "buffer_size": group.listens.map(|listens| listens.buffer_size),
+        "group": process.group, "group_priority": group.priority, "name": process.name, "command": launch.command,
         "environment": environment, "directory": launch.directory, "priority": care.priority, "autostart": care.autostart,
         "autorestart": match care.autorestart {
             Autorestart::Never => "never", Autorestart::Unexpected => "unexpected", Autorestart::Always => "always",
@@ -99,7 +117,7 @@ fn process(priority: i32, process: &ProcessConfig) -> Value {
 
 fn ours(config: &Config) -> Vec<Value> {
     let groups = config.programs.iter();
-    groups.flat_map(|group| group.processes.iter().map(|own| process(group.priority, own))).collect()
+    groups.flat_map(|group| group.processes.iter().map(|own| process(group, own))).collect()
 }
 
 fn sorted(mut processes: Vec<Value>) -> Vec<Value> {
@@ -158,6 +176,29 @@ fn what_supervisor_refuses_is_refused_by_name_and_line() {
         ("[supervisord]\n[program:a]\ncommand = cat\nexitcodes = 256\n", ":4: program.a.exitcodes: must be"),
         ("[supervisord]\n[program:a]\ncommand = cat\nstdout_logfile = /no/such/x\n", "/no/such is not a directory"),
         ("[supervisord]\n[group:g]\nprograms = a\n", ":3: group.g.programs: there is no [program.a]"),
+        (
+            "[supervisord]\n[eventlistener:l]\ncommand = cat\nevents = TICK_6\n",
+            ":4: eventlistener.l.events: there is no event \"TICK_6\"",
+        ),
+        ("[supervisord]\n[eventlistener:l]\ncommand = cat\n", ":2: eventlistener.l: must have \"events\""),
+        (
+            "[supervisord]\n[eventlistener:l]\ncommand = cat\nevents = EVENT\nredirect_stderr = true\n",
+            ":5: eventlistener.l.redirect_stderr: can not be set",
+        ),
+        (
+            "[supervisord]\n[eventlistener:l]\ncommand = cat\nevents = EVENT\nbuffer_size = 0\n",
+            ":5: eventlistener.l.buffer_size: must be a number from 1",
+        ),
+        ("[supervisord]\n[unix_http_server]\nchmod = 0700\n", ":2: [unix_http_server]: has no \"file\""),
+        (
+            "[supervisord]\n[unix_http_server]\nfile = /tmp/x.sock\nchmod = 9\n",
+            ":4: control.mode: must be a string of octal digits",
+        ),
+        ("[supervisord]\n[inet_http_server]\nusername = a\npassword = b\n", ":2: [inet_http_server]: has no \"port\""),
+        (
+            "[supervisord]\n[inet_http_server]\nport = 127.0.0.1:9001\nusername = a\n",
+            ":2: control: must have both a \"username\" and a \"password\"",
+        ),
         ("[supervisord]\n[include]\n", ":2: [include]: has no \"files\""),
     ];
     let paths: Vec<PathBuf> = (0..cases.len()).map(|number| files.path().join(format!("{number}.conf"))).collect();
@@ -191,6 +232,7 @@ fn an_imported_file_means_the_same() {
         let native = read(&file).expect("it is taken");
         assert_eq!(imported.programs, native.programs, "{toml}");
         assert_eq!(imported.server.pidfile, native.server.pidfile);
+        assert_eq!(imported.control, native.control, "{toml}");
         assert!(imported.left.is_empty() && !toml.contains("%(here)s"));
     }
 }
@@ -220,6 +262,7 @@ fn every_line_that_is_not_carried_over_is_listed_with_its_reason() {
         ("minfds=", "[supervisord] minfds: "),
         ("colour=", "[program:merged] colour: supervisord does not know it either"),
         ("stderr_logfile=/tmp/never.log", "[program:merged] stderr_logfile: with redirect_stderr"),
+        ("stdout_capture_maxbytes=2MB", "[eventlistener:mail] stdout_capture_maxbytes: it has no effect"),
         ("[fcgi-program:php]", "[fcgi-program:php]: maitred does not hand"),
         ("socket=", "[fcgi-program:php] socket: "),
         ("files = ", "[include] files: no file matches"),
@@ -227,9 +270,96 @@ fn every_line_that_is_not_carried_over_is_listed_with_its_reason() {
         let expected = format!("not carried over: {}:{}: {part}", file.display(), line(start));
         assert!(list.lines().any(|line| line.starts_with(&expected)), "{expected}\n{list}");
     }
+    assert!(!list.contains("result_handler") && !list.contains("memmon"), "{list}");
     assert!(!list.contains("supervisorctl") && !list.contains("rpcinterface") && !list.contains("nodaemon"), "{list}");
     let config = read(&file).expect("it is taken");
     assert_eq!(config.left.len(), list.lines().count(), "the server says the same at its start");
+}
+
+#[test]
+fn control_sockets_are_those_of_the_file_and_what_is_not_opened_is_listed() {
+    let files = tempfile::tempdir().expect("a folder");
+    let conf = files.path().join("s.conf");
+    let text = "[supervisord]\n[unix_http_server]\nfile=%(here)s/s.sock\nchmod=0770\nchown=root:root\nusername=u\n\
+                [inet_http_server:a]\nport=127.0.0.1:9001\nusername=u\npassword={SHA}82ab876d1387bfafe46cc1c8a2ef074eae50cb1d\n\
+                [inet_http_server:b]\nport=*:9002\nusername=u\npassword={SHA}82ab876d1387bfafe46cc1c8a2ef074eae50cb1d\n\
+                [inet_http_server:c]\nport=9003\nusername=other\npassword=x\n\
+                [inet_http_server:d]\nport=9004\n\
+                [supervisorctl]\nserverurl=http://localhost:9002\nprompt=mysite\n[program:a]\ncommand=cat\n";
+    fs::write(&conf, text).expect("written");
+    let config = read(&conf).expect("it is taken");
+    let control = &config.control;
+    assert_eq!(control.socket, SocketChoice::Path(files.path().join("s.sock")));
+    assert_eq!((control.mode, control.owner.map(|owner| (owner.uid, owner.gid))), (0o770, Some((Some(0), Some(0)))));
+    let listens: Vec<_> = control.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listens, ["http://127.0.0.1:9001", "http://0.0.0.0:9002"]);
+    assert!(
+        control.credentials.as_ref().is_some_and(|known| known.username == "u" && known.password.starts_with("{SHA}"))
+    );
+    let left = config.left.join("\n");
+    for part in [
+        ":6: [unix_http_server] username: whoever may open the socket",
+        ":15: [inet_http_server:c]: there is one name and password",
+        ":16: [inet_http_server:c] port: ",
+        ":19: [inet_http_server:d]: without a username and a password nothing is opened",
+        ":23: [supervisorctl] prompt: maitred ctl has no prompt",
+    ] {
+        assert!(left.contains(part), "{part}\n{left}");
+    }
+    assert!(!left.contains("serverurl"), "{left}");
+    let (toml, _) = import(&conf);
+    assert!(
+        toml.contains("[control]\nsocket = ") && toml.contains("listen = [\"127.0.0.1:9001\", \"*:9002\"]"),
+        "{toml}"
+    );
+    // The config file's own words win, and another server's URL is none of this one's.
+    fs::write(files.path().join("own.toml"), "[control]\nsocket = \"own.sock\"\n").expect("written");
+    fs::write(&conf, text.replace("localhost:9002", "elsewhere:9009")).expect("written");
+    let flags = Flags { supervisord_conf: Some(conf), config: Some(files.path().join("own.toml")), ..Flags::default() };
+    let config = load(&flags, &around()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.control.socket, SocketChoice::Path(files.path().join("own.sock")));
+    assert!(config.left.iter().any(|line| line.contains("[supervisorctl] serverurl: maitred ctl asks the server of")));
+}
+
+/// A server of `conf`, in whose folder it stands as `s.conf`.
+fn served(conf: &str) -> Server {
+    let builder = Builder::bare().silent();
+    fs::write(builder.folder().join("s.conf"), conf).expect("written");
+    let server = builder.argument("--supervisord-conf").argument("s.conf").run();
+    server.wait_for_line("program is up program=a");
+    server
+}
+
+/// What a command in a server's folder prints.
+fn printed(server: &Server, program: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(server.folder()).output().expect("it runs");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn clients_find_the_server_by_the_same_file_as_under_supervisord() {
+    let maitred = Path::new(env!("CARGO_BIN_EXE_maitred"));
+    let conf = "[supervisord]\n[unix_http_server]\nfile=%(here)s/s.sock\n[supervisorctl]\nserverurl=unix://%(here)s/s.sock\n\
+                [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n\
+                [program:a]\ncommand=sh -c 'echo $SUPERVISOR_SERVER_URL; exec sleep 1000'\nstdout_logfile=%(here)s/a.log\nstartsecs=0\n";
+    let server = served(conf);
+    let theirs = printed(&server, &support::supervisor::program("supervisorctl"), &["-c", "s.conf", "status"]);
+    let ours = printed(&server, maitred, &["ctl", "--supervisord-conf", "s.conf", "status", "a"]);
+    for text in [theirs, ours] {
+        assert!(text.starts_with("a ") && text.contains(" RUNNING   pid "), "{text}");
+    }
+    let url = format!("unix://{}/s.sock\n", server.folder().display());
+    support::wait_until("the program's word", support::DEADLINE, || {
+        fs::read_to_string(server.folder().join("a.log")).is_ok_and(|text| text == url)
+    });
+    // Over TCP, with what its section says.
+    let server = served(&format!("{conf}[inet_http_server]\nport=127.0.0.1:0\nusername=u\npassword=p\n"));
+    let line = server.wait_for_line("control: listening on http://");
+    let url = line.rsplit(' ').next().expect("the line ends with it");
+    let client = conf.replace("unix://%(here)s/s.sock\n", &format!("{url}\nusername=u\npassword=p\n"));
+    fs::write(server.folder().join("client.conf"), client).expect("written");
+    let pid = printed(&server, maitred, &["ctl", "--supervisord-conf", "client.conf", "pid"]);
+    assert_eq!(pid.trim(), server.main().to_string());
 }
 
 #[test]

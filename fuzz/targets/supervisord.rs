@@ -11,7 +11,7 @@ pub const TARGET: super::Target = super::Target {
     seeds: &[
         b"[supervisord]\npidfile=x.pid\nenvironment=A=\"b\",C=d\n[program:a]\ncommand=sh -c 'a;b' ; c\n  \"d\"\nnumprocs=2\nprocess_name=%(program_name)s_%(process_num)02d\n",
         b"[DEFAULT]\nstartsecs=1\n[group:g]\nprograms=a,b\n[program:a]\ncommand:%(here)s/a\nstdout_logfile=%(ENV_A)s.log\n[program:b]\ncommand=b\nexitcodes=0,2\nautorestart=true\n",
-        b"[include]\nfiles=*.ini\n[eventlistener:e]\nevents=TICK_5\n[unix_http_server]\nfile=/x # y\n[program:c]\ncommand=c\nredirect_stderr=true\nstdout_logfile=AUTO\nstdout_logfile_maxbytes=1MB\n",
+        b"[include]\nfiles=*.ini\n[eventlistener:e]\ncommand=e\nevents=TICK_5, process_log\nbuffer_size=3\n[unix_http_server]\nfile=/x # y\n[program:c]\ncommand=c\nredirect_stderr=true\nstdout_logfile=AUTO\nstdout_logfile_maxbytes=1MB\n",
     ],
     folders: &["tests/supervisord"],
 };

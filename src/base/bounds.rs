@@ -344,10 +344,22 @@ pub const START_FAILURES_AWAITED: u32 = 3;
 pub const TREE_PROCESSES_MAX: usize = 10_000;
 /// Lines of one stream of a program that go into the log in a second; then its pipe is left alone until the next.
 pub const OUTPUT_LINES_PER_SECOND_MAX: u32 = 2_000;
+/// Bytes of one stream of a program that go into a file in a second; then its pipe is left alone for a while.
+pub const OUTPUT_BYTES_PER_SECOND_MAX: u64 = 32 * 1024 * 1024;
+/// … besides so many at once, after a calm, bytes.
+pub const OUTPUT_BURST_BYTES_MAX: u64 = 1024 * 1024;
 /// What is read at a time of a stream whose lines go into the log, bytes: each may be a line.
 pub const OUTPUT_LINES_BUFFER_BYTES: usize = 2 * 1024;
 /// What waits to be read from its standard input by a program, bytes.
 pub const PROGRAM_INPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Events that may wait for one pool of listeners, as it is configured.
+pub const EVENT_BUFFER_MAX: u64 = 100_000;
+/// … and their payloads, bytes; one event may be larger.
+pub const EVENTS_WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Events that were dropped are named in the log, so many a second.
+pub const EVENTS_DROPPED_LINES_PER_SECOND_MAX: u32 = 20;
+/// The line with which an event listener begins a result, bytes.
+pub const RESULT_LINE_BYTES_MAX: usize = 1024;
 /// What is kept of a program's stream that goes into no file, for those who ask for its end, bytes.
 pub const RECENT_OUTPUT_BYTES: usize = 16 * 1024;
 /// What waits for somebody who follows a program's stream, bytes; older ones are left out then.

@@ -3,6 +3,7 @@
 //! Owns what follows when the socket that nobody has asked for can't be had: a warning, and a server without it.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -50,6 +51,8 @@ impl Control {
             let local = listen::local_addr(&sockets[0]).map_err(failed)?;
             tracing::info!("control: listening on http://{local}");
             control.sockets.guarded.extend(sockets);
+            let host = if local.ip().is_unspecified() { "localhost".to_owned() } else { host_of(local) };
+            control.sockets.url.get_or_insert_with(|| format!("http://{host}:{}", local.port()));
         }
         control.sockets.credentials = config.credentials.clone();
         Ok(control)
@@ -70,6 +73,14 @@ impl Control {
         self.sockets.trusted.push(socket);
         self.file = file;
         Ok(())
+    }
+}
+
+/// An address's host as it stands in a URL.
+fn host_of(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 

@@ -46,11 +46,11 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         error_pages.map(|placed| pages(placed, "server.error_pages", bases, problems)).unwrap_or_default();
     let closed = maintenance(merged.server.take(options::MAINTENANCE_KEY.spec.name), bases, problems);
     let guard = guard(&mut merged.server, "server", bases, problems).name_zones("server");
-    let may_be_silent = !merged.programs.is_empty();
+    let may_be_silent = !merged.programs.is_empty() || !merged.listeners.is_empty();
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
     let orphans = common.orphans;
-    let programs = programs(merged.programs, merged.groups, bases, &common, problems);
+    let programs = programs((merged.programs, merged.listeners, merged.groups), bases, &common, problems);
     let is_acme_there = merged.acme.is_some();
     let acme = acme(merged.acme, bases, problems);
     let tls = tls(merged.tls, (acme.as_ref(), is_acme_there), bases, problems);

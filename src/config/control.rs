@@ -11,6 +11,7 @@ use super::owner::Owner;
 use super::read;
 use super::section::{Bases, Reader, table};
 use super::sources::Surroundings;
+use super::supervisord::{self, ClientConfig};
 use super::value::{Place, Table, Value};
 
 /// Name of the socket in the directory that is chosen for it.
@@ -91,25 +92,30 @@ impl ControlConfig {
     }
 }
 
-/// `[control]` alone of the config file that is named, or of the one in the working directory if there is one; of nothing else is any notice
-/// taken, so that a server can be asked although its next configuration is broken.
+/// `[control]` alone of the config file that is named, or of the one in the working directory if there is one, and what a `supervisord.conf` says
+/// of the same; of nothing else is any notice taken, so that a server can be asked although its next configuration is broken.
 ///
 /// # Errors
 /// What is wrong with the file or the section.
-pub fn control_of(file: Option<&Path>, around: &Surroundings) -> Result<ControlConfig, ConfigErrors> {
+pub fn control_of(
+    file: Option<&Path>,
+    conf: Option<&Path>,
+    around: &Surroundings,
+) -> Result<(ControlConfig, ClientConfig), ConfigErrors> {
     let mut problems = Vec::new();
     // A gunicorn.conf.py has no such section.
     let file = file.filter(|file| file.extension().is_none_or(|extension| extension != "py"));
     let (mut top, base) = merge::file(file, around, &mut problems);
-    let table = top.take(options::CONTROL.name).and_then(|placed| {
+    let mut table = top.take(options::CONTROL.name).and_then(|placed| {
         let place = placed.place.clone();
         Some((place, table(placed, options::CONTROL.name, options::CONTROL.header, &mut problems)?))
     });
+    let client = conf.map(|conf| supervisord::add_control(conf, around, &mut table, &mut problems));
     let bases = Bases { file: &base, working: &around.directory };
     let config = ControlConfig::read(table, bases, &mut problems);
     match ConfigErrors::of(problems) {
         Some(errors) => Err(errors),
-        None => Ok(config),
+        None => Ok((config, client.unwrap_or_default())),
     }
 }
 

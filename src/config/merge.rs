@@ -33,6 +33,7 @@ pub struct Merged {
     /// `[supervisor]`.
     pub supervisor: Table,
     pub programs: Vec<Named>,
+    pub listeners: Vec<Named>,
     pub groups: Vec<Named>,
     pub tls: Vec<(Place, Table)>,
     /// `[acme]`, if it is there.
@@ -82,6 +83,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         .and_then(|placed| table(placed, "supervisor", options::SUPERVISOR.header, problems))
         .unwrap_or_default();
     let mut programs = named_tables(top.take("program"), &options::PROGRAM, problems);
+    let listeners = named_tables(top.take("eventlistener"), &options::LISTENER, problems);
     scale(&mut programs, &flags.scales);
     let groups = named_tables(top.take("group"), &options::GROUP, problems);
     for (key, Placed { place, .. }) in top.into_entries() {
@@ -126,6 +128,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         acme,
         supervisor,
         programs,
+        listeners,
         groups,
         file_has_routes,
         file_has_app,

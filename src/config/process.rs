@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::access_log::SyslogConfig;
 use super::address::Listen;
+use super::events::ListenConfig;
 use crate::sys::cgroup::GroupLimits;
 use crate::sys::restrict::Restrictions;
 use crate::sys::users::User;
 
-/// Processes that are named and ordered together: those of one `[program.NAME]`, or of all programs of a `[group.NAME]`.
+/// Processes that are named and ordered together: those of one `[program.NAME]` or `[eventlistener.NAME]`, or of all programs of a `[group.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
     /// Unique among the groups.
@@ -20,17 +21,21 @@ pub struct GroupConfig {
     pub priority: i32,
     /// Each with a name of its own within the group.
     pub processes: Vec<ProcessConfig>,
+    /// What its processes hear; there if they are event listeners.
+    pub listens: Option<ListenConfig>,
 }
 
 /// One process of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessConfig {
-    /// The name of its `[program.NAME]`.
+    /// The name of its `[program.NAME]` or `[eventlistener.NAME]`.
     pub program: String,
     /// Its group's name.
     pub group: String,
     /// Its own name, unique within the group.
     pub name: String,
+    /// Its command as it was written, for those who ask.
+    pub command_line: String,
     /// What is run.
     pub launch: LaunchConfig,
     /// How it is looked after.
@@ -94,6 +99,8 @@ pub struct CareConfig {
     pub stopwaitsecs: Duration,
     /// Send the stop signal to its whole process group.
     pub stopasgroup: bool,
+    /// supervisord would kill its whole process group; here what outlives its time is killed with all that it started in any case.
+    pub killasgroup: bool,
     /// The wait between failed starts.
     pub backoff: BackoffConfig,
     /// Once given up, it is tried again after so long; `None` = never.
@@ -211,12 +218,15 @@ pub struct OutputConfig {
     pub capture_max_bytes: u64,
     /// Event listeners are told what is written.
     pub has_events: bool,
+    /// It is an event listener's side of the protocol.
+    pub is_listener: bool,
 }
 
 impl OutputConfig {
     /// Whether anybody wants what is written.
     pub fn is_wanted(&self) -> bool {
-        self.target != OutputTarget::Nothing || self.syslog.is_some() || self.capture_max_bytes > 0 || self.has_events
+        let is_read = self.syslog.is_some() || self.capture_max_bytes > 0 || self.has_events || self.is_listener;
+        is_read || self.target != OutputTarget::Nothing
     }
 }
 

@@ -13,10 +13,11 @@ use super::value::Place;
 /// Takes the options of start, restart and stop from `reader`.
 pub(super) fn read_care(reader: &mut Reader<'_>) -> CareConfig {
     let stopasgroup = reader.value(&options::PROGRAM_STOPASGROUP);
-    if let Some((false, place)) = reader.placed(&options::PROGRAM_KILLASGROUP)
+    let killasgroup = reader.placed(&options::PROGRAM_KILLASGROUP);
+    if let Some((false, place)) = &killasgroup
         && stopasgroup
     {
-        reader.problem(place, "killasgroup", "can not be false with stopasgroup = true");
+        reader.problem(place.clone(), "killasgroup", "can not be false with stopasgroup = true");
     }
     let first = reader.value(&options::PROGRAM_BACKOFF_FIRST);
     let max = reader.placed(&options::PROGRAM_BACKOFF_MAX);
@@ -35,6 +36,7 @@ pub(super) fn read_care(reader: &mut Reader<'_>) -> CareConfig {
         stopsignal: reader.value(&options::PROGRAM_STOPSIGNAL),
         stopwaitsecs: reader.value(&options::PROGRAM_STOPWAITSECS),
         stopasgroup,
+        killasgroup: killasgroup.map_or(stopasgroup, |(killasgroup, _)| killasgroup),
         backoff: match reader.value(&options::PROGRAM_BACKOFF) {
             true => BackoffConfig::Exponential { first, max: longest.max(first), stable },
             false => BackoffConfig::Linear,
@@ -51,7 +53,16 @@ pub(super) fn read_care(reader: &mut Reader<'_>) -> CareConfig {
 }
 
 /// Checks that everything that somebody depends on is there, and that nobody depends on itself in the end.
-pub(super) fn check_dependencies(groups: &[GroupConfig], places: &HashMap<String, Place>, problems: &mut Vec<Problem>) {
+/// `places`: where each program stands, and the dotted name of its table.
+pub(super) fn check_dependencies(
+    groups: &[GroupConfig],
+    places: &HashMap<String, (Place, String)>,
+    problems: &mut Vec<Problem>,
+) {
+    let place_of = |program: &str| {
+        let (place, table) = places.get(program).cloned().unwrap_or((Place::Nowhere, String::new()));
+        (place, format!("{table}.depends_on"))
+    };
     let processes = || groups.iter().flat_map(|group| &group.processes);
     let mut programs: Vec<&str> = processes().map(|process| process.program.as_str()).collect();
     programs.dedup();
@@ -60,8 +71,8 @@ pub(super) fn check_dependencies(groups: &[GroupConfig], places: &HashMap<String
     for &program in &programs {
         let Some(own) = processes().find(|process| process.program == program) else { continue };
         let mut problem = |message: String| {
-            let place = places.get(program).cloned().unwrap_or(Place::Nowhere);
-            problems.push(Problem { place, key: format!("program.{program}.depends_on"), message });
+            let (place, key) = place_of(program);
+            problems.push(Problem { place, key, message });
         };
         for name in &own.care.depends_on {
             let found: Vec<&str> = programs
@@ -81,9 +92,9 @@ pub(super) fn check_dependencies(groups: &[GroupConfig], places: &HashMap<String
     for &program in &programs {
         let mut path = Vec::new();
         if let Some(cycle) = cycle(program, &needs, &mut path, &mut done) {
-            let place = places.get(cycle[0]).cloned().unwrap_or(Place::Nowhere);
+            let (place, key) = place_of(cycle[0]);
             let message = format!("nothing of a cycle can be started: {}", cycle.join(" → "));
-            problems.push(Problem { place, key: format!("program.{}.depends_on", cycle[0]), message });
+            problems.push(Problem { place, key, message });
             return;
         }
     }

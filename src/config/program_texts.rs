@@ -94,8 +94,8 @@ impl Texts {
             }
             path => Ok(base.join(path).components().collect()),
         };
-        let command = text(&self.command, "command")?;
-        let command = words::split(&command).and_then(|words| match words.first() {
+        let command_line = text(&self.command, "command")?;
+        let command = words::split(&command_line).and_then(|words| match words.first() {
             None => Err("is empty".to_owned()),
             Some(_) if words.iter().any(|word| word.contains('\0')) => Err("must not contain NUL".to_owned()),
             Some(_) => Ok(words),
@@ -123,6 +123,7 @@ impl Texts {
         let notifies = ready.iter().chain(&liveness).any(|check| check.probe == Probe::Notify);
         Ok(ProcessConfig {
             name,
+            command_line,
             launch: LaunchConfig { command, environment, directory, notifies, ..template.launch },
             care: CareConfig { ready, liveness, ..template.care },
             stdout: OutputConfig { target: stdout, ..template.stdout },

@@ -1,11 +1,12 @@
-//! `[program.NAME]` and `[group.NAME]`: from their tables to [`GroupConfig`]s, one value for each process.
+//! `[program.NAME]`, `[eventlistener.NAME]` and `[group.NAME]`: from their tables to [`GroupConfig`]s, one value for each process.
 //!
 //! Owns the checks among programs and groups. Looks users up; runs nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::error::Problem;
-use super::options::{self, Opt};
+use super::listeners::{read_listening, refuse_reserved};
+use super::options::{self, Opt, Spec};
 use super::process::{
     GroupConfig, LaunchConfig, OutputConfig, OutputFormat, OutputTarget, ProcessConfig, RotationConfig,
 };
@@ -20,7 +21,7 @@ use crate::sys::cgroup::GroupLimits;
 use crate::sys::restrict::Restrictions;
 use crate::sys::users::User;
 
-/// A table with a name, `[program.NAME]` or `[group.NAME]`.
+/// A table with a name, such as `[program.NAME]`.
 #[derive(Debug)]
 pub struct Named {
     pub name: String,
@@ -30,14 +31,14 @@ pub struct Named {
 
 /// The groups in the order in which they start.
 pub fn programs(
-    mut programs: Vec<Named>,
-    groups: Vec<Named>,
+    (mut programs, listeners, groups): (Vec<Named>, Vec<Named>, Vec<Named>),
     bases: Bases<'_>,
     common: &Common,
     problems: &mut Vec<Problem>,
 ) -> Vec<GroupConfig> {
-    let places: HashMap<String, Place> =
-        programs.iter().map(|program| (program.name.clone(), program.place.clone())).collect();
+    let placed = |(kind, named): (Kind, &Named)| (named.name.clone(), (named.place.clone(), kind.key(&named.name)));
+    let all = programs.iter().map(|named| (Kind::Program, named));
+    let places = all.chain(listeners.iter().map(|named| (Kind::Listener, named))).map(placed).collect();
     let before = problems.len();
     let mut found = Vec::new();
     for group in groups {
@@ -51,9 +52,17 @@ pub fn programs(
             continue;
         }
         let name = program.name.clone();
-        if let Some((priority, processes)) = read_program(program, &name, bases, common, problems) {
-            found.push(GroupConfig { name, priority, processes });
+        found.extend(read_program(Kind::Program, program, &name, bases, common, problems));
+    }
+    for listener in listeners {
+        let name = listener.name.clone();
+        if found.iter().any(|group| group.name == name) {
+            let message =
+                "a program, a group or another listener has the same name; give one of them another".to_owned();
+            problems.push(Problem { place: listener.place, key: Kind::Listener.key(&name), message });
+            continue;
         }
+        found.extend(read_program(Kind::Listener, listener, &name, bases, common, problems));
     }
     let count: usize = found.iter().map(|group| group.processes.len()).sum();
     if count as u64 > PROCESSES_MAX {
@@ -95,8 +104,7 @@ fn read_group(
             continue;
         };
         let program = programs.remove(index);
-        let (_, own) = read_program(program, &group.name, bases, common, problems)?;
-        for process in own {
+        for process in read_program(Kind::Program, program, &group.name, bases, common, problems)?.processes {
             if processes.iter().any(|other| other.name == process.name) {
                 let message = format!("two of its processes are called \"{}\"; set process_name", process.name);
                 problems.push(Problem { place: place.clone(), key: key.clone(), message });
@@ -104,7 +112,7 @@ fn read_group(
             processes.push(process);
         }
     }
-    Some(GroupConfig { name: group.name, priority, processes })
+    Some(GroupConfig { name: group.name, priority, processes, listens: None })
 }
 
 /// supervisord's rule, and no control characters.
@@ -118,17 +126,42 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Its priority and its processes; `None` after a problem.
+/// What has a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Program,
+    Listener,
+}
+
+impl Kind {
+    /// The dotted name of a table of this kind.
+    fn key(self, name: &str) -> String {
+        match self {
+            Kind::Program => format!("program.{name}"),
+            Kind::Listener => format!("eventlistener.{name}"),
+        }
+    }
+
+    fn options(self) -> Vec<&'static Spec> {
+        match self {
+            Kind::Program => options::PROGRAM.options.to_vec(),
+            Kind::Listener => [options::LISTENER.options, options::PROGRAM.options].concat(),
+        }
+    }
+}
+
+/// The group that it is alone, or its part of the group of that name; `None` after a problem.
 fn read_program(
+    kind: Kind,
     program: Named,
     group: &str,
     bases: Bases<'_>,
     common: &Common,
     problems: &mut Vec<Problem>,
-) -> Option<(i32, Vec<ProcessConfig>)> {
+) -> Option<GroupConfig> {
     let before = problems.len();
-    let table_name = format!("program.{}", program.name);
-    let mut reader = Reader::new(program.table, &table_name, options::PROGRAM.options, bases, problems);
+    let (table_name, known) = (kind.key(&program.name), kind.options());
+    let mut reader = Reader::new(program.table, &table_name, &known, bases, problems);
     if let Err(message) = check_name(&program.name) {
         reader.problem(program.place.clone(), "", message);
     }
@@ -137,7 +170,16 @@ fn read_program(
     }
     let numprocs = reader.value(&options::PROGRAM_NUMPROCS);
     let first = reader.value(&options::PROGRAM_NUMPROCS_START);
+    let listens = (kind == Kind::Listener).then(|| {
+        refuse_reserved(&mut reader);
+        read_listening(&mut reader, &program.place)
+    });
+    let has_priority = reader.has(&options::PROGRAM_PRIORITY);
     let care = read_care(&mut reader);
+    let priority = match kind {
+        Kind::Listener if !has_priority => reader.value(&options::LISTENER_PRIORITY),
+        _ => care.priority,
+    };
     let launch = LaunchConfig {
         command: Vec::new(),
         environment: Vec::new(),
@@ -172,6 +214,7 @@ fn read_program(
         syslog: reader.value(&options::PROGRAM_STDOUT_SYSLOG),
         capture_max_bytes: reader.value(&options::PROGRAM_STDOUT_CAPTURE_MAXBYTES),
         has_events: reader.value(&options::PROGRAM_STDOUT_EVENTS_ENABLED),
+        is_listener: kind == Kind::Listener,
     };
     let mut stderr = OutputConfig {
         target: OutputTarget::Log,
@@ -185,6 +228,7 @@ fn read_program(
         syslog: reader.value(&options::PROGRAM_STDERR_SYSLOG),
         capture_max_bytes: reader.value(&options::PROGRAM_STDERR_CAPTURE_MAXBYTES),
         has_events: reader.value(&options::PROGRAM_STDERR_EVENTS_ENABLED),
+        is_listener: false,
     };
     let (ready, liveness) = (reader.placed(&options::PROGRAM_READY), reader.placed(&options::PROGRAM_LIVENESS));
     let command = reader.placed(&options::PROGRAM_COMMAND);
@@ -200,6 +244,9 @@ fn read_program(
         stderr: reader.placed(&options::PROGRAM_STDERR_LOGFILE),
         command: command.unwrap_or_else(|| (String::new(), Place::Nowhere)),
     };
+    if kind == Kind::Listener && texts.stdout.is_none() {
+        texts.stdout = Some(("NONE".to_owned(), program.place.clone()));
+    }
     if numprocs > 1 && !texts.process_name.0.contains("%(process_num)") {
         let message = "must contain %(process_num) where numprocs is more than 1, as in \
                        \"%(program_name)s_%(process_num)02d\"";
@@ -230,6 +277,7 @@ fn read_program(
             program: program.name.clone(),
             group: group.to_owned(),
             name: String::new(),
+            command_line: String::new(),
             launch: launch.clone(),
             care: care.clone(),
             stdout: stdout.clone(),
@@ -249,7 +297,7 @@ fn read_program(
             }
         }
     }
-    Some((care.priority, processes))
+    Some(GroupConfig { name: group.to_owned(), priority, processes, listens })
 }
 
 /// The form of lines in `logfile`.

@@ -10,6 +10,7 @@ mod admin;
 pub mod backoff;
 pub mod certificates;
 pub mod control;
+mod events;
 mod generation;
 pub mod handover;
 mod inbox;

@@ -4,6 +4,7 @@
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
 mod equipment;
+mod events;
 mod operations;
 mod reload;
 mod signals;
@@ -28,6 +29,7 @@ use super::access_log::AccessLogFile;
 use super::acme::Keeping;
 use super::certificates::Certificates;
 use super::control::ToZygote;
+use super::events::Workers;
 use super::generation::Generation;
 use super::handover::Handover;
 use super::inbox::{Happening, Inbox};
@@ -50,6 +52,7 @@ use crate::config::{Config, GroupConfig};
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::{Readiness, State, WorkerFacts};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
+use crate::sys::code;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::SignalFd;
 use crate::wsgi::Loss;
@@ -61,6 +64,8 @@ pub(super) use site::Reloading;
 const EXIT_FAILED: i32 = 1;
 /// Exit code when a program with `on_fatal = "exit"` was given up.
 const EXIT_PROGRAM_FATAL: i32 = 5;
+/// So long after it is ready, when programs have come up, the code that only the start has needed is given back.
+const STARTED: Duration = Duration::from_secs(10);
 
 /// Reads the configuration anew, with so many processes of these programs whatever it says of them; an error has a line for each thing that is wrong.
 pub type Reconfigure = Box<dyn Fn(&[(String, i64)]) -> Result<Config, String>>;
@@ -192,6 +197,8 @@ pub(super) struct Supervisor {
     mood: Mood,
     changes: Rc<Changes>,
     site: site::Site,
+    /// What event listeners were told of the web workers.
+    workers: Workers,
     /// The programs of the configuration that was read last; those that are looked after may be others.
     available: Vec<GroupConfig>,
     watch: Option<glommio::Task<()>>,
@@ -210,7 +217,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         generations: HashMap::new(),
         pidfds: HashMap::new(),
         zygotes: HashMap::new(),
-        programs: Programs::new(ring, &inbox, &setup.config),
+        programs: Programs::new(ring, &inbox, &setup.config, setup.control.url.clone()),
         pool_code: None,
         has_given_up: false,
         notices: Rc::new(Notices::new(ring.clone(), replies.clone())),
@@ -238,6 +245,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         mood: Mood::Running,
         changes: Rc::default(),
         site: site::Site::default(),
+        workers: Workers::default(),
         available: setup.config.programs.clone(),
         watch: None,
         setup,
@@ -251,7 +259,9 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     supervisor.watch_maintenance();
     supervisor.start_watchdog();
     supervisor.start_statsd();
+    supervisor.tell_of_start();
     supervisor.handle(Event::Start);
+    supervisor.tell_of_workers();
     supervisor.begin_programs();
     let code = loop {
         supervisor.conclude();
@@ -312,10 +322,12 @@ impl Supervisor {
         for happening in happened {
             has_changed |= !matches!(happening, Happening::Work(_) | Happening::WatchdogDue);
             self.take(happening);
+            self.tell_of_workers();
         }
         if is_due {
             let readings = self.readings();
             self.handle(Event::Tick { readings });
+            self.tell_of_workers();
             self.programs.tick();
         }
         if has_changed || self.programs.reports() != before {
@@ -474,6 +486,12 @@ impl Supervisor {
                     self.setup.launcher.ready();
                     self.systemd.ready();
                 }
+                let ring = self.ring.clone();
+                glommio::spawn_local(async move {
+                    ring.sleep(STARTED).await;
+                    code::release();
+                })
+                .detach();
             }
             Action::CloseInbox { generation } => {
                 if let Some(found) = self.generations.get_mut(&generation) {
@@ -518,6 +536,7 @@ impl Supervisor {
                     found.tell_hooks(&ToZygote::WorkerExited { pid: pid.as_raw_nonzero().get() });
                 }
                 self.site.note(&report);
+                self.note_worker(&report);
                 report.log();
             }
             Action::Exit { code } => {

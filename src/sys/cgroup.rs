@@ -2,9 +2,13 @@
 //!
 //! Owns the directories that it makes, and removes them. Decides nothing. All files are the kernel's, in memory: nothing here waits for a disk.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::process::Pid;
 
@@ -73,6 +77,11 @@ impl Group {
         }
     }
 
+    /// Shows by a lock that its maker is alive, until what is returned is dropped.
+    pub fn lock(&self) -> io::Result<OwnedFd> {
+        lock(&self.path)
+    }
+
     /// Its directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -134,6 +143,32 @@ impl Drop for Group {
     }
 }
 
+/// Removes groups directly below `path`, with those below each, that a maker which was killed has left: those whose names `is_left` knows, that
+/// nobody has locked, and that have no members.
+pub fn remove_left(path: &Path, is_left: impl Fn(&str) -> bool) {
+    for group in groups_below(path) {
+        let name = group.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let Some(_lock) = lock(&group).ok().filter(|_| is_left(name)) else { continue };
+        for inner in groups_below(&group).into_iter().chain([group]) {
+            // One with members stays, and so does the one above it.
+            let _ = fs::remove_dir(inner);
+        }
+    }
+}
+
+fn groups_below(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    groups.map(|entry| entry.path()).collect()
+}
+
+fn lock(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(path, flags, Mode::empty())?;
+    flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(directory)
+}
+
 /// Processes that the kernel has ended on the whole host because memory was short (proc_vmstat(5)).
 pub fn oom_kills() -> u64 {
     counter(&fs::read_to_string("/proc/vmstat").unwrap_or_default(), "oom_kill")
@@ -154,6 +189,23 @@ mod tests {
                     40 31 0:35 /docker/x /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
         assert_eq!(mount(text), Some(("/docker/x", "/sys/fs/cgroup/unified")));
         assert_eq!(mount("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu"), None);
+    }
+
+    #[test]
+    fn groups_that_are_left_are_removed_unless_somebody_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["left-1/a.1", "left-1/b.2", "left-2/a.1", "left-3/a.1/member", "other-4"] {
+            fs::create_dir_all(path(name)).expect("the test's own folder");
+        }
+        let kept = Group { path: path("left-2") };
+        let lock = kept.lock().expect("nobody has it");
+        remove_left(folder.path(), |name| name.starts_with("left-"));
+        let there = |name: &str| path(name).exists();
+        assert!(!there("left-1") && there("left-2/a.1") && there("left-3/a.1/member") && there("other-4"));
+        drop(lock);
+        remove_left(folder.path(), |name| name.starts_with("left-"));
+        assert!(!there("left-2"));
     }
 
     #[test]

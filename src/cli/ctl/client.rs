@@ -83,18 +83,18 @@ pub(super) struct Client {
     authorization: Option<String>,
 }
 
-/// The client for the server at `url`, or where the config file says, or where a server usually is.
+/// The client for the server at `url`, or where the config files say, or where a server usually is.
 ///
 /// # Errors
 /// A sentence.
 pub(super) fn find(
     url: Option<&str>,
-    file: Option<&Path>,
+    (file, conf): (Option<&Path>, Option<&Path>),
     (username, password): (Option<String>, Option<String>),
 ) -> Result<Client, String> {
     let (address, known) = match url {
         Some(url) => (Address::parse(url)?, None),
-        None => configured(file)?,
+        None => configured(file, conf)?,
     };
     let credentials = match (username, password, known) {
         (Some(username), Some(password), _) => Some((username, password)),
@@ -110,10 +110,13 @@ pub(super) fn find(
 /// Where a server is, and a name and a password for it if those are known.
 type Found = (Address, Option<(String, String)>);
 
-fn configured(file: Option<&Path>) -> Result<Found, String> {
+fn configured(file: Option<&Path>, conf: Option<&Path>) -> Result<Found, String> {
     let around =
         Surroundings::of_process().map_err(|error| format!("the working directory cannot be used: {error}"))?;
-    let config = control_of(file, &around).map_err(|errors| errors.to_string())?;
+    let (config, client) = control_of(file, conf, &around).map_err(|errors| errors.to_string())?;
+    if let Some(url) = client.url {
+        return Ok((Address::parse(&url)?, client.username.zip(client.password)));
+    }
     if let SocketChoice::Path(path) = config.socket {
         return Ok((Address::Unix(path), None));
     }

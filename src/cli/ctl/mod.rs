@@ -50,6 +50,9 @@ pub struct CtlOptions {
     /// The config file whose [control] says where the server is; ./maitred.toml is read if it is there
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+    /// A supervisord.conf whose [supervisorctl], or servers, say where the server is
+    #[arg(long, value_name = "FILE", global = true)]
+    supervisord_conf: Option<PathBuf>,
     /// The name for a server over TCP
     #[arg(short, long, value_name = "NAME", global = true)]
     username: Option<String>,
@@ -253,7 +256,8 @@ impl Session {
 pub fn run(options: &CtlOptions) -> ExitCode {
     let credentials = (options.username.clone(), options.password.clone());
     let is_status = matches!(options.command, CtlCommand::Status { .. });
-    let client = match client::find(options.server.as_deref(), options.config.as_deref(), credentials) {
+    let files = (options.config.as_deref(), options.supervisord_conf.as_deref());
+    let client = match client::find(options.server.as_deref(), files, credentials) {
         Ok(client) => client,
         Err(message) => {
             complain(format_args!("maitred: {message}"));

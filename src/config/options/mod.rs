@@ -11,6 +11,7 @@ mod control;
 mod guard;
 mod hooks;
 mod listen;
+mod listener;
 mod maintenance;
 mod process_wide;
 mod program;
@@ -32,6 +33,7 @@ pub use control::*;
 pub use guard::*;
 pub use hooks::*;
 pub use listen::*;
+pub use listener::*;
 pub use maintenance::*;
 pub use process_wide::*;
 pub use program::*;
@@ -139,7 +141,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 18] = [
+pub static SECTIONS: [&Section; 19] = [
     &SERVER,
     &LISTEN_TABLE,
     &ACCESS_LOG_TABLE,
@@ -158,6 +160,7 @@ pub static SECTIONS: [&Section; 18] = [
     &PROGRAM,
     &CHECK,
     &GROUP,
+    &LISTENER,
 ];
 
 /// Every flag that an option of the config file names as its equal; `APP` is the one that has no dashes.

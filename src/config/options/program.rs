@@ -11,7 +11,7 @@ use crate::config::{program_values, read};
 use std::time::Duration;
 
 /// supervisord takes any integer; what is beyond these orders nothing.
-const PRIORITIES: Unit = Unit::Integer { min: -1_000_000, max: 1_000_000 };
+pub(super) const PRIORITIES: Unit = Unit::Integer { min: -1_000_000, max: 1_000_000 };
 
 pub static PROGRAM: Section = Section {
     name: "program",
@@ -269,7 +269,7 @@ pub static PROGRAM_KILLASGROUP: Opt<bool> = Opt {
         "killasgroup",
         Unit::Bool,
         Default::Described("`stopasgroup`"),
-        "Taken for supervisord's sake; whatever outlives `stopwaitsecs` is killed with all that it started, in any case.",
+        "Told as it is set, for supervisord's sake; whatever outlives `stopwaitsecs` is killed with all that it started, in any case.",
     ),
     read: read::boolean,
 };
@@ -312,7 +312,7 @@ pub static PROGRAM_SERVERURL: Opt<String> = Opt {
     spec: Spec::new(
         "serverurl",
         Unit::Text("a URL"),
-        Default::Described("none"),
+        Default::Described("that of the control socket, if there is one"),
         "`SUPERVISOR_SERVER_URL` in its environment: where it finds the control interface.",
     ),
     read: read::text,

@@ -3,6 +3,8 @@
 //! Owns the table of options and the reasons for which a line is not carried over. What supervisor expands for each process stays as it
 //! is; anything else is expanded here.
 
+mod sockets;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
@@ -45,6 +47,13 @@ const SHARED: &[(&str, Form)] = &[
     ("stderr_syslog", Form::Bool),
     ("serverurl", Form::Text),
 ];
+
+/// Options of `[eventlistener:x]` that are not taken over as those of a program.
+const LISTENER: &[&str] =
+    &["events", "buffer_size", "result_handler", "stdout_capture_maxbytes", "stdout_events_enabled"];
+
+/// The only way of judging results that there is here.
+const DEFAULT_RESULT_HANDLER: &str = "supervisor.dispatchers:default_handler";
 
 /// Options of `[supervisord]` that nothing stands for here, with what does instead.
 const LEFT: &[(&str, &str)] = &[
@@ -115,16 +124,17 @@ impl Converter<'_> {
             let (kind, name) = section.name.split_once(':').unwrap_or((&section.name, ""));
             match kind {
                 "supervisord" | "group" | "supervisorctl" | "ctlplugin" => {}
+                "unix_http_server" => self.unix_server(section),
+                "inet_http_server" => self.inet_server(section),
                 "include" => self.rest(section, |entry| entry.key == "files", "supervisord does not know it either"),
                 "program" => self.program(section, name.trim()),
+                "eventlistener" => self.listener(section, name.trim()),
                 "rpcinterface" if name == "supervisor" => self.rest(
                     section,
                     |entry| entry.value == "supervisor.rpcinterface:make_main_rpcinterface",
                     "only supervisord's own interface is there",
                 ),
                 "rpcinterface" => self.whole(section, "plug-ins written for supervisord can't run here"),
-                "unix_http_server" | "inet_http_server" => self.whole(section, "there is no control socket yet"),
-                "eventlistener" => self.whole(section, "there are no event listeners yet"),
                 "fcgi-program" => self.whole(
                     section,
                     "maitred does not hand FastCGI sockets to programs; let the program listen by itself",
@@ -132,6 +142,7 @@ impl Converter<'_> {
                 _ => self.whole(section, "supervisord does not know such a section either"),
             }
         }
+        self.supervisorctl();
     }
 
     fn left(&mut self, section: &str, entry: &Entry, why: &str) {
@@ -142,6 +153,11 @@ impl Converter<'_> {
     fn problem(&mut self, section: &Section, entry: &Entry, message: String) {
         let key = format!("[{}] {}", section.name.escape_debug(), entry.key.escape_debug());
         self.problems.push(Problem { place: entry.place.clone(), key, message });
+    }
+
+    fn section_problem(&mut self, section: &Section, message: String) {
+        let key = format!("[{}]", section.name.escape_debug());
+        self.problems.push(Problem { place: section.place.clone(), key, message });
     }
 
     /// Every line of the section is left.
@@ -268,6 +284,38 @@ impl Converter<'_> {
     }
 
     fn program(&mut self, section: &Section, name: &str) {
+        let table = self.command(section, name, &[]);
+        self.taken.programs.push(Named { name: name.to_owned(), place: section.place.clone(), table });
+    }
+
+    fn listener(&mut self, section: &Section, name: &str) {
+        let mut table = self.command(section, name, LISTENER);
+        let meanings = self.meanings.clone();
+        for (key, form) in [("events", Form::Names), ("buffer_size", Form::Integer)] {
+            if let Some(placed) = self.shared(section, key, form, &meanings) {
+                table.set(key, placed);
+            }
+        }
+        for entry in &section.entries {
+            match entry.key.as_str() {
+                "stdout_capture_maxbytes" | "stdout_events_enabled" => {
+                    self.left(
+                        &section.name,
+                        entry,
+                        "it has no effect on a listener's standard output, which is the protocol",
+                    );
+                }
+                "result_handler" if entry.value != DEFAULT_RESULT_HANDLER => {
+                    self.left(&section.name, entry, "a result is OK or a refusal, as by supervisord's own handler");
+                }
+                _ => {}
+            }
+        }
+        self.taken.listeners.push(Named { name: name.to_owned(), place: section.place.clone(), table });
+    }
+
+    /// What programs and listeners have in common. `more`: options that are known beside these.
+    fn command(&mut self, section: &Section, name: &str, more: &[&str]) -> Table {
         let mut meanings = self.meanings.clone();
         meanings.text("program_name", name);
         meanings.text("group_name", self.groups.get(name).map_or(name, String::as_str));
@@ -294,7 +342,7 @@ impl Converter<'_> {
                 Err(message) => self.problem(section, &entry, message),
             }
         }
-        for (key, form) in SHARED {
+        for (key, form) in SHARED.iter().filter(|(key, _)| !more.contains(key)) {
             if let Some(placed) = self.shared(section, key, *form, &meanings)
                 && (*key != "serverurl" || !is_auto(&placed.value))
             {
@@ -311,13 +359,14 @@ impl Converter<'_> {
         self.logfile(section, "stderr", &mut table, is_redirected);
         let is_known = |entry: &Entry| {
             SHARED.iter().any(|(key, _)| *key == entry.key)
+                || more.contains(&entry.key.as_str())
                 || matches!(
                     entry.key.as_str(),
                     "command" | "process_name" | "directory" | "environment" | "stdout_logfile" | "stderr_logfile"
                 )
         };
         self.rest(section, is_known, "supervisord does not know it either");
-        self.taken.programs.push(Named { name: name.to_owned(), place: section.place.clone(), table });
+        table
     }
 
     /// A stream's file; supervisord's default is `AUTO`.

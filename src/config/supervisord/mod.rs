@@ -15,7 +15,7 @@ use super::error::{ConfigErrors, Problem};
 use super::merge::Merged;
 use super::programs::Named;
 use super::sources::Surroundings;
-use super::value::Table;
+use super::value::{Place, Table};
 pub use write::Import;
 
 /// What a `supervisord.conf` says, in the terms of `maitred.toml`.
@@ -25,12 +25,31 @@ pub struct Taken {
     pub server: Table,
     /// For `[supervisor]`.
     pub supervisor: Table,
+    /// For `[control]`.
+    pub control: Table,
+    /// Where the first section stands that says something of it.
+    pub control_place: Option<Place>,
+    /// What `[supervisorctl]` says.
+    pub client: ClientConfig,
     /// In the order of the files.
     pub programs: Vec<Named>,
+    /// In the order of the files.
+    pub listeners: Vec<Named>,
     /// In the order of the files.
     pub groups: Vec<Named>,
     /// Lines that are not carried over, and why.
     pub left: Vec<Problem>,
+}
+
+/// Where a client finds a server, as far as that is said.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// `unix:///PATH` or `http://HOST:PORT`.
+    pub url: Option<String>,
+    /// The name for a server over TCP.
+    pub username: Option<String>,
+    /// … and the password.
+    pub password: Option<String>,
 }
 
 /// What is done with paths that start where supervisord was started.
@@ -56,16 +75,14 @@ fn read(file: &Path, relative: Relative, around: &Surroundings, problems: &mut V
 /// Adds what a `supervisord.conf` says to `merged`; the config file's own values win.
 pub(super) fn add(file: &Path, around: &Surroundings, merged: &mut Merged, problems: &mut Vec<Problem>) {
     let taken = read(file, Relative::Working, around, problems);
-    for (target, table) in [(&mut merged.server, taken.server), (&mut merged.supervisor, taken.supervisor)] {
-        for (key, placed) in table.into_entries() {
-            if !target.holds(&key) {
-                target.set(&key, placed);
-            }
-        }
-    }
-    for (kind, known, added) in
-        [("program", &mut merged.programs, taken.programs), ("group", &mut merged.groups, taken.groups)]
-    {
+    complete(&mut merged.server, taken.server);
+    complete(&mut merged.supervisor, taken.supervisor);
+    complete_control(&mut merged.control, taken.control, taken.control_place);
+    for (kind, known, added) in [
+        ("program", &mut merged.programs, taken.programs),
+        ("eventlistener", &mut merged.listeners, taken.listeners),
+        ("group", &mut merged.groups, taken.groups),
+    ] {
         for named in added {
             if known.iter().any(|other| other.name == named.name) {
                 let message = "is in both files; give one of them another name".to_owned();
@@ -76,6 +93,39 @@ pub(super) fn add(file: &Path, around: &Surroundings, merged: &mut Merged, probl
         }
     }
     merged.left = taken.left;
+}
+
+/// Adds to `target` what it does not have.
+fn complete(target: &mut Table, table: Table) {
+    for (key, placed) in table.into_entries() {
+        if !target.holds(&key) {
+            target.set(&key, placed);
+        }
+    }
+}
+
+fn complete_control(target: &mut Option<(Place, Table)>, table: Table, place: Option<Place>) {
+    if let Some(place) = place {
+        let (_, control) = target.get_or_insert_with(|| (place, Table::default()));
+        complete(control, table);
+    }
+}
+
+/// What a `supervisord.conf` says of its control sockets, added to `control`, and of where its clients find a server.
+pub(super) fn add_control(
+    file: &Path,
+    around: &Surroundings,
+    control: &mut Option<(Place, Table)>,
+    problems: &mut Vec<Problem>,
+) -> ClientConfig {
+    let mut found = Vec::new();
+    let taken = read(file, Relative::Working, around, &mut found);
+    // What is wrong elsewhere does not keep a client from its server.
+    let names = ["[unix_http_server", "[inet_http_server", "[supervisorctl"];
+    let concerns = |key: &str| !key.starts_with('[') || names.iter().any(|name| key.starts_with(name));
+    problems.extend(found.into_iter().filter(|problem| concerns(&problem.key)));
+    complete_control(control, taken.control, taken.control_place);
+    taken.client
 }
 
 /// Reads a `supervisord.conf` to be written as `maitred.toml`.

@@ -32,13 +32,14 @@ impl fmt::Display for Import {
         writeln!(f, "# Made from {} by `maitred import`.", self.file.display().to_string().escape_debug())?;
         section(f, "server", &self.taken.server)?;
         section(f, "supervisor", &self.taken.supervisor)?;
-        for group in &self.taken.groups {
-            write!(f, "\n[group.{}]\n", shown(&group.name))?;
-            keys(f, &group.table)?;
-        }
-        for program in &self.taken.programs {
-            write!(f, "\n[program.{}]\n", shown(&program.name))?;
-            keys(f, &program.table)?;
+        section(f, "control", &self.taken.control)?;
+        for (kind, tables) in
+            [("group", &self.taken.groups), ("program", &self.taken.programs), ("eventlistener", &self.taken.listeners)]
+        {
+            for named in tables {
+                write!(f, "\n[{kind}.{}]\n", shown(&named.name))?;
+                keys(f, &named.table)?;
+            }
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub(in crate::supervise) struct History {
     pub error: Option<String>,
     /// Its last exit code; -1 after a signal.
     pub exit_status: Option<i32>,
+    /// Its last end by itself was one of the expected ways.
+    pub has_ended_well: bool,
     /// Failed starts in a row.
     pub tries: u32,
     /// The process that was begun last.
@@ -60,6 +62,7 @@ impl History {
             }
             Report::Ended { exit, is_expected, .. } => {
                 let status = exit_status(*exit);
+                self.has_ended_well = *is_expected;
                 if !is_expected {
                     self.error = Some(format!("Bad exit code {status}"));
                 }

@@ -4,7 +4,7 @@
 //! task carries it on as the program reads.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -18,13 +18,13 @@ use crate::ring::{Descriptor, Ring};
 /// The standard inputs of all processes that run.
 pub(super) struct Inputs {
     ring: Ring,
-    pipes: HashMap<ProcessId, Rc<Input>>,
+    pipes: RefCell<HashMap<ProcessId, Rc<Input>>>,
 }
 
 /// One process's standard input.
 struct Input {
     pipe: Descriptor,
-    waiting: RefCell<Vec<u8>>,
+    waiting: RefCell<VecDeque<u8>>,
     /// A task carries on what waits.
     is_carried: Cell<bool>,
     is_closed: Cell<bool>,
@@ -43,11 +43,11 @@ pub(in crate::supervise) enum Refused {
 
 impl Inputs {
     pub fn new(ring: &Ring) -> Inputs {
-        Inputs { ring: ring.clone(), pipes: HashMap::new() }
+        Inputs { ring: ring.clone(), pipes: RefCell::default() }
     }
 
     /// The write end of a process's standard input; one that it had before is closed.
-    pub fn open(&mut self, id: ProcessId, pipe: OwnedFd) {
+    pub fn open(&self, id: ProcessId, pipe: OwnedFd) {
         // A pipe that can't be made so would only be slower to notice that it is full.
         let _ = fcntl_setfl(&pipe, OFlags::NONBLOCK);
         let input = Input {
@@ -56,29 +56,30 @@ impl Inputs {
             is_carried: Cell::new(false),
             is_closed: Cell::new(false),
         };
-        self.pipes.insert(id, Rc::new(input));
+        self.pipes.borrow_mut().insert(id, Rc::new(input));
     }
 
     /// Its process has ended.
-    pub fn close(&mut self, id: ProcessId) {
-        if let Some(input) = self.pipes.remove(&id) {
+    pub fn close(&self, id: ProcessId) {
+        if let Some(input) = self.pipes.borrow_mut().remove(&id) {
             input.is_closed.set(true);
         }
     }
 
-    /// Writes all of `bytes`, now or later, or nothing.
+    /// Writes all of `bytes`, now or later, or nothing. What is larger than the bound can be written when nothing else waits.
     pub fn write(&self, id: ProcessId, bytes: &[u8]) -> Result<(), Refused> {
-        let input = self.pipes.get(&id).ok_or(Refused::NotRunning)?;
+        let input = self.pipes.borrow().get(&id).cloned().ok_or(Refused::NotRunning)?;
         if input.is_closed.get() {
             return Err(Refused::Closed);
         }
-        if input.waiting.borrow().len() + bytes.len() > PROGRAM_INPUT_BYTES_MAX {
+        let waiting = input.waiting.borrow().len();
+        if waiting > 0 && waiting + bytes.len() > PROGRAM_INPUT_BYTES_MAX {
             return Err(Refused::Full);
         }
-        input.waiting.borrow_mut().extend_from_slice(bytes);
+        input.waiting.borrow_mut().extend(bytes);
         input.push()?;
         if !input.waiting.borrow().is_empty() && !input.is_carried.replace(true) {
-            let (ring, input) = (self.ring.clone(), input.clone());
+            let ring = self.ring.clone();
             glommio::spawn_local(async move {
                 while !input.waiting.borrow().is_empty() && !input.is_closed.get() {
                     let writable = ring.poll(&input.pipe, libc::POLLOUT as u32).await;
@@ -99,7 +100,7 @@ impl Input {
     fn push(&self) -> Result<(), Refused> {
         let mut waiting = self.waiting.borrow_mut();
         while !waiting.is_empty() {
-            match rustix::io::write(&self.pipe, &waiting) {
+            match rustix::io::write(&self.pipe, waiting.as_slices().0) {
                 Ok(written) => {
                     waiting.drain(..written);
                 }

@@ -100,6 +100,13 @@ impl LogFile {
         self.retry_at.set(Monotonic::ZERO);
     }
 
+    /// Makes it if it is not there, so that it can be followed before anything is written.
+    pub fn prepare(&self) {
+        if fs::symlink_metadata(self.path()).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.opened();
+        }
+    }
+
     /// Appends `bytes`. A file ends with a whole line, unless that is longer than [`OUTPUT_LINE_BYTES_MAX`].
     pub async fn write(&self, ring: &Ring, mut bytes: Vec<u8>) {
         let total = bytes.len();

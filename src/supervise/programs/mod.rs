@@ -21,6 +21,7 @@ mod spawn;
 mod syslog;
 mod takeover;
 mod tap;
+mod telling;
 mod tree;
 
 use std::collections::{HashMap, VecDeque};
@@ -31,8 +32,9 @@ use std::time::Duration;
 
 use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS, TREE_PROCESSES_MAX};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{CheckConfig, Config, GroupConfig, Orphans, Probe, ProcessConfig};
+use crate::config::{CheckConfig, Config, GroupConfig, Orphans, OutputTarget, Probe, ProcessConfig};
 use crate::ring::Ring;
+use crate::supervise::events::Bus;
 use crate::supervise::inbox::Inbox;
 use crate::sys::cgroup::{self, Group};
 use crate::sys::family;
@@ -43,16 +45,22 @@ use history::History;
 use input::Inputs;
 pub(super) use input::Refused;
 use machine::{Action, Event, Happened, Machine, ProcessId, Status, Target};
+use orphans::Orphan;
 use output::Outputs;
 pub(super) use output::Stream;
+use spawn::Told;
 pub(super) use tap::{Follower, Tap};
+use telling::sender;
 use tree::{Adopted, Tree};
 
 /// All programs.
 pub(super) struct Programs {
     machine: Machine,
     outputs: Outputs,
-    inputs: Inputs,
+    inputs: Rc<Inputs>,
+    bus: Rc<Bus>,
+    /// Groups that are no longer looked after, but of which something is left.
+    leaving: Vec<String>,
     /// Those with a main process that was not reaped, or with others that are left.
     trees: HashMap<ProcessId, Tree>,
     mains: HashMap<Pid, ProcessId>,
@@ -73,6 +81,9 @@ pub(super) struct Programs {
     mark: String,
     /// What all marks with this configuration begin with.
     instance: String,
+    /// What an earlier maitred has left of programs that are no longer there; each was asked to end.
+    strays: Vec<Orphan>,
+    server_url: Option<String>,
     orphans: Orphans,
     runs: u64,
     stops: u32,
@@ -94,18 +105,22 @@ struct Command {
 }
 
 impl Programs {
-    /// None of them is started yet.
-    pub fn new(ring: &Ring, inbox: &Rc<Inbox>, config: &Config) -> Programs {
+    /// None of them is started yet. `server_url`: where they find the control socket.
+    pub fn new(ring: &Ring, inbox: &Rc<Inbox>, config: &Config, server_url: Option<String>) -> Programs {
         let groups = config.programs.as_slice();
         let instance = orphans::instance(&config.origin);
         output::remove_stale(groups);
         let own = rustix::process::getpid();
         let started = family::kin(own).map_or(0, |kin| kin.started);
+        let inputs = Rc::new(Inputs::new(ring));
+        let bus = Rc::new(Bus::new(sender(&inputs)));
         let seed = clock::wall_seconds() ^ (Monotonic::now().as_nanos() << 20);
         Programs {
             machine: Machine::new(groups, seed),
-            outputs: Outputs::new(ring),
-            inputs: Inputs::new(ring),
+            outputs: Outputs::new(ring, &bus),
+            inputs,
+            bus,
+            leaving: Vec::new(),
             trees: HashMap::new(),
             mains: HashMap::new(),
             remains: Vec::new(),
@@ -117,6 +132,8 @@ impl Programs {
             oom_kills: cgroup::oom_kills(),
             notices: HashMap::new(),
             mark: format!("{instance}/{}-{started}-", own.as_raw_nonzero()),
+            strays: Vec::new(),
+            server_url,
             orphans: config.orphans,
             instance,
             runs: 0,
@@ -137,13 +154,19 @@ impl Programs {
         self.handle(Event::Begin);
     }
 
+    /// Where events are told.
+    pub fn bus(&self) -> &Rc<Bus> {
+        &self.bus
+    }
+
     /// When `tick` is due; None: never.
     pub fn wake_at(&self) -> Option<Monotonic> {
-        self.machine.wake_at()
+        self.machine.wake_at().into_iter().chain(self.bus.wake_at()).min()
     }
 
     /// `wake_at` has come.
     pub fn tick(&mut self) {
+        self.bus.tick();
         self.handle(Event::Tick);
     }
 
@@ -166,6 +189,7 @@ impl Programs {
     /// rest is left alone.
     pub fn reload(&mut self, groups: &[GroupConfig]) {
         self.groups.prepare(groups);
+        self.change_groups(groups);
         self.active = groups.to_vec();
         self.handle(Event::Reload(groups.to_vec()));
     }
@@ -197,7 +221,8 @@ impl Programs {
             Stream::Err if config.launch.redirect_stderr => return None,
             Stream::Err => &config.stderr,
         };
-        output.is_wanted().then(|| self.outputs.tap(id, stream))
+        let is_kept = output.target != OutputTarget::Nothing || output.syslog.is_some();
+        is_kept.then(|| self.outputs.tap(id, stream))
     }
 
     /// How often something was reported of a process.
@@ -296,11 +321,14 @@ impl Programs {
     /// All children that had ended were reaped: others may be children now.
     pub fn after_reaping(&mut self) {
         self.notice_adopted();
+        self.notice_strays();
         for id in std::mem::take(&mut self.remains) {
             if self.has_remains(id) {
                 self.remains.push(id);
             } else {
-                self.trees.remove(&id);
+                if self.trees.remove(&id).is_some_and(|tree| !tree.orphans.is_empty()) {
+                    self.groups.remove_left();
+                }
                 self.handle(Event::Process(id, Happened::RemainsGone));
             }
         }
@@ -327,6 +355,8 @@ impl Programs {
             // Nobody is there any more to whom a failure would matter.
             let _ = self.signal(id, Target::Tree, libc::SIGKILL);
         }
+        // They were given less than their time, but nobody would come to kill them.
+        self.strays.iter().for_each(|stray| stray.signal(Signal::KILL));
         for pid in family::children(rustix::process::getpid()) {
             if family::variable(pid, tree::MARK).is_some_and(|mark| mark.starts_with(&self.mark)) {
                 let _ = process::signal(pid, Signal::KILL);
@@ -353,6 +383,7 @@ impl Programs {
                 events.extend(self.perform(action));
             }
         }
+        self.tell_of_groups_gone();
     }
 
     fn perform(&mut self, action: Action) -> Option<Event> {
@@ -370,12 +401,15 @@ impl Programs {
             }
             Action::Forget(id) => {
                 self.outputs.forget(id);
+                self.bus.forget(id);
                 self.histories.remove(&id);
                 None
             }
             Action::Report(id, config, report) => {
                 self.reports += 1;
-                self.histories.entry(id).or_default().note(&report);
+                let history = self.histories.entry(id).or_default();
+                history.note(&report);
+                telling::tell(&self.bus, id, &config, &report, history);
                 report.log(&config);
                 None
             }
@@ -396,7 +430,8 @@ impl Programs {
             probes::begin(&self.ring, &self.inbox, id, main, check);
             return None;
         };
-        match spawn::start_check(config, words) {
+        let told = Told { server_url: self.server_url.as_deref(), ..Told::default() };
+        match spawn::start_check(config, words, told) {
             Ok(child) => {
                 self.commands.insert(child.pid, Command { id, main, pidfd: child.pidfd, has_timed_out: false });
                 probes::time_out(&self.ring, &self.inbox, child.pid, check.timeout);
@@ -427,7 +462,8 @@ impl Programs {
             Err(error) => return Happened::SpawnFailed(format!("no control group for it: {error}")),
         };
         self.oom_kills = cgroup::oom_kills();
-        let started = match spawn::start(config, &mark, notify.as_ref(), group.as_ref().map(Group::path)) {
+        let told = Told { mark: Some(&mark), notify: notify.as_ref(), server_url: self.server_url.as_deref() };
+        let started = match spawn::start(config, told, group.as_ref().map(Group::path)) {
             Ok(started) => started,
             Err(error) => {
                 let unusable = command::check(config).err();
@@ -443,12 +479,13 @@ impl Programs {
                 Err(error) => tracing::warn!(%error, "what a program says of itself is not heard"),
             }
         }
+        self.inputs.open(id, started.stdin);
+        self.bus.begun(id, config, started.child.pid.as_raw_nonzero().get());
         for (stream, pipe) in [(Stream::Out, started.stdout), (Stream::Err, started.stderr)] {
             if let Some(pipe) = pipe {
-                self.outputs.carry(id, config, stream, pipe);
+                self.outputs.carry(id, config, stream, (started.child.pid, pipe));
             }
         }
-        self.inputs.open(id, started.stdin);
         let pid = started.child.pid;
         self.mains.insert(pid, id);
         self.remains.retain(|other| *other != id);

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::tree::MARK;
 use crate::config::LaunchConfig;
 use crate::sys::family::{self, Kin};
-use crate::sys::process::Pid;
+use crate::sys::process::{Pid, Signal};
 
 /// A process that was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,13 @@ impl Orphan {
     /// Whether it still runs.
     pub fn is_there(&self) -> bool {
         family::kin(self.pid).is_some_and(|kin| !kin.is_zombie && kin.started == self.kin.started)
+    }
+
+    /// Signals it, if it is still there.
+    pub fn signal(&self, signal: Signal) {
+        if let Err(error) = family::signal_kin(self.pid, self.kin, signal) {
+            tracing::warn!(pid = self.pid.as_raw_nonzero().get(), %error, "cannot signal what an earlier maitred has left");
+        }
     }
 }
 

@@ -19,10 +19,14 @@ use super::machine::ProcessId;
 use super::packer::Packer;
 use super::syslog::Syslog;
 use super::tap::Tap;
-use crate::base::bounds::{OUTPUT_BUFFER_BYTES, OUTPUT_LINES_BUFFER_BYTES, OUTPUT_LINES_PER_SECOND_MAX};
+use crate::base::bounds::{
+    OUTPUT_BUFFER_BYTES, OUTPUT_BURST_BYTES_MAX, OUTPUT_BYTES_PER_SECOND_MAX, OUTPUT_LINES_BUFFER_BYTES,
+    OUTPUT_LINES_PER_SECOND_MAX,
+};
 use crate::base::clock::{self, Monotonic};
 use crate::config::{GroupConfig, OutputConfig, OutputFormat, OutputTarget, ProcessConfig, SyslogConfig};
 use crate::ring::{Descriptor, Ring, within};
+use crate::supervise::events::{Bus, Spoken, Wishes};
 use crate::supervise::logs::{LineSplitter, shown};
 use crate::sys::family;
 use crate::sys::process::Pid;
@@ -38,7 +42,8 @@ pub(in crate::supervise) enum Stream {
 }
 
 impl Stream {
-    fn name(self) -> &'static str {
+    /// As supervisord calls it.
+    pub fn name(self) -> &'static str {
         match self {
             Stream::Out => "stdout",
             Stream::Err => "stderr",
@@ -49,6 +54,7 @@ impl Stream {
 /// The places of all streams.
 pub(super) struct Outputs {
     ring: Ring,
+    bus: Rc<Bus>,
     places: HashMap<(ProcessId, Stream), Rc<Place>>,
     taps: HashMap<(ProcessId, Stream), Rc<Tap>>,
     /// By their path, so that several streams into one file rotate it together.
@@ -73,22 +79,26 @@ struct Place {
     target: RefCell<Target>,
     /// Where its lines go too.
     also: RefCell<Option<SyslogConfig>>,
+    /// What of it event listeners are told.
+    wishes: Cell<Wishes>,
     syslog: Rc<Syslog>,
 }
 
 /// Where a stream goes.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Target {
     /// Into maitred's log, line by line.
     Log,
     File(Rc<LogFile>, OutputFormat),
+    #[default]
     Nothing,
 }
 
 impl Outputs {
-    pub fn new(ring: &Ring) -> Outputs {
+    pub fn new(ring: &Ring, bus: &Rc<Bus>) -> Outputs {
         Outputs {
             ring: ring.clone(),
+            bus: bus.clone(),
             places: HashMap::new(),
             taps: HashMap::new(),
             files: HashMap::new(),
@@ -98,13 +108,17 @@ impl Outputs {
         }
     }
 
-    /// Reads a stream of a process that was just started until its end.
-    pub fn carry(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream, pipe: OwnedFd) {
+    /// Reads a stream of a process that was just started, and is `pid`, until its end.
+    pub fn carry(&mut self, id: ProcessId, config: &ProcessConfig, stream: Stream, (pid, pipe): (Pid, OwnedFd)) {
         let place = self.place(id, config, stream);
+        if let Target::File(file, _) = &*place.target.borrow() {
+            file.prepare();
+        }
+        let spoken = Spoken::new(&self.bus, id, config, pid.as_raw_nonzero().get(), stream);
         let (ring, reading) = (self.ring.clone(), self.reading.clone());
         reading.count.set(reading.count.get() + 1);
         glommio::spawn_local(async move {
-            place.carry(&ring, Rc::new(pipe)).await;
+            place.carry(&ring, Rc::new(pipe), spoken).await;
             reading.count.set(reading.count.get() - 1);
             if let Some(waker) = reading.waker.borrow_mut().take() {
                 waker.wake();
@@ -212,6 +226,7 @@ impl Outputs {
             Some(place) => {
                 *place.target.borrow_mut() = target;
                 place.also.borrow_mut().clone_from(&output.syslog);
+                place.wishes.set(Wishes::of(output));
                 place
             }
             None => {
@@ -221,6 +236,7 @@ impl Outputs {
                     tap: self.tap(id, stream),
                     target: RefCell::new(target),
                     also: RefCell::new(output.syslog.clone()),
+                    wishes: Cell::new(Wishes::of(output)),
                     syslog: self.syslog.clone(),
                 });
                 self.places.insert((id, stream), place.clone());
@@ -265,54 +281,80 @@ impl Outputs {
 }
 
 impl Place {
-    async fn carry(&self, ring: &Ring, pipe: Descriptor) {
-        let mut splitter = LineSplitter::default();
-        let mut pace = Pace::default();
-        let mut before = Target::Nothing;
+    async fn carry(&self, ring: &Ring, pipe: Descriptor, mut spoken: Spoken) {
+        let mut cut = Cut::default();
         // Waited for before there is a buffer: a program that is silent costs none.
         while ring.poll(&pipe, libc::POLLIN as u32).await.is_ok() {
-            let target = self.target.borrow().clone();
-            let also = self.also.borrow().clone();
-            let has_lines = also.is_some() || target.has_lines();
+            let has_lines = self.also.borrow().is_some() || self.target.borrow().has_lines();
             let max = if has_lines { OUTPUT_LINES_BUFFER_BYTES } else { OUTPUT_BUFFER_BYTES };
             let read = match ring.read_at(&pipe, Vec::new(), max, u64::MAX).await {
                 Ok(read) if !read.is_empty() => read,
                 // The end, or a pipe that can't be read any more.
                 Ok(_) | Err(_) => break,
             };
-            let mut lines =
-                Lines { place: self, target: &target, also: also.as_ref(), count: 0, formatted: Vec::new() };
-            if has_lines {
-                splitter.push_raw(&read, |line| lines.take(line));
-            } else {
-                // What has no end of line yet belongs to the former place.
-                let mut former = Lines { place: self, target: &before, also: None, count: 0, formatted: Vec::new() };
-                splitter.finish_raw(|line| former.take(line));
-                former.write(ring).await;
-            }
-            let (count, formatted) = (lines.count, lines.formatted);
-            match &target {
-                Target::File(file, format) => {
-                    let bytes = if *format == OutputFormat::Raw { read } else { formatted };
-                    let heard = bytes.clone();
-                    file.write(ring, bytes).await;
-                    // Whoever begins to follow finds in the file what was told before.
-                    self.tap.feed(&heard, false);
-                }
-                Target::Log | Target::Nothing => self.tap.feed(&read, true),
-            }
-            // Whatever goes through a queue that others share.
-            let is_paced = also.is_some() || matches!(target, Target::Log);
-            if is_paced && let Some(pause) = pace.wait(count, Monotonic::now()) {
-                ring.sleep(pause).await;
-            }
-            before = target;
+            let ordinary = spoken.hear(read, self.wishes.get());
+            self.put(ring, ordinary, &mut cut).await;
         }
+        let rest = spoken.finish();
+        drop(spoken);
+        self.put(ring, rest, &mut cut).await;
         let (target, also) = (self.target.borrow().clone(), self.also.borrow().clone());
-        let mut last = Lines { place: self, target: &target, also: also.as_ref(), count: 0, formatted: Vec::new() };
-        splitter.finish_raw(|line| last.take(line));
+        let mut last = self.lines(&target, also.as_ref());
+        cut.splitter.finish_raw(|line| last.take(line));
         last.write(ring).await;
     }
+
+    /// Puts what was read where it goes.
+    async fn put(&self, ring: &Ring, read: Vec<u8>, cut: &mut Cut) {
+        if read.is_empty() {
+            return;
+        }
+        let (target, also) = (self.target.borrow().clone(), self.also.borrow().clone());
+        let mut lines = self.lines(&target, also.as_ref());
+        if also.is_some() || target.has_lines() {
+            cut.splitter.push_raw(&read, |line| lines.take(line));
+        } else {
+            // What has no end of line yet belongs to the former place.
+            let mut former = self.lines(&cut.before, None);
+            cut.splitter.finish_raw(|line| former.take(line));
+            former.write(ring).await;
+        }
+        let (count, formatted) = (lines.count, lines.formatted);
+        match &target {
+            Target::File(file, format) => {
+                let length = read.len();
+                let bytes = if *format == OutputFormat::Raw { read } else { formatted };
+                let heard = bytes.clone();
+                file.write(ring, bytes).await;
+                // Whoever begins to follow finds in the file what was told before.
+                self.tap.feed(&heard, false);
+                if let Some(pause) = cut.allowance.take(length, Monotonic::now()) {
+                    ring.sleep(pause).await;
+                }
+            }
+            Target::Log | Target::Nothing => self.tap.feed(&read, true),
+        }
+        // Whatever goes through a queue that others share.
+        let is_paced = also.is_some() || matches!(target, Target::Log);
+        if is_paced && let Some(pause) = cut.pace.wait(count, Monotonic::now()) {
+            ring.sleep(pause).await;
+        }
+        cut.before = target;
+    }
+
+    fn lines<'a>(&'a self, target: &'a Target, also: Option<&'a SyslogConfig>) -> Lines<'a> {
+        Lines { place: self, target, also, count: 0, formatted: Vec::new() }
+    }
+}
+
+/// Where the cutting of a stream into lines stands.
+#[derive(Default)]
+struct Cut {
+    splitter: LineSplitter,
+    pace: Pace,
+    allowance: Allowance,
+    /// Where the former part went.
+    before: Target,
 }
 
 impl Target {
@@ -386,6 +428,30 @@ impl Pace {
     }
 }
 
+/// What a stream may still write into its file before it is held back, so that a flood leaves processors to others.
+#[derive(Default)]
+struct Allowance {
+    /// Bytes since the beginning of a span in which they come faster than they may go on for long.
+    taken: u64,
+    since: Monotonic,
+}
+
+impl Allowance {
+    /// `length` bytes more were written. How long to leave the stream alone, if it is ahead of its pace.
+    fn take(&mut self, length: usize, now: Monotonic) -> Option<Duration> {
+        let in_time =
+            |bytes: u64| Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / OUTPUT_BYTES_PER_SECOND_MAX);
+        let spent = now.since(self.since);
+        if spent >= in_time(self.taken) {
+            (self.taken, self.since) = (0, now);
+        }
+        self.taken += length as u64;
+        let ahead = in_time(self.taken.saturating_sub(OUTPUT_BURST_BYTES_MAX)).saturating_sub(now.since(self.since));
+        // A shorter wait would cost more than it saves.
+        (ahead >= Duration::from_millis(1)).then_some(ahead)
+    }
+}
+
 /// A new, empty file for a stream.
 fn automatic(directory: &Path, name: &str, stream: Stream) -> io::Result<PathBuf> {
     let mut random = [0_u8; 8];
@@ -448,6 +514,28 @@ mod tests {
         let later = start + Duration::from_millis(300);
         assert_eq!(pace.wait(1, later), Some(Duration::from_millis(700)));
         assert_eq!(pace.wait(1, start + Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn a_flood_into_a_file_is_slowed_to_the_pace_after_a_burst() {
+        let mut allowance = Allowance::default();
+        let mut now = Monotonic::from_nanos(10_000_000_000);
+        let start = now;
+        let burst = OUTPUT_BURST_BYTES_MAX as usize;
+        assert_eq!(allowance.take(burst, now), None);
+        let mut total = burst as u64;
+        for _ in 0..10_000 {
+            total += 8192;
+            now += allowance.take(8192, now).unwrap_or_default();
+        }
+        let expected = (total - OUTPUT_BURST_BYTES_MAX) as f64 / OUTPUT_BYTES_PER_SECOND_MAX as f64;
+        let seconds = now.since(start).as_secs_f64();
+        assert!((seconds - expected).abs() < 0.1, "{seconds} s, not {expected} s");
+        // What stays below the pace is never held back.
+        for _ in 0..10_000 {
+            now += Duration::from_micros(300);
+            assert_eq!(allowance.take(8192, now), None);
+        }
     }
 
     #[test]

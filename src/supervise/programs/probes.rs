@@ -15,7 +15,6 @@ use crate::base::bounds::{CHECK_ANSWER_BYTES_MAX, ORPHAN_SECONDS};
 use crate::config::{CheckConfig, Listen, Probe};
 use crate::ring::{Descriptor, Payload, Ring, within};
 use crate::supervise::inbox::{Happening, Inbox};
-use crate::sys::family;
 use crate::sys::notify::NotifySocket;
 use crate::sys::process::{self, Pid, Signal};
 
@@ -60,17 +59,12 @@ pub(super) fn await_end(ring: &Ring, inbox: &Rc<Inbox>, pid: Pid) {
 }
 
 /// Asks a process that nobody looks after to end, and kills it some time later.
-pub(super) fn end(ring: &Ring, orphan: Orphan) {
-    let ring = ring.clone();
-    let signal = |orphan: &Orphan, signal| {
-        if let Err(error) = family::signal_kin(orphan.pid, orphan.kin, signal) {
-            tracing::warn!(pid = orphan.pid.as_raw_nonzero().get(), %error, "cannot signal it");
-        }
-    };
-    signal(&orphan, Signal::TERM);
+pub(super) fn end(ring: &Ring, orphan: &Orphan) {
+    let (ring, orphan) = (ring.clone(), orphan.clone());
+    orphan.signal(Signal::TERM);
     glommio::spawn_local(async move {
         ring.sleep(Duration::from_secs(ORPHAN_SECONDS)).await;
-        signal(&orphan, Signal::KILL);
+        orphan.signal(Signal::KILL);
     })
     .detach();
 }

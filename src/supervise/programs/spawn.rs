@@ -23,13 +23,19 @@ pub(super) struct Started {
     pub stderr: Option<OwnedFd>,
 }
 
+/// What a process is told by its environment beside what its configuration says.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Told<'a> {
+    /// What marks all that it starts.
+    pub mark: Option<&'a str>,
+    /// Where it can tell how it is.
+    pub notify: Option<&'a NotifySocket>,
+    /// Where the control interface is, unless its configuration says otherwise.
+    pub server_url: Option<&'a str>,
+}
+
 /// Starts it as the leader of a session of its own. The error names what could not be done.
-pub(super) fn start(
-    config: &ProcessConfig,
-    mark: &str,
-    notify: Option<&NotifySocket>,
-    group: Option<&Path>,
-) -> io::Result<Started> {
+pub(super) fn start(config: &ProcessConfig, told: Told<'_>, group: Option<&Path>) -> io::Result<Started> {
     let null = || std::fs::File::options().write(true).open("/dev/null").map(OwnedFd::from);
     let end = |output: &OutputConfig| -> io::Result<(Option<OwnedFd>, OwnedFd)> {
         if !output.is_wanted() {
@@ -49,7 +55,7 @@ pub(super) fn start(
     let child = Spawn {
         program: OsStr::new(program),
         args: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
-        env: &environment(config, Some(mark), notify),
+        env: &environment(config, told),
         directory: launch.directory.as_deref(),
         descriptors: &[(childs_stdin.as_fd(), 0), (childs_stdout.as_fd(), 1), (childs_stderr.as_fd(), 2)],
         new_session: true,
@@ -65,14 +71,14 @@ pub(super) fn start(
 }
 
 /// Starts a command that checks a program: as its user, in its directory, with its variables.
-pub(super) fn start_check(config: &ProcessConfig, command: &[String]) -> io::Result<Child> {
+pub(super) fn start_check(config: &ProcessConfig, command: &[String], told: Told<'_>) -> io::Result<Child> {
     let null: OwnedFd = std::fs::File::options().write(true).open("/dev/null")?.into();
     let (program, arguments) = command.split_first().expect("a command has a first word");
     let launch = &config.launch;
     Spawn {
         program: OsStr::new(program),
         args: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
-        env: &environment(config, None, None),
+        env: &environment(config, told),
         directory: launch.directory.as_deref(),
         descriptors: &[(null.as_fd(), 1), (null.as_fd(), 2)],
         new_session: true,
@@ -86,7 +92,8 @@ pub(super) fn start_check(config: &ProcessConfig, command: &[String]) -> io::Res
 }
 
 /// maitred's own environment, what tells a program that it is looked after, and its own variables.
-fn environment(config: &ProcessConfig, mark: Option<&str>, notify: Option<&NotifySocket>) -> Vec<(OsString, OsString)> {
+fn environment(config: &ProcessConfig, told: Told<'_>) -> Vec<(OsString, OsString)> {
+    let Told { mark, notify, server_url } = told;
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     // What a service manager has told maitred is not meant for its programs.
     environment
@@ -100,7 +107,7 @@ fn environment(config: &ProcessConfig, mark: Option<&str>, notify: Option<&Notif
         ("SUPERVISOR_GROUP_NAME", &config.group),
     ];
     let told = [
-        ("SUPERVISOR_SERVER_URL", config.launch.server_url.as_deref()),
+        ("SUPERVISOR_SERVER_URL", config.launch.server_url.as_deref().or(server_url)),
         (MARK, mark),
         ("NOTIFY_SOCKET", socket.as_deref()),
         ("WATCHDOG_USEC", interval.as_deref().filter(|_| notify.is_some())),

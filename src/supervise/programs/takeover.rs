@@ -39,13 +39,16 @@ impl Programs {
                 program = orphan.name,
                 "a process of a program that is no longer there is left of an earlier maitred: ending it"
             );
-            probes::end(&self.ring, orphan);
+            probes::end(&self.ring, &orphan);
+            self.strays.push(orphan);
         }
     }
 
     /// Looks after what is left of a process from here on. Hands it back if that is not wanted or not possible.
     fn adopt(&mut self, status: &Status, mut own: Vec<Orphan>) -> Result<(), Vec<Orphan>> {
-        let main = orphans::main_of(&own, &status.config.launch).filter(|_| self.orphans == Orphans::Adopt);
+        // Nobody knows whether a listener waits for an event or has one.
+        let is_wanted = self.orphans == Orphans::Adopt && !status.config.stdout.is_listener;
+        let main = orphans::main_of(&own, &status.config.launch).filter(|_| is_wanted);
         let Some(main) = main else { return Err(own) };
         let pid = own[main].pid;
         // What was opened is what was found, if it is there afterwards.
@@ -54,7 +57,7 @@ impl Programs {
         for (stream, number, output) in [(Stream::Out, 1, &config.stdout), (Stream::Err, 2, &config.stderr)] {
             let is_wanted = output.is_wanted() && !(stream == Stream::Err && config.launch.redirect_stderr);
             if let Some(pipe) = is_wanted.then(|| orphans::pipe(pid, number, false)).flatten() {
-                self.outputs.carry(id, config, stream, pipe);
+                self.outputs.carry(id, config, stream, (pid, pipe));
             }
         }
         if let Some(pipe) = orphans::pipe(pid, 0, true) {
@@ -84,6 +87,15 @@ impl Programs {
         let gone: Vec<_> = self.trees.values().filter(is_gone).map(|tree| tree.main).collect();
         for pid in gone {
             self.reaped(pid, Exit::Unknown);
+        }
+    }
+
+    /// Once what is left of programs that are no longer there has ended, its control groups are empty.
+    pub(super) fn notice_strays(&mut self) {
+        let before = self.strays.len();
+        self.strays.retain(Orphan::is_there);
+        if self.strays.len() < before {
+            self.groups.remove_left();
         }
     }
 

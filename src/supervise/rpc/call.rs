@@ -105,6 +105,11 @@ async fn supervisor(context: &Context<'_>, method: &str, params: &Params) -> Res
         }
         "shutdown" => desk.ask(|supervisor| supervisor.shut_down()).await.map(|()| Value::Bool(true)),
         "restart" => desk.ask(|supervisor| supervisor.restart()).await.map(|()| Value::Bool(true)),
+        "sendRemoteCommEvent" => {
+            let (kind, data) = (params.text(0)?, params.text(1)?);
+            desk.ask(move |supervisor| supervisor.send_event(&kind, &data)).await;
+            Ok(Value::Bool(true))
+        }
         "reloadConfig" | "addProcessGroup" | "removeProcessGroup" | "getAllConfigInfo" => {
             settings::answer(desk, method, params).await
         }

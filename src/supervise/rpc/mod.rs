@@ -23,9 +23,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use call::IDENTIFICATION;
 pub(super) use desk::{Changes, Desk, Work};
 pub(super) use processes::{Deed, Named, Outcome};
-pub(super) use settings::{Difference, difference};
+pub(super) use settings::{Configured, Difference, difference};
 pub(super) use tail::Heard;
 pub(super) use view::{Unit, View, split_name};
 

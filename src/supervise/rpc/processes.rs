@@ -75,7 +75,7 @@ pub(super) async fn answer(desk: &Desk, method: &str, params: &Params) -> Result
             signal_many(desk, views, signal).await
         }
         "sendProcessStdin" => {
-            let (name, text) = (params.text(0)?, params.text(1)?);
+            let (name, text) = (params.text(0)?, stdin_text(params)?);
             match find(desk, &name).await? {
                 Named::Group(_) => Err(Fault::of(FaultCode::BadName, Some(&name))),
                 Named::One(view) => desk
@@ -91,6 +91,14 @@ pub(super) async fn answer(desk: &Desk, method: &str, params: &Params) -> Result
 /// A signal's name or number as text.
 fn signal_text(params: &Params, index: usize) -> Result<String, Fault> {
     params.text(index).or_else(|_| params.int(index).map(|number| number.to_string())).map_err(|_| wrong())
+}
+
+/// What is to be written; what is no text is named.
+fn stdin_text(params: &Params) -> Result<String, Fault> {
+    params.text(1).map_err(|fault| match params.int(1) {
+        Ok(number) => Fault::of(FaultCode::IncorrectParameters, Some(&number.to_string())),
+        Err(_) => fault,
+    })
 }
 
 /// Whom `name` means.

@@ -1,5 +1,7 @@
 //! Methods about the configuration: reading it anew, what it says, and taking groups over from it one by one.
 
+use std::path::PathBuf;
+
 use super::call::Params;
 use super::desk::Desk;
 use super::info::members;
@@ -11,6 +13,16 @@ pub(in crate::supervise) struct Difference {
     pub added: Vec<String>,
     pub changed: Vec<String>,
     pub removed: Vec<String>,
+}
+
+/// A process of the configuration that was read last.
+pub(in crate::supervise) struct Configured {
+    pub config: ProcessConfig,
+    pub group_priority: i32,
+    /// Its group is looked after.
+    pub is_in_use: bool,
+    /// The files that were chosen for its standard output and error, if any were.
+    pub automatic: [Option<PathBuf>; 2],
 }
 
 /// What `next` differs in from `active`.
@@ -44,8 +56,8 @@ pub(super) async fn answer(desk: &Desk, method: &str, params: &Params) -> Result
         }
         "getAllConfigInfo" => {
             let mut processes = desk.ask(|supervisor| supervisor.configured()).await;
-            processes.sort_by(|(a, ..), (b, ..)| a.name.cmp(&b.name));
-            let infos = processes.iter().map(|(process, priority, is_in_use)| info(process, *priority, *is_in_use));
+            processes.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+            let infos = processes.iter().map(info);
             Ok(Value::Array(infos.collect()))
         }
         _ => Err(Fault::of(FaultCode::UnknownMethod, None)),
@@ -53,28 +65,28 @@ pub(super) async fn answer(desk: &Desk, method: &str, params: &Params) -> Result
 }
 
 /// The struct that `getAllConfigInfo` has for a process.
-fn info(process: &ProcessConfig, group_priority: i32, is_in_use: bool) -> Value {
+fn info(configured: &Configured) -> Value {
+    let Configured { config: process, group_priority, is_in_use, automatic } = configured;
     let none = || Value::text("none");
     let (launch, care) = (&process.launch, &process.care);
     let seconds = |duration: std::time::Duration| Value::int(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX));
     let bytes = |number: u64| Value::int(i64::try_from(number).unwrap_or(i64::MAX));
-    let file = |output: &OutputConfig| match &output.target {
-        OutputTarget::File(path) => Value::text(path.to_string_lossy()),
-        OutputTarget::Automatic(_) => Value::text("auto"),
-        OutputTarget::Log | OutputTarget::Nothing => none(),
+    let file = |output: &OutputConfig, chosen: &Option<PathBuf>| match (&output.target, chosen) {
+        (OutputTarget::File(path), _) | (OutputTarget::Automatic(_), Some(path)) => Value::text(path.to_string_lossy()),
+        (OutputTarget::Automatic(_), None) => Value::text("auto"),
+        (OutputTarget::Log | OutputTarget::Nothing, _) => none(),
     };
     let directory = launch.directory.as_ref().map_or_else(none, |path| Value::text(path.to_string_lossy()));
     members([
         ("autostart", Value::Bool(care.autostart)),
         ("directory", directory),
         ("uid", launch.user.as_ref().map_or_else(none, |user| Value::int(i64::from(user.uid)))),
-        ("command", Value::text(command_line(&launch.command))),
+        ("command", Value::text(&process.command_line)),
         ("exitcodes", Value::Array(care.exitcodes.iter().map(|code| Value::Int(*code)).collect())),
         ("group", Value::text(&process.group)),
-        ("group_prio", Value::Int(group_priority)),
-        ("inuse", Value::Bool(is_in_use)),
-        // What is killed is killed with all that it started.
-        ("killasgroup", Value::Bool(true)),
+        ("group_prio", Value::Int(*group_priority)),
+        ("inuse", Value::Bool(*is_in_use)),
+        ("killasgroup", Value::Bool(care.killasgroup)),
         ("name", Value::text(&process.name)),
         ("process_prio", Value::Int(care.priority)),
         ("redirect_stderr", Value::Bool(launch.redirect_stderr)),
@@ -82,7 +94,7 @@ fn info(process: &ProcessConfig, group_priority: i32, is_in_use: bool) -> Value 
         ("startsecs", seconds(care.startsecs)),
         ("stdout_capture_maxbytes", bytes(process.stdout.capture_max_bytes)),
         ("stdout_events_enabled", Value::Bool(process.stdout.has_events)),
-        ("stdout_logfile", file(&process.stdout)),
+        ("stdout_logfile", file(&process.stdout, &automatic[0])),
         ("stdout_logfile_backups", Value::int(i64::from(process.stdout.rotation.backups))),
         ("stdout_logfile_maxbytes", bytes(process.stdout.rotation.max_bytes)),
         ("stdout_syslog", Value::Bool(process.stdout.syslog.is_some())),
@@ -90,35 +102,10 @@ fn info(process: &ProcessConfig, group_priority: i32, is_in_use: bool) -> Value 
         ("stopwaitsecs", seconds(care.stopwaitsecs)),
         ("stderr_capture_maxbytes", bytes(process.stderr.capture_max_bytes)),
         ("stderr_events_enabled", Value::Bool(process.stderr.has_events)),
-        ("stderr_logfile", file(&process.stderr)),
+        ("stderr_logfile", file(&process.stderr, &automatic[1])),
         ("stderr_logfile_backups", Value::int(i64::from(process.stderr.rotation.backups))),
         ("stderr_logfile_maxbytes", bytes(process.stderr.rotation.max_bytes)),
         ("stderr_syslog", Value::Bool(process.stderr.syslog.is_some())),
         ("serverurl", launch.server_url.as_ref().map_or_else(none, Value::text)),
     ])
-}
-
-/// The words as a shell would take them.
-fn command_line(words: &[String]) -> String {
-    let is_plain = |word: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
-        !word.is_empty() && word.chars().all(plain)
-    };
-    let quoted = words.iter().map(|word| match is_plain(word) {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    });
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_line_can_be_split_again() {
-        let words = ["sh", "-c", "echo 'a b'", ""].map(str::to_owned);
-        assert_eq!(command_line(&words), r"sh -c 'echo '\''a b'\''' ''");
-        assert_eq!(command_line(&["celery".to_owned(), "--pool=solo".to_owned()]), "celery --pool=solo");
-    }
 }

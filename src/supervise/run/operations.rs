@@ -2,6 +2,8 @@
 //!
 //! Owns supervisord's faults for each. Nothing here waits.
 
+use std::collections::HashMap;
+
 use super::Supervisor;
 use crate::config::{GroupConfig, ProcessConfig};
 use crate::control::{Fault, FaultCode};
@@ -9,7 +11,7 @@ use crate::supervise::programs::command::{self, Unusable};
 use crate::supervise::programs::machine::{ProcessId, State, Status};
 use crate::supervise::programs::{Refused, Stream};
 use crate::supervise::rpc::{
-    Deed, Desk, Difference, Heard, Mood, Named, Outcome, Rpc, Unit, View, difference, split_name,
+    Configured, Deed, Desk, Difference, Heard, Mood, Named, Outcome, Rpc, Unit, View, difference, split_name,
 };
 
 impl Supervisor {
@@ -279,12 +281,23 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Every process of the configuration that was read last, with its group's priority and whether the group is looked after.
-    pub(in crate::supervise) fn configured(&self) -> Vec<(ProcessConfig, i32, bool)> {
-        let active = self.programs.active();
+    /// Every process of the configuration that was read last.
+    pub(in crate::supervise) fn configured(&self) -> Vec<Configured> {
+        let (active, statuses) = (self.programs.active(), self.programs.statuses());
+        let names = |status: &Status| ((status.config.group.clone(), status.config.name.clone()), status.id);
+        let ids: HashMap<_, _> = statuses.iter().map(names).collect();
+        let files = |process: &ProcessConfig| {
+            let id = ids.get(&(process.group.clone(), process.name.clone())).copied();
+            [Stream::Out, Stream::Err].map(|stream| self.programs.log_path(id?, process, stream))
+        };
         let processes = self.available.iter().flat_map(|group| {
             let is_in_use = active.iter().any(|other| other.name == group.name);
-            group.processes.iter().map(move |process| (process.clone(), group.priority, is_in_use))
+            group.processes.iter().map(move |process| Configured {
+                config: process.clone(),
+                group_priority: group.priority,
+                is_in_use,
+                automatic: files(process),
+            })
         });
         processes.collect()
     }

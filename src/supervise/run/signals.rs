@@ -42,6 +42,7 @@ impl Supervisor {
             // Whoever connects from now on is not to wait at a socket that nobody accepts on.
             self.setup.handover.sockets.clear();
         }
+        self.programs.bus().stopping();
         self.handle(if fast { Event::Quit } else { Event::Terminate });
         self.programs.stop(fast);
     }

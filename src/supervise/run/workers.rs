@@ -23,6 +23,11 @@ impl Supervisor {
         if is_taken { OTHER_GROUP } else { GROUP }
     }
 
+    /// The name of the worker in a place.
+    pub(super) fn worker_name(slot: u32) -> String {
+        format!("worker_{slot:02}")
+    }
+
     /// Every worker of the generation that serves.
     pub(super) fn worker_views(&self) -> Vec<View> {
         let group = self.workers_group();
@@ -31,7 +36,7 @@ impl Supervisor {
         let view = |place: Place| View {
             unit: Unit::Worker(place.slot),
             group: group.to_owned(),
-            name: format!("worker_{:02}", place.slot),
+            name: Self::worker_name(place.slot),
             state: state(place.state),
             pid: place.pid.map_or(0, |pid| pid.as_raw_nonzero().get()),
             started: seconds(place.since),

@@ -292,7 +292,10 @@ impl Machine {
 
 /// Whether the pipes that a process was started with would be others.
 fn is_piped_otherwise(old: &ProcessConfig, new: &ProcessConfig) -> bool {
-    old.stdout.is_wanted() != new.stdout.is_wanted() || old.stderr.is_wanted() != new.stderr.is_wanted()
+    let is_wanted_otherwise =
+        old.stdout.is_wanted() != new.stdout.is_wanted() || old.stderr.is_wanted() != new.stderr.is_wanted();
+    // A listener speaks from its beginning on.
+    is_wanted_otherwise || old.stdout.is_listener != new.stdout.is_listener
 }
 
 fn flatten(groups: &[GroupConfig]) -> impl Iterator<Item = (Level, Rc<ProcessConfig>)> {

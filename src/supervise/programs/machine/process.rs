@@ -422,8 +422,8 @@ impl Process {
         let wait = wait.max(SPACING.saturating_sub(lived));
         let restart_at = (restarts && self.may_start).then_some(now + wait);
         let restart_in = restart_at.map(|_| wait);
-        self.become_(Phase::Exited { restart_at }, steps);
         steps.push(Step::Report(Report::Ended { exit, is_expected, restart_in }));
+        self.become_(Phase::Exited { restart_at }, steps);
     }
 
     /// Whatever a process that ended by itself has left is in nobody's hands: it is killed before anything is started.

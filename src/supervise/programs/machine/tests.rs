@@ -20,6 +20,7 @@ pub(super) fn care() -> CareConfig {
         stopsignal: 15,
         stopwaitsecs: Duration::from_secs(10),
         stopasgroup: false,
+        killasgroup: false,
         backoff: BackoffConfig::Linear,
         fatal_retry: None,
         on_fatal: OnFatal::Stay,
@@ -40,11 +41,13 @@ pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
         syslog: None,
         capture_max_bytes: 0,
         has_events: false,
+        is_listener: false,
     };
     ProcessConfig {
         program: name.to_owned(),
         group: name.to_owned(),
         name: name.to_owned(),
+        command_line: name.to_owned(),
         launch: LaunchConfig {
             command: vec![name.to_owned()],
             environment: Vec::new(),
@@ -64,7 +67,7 @@ pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
 }
 
 pub(super) fn group(config: ProcessConfig) -> GroupConfig {
-    GroupConfig { name: config.group.clone(), priority: config.care.priority, processes: vec![config] }
+    GroupConfig { name: config.group.clone(), priority: config.care.priority, processes: vec![config], listens: None }
 }
 
 pub(super) fn pid(number: i32) -> Pid {
