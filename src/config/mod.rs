@@ -11,6 +11,7 @@ mod admin;
 mod app;
 mod build;
 pub mod certificate;
+mod compress;
 pub mod control;
 mod django;
 mod error;
@@ -53,6 +54,7 @@ pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedS
 pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
+pub use compress::CompressConfig;
 pub use control::{ControlConfig, Credentials, Owner, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::access_log::access_log;
 use super::address::{Listen, Listener, PORT_HTTPS};
+use super::compress;
 use super::error::Problem;
 use super::options;
 use super::proxies::{request_ids, trusted_proxies};
@@ -63,6 +64,7 @@ pub fn server(
         min_body_rate: reader.value(&options::MIN_BODY_RATE),
         backlog: reader.value(&options::BACKLOG),
         pidfile: reader.optional(&options::PIDFILE),
+        compress: compress::of_server(&mut reader),
         access_log: None,
         request_ids: request_ids(&mut reader, &trusted_proxies),
         trusted_proxies,

@@ -16,6 +16,7 @@ use crate::limits::AllowedHosts;
 use super::access_log::AccessLogConfig;
 pub use super::acme::AcmeConfig;
 pub use super::address::{Listen, Listener};
+pub use super::compress::CompressConfig;
 pub use super::control::ControlConfig;
 pub use super::guard::GuardConfig;
 pub use super::maintenance::MaintenanceConfig;
@@ -94,6 +95,8 @@ pub struct ServerConfig {
     pub backlog: u32,
     /// Where to write the process id.
     pub pidfile: Option<PathBuf>,
+    /// What is compressed where a route does not say it; every route's holds it already.
+    pub compress: Option<CompressConfig>,
     /// The access log, if there is to be one.
     pub access_log: Option<AccessLogConfig>,
     /// Peers whose word on their clients counts.
@@ -207,6 +210,8 @@ pub struct RouteConfig {
     pub sendfile_root: Vec<PathBuf>,
     /// What stands between a request and its handler; the server's rules are in it.
     pub guard: GuardConfig,
+    /// How the application's answers are compressed, if they are. Files have levels of their own.
+    pub compress: Option<CompressConfig>,
 }
 
 impl RouteConfig {
@@ -223,6 +228,7 @@ impl RouteConfig {
             intercept_errors: false,
             sendfile_root: Vec::new(),
             guard: GuardConfig::default(),
+            compress: None,
         }
     }
 }

@@ -24,6 +24,7 @@ mod log;
 mod maintenance;
 mod orders;
 mod output;
+mod packing;
 mod pace;
 mod panic;
 mod peer;

@@ -1,7 +1,7 @@
 //! Options of `[server]`: listeners, shards, and what one connection may cost.
 
 use super::guard::*;
-use super::{Default, FORWARDED_HEADERS, Opt, Section, Spec, TRUSTED_PROXIES, Unit};
+use super::{Default, FORWARDED_HEADERS, Opt, SERVER_COMPRESS, Section, Spec, TRUSTED_PROXIES, Unit};
 use crate::base::bounds::{ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
 use crate::config::read;
 use crate::config::types::RequestIds;
@@ -29,6 +29,7 @@ pub static SERVER: Section = Section {
         &BACKLOG.spec,
         &PIDFILE.spec,
         &ACCESS_LOG.spec,
+        &SERVER_COMPRESS.spec,
         &SERVER_ERROR_PAGES.spec,
         &MAINTENANCE_KEY.spec,
         &TRUSTED_PROXIES.spec,
