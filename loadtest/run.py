@@ -18,6 +18,7 @@ from pathlib import Path
 import attack
 import files
 import idle
+import packing
 import slow
 import storm
 import throughput
@@ -27,6 +28,8 @@ from server import ServerFailed
 
 WORK = {
     **{name: files.measure(name) for name in files.WORKS},
+    "gzip": packing.file,
+    "gzip-app": packing.app,
     "wsgi": throughput.wsgi,
     "django": throughput.django,
     "idle": idle.idle,

@@ -187,7 +187,10 @@ fn a_stored_form_is_confirmed_under_the_tag_that_it_has() {
         assert_eq!(accepting(&mut client, "/?tag=a", coding).field("etag"), Some(stored));
         let fields = format!("Accept-Encoding: {coding}\r\nIf-None-Match: {stored}\r\n");
         let answer = ask(&mut client, "GET", "/?tag=a", &fields);
-        assert_eq!((answer.status, answer.field("etag"), answer.field("vary")), (304, Some(stored), Some("Accept-Encoding")));
+        assert_eq!(
+            (answer.status, answer.field("etag"), answer.field("vary")),
+            (304, Some(stored), Some("Accept-Encoding"))
+        );
         assert_eq!((answer.field("content-encoding"), answer.body.len()), (None, 0));
     }
 }
@@ -260,10 +263,15 @@ fn a_client_of_http_1_0_reads_to_the_end_of_the_connection() {
     let server = server();
     for (query, length_is_known) in [("", true), ("&pieces=1000", false)] {
         let mut client = server.connect();
-        client.send(format!("GET /?size=30000{query} HTTP/1.0\r\nConnection: keep-alive\r\nAccept-Encoding: gzip\r\n\r\n"));
+        client.send(format!(
+            "GET /?size=30000{query} HTTP/1.0\r\nConnection: keep-alive\r\nAccept-Encoding: gzip\r\n\r\n"
+        ));
         let response = client.response("GET");
         assert_eq!(response.field("content-encoding"), Some("gzip"), "{query}");
-        assert_eq!((response.field("content-length").is_some(), response.closes()), (length_is_known, !length_is_known));
+        assert_eq!(
+            (response.field("content-length").is_some(), response.closes()),
+            (length_is_known, !length_is_known)
+        );
         assert_same_bytes(&decoded("gzip", &response.body), &page(30_000));
     }
 }
@@ -293,7 +301,11 @@ fn a_client_that_leaves_ends_the_stream_and_its_encoder() {
     for coding in CODINGS {
         let mark = server.folder().join(coding);
         let mut client = server.connect();
-        client.request("GET", &format!("/endless?size=1000&mark={}", mark.display()), &format!("Accept-Encoding: {coding}\r\n"));
+        client.request(
+            "GET",
+            &format!("/endless?size=1000&mark={}", mark.display()),
+            &format!("Accept-Encoding: {coding}\r\n"),
+        );
         assert_eq!(client.head("GET").field("content-encoding"), Some(coding));
         client.piece();
         drop(client);
@@ -304,7 +316,8 @@ fn a_client_that_leaves_ends_the_stream_and_its_encoder() {
 
 #[test]
 fn a_slow_reader_of_a_compressed_stream_costs_no_memory() {
-    let builder = Builder::app("pages:application").workers(2).shards(1).app_route("compress = { gzip = 1, types = [\"*\"] }");
+    let builder =
+        Builder::app("pages:application").workers(2).shards(1).app_route("compress = { gzip = 1, types = [\"*\"] }");
     let server = builder.start();
     let resident = || -> u64 { server.family().into_iter().map(process::resident_kib).sum() };
     server.wait_workers(2);

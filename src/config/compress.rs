@@ -89,7 +89,8 @@ fn length_min(value: &Value) -> Result<u64, String> {
 
 /// `text/html`, `text/*` or `*`.
 fn types(value: &Value) -> Result<Types, String> {
-    let texts = read::strings(value, Unit::Texts("a list of content types")).map_err(|message| format!("types {message}"))?;
+    let texts =
+        read::strings(value, Unit::Texts("a list of content types")).map_err(|message| format!("types {message}"))?;
     if texts.len() > COMPRESSED_TYPES_MAX {
         return Err(format!("types has more than {COMPRESSED_TYPES_MAX} entries"));
     }
@@ -216,8 +217,19 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_bounded() {
+        let with_types = |count: usize| format!("{{ gzip = 6, types = [{}] }}", "\"a/b\", ".repeat(count));
+        assert!(read(&with_types(COMPRESSED_TYPES_MAX)).is_ok());
+        assert!(read(&with_types(COMPRESSED_TYPES_MAX + 1)).unwrap_err().contains("more than 256"));
+        let with_length = |bytes: u64| format!("{{ gzip = 6, min_length = {bytes} }}");
+        assert!(read(&with_length(COMPRESSED_LENGTH_MIN_MAX)).is_ok());
+        assert!(read(&with_length(COMPRESSED_LENGTH_MIN_MAX + 1)).is_err());
+    }
+
+    #[test]
     fn rules_beside_levels() {
-        let found = read("{ gzip = 4, min_length = \"1K\", types = [\"Text/*\", \"application/json\"] }").unwrap().unwrap();
+        let found =
+            read("{ gzip = 4, min_length = \"1K\", types = [\"Text/*\", \"application/json\"] }").unwrap().unwrap();
         let types = Types::Only(vec!["text/*".to_owned(), "application/json".to_owned()]);
         assert_eq!(found.rules, Rules { length_min: 1024, types });
         assert_eq!(read("{ gzip = 4 }").unwrap().unwrap().rules.length_min, COMPRESSED_BYTES_MIN);

@@ -200,7 +200,9 @@ mod tests {
         ] {
             assert_eq!(judged(&Rules::default(), 200, &format!("{html}\n{field}"), Some(1000)), Leave, "{field}");
         }
-        for field in ["Cache-Control: no-transformation", "X-Content-Encoding: gzip", "Contents-Range: x", "ETag: \"a\""] {
+        for field in
+            ["Cache-Control: no-transformation", "X-Content-Encoding: gzip", "Contents-Range: x", "ETag: \"a\""]
+        {
             assert_eq!(judged(&Rules::default(), 200, &format!("{html}\n{field}"), Some(1000)), Compress, "{field}");
         }
     }

@@ -13,7 +13,7 @@ use super::buffered::{Buffered, together};
 use super::connection::{Connection, Next};
 use super::file;
 use super::output::Gone;
-use super::packing::{Preference, Draft, Form, Stream};
+use super::packing::{Draft, Form, Preference, Stream};
 use super::receiving::Receiving;
 use super::snapshot;
 use crate::base::bounds::{COPIED_RESPONSE_BYTES_MAX, MESSAGE_BYTES_MAX};
@@ -211,7 +211,9 @@ impl Connection {
         }
         let mut lines = Vec::with_capacity(256);
         app::copy_without(scanned.fields, &mut lines, |name| {
-            app::is_hop_by_hop(name) || is_accel(name) || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
+            app::is_hop_by_hop(name)
+                || is_accel(name)
+                || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
         });
         if let Some(held) = &self.held {
             held.finish(status, &mut lines);

@@ -191,3 +191,96 @@ impl Stream {
         self.encoder.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::config::Levels;
+    use crate::http::compressible::Rules;
+
+    fn config() -> CompressConfig {
+        CompressConfig { levels: Levels::USUAL, rules: Rules::default() }
+    }
+
+    fn preference(lines: &[u8]) -> Preference {
+        Preference::of(Fields::of_checked(lines), &config())
+    }
+
+    fn draft(body: &[u8], declared: Option<u64>, is_whole: bool) -> Draft<'_> {
+        let fields = Fields::of_checked(b"Content-Type: text/html\r\n");
+        let (method, version) = (Method::Get, Version::Http11);
+        Draft { method, version, status: 200, fields, declared, body, is_whole }
+    }
+
+    fn stream(declared: Option<u64>, encoders: &Encoders) -> Option<Box<Stream>> {
+        match Form::of(&draft(b"", declared, false), preference(b"Accept-Encoding: gzip\r\n"), &config(), encoders) {
+            Form::Stream(Coding::Gzip, stream) => Some(stream),
+            Form::Marked { is_weak: false } => None,
+            _ => panic!("a stream, compressed or not"),
+        }
+    }
+
+    /// Polls `pack` to its end; how often others had their turn.
+    fn packed(stream: &mut Stream, piece: &[u8], end: bool) -> (Vec<u8>, usize) {
+        let mut future = pin!(stream.pack(piece, end));
+        let mut turns = 0;
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => return (result.expect("memory"), turns),
+                Poll::Pending => turns += 1,
+            }
+        }
+    }
+
+    #[test]
+    fn others_have_their_turn_between_slices() {
+        let encoders = Encoders::new();
+        let mut stream = stream(None, &encoders).expect("there is room");
+        for (bytes, turns) in
+            [(0, 0), (COMPRESSED_SLICE_BYTES, 0), (COMPRESSED_SLICE_BYTES + 1, 1), (4 * COMPRESSED_SLICE_BYTES, 3)]
+        {
+            assert_eq!(packed(&mut stream, &vec![b'a'; bytes], false).1, turns, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn streams_beyond_what_encoders_may_hold_are_sent_as_they_are() {
+        let encoders = Encoders::new();
+        let mut held: Vec<_> = std::iter::from_fn(|| stream(None, &encoders)).collect();
+        assert_eq!(held.len(), STREAM_ENCODERS_BYTES_MAX / encoder_bytes(Coding::Gzip));
+        held.pop();
+        assert!(stream(None, &encoders).is_some() && encoders.streams.used() <= STREAM_ENCODERS_BYTES_MAX);
+        drop(held);
+        assert_eq!(encoders.streams.used(), 0);
+    }
+
+    #[test]
+    fn an_end_is_said_only_when_all_that_was_announced_was_said() {
+        let encoders = Encoders::new();
+        let mut short = stream(Some(1000), &encoders).expect("there is room");
+        let (bytes, _) = packed(&mut short, &[b'a'; 999], true);
+        assert!(!short.is_whole() && !bytes.ends_with(chunked::LAST_CHUNK));
+        let mut long = stream(Some(1000), &encoders).expect("there is room");
+        let (first, _) = packed(&mut long, &[b'a'; 1500], false);
+        let (last, _) = packed(&mut long, b"more", true);
+        assert!(long.is_whole() && last.ends_with(chunked::LAST_CHUNK));
+        let mut decoder = chunked::Decoder::new();
+        let all = [first, last].concat();
+        let mut body = Vec::new();
+        let mut rest = &all[..];
+        while !rest.is_empty() {
+            let step = decoder.decode(rest).expect("well framed");
+            if let chunked::Event::Data(range) = step.event {
+                body.extend_from_slice(&rest[range]);
+            }
+            rest = &rest[step.consumed..];
+        }
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&body[..]), &mut text).expect("complete");
+        assert_eq!(text, [b'a'; 1000]);
+        assert_eq!(packed(&mut long, b"after the end", true).0, b"");
+    }
+}
