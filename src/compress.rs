@@ -17,7 +17,8 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// The largest brotli window that every decoder must take (RFC 7932 §9.1): 2^22 − 16 bytes.
 const BROTLI_WINDOW_BITS: i32 = 22;
 
-/// What an encoder that works as the bytes come looks back at, as a power of two: 128 KiB. More would cost each stream megabytes.
+/// What an encoder that works as the bytes come looks back at, as a power of two: 128 KiB. More would cost each stream megabytes, and with less brotli takes
+/// tables of 34 MiB.
 const STREAM_WINDOW_BITS: u32 = 17;
 /// The largest deflate window (RFC 1951 §2).
 const DEFLATE_WINDOW_BITS: u8 = 15;
@@ -35,8 +36,8 @@ pub fn level(levels: &Levels, coding: Coding) -> Option<u32> {
 /// what_an_encoder_of_a_stream_holds -- --ignored --nocapture`.
 pub const fn encoder_bytes(coding: Coding) -> usize {
     match coding {
-        Coding::Gzip => 384 * 1024,
-        Coding::Brotli => 4 * 1024 * 1024,
+        Coding::Gzip => 512 * 1024,
+        Coding::Brotli => 6 * 1024 * 1024,
         Coding::Zstd => 2 * 1024 * 1024,
     }
 }
@@ -82,7 +83,7 @@ impl Whole {
                 encoder.compress_to_buffer(bytes, &mut out).ok().map(|_| out)
             }
             Coding::Brotli => {
-                let params = brotli_params(level, window_bits_of(bytes.len()), Some(bytes.len() as u64));
+                let params = brotli_params(level, STREAM_WINDOW_BITS as i32, Some(bytes.len() as u64));
                 let mut encoder = brotli::CompressorWriter::with_params(out, BUFFER_BYTES, &params);
                 encoder.write_all(bytes).ok()?;
                 let out = encoder.into_inner();
@@ -90,12 +91,6 @@ impl Whole {
             }
         }
     }
-}
-
-/// The smallest brotli window in which so many bytes lie.
-fn window_bits_of(bytes: usize) -> i32 {
-    // RFC 7932 §9.1: from 2^10 on, less 16 bytes.
-    (10..BROTLI_WINDOW_BITS).find(|bits| bytes <= (1 << bits) - 16).unwrap_or(BROTLI_WINDOW_BITS)
 }
 
 fn brotli_params(level: u32, window_bits: i32, size: Option<u64>) -> brotli::enc::BrotliEncoderParams {
@@ -144,7 +139,7 @@ impl<W: Write> Encoder<W> {
     /// Out of memory.
     pub fn of_stream(coding: Coding, level: u32, out: W) -> io::Result<Encoder<W>> {
         let inner = match coding {
-            Coding::Brotli => Self::brotli(&brotli_params(level, 16, None), out),
+            Coding::Brotli => Self::brotli(&brotli_params(level, STREAM_WINDOW_BITS as i32, None), out),
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(out, level as i32)?;
                 encoder.window_log(STREAM_WINDOW_BITS)?;

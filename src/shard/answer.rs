@@ -205,8 +205,9 @@ impl Connection {
 
     /// The field lines of an answer, as the application has written them but for what is the server's to say.
     fn lines<'f>(&self, scanned: &AppFields<'f>, status: u16, headers: Option<&HeaderOps>) -> Cow<'f, [u8]> {
-        let is_changed = headers.is_some() || self.held.is_some() || scanned.has_orders || scanned.has_hop_by_hop;
-        if !is_changed && !(scanned.content_length.is_some() && status == 204) {
+        let is_length_wrong = scanned.content_length.is_some() && status == 204;
+        let has_ops = headers.is_some() || self.held.is_some();
+        if !(has_ops || is_length_wrong || scanned.has_orders || scanned.has_hop_by_hop) {
             return Cow::Borrowed(scanned.fields.as_bytes());
         }
         let mut lines = Vec::with_capacity(256);
