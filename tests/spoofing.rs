@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::Value;
+use support::proxy::{self, v1, v2, v2_from};
 use support::{Builder, Client, DEADLINE, Server};
 
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
@@ -179,6 +180,81 @@ fn the_application_never_sees_a_forged_origin() {
     for lines in ["Forwarded: for=\", for=203.0.113.9", "Forwarded: for=1.1.1.1;for=203.0.113.9", "Forwarded: 1.1.1.1"]
     {
         assert_eq!(ask(&mut Client::connect_from(PROXY, server.address), lines), Err(400), "{lines}");
+    }
+}
+
+/// A case of the table below: where from, the PROXY header and what follows on its connection, fields, and what the application sees; `None`: no
+/// application is asked, the connection ends.
+type Proxied<'c> = (Ipv4Addr, Vec<u8>, &'c str, Option<&'c str>);
+
+#[test]
+fn the_application_never_sees_an_origin_forged_by_a_proxy_header() {
+    const CLAIMS: &str =
+        "X-Forwarded-For: 1.1.1.1|X-Forwarded-Proto: https|X-Forwarded-Host: bank.test|X-Real-IP: 1.1.1.1";
+    const FORWARDED: &str = "Forwarded: for=1.1.1.1;proto=https;host=bank.test";
+    let client = || v1("TCP4 203.0.113.9 192.0.2.1 4711 443");
+    let v2_client = |further: &[u8]| v2_from("203.0.113.9:4711", "192.0.2.1:443", further);
+    let (_server, address) = proxy::start(Builder::app("kitchen").server_key(TRUSTED), "");
+    let cases: Vec<Proxied<'_>> = vec![
+        // The client of the header is a stranger, whatever its balancer is.
+        (PROXY, client(), "", Some("203.0.113.9 http")),
+        (PROXY, client(), CLAIMS, Some("203.0.113.9 http")),
+        (PROXY, client(), FORWARDED, Some("203.0.113.9 http")),
+        (PROXY, v2_client(b""), CLAIMS, Some("203.0.113.9 http")),
+        (PROXY, v1("TCP6 2001:db8::9 2001:db8::1 4711 443"), FORWARDED, Some("2001:db8::9 http")),
+        (PROXY, v1("TCP6 ::ffff:203.0.113.9 ::1 4711 443"), CLAIMS, Some("203.0.113.9 http")),
+        // Nor does a client without an address have its balancer's credit.
+        (PROXY, v1("UNKNOWN"), CLAIMS, Some(" http")),
+        (PROXY, v1("UNKNOWN 10.0.0.1 10.0.0.1 1 1"), FORWARDED, Some(" http")),
+        (PROXY, v2(1, 0x00, b""), CLAIMS, Some(" http")),
+        (PROXY, v2(1, 0x31, &[b'a'; 216]), CLAIMS, Some(" http")),
+        // A trusted proxy behind the balancer is one.
+        (
+            PROXY,
+            v1("TCP4 10.0.0.1 192.0.2.1 4711 443"),
+            "X-Forwarded-For: 1.1.1.1, 203.0.113.9",
+            Some("203.0.113.9 http for=203.0.113.9 real=203.0.113.9"),
+        ),
+        // The balancer itself, for a look at the server's health.
+        (PROXY, v2(0, 0x00, b""), "", Some("127.0.0.2 http")),
+        (PROXY, v2(0, 0x11, &[10, 0, 0, 1, 10, 0, 0, 1, 0, 1, 0, 1]), "", Some("127.0.0.2 http")),
+        // Further fields are passed over, also where they look like a header, a name or TLS.
+        (PROXY, v2_client(b"\x02\x00\x09bank.test\x20\x00\x05\x01\0\0\0\0"), "", Some("203.0.113.9 http")),
+        (PROXY, v2_client(&v1("TCP4 1.1.1.1 1.1.1.1 1 1")), "", Some("203.0.113.9 http")),
+        // A second header is the client's: the beginning of a bad request.
+        (PROXY, [client(), v1("TCP4 10.0.0.1 192.0.2.1 1 1")].concat(), "", None),
+        (PROXY, [v2_client(b""), client()].concat(), "", None),
+        // Who is not trusted has nothing to say, in a header or without one.
+        (STRANGER, client(), "", None),
+        (STRANGER, v2_client(b""), "", None),
+        (STRANGER, v2(0, 0x00, b""), "", None),
+        (STRANGER, Vec::new(), "", None),
+        (PROXY, Vec::new(), CLAIMS, None),
+        // Truncated, oversized, malformed.
+        (PROXY, b"PROXY TCP4 203.0.113.9\r\n".to_vec(), "", None),
+        (PROXY, b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\n".to_vec(), "", None),
+        (PROXY, b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443 \r\n".to_vec(), "", None),
+        (PROXY, v1("TCP4 203.0.113.9, 192.0.2.1 4711 443"), "", None),
+        (PROXY, v1("TCP4 0203.0.113.9 192.0.2.1 4711 443"), "", None),
+        (PROXY, v1("TCP4 2001:db8::9 2001:db8::1 4711 443"), "", None),
+        (PROXY, v1("TCP4 203.0.113.9 192.0.2.1 4711 65536"), "", None),
+        (PROXY, v1("tcp4 203.0.113.9 192.0.2.1 4711 443"), "", None),
+        (PROXY, v1(format_args!("UNKNOWN {}", "x".repeat(100))), "", None),
+        (PROXY, v2(1, 0x11, &[203, 0, 113, 9, 192, 0, 2, 1, 0, 1, 0]), "", None),
+        (PROXY, v2(1, 0x21, &[0; 35]), "", None),
+        (PROXY, v2(1, 0x41, &[0; 36]), "", None),
+        (PROXY, v2(2, 0x11, &[0; 12]), "", None),
+        (PROXY, v2_client(&[0; 5000]), "", None),
+    ];
+    for (source, header, lines, expected) in cases {
+        let shown = header.escape_ascii().to_string();
+        let mut client = proxy::connect(source, address, &header);
+        let fields: String =
+            lines.split('|').filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect();
+        client.try_send(format!("GET /environ HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
+        let found = client.try_response("GET").ok().filter(|response| response.status == 200);
+        let found = found.map(|response| seen(&response.json()));
+        assert_eq!(found.as_deref(), expected, "{source} sent {shown} and {lines}");
     }
 }
 

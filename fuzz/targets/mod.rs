@@ -15,6 +15,7 @@ mod htpasswd;
 mod log_format;
 mod path;
 mod preconditions;
+mod proxy_header;
 mod range;
 mod reply;
 mod supervisord;
@@ -48,6 +49,7 @@ pub static ALL: &[Target] = &[
     log_format::TARGET,
     path::TARGET,
     preconditions::TARGET,
+    proxy_header::TARGET,
     range::TARGET,
     reply::TARGET,
     supervisord::TARGET,

@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::owner::Owner;
+
 /// Port that makes an address without a scheme one for TLS.
 pub(super) const PORT_HTTPS: u16 = 443;
 /// Port of an address that names none, as in gunicorn.
@@ -29,6 +31,32 @@ pub struct Listener {
     pub tls: bool,
     /// Plain requests are sent on to HTTPS; never together with `tls`.
     pub redirect_https: bool,
+    /// Every connection begins with a PROXY header of one of the trusted proxies.
+    pub proxy_protocol: bool,
+    /// An IPv6 address is not listened on for IPv4 (ipv6(7), IPV6_V6ONLY); false for others.
+    pub ipv6_only: bool,
+    /// Permissions of a unix socket's file.
+    pub mode: u32,
+    /// Whose that file is; `None`: the server's own.
+    pub owner: Option<Owner>,
+}
+
+/// Permissions of a unix listener's socket file, where nobody has said any: as nginx and gunicorn make it.
+const SOCKET_MODE: u32 = 0o666;
+
+impl Listener {
+    /// Plain HTTP and nothing else.
+    pub fn plain(address: Listen) -> Listener {
+        Listener {
+            address,
+            tls: false,
+            redirect_https: false,
+            proxy_protocol: false,
+            ipv6_only: false,
+            mode: SOCKET_MODE,
+            owner: None,
+        }
+    }
 }
 
 impl fmt::Display for Listener {

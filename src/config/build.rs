@@ -49,7 +49,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     let may_be_silent = !merged.programs.is_empty();
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
-    let ends_orphans = common.ends_orphans;
+    let orphans = common.orphans;
     let programs = programs(merged.programs, merged.groups, bases, &common, problems);
     let is_acme_there = merged.acme.is_some();
     let acme = acme(merged.acme, bases, problems);
@@ -127,7 +127,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    let named = merged.file.as_ref().or(flags.supervisord_conf.as_ref());
+    let named = merged.file.as_deref().or(flags.supervisord_file());
     let origin = named.map_or_else(|| around.directory.clone(), |file| around.directory.join(file));
     let origin = origin.canonicalize().unwrap_or(origin);
     let left = merged.left.iter().map(ToString::to_string).collect();
@@ -144,9 +144,10 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         error_pages,
         maintenance: closed,
         origin,
-        ends_orphans,
+        orphans,
         guard,
         left,
+        taken: merged.taken,
     }
 }
 

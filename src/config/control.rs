@@ -7,11 +7,11 @@ use super::address::Listen;
 use super::error::{ConfigErrors, Problem};
 use super::merge;
 use super::options::{self, Unit};
+use super::owner::Owner;
 use super::read;
 use super::section::{Bases, Reader, table};
 use super::sources::Surroundings;
 use super::value::{Place, Table, Value};
-use crate::sys::users::{User, group};
 
 /// Name of the socket in the directory that is chosen for it.
 const SOCKET_NAME: &str = "maitred.sock";
@@ -40,15 +40,6 @@ pub enum SocketChoice {
     Path(PathBuf),
     /// None.
     Off,
-}
-
-/// Whose a file is to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: Option<u32>,
 }
 
 /// A name and a password.
@@ -107,6 +98,8 @@ impl ControlConfig {
 /// What is wrong with the file or the section.
 pub fn control_of(file: Option<&Path>, around: &Surroundings) -> Result<ControlConfig, ConfigErrors> {
     let mut problems = Vec::new();
+    // A gunicorn.conf.py has no such section.
+    let file = file.filter(|file| file.extension().is_none_or(|extension| extension != "py"));
     let (mut top, base) = merge::file(file, around, &mut problems);
     let table = top.take(options::CONTROL.name).and_then(|placed| {
         let place = placed.place.clone();
@@ -171,31 +164,6 @@ pub(super) fn socket(value: &Value, unit: Unit, base: &Path) -> Result<SocketCho
             Listen::Tcp(_) => unreachable!("it begins with unix:"),
         },
     }
-}
-
-pub(super) fn owner(value: &Value, unit: Unit, base: &Path) -> Result<Owner, String> {
-    let text = read::text(value, unit, base)?;
-    let (name, group_name) = match text.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (text.as_str(), None),
-    };
-    let user = match User::find(name) {
-        Ok(Some(user)) => user,
-        Ok(None) => return Err(format!("there is no user \"{}\" on this host", name.escape_debug())),
-        Err(error) => return Err(format!("the user \"{}\" can't be looked up: {error}", name.escape_debug())),
-    };
-    let gid = match group_name.map(group) {
-        None => None,
-        Some(Ok(Some(gid))) => Some(gid),
-        Some(Ok(None)) => {
-            return Err(format!(
-                "there is no group \"{}\" on this host",
-                group_name.unwrap_or_default().escape_debug()
-            ));
-        }
-        Some(Err(error)) => return Err(format!("the group can't be looked up: {error}")),
-    };
-    Ok(Owner { uid: user.uid, gid })
 }
 
 pub(super) fn listen(value: &Value, unit: Unit, base: &Path) -> Result<Vec<Listen>, String> {

@@ -12,6 +12,7 @@ mod prometheus;
 mod readiness;
 pub mod request_id;
 mod requests;
+mod statsd;
 
 pub use certificates::{CertificateFacts, certificates};
 pub use latency::Latency;
@@ -19,6 +20,7 @@ pub use limited::{LimitOutcome, Limited};
 pub use page::{ProcessFacts, WorkerFacts, page};
 pub use readiness::{Readiness, State};
 pub use requests::{Requests, RouteLabel};
+pub use statsd::Statsd;
 
 use crate::base::clock::Monotonic;
 
@@ -62,6 +64,8 @@ pub struct ShardMetrics {
     pub handshakes_resumed: u64,
     /// TLS handshakes that a client began and that led to nothing.
     pub handshakes_failed: u64,
+    /// Connections closed because their PROXY header was missing, malformed, or not their peer's to send.
+    pub proxy_headers_refused: u64,
     /// Tasks that panicked.
     pub panics: u64,
     /// What limits did, and who was not let in.

@@ -101,6 +101,9 @@ fn connections(text: &mut Text, snapshots: &[Box<Snapshot>]) {
     handshakes.sample(&[("outcome", "full")], sum(|metrics| metrics.handshakes_full));
     handshakes.sample(&[("outcome", "resumed")], sum(|metrics| metrics.handshakes_resumed));
     handshakes.sample(&[("outcome", "failed")], sum(|metrics| metrics.handshakes_failed));
+    let help = "Connections closed for their PROXY header: missing, malformed, or from no trusted proxy.";
+    text.metric("maitred_proxy_headers_refused_total", Kind::Counter, help)
+        .sample(&[], sum(|metrics| metrics.proxy_headers_refused));
 }
 
 fn requests(text: &mut Text, snapshots: &[Box<Snapshot>]) {

@@ -39,6 +39,8 @@ pub struct Protocol {
     pub tls: bool,
     /// Plain HTTP, and only to send clients on to HTTPS.
     pub redirect_https: bool,
+    /// Before either, a PROXY header.
+    pub proxy_header: bool,
 }
 
 /// A listener on which a task accepts.
@@ -107,38 +109,42 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
     }
 }
 
-/// Counts a connection by its address. One without an address, and that of a trusted proxy, which brings everybody's requests, is not counted.
+/// Counts a connection by its peer's address. One without an address, and that of a trusted proxy, which brings everybody's requests, is not
+/// counted.
 ///
 /// # Errors
 /// The address has as many as it may have.
-fn count(shard: &Shard, socket: &Descriptor) -> Result<Option<Box<Held>>, TooMany> {
+pub(super) fn count(shard: &Shard, peer: PeerAddress) -> Result<Option<Box<Held>>, TooMany> {
     let Some((counts, max)) = &shard.per_address else { return Ok(None) };
-    let peer = rustix::net::getpeername(socket).ok().flatten().and_then(|any| SocketAddr::try_from(any).ok());
-    let Some(peer) = peer.map(PeerAddress::of).filter(|peer| !shard.trust.borrow().covers(*peer)) else {
-        return Ok(None);
-    };
-    match counts.claim(peer.ip().map(|address| counts.keys().of_address(address)), *max, u64::MAX) {
+    let Some(address) = peer.ip().filter(|_| !shard.trust.borrow().covers(peer)) else { return Ok(None) };
+    match counts.claim(Some(counts.keys().of_address(address)), *max, u64::MAX) {
         Claim::Held(held) => Ok(Some(Box::new(held))),
         Claim::KeyFull | Claim::AllFull => Err(TooMany),
     }
 }
 
 /// An address has as many connections as it may have.
-struct TooMany;
+pub(super) struct TooMany;
+
+/// Who is at the other end of a socket, if connections are counted by that.
+fn peer_of(shard: &Shard, socket: &Descriptor) -> PeerAddress {
+    let peer = shard.per_address.as_ref().and_then(|_| rustix::net::getpeername(socket).ok().flatten());
+    peer.and_then(|any| SocketAddr::try_from(any).ok()).map_or(PeerAddress::Unknown, PeerAddress::of)
+}
 
 fn begin(shard: &Rc<Shard>, socket: Descriptor, protocol: Protocol) {
-    let Ok(held) = count(shard, &socket) else {
+    let Ok(counted) = count(shard, peer_of(shard, &socket)) else {
         // Closed without a word: it costs the server least, and a client that is told would only come again.
         shard.metrics.borrow_mut().limited.connections += 1;
         return;
     };
     let key = shard.connections.borrow_mut().insert(Entry { socket: socket.clone(), phase: Phase::New });
     shard.metrics.borrow_mut().connection();
-    glommio::spawn_local(live(shard.clone(), socket, key, protocol, held)).detach();
+    glommio::spawn_local(live(shard.clone(), socket, key, protocol, counted)).detach();
 }
 
-async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol, _held: Option<Box<Held>>) {
-    let mut connection = Connection::new(&shard, socket, key, protocol);
+async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol, counted: Option<Box<Held>>) {
+    let mut connection = Connection::new(&shard, socket, key, protocol, counted);
     let outcome = {
         // By reference: a future that is an argument lies twice in the future that awaits it.
         let mut run = pin!(connection.run());

@@ -2,6 +2,8 @@
 //!
 //! Owns the values that a redirect's template is filled with. Called by `connection`; `respond` sends.
 
+use std::borrow::Cow;
+
 use super::connection::Connection;
 use super::site::{Fixed, Handler, Redirect};
 use crate::config::Health;
@@ -43,9 +45,12 @@ impl Connection {
 
     fn redirect(&mut self, head: &Head<'_>, redirect: &Redirect) -> Response {
         let host = match head.authority {
-            Some(authority) => authority.host,
+            Some(authority) => Cow::Borrowed(authority.host),
             // HTTP/1.0 need not name a host: the address that was connected to is one.
-            None => &self.peer().local_address,
+            None => match &self.peer().local_address {
+                ipv6 if ipv6.contains(':') => Cow::Owned(format!("[{ipv6}]")),
+                other => Cow::Borrowed(other.as_str()),
+            },
         };
         let target = head.target.path_query().expect("a route is found by a path");
         let decoded = target::decode_path(target.path).unwrap_or_default();
@@ -57,7 +62,8 @@ impl Connection {
             .map(|group| group.map(|group| group.range()))
             .collect();
         let scheme = self.origin(head.fields).map_or("http", |origin| self.scheme(&origin).as_str());
-        let values = Values { host, path: &path, raw_path: target.path, query: target.query, scheme, groups: &groups };
+        let values =
+            Values { host: &host, path: &path, raw_path: target.path, query: target.query, scheme, groups: &groups };
         Response::error(redirect.status, "").with("Location", &redirect.target.fill(&values))
     }
 }

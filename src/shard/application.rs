@@ -114,7 +114,7 @@ impl Connection {
             (None, _) => None,
         };
         let named = head.authority.map_or(("", ""), |authority| name_and_port(authority.raw));
-        let server = server_of((&peer.local_address, &peer.local_port), named);
+        let server = server_of((&peer.local_address, &peer.local_port), named, scheme);
         let mut exchange = self.exchange.borrow_mut();
         exchange.received(content_length.unwrap_or(0));
         let environ = Environ {
@@ -164,13 +164,17 @@ fn name_and_port(authority: &str) -> (&str, &str) {
 
 /// SERVER_NAME and SERVER_PORT, which PEP 3333 never allows to be empty: a unix socket has neither, so they are what the client
 /// called the server, or what it would have meant without a word.
-fn server_of<'a>(local: (&'a str, &'a str), named: (&'a str, &'a str)) -> (&'a str, &'a str) {
+fn server_of<'a>(local: (&'a str, &'a str), named: (&'a str, &'a str), scheme: &str) -> (&'a str, &'a str) {
     let first = |one: &'a str, other: &'a str, last: &'a str| match (one, other) {
         ("", "") => last,
         ("", other) => other,
         (one, _) => one,
     };
-    if local.0.is_empty() { (first(named.0, "", "localhost"), first(named.1, "", "80")) } else { local }
+    if local.0.is_empty() {
+        (first(named.0, "", "localhost"), first(named.1, "", if scheme == "https" { "443" } else { "80" }))
+    } else {
+        local
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_server_has_a_name_and_a_port_on_every_listener() {
-        assert_eq!(server_of(("10.0.0.1", "8000"), ("example.com", "")), ("10.0.0.1", "8000"));
+        assert_eq!(server_of(("10.0.0.1", "8000"), ("example.com", ""), "https"), ("10.0.0.1", "8000"));
         for (authority, name, port) in [
             ("example.com", "example.com", "80"),
             ("example.com:8080", "example.com", "8080"),
@@ -187,7 +191,8 @@ mod tests {
             ("[2001:db8::1]", "2001:db8::1", "80"),
             ("", "localhost", "80"),
         ] {
-            assert_eq!(server_of(("", ""), name_and_port(authority)), (name, port), "{authority}");
+            assert_eq!(server_of(("", ""), name_and_port(authority), "http"), (name, port), "{authority}");
         }
+        assert_eq!(server_of(("", ""), ("example.com", ""), "https"), ("example.com", "443"));
     }
 }

@@ -30,6 +30,7 @@ use crate::base::clock::Monotonic;
 use crate::config::ErrorPage;
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
+use crate::limits;
 use crate::observe::{Labels, State};
 use crate::response::Response;
 use crate::ring::{Descriptor, Payload, within};
@@ -70,6 +71,8 @@ pub(super) struct Connection {
     pub admission: Option<Box<Admission>>,
     /// What is kept of that request for what may become of it.
     pub held: Option<Box<Held>>,
+    /// Its place among the connections of its client's address, where those are bounded.
+    pub counted: Option<Box<limits::Held>>,
 }
 
 /// How a connection goes on after a request.
@@ -103,7 +106,13 @@ enum Turn<'c> {
 }
 
 impl Connection {
-    pub fn new(shard: &Rc<Shard>, socket: Descriptor, key: usize, protocol: Protocol) -> Connection {
+    pub fn new(
+        shard: &Rc<Shard>,
+        socket: Descriptor,
+        key: usize,
+        protocol: Protocol,
+        counted: Option<Box<limits::Held>>,
+    ) -> Connection {
         let output = Output::new(&shard.ring, &socket, shard.timeouts.get().send);
         Connection {
             shard: shard.clone(),
@@ -123,11 +132,15 @@ impl Connection {
             extras: RefCell::default(),
             admission: None,
             held: None,
+            counted,
         }
     }
 
     /// Serves the connection to its end.
     pub async fn run(&mut self) -> Result<(), Gone> {
+        if self.protocol.proxy_header && !Box::pin(self.take_proxy_header()).await {
+            return Ok(());
+        }
         if self.protocol.tls && !Box::pin(self.handshake()).await? {
             return Ok(());
         }
@@ -238,16 +251,15 @@ impl Connection {
             self.begun = self.shard.ring.now();
         }
         let (head, len) = match head::parse(bytes) {
-            Ok(Parse::Complete { head, len }) => (head, len),
+            Ok(Parse::Complete { head, len }) => match self.within_limits(&bytes[..len]) {
+                Ok(()) => (head, len),
+                Err(reject) => return Some(self.refuse_head(bytes, reject)),
+            },
             Ok(Parse::Partial) => {
                 self.seen = bytes.len() as u32;
                 return None;
             }
-            Err(reject) => {
-                let times = self.times(self.shard.ring.now());
-                self.exchange.borrow_mut().begin_unread(&self.shard, bytes, times);
-                return Some(Step::Refuse(reject));
-            }
+            Err(reject) => return Some(self.refuse_head(bytes, reject)),
         };
         let facts = Facts {
             method: head.method,
@@ -270,6 +282,19 @@ impl Connection {
         self.is_pipelined = !self.receiving.input.is_empty();
         self.set_phase(Phase::Busy);
         Some(step)
+    }
+
+    /// Judges a whole head by the bounds that were configured, if there are any.
+    fn within_limits(&self, head: &[u8]) -> Result<(), Reject> {
+        let limits = self.shard.head_limits.get();
+        if limits.is_any() { limits.check(head) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn refuse_head(&self, bytes: &[u8], reject: Reject) -> Step {
+        let times = self.times(self.shard.ring.now());
+        self.exchange.borrow_mut().begin_unread(&self.shard, bytes, times);
+        Step::Refuse(reject)
     }
 
     fn decide(&self, head: &Head<'_>, len: usize, facts: Facts, labels: &mut Labels) -> Step {

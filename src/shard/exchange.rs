@@ -465,11 +465,12 @@ impl Connection {
         // Whose client can't be known is logged by the peer.
         let origin = self.origin(Fields::of_checked(parts.fields.in_bytes(bytes))).unwrap_or_default();
         let told = Told::of(&origin);
+        let (realip_remote_addr, realip_remote_port) = peer.connected_from();
         let record = Record {
             remote_addr: told.client(peer),
             remote_port: told.port(peer),
-            realip_remote_addr: &peer.remote_address,
-            realip_remote_port: &peer.remote_port,
+            realip_remote_addr,
+            realip_remote_port,
             server_addr: &peer.local_address,
             server_port: &peer.local_port,
             ..record

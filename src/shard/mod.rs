@@ -28,6 +28,7 @@ mod pace;
 mod packing;
 mod panic;
 mod peer;
+mod proxied;
 mod receiving;
 mod respond;
 mod run;

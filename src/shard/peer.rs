@@ -1,4 +1,6 @@
 //! The two ends of a connection, and who stands behind the far one.
+//!
+//! Owns what is known of both: the kernel's word, or that of a balancer's PROXY header. Called by whoever asks for an address.
 
 use std::net::SocketAddr;
 
@@ -17,6 +19,8 @@ pub(super) struct Peer {
     pub remote_port: String,
     pub local_address: String,
     pub local_port: String,
+    /// Address and port of the balancer that has said all this in a PROXY header.
+    balancer: Option<Box<(String, String)>>,
 }
 
 impl Peer {
@@ -34,6 +38,21 @@ impl Peer {
         Peer::new(address, local.and_then(internet))
     }
 
+    /// A client that the balancer with the address of `own` has named, and the address at which it has reached the balancer. What that does
+    /// not tell is left open.
+    pub fn behind(own: &Peer, address: PeerAddress, local: Option<SocketAddr>) -> Peer {
+        let balancer = Box::new((own.remote_address.clone(), own.remote_port.clone()));
+        Peer { balancer: Some(balancer), ..Peer::new(address, local) }
+    }
+
+    /// Address and port from which the connection itself has come: the peer's, or its balancer's.
+    pub fn connected_from(&self) -> (&str, &str) {
+        match self.balancer.as_deref() {
+            Some((address, port)) => (address, port),
+            None => (&self.remote_address, &self.remote_port),
+        }
+    }
+
     fn new(address: PeerAddress, local: Option<SocketAddr>) -> Peer {
         let text = |end: Option<SocketAddr>| match end {
             // An IPv4 client of an IPv6 listener is an IPv4 client (RFC 4291 §2.5.5.2).
@@ -45,7 +64,7 @@ impl Peer {
             PeerAddress::Unix | PeerAddress::Unknown => None,
         });
         let (local_address, local_port) = text(local);
-        Peer { address, remote_address, remote_port, local_address, local_port }
+        Peer { address, remote_address, remote_port, local_address, local_port, balancer: None }
     }
 }
 

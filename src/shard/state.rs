@@ -11,12 +11,13 @@ use super::auth::Passwords;
 use super::buffered::Buffering;
 use super::log::AccessLog;
 use super::packing::Encoders;
+use super::proxied::Complaints;
 use super::site::Site;
 use super::tls_handshake::Handshakes;
 use crate::base::clock;
 use crate::config::{Config, ErrorPages, MaintenanceConfig, RequestIds, ServerConfig};
-use crate::http::Trust;
 use crate::http::date::{self, DateText};
+use crate::http::{HeadLimits, Trust};
 use crate::limits::{Counts, Shared};
 use crate::observe::request_id::Generator;
 use crate::observe::{Readiness, ShardMetrics};
@@ -79,6 +80,7 @@ pub(super) struct Shard {
     /// What the connections of each address count in, and how many it may have.
     pub per_address: Option<(Arc<Counts>, u64)>,
     pub min_body_rate: Cell<u64>,
+    pub head_limits: Cell<HeadLimits>,
     pub site: RefCell<Rc<Site>>,
     /// Pages for requests that have no route yet.
     pub pages: RefCell<Arc<ErrorPages>>,
@@ -88,6 +90,7 @@ pub(super) struct Shard {
     pub challenges: RefCell<Option<Arc<Challenges>>>,
     /// Which peers are proxies that say the truth.
     pub trust: RefCell<Arc<Trust>>,
+    pub proxy_complaints: Complaints,
     /// Tables, users and hosts that all shards share.
     pub shared: RefCell<Arc<Shared>>,
     pub passwords: Passwords,
@@ -120,6 +123,7 @@ pub(super) struct Parts {
     pub connections_max: usize,
     pub per_address: Option<(Arc<Counts>, u64)>,
     pub min_body_rate: u64,
+    pub head_limits: HeadLimits,
     pub pool: Pool,
     pub statics: StaticFiles,
     pub spool: Rc<SpoolFolder>,
@@ -148,11 +152,13 @@ impl Shard {
             connections_max: Cell::new(parts.connections_max),
             per_address: parts.per_address,
             min_body_rate: Cell::new(parts.min_body_rate),
+            head_limits: Cell::new(parts.head_limits),
             site: RefCell::new(Rc::new(Site::empty())),
             pages: RefCell::default(),
             maintenance: RefCell::default(),
             challenges: RefCell::default(),
             trust: RefCell::default(),
+            proxy_complaints: Complaints::default(),
             shared: RefCell::default(),
             passwords: Passwords::new(&parts.secret),
             statics: parts.statics,
@@ -183,6 +189,7 @@ impl Shard {
         self.connections_max.set(server.max_connections);
         self.handshakes.set_max(server.max_handshakes);
         self.min_body_rate.set(server.min_body_rate);
+        self.head_limits.set(server.head_limits);
         self.request_ids.set(server.request_ids);
         self.request_id_echo.set(server.request_id_echo);
         if let Some(app) = app {

@@ -204,7 +204,12 @@ impl Connection {
 
     async fn begin_session(&mut self) -> Result<Beginning, Gone> {
         let shard = self.shard.clone();
-        let Some(first) = self.arrival().await else { return Ok(Beginning::Ended(false)) };
+        // Behind a PROXY header they may be there already.
+        let first = match self.receiving.input.take() {
+            Some(first) => Some(first),
+            None => self.arrival().await,
+        };
+        let Some(first) = first else { return Ok(Beginning::Ended(false)) };
         let mut bytes = first.to_vec();
         drop(first);
         // A TLS record begins with its type, of which none is a letter; a method begins with one.

@@ -23,9 +23,17 @@ pub(super) fn settings(config: &Config) -> Settings {
 pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
     let ServerConfig {
         listen,
+        // Says no more than `listen`, once sockets are open.
+        listen_is_default: _,
         shards,
         backlog,
         pidfile,
+        daemon,
+        umask,
+        proc_name,
+        error_log,
+        log_level,
+        statsd,
         max_connections_per_address,
         // Opened anew where it differs.
         access_log: _,
@@ -38,6 +46,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         max_handshakes: _,
         max_connections: _,
         max_body_bytes: _,
+        head_limits: _,
         min_body_rate: _,
         trusted_proxies: _,
         allowed_hosts: _,
@@ -52,6 +61,12 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.shards", *shards != new.server.shards),
         ("server.backlog", *backlog != new.server.backlog),
         ("server.pidfile", *pidfile != new.server.pidfile),
+        ("server.daemon", *daemon != new.server.daemon),
+        ("server.umask", *umask != new.server.umask),
+        ("server.proc_name", *proc_name != new.server.proc_name),
+        ("server.error_log", *error_log != new.server.error_log),
+        ("server.statsd_host", *statsd != new.server.statsd),
+        ("server.log_level", *log_level != new.server.log_level),
         ("server.max_connections_per_address", *max_connections_per_address != new.server.max_connections_per_address),
         ("admin.listen", old.admin != new.admin),
         ("app.spool_dir", spool(old) != spool(new)),

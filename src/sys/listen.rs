@@ -9,8 +9,9 @@ use rustix::net::{
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a TCP listener may differ in.
 #[derive(Clone, Copy, Debug)]
@@ -50,17 +51,42 @@ pub fn tcp(address: SocketAddr, count: usize, options: TcpOptions) -> io::Result
     Ok(bound)
 }
 
-/// Opens a listener on a path with permissions `mode` (for example 0o660). A socket that a dead server left there is removed;
-/// one that is alive, or a file of another kind, gives `AddrInUse`.
-pub fn unix(path: &Path, mode: u32, backlog: i32) -> io::Result<OwnedFd> {
+/// What a unix listener may differ in.
+#[derive(Clone, Copy, Debug)]
+pub struct UnixOptions {
+    /// Completed connections that wait for accept (listen(2)).
+    pub backlog: i32,
+    /// Permissions of the socket's file, for example 0o660: who may write to it may connect (unix(7)).
+    pub mode: u32,
+    /// Whose the file is, by user and group id; `None`: the process's own.
+    pub uid: Option<u32>,
+    /// See `uid`.
+    pub gid: Option<u32>,
+}
+
+/// Opens a listener on a path. A socket that a dead server left there is removed; one that is alive, or a file of another kind, gives
+/// `AddrInUse`. Nobody can connect before the file has its owner and its mode.
+pub fn unix(path: &Path, options: UnixOptions) -> io::Result<OwnedFd> {
+    let UnixOptions { backlog, mode, uid, gid } = options;
     remove_stale_socket(path)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // The socket file gets its mode from the socket, lowered by the umask (unix_bind in the kernel): so at no moment is it
     // more open than asked. The second call takes back what the umask lowered.
     rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(mode))?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    listen(&socket, backlog)?;
+    let made = (|| {
+        if uid.is_some() || gid.is_some() {
+            let not_given = |error| io::Error::other(format!("the socket can't be given to another owner: {error}"));
+            std::os::unix::fs::chown(path, uid, gid).map_err(not_given)?;
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        Ok(listen(&socket, backlog)?)
+    })();
+    if let Err(error) = made {
+        // It is ours, and nobody listens there.
+        let _ = std::fs::remove_file(path);
+        return Err(error);
+    }
     Ok(socket)
 }
 
@@ -68,6 +94,34 @@ pub fn unix(path: &Path, mode: u32, backlog: i32) -> io::Result<OwnedFd> {
 pub fn local_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
     let address = rustix::net::getsockname(socket)?;
     SocketAddr::try_from(address).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
+}
+
+/// The address of a socket that was not opened here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Of the internet.
+    Tcp(SocketAddr),
+    /// A path.
+    Unix(PathBuf),
+}
+
+/// Where a socket that was passed on listens; connections that it accepts get TCP_NODELAY, as those of our own.
+///
+/// # Errors
+/// It is no stream socket, does not listen, or has an address of another kind.
+pub fn listening_address(socket: impl AsFd) -> io::Result<Address> {
+    let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+    if sockopt::socket_type(&socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(&socket)? {
+        return Err(odd("no stream socket that listens"));
+    }
+    let address = rustix::net::getsockname(&socket)?;
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        return Ok(Address::Tcp(address));
+    }
+    let unix = SocketAddrUnix::try_from(address).map_err(|_| odd("neither an internet nor a unix socket"))?;
+    let path = unix.path_bytes().ok_or_else(|| odd("a unix socket without a path"))?;
+    Ok(Address::Unix(PathBuf::from(std::ffi::OsStr::from_bytes(path))))
 }
 
 fn tcp_socket(address: SocketAddr, options: TcpOptions) -> io::Result<OwnedFd> {
@@ -175,19 +229,23 @@ mod tests {
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     }
 
+    fn options(mode: u32) -> UnixOptions {
+        UnixOptions { backlog: 16, mode, uid: None, gid: None }
+    }
+
     #[test]
     fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("web.sock");
         drop(UnixListener::bind(&path).expect("a server that dies"));
-        let listener = unix(&path, 0o666, 16).expect("stale socket replaced");
+        let listener = unix(&path, options(0o666)).expect("stale socket replaced");
         assert_eq!(std::fs::metadata(&path).expect("socket").permissions().mode() & 0o777, 0o666);
         UnixStream::connect(&path).expect("alive");
-        assert_eq!(unix(&path, 0o660, 16).expect_err("in use").kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(unix(&path, options(0o660)).expect_err("in use").kind(), io::ErrorKind::AddrInUse);
         drop(listener);
         let file = directory.path().join("notes.txt");
         std::fs::write(&file, "keep me").expect("write");
-        assert_eq!(unix(&file, 0o660, 16).expect_err("a file").kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(unix(&file, options(0o660)).expect_err("a file").kind(), io::ErrorKind::AddrInUse);
         assert_eq!(std::fs::read(&file).expect("still there"), b"keep me");
     }
 }

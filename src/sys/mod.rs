@@ -8,6 +8,7 @@
 pub mod affinity;
 pub mod cgroup;
 pub mod family;
+pub mod inherited;
 pub mod limits;
 pub mod listen;
 pub mod memory;

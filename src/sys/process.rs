@@ -21,6 +21,8 @@ pub enum Exit {
         /// Whether the kernel wrote a core dump.
         core_dumped: bool,
     },
+    /// It was another one's child, who alone is told.
+    Unknown,
 }
 
 impl Exit {
@@ -34,6 +36,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Unknown => f.write_str("unknown"),
             Exit::Signal { signal, core_dumped } => {
                 match signal_name(signal) {
                     Some(name) => write!(f, "signal {signal} ({name})")?,
@@ -156,6 +159,17 @@ fn decode(status: WaitStatus) -> Option<Exit> {
     }
     let signal = status.terminating_signal()?;
     Some(Exit::Signal { signal, core_dumped: libc::WCOREDUMP(status.as_raw()) })
+}
+
+/// Sets the process's file mode creation mask (umask(2)), for all of its threads and for those that it starts.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+}
+
+/// Gives the calling thread, which in the main thread is the process, a name: its first 15 bytes show in `ps` and `top` (PR_SET_NAME, prctl(2)).
+pub fn set_name(name: &str) -> io::Result<()> {
+    let name = std::ffi::CString::new(name)?;
+    Ok(rustix::thread::set_name(&name)?)
 }
 
 #[cfg(test)]

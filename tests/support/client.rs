@@ -2,6 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use rustls::{ClientConnection, Stream};
@@ -51,12 +54,29 @@ impl Client {
         Client::over(TcpStream::from(socket))
     }
 
+    /// Connects to a unix socket.
+    #[track_caller]
+    pub fn connect_unix(path: &Path) -> Client {
+        let stream = UnixStream::connect(path).unwrap_or_else(|e| panic!("connect {}: {e}", path.display()));
+        // To the kernel a stream is a stream: reads, writes and their timeouts are the same.
+        Client::timed(TcpStream::from(OwnedFd::from(stream)))
+    }
+
     /// Takes over a stream that a test has set up in its own way.
     pub fn over(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("a TCP option");
+        Client::timed(stream)
+    }
+
+    fn timed(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket option");
         stream.set_write_timeout(Some(DEADLINE)).expect("a socket option");
         Client { stream, tls: None, buffer: Vec::new(), framing: Framing::Nothing }
+    }
+
+    /// Speaks TLS from now on, as [`Client::over_tls`].
+    pub fn with_tls(self, tls: ClientConnection) -> Client {
+        Client { tls: Some(Box::new(tls)), ..self }
     }
 
     /// Speaks TLS over a stream that a test has set up: the handshake happens at the first bytes. An end that the server does not

@@ -11,6 +11,7 @@ pub mod gate;
 pub mod log;
 pub mod metrics;
 pub mod process;
+pub mod proxy;
 pub mod python;
 pub mod response;
 pub mod server;

@@ -2,7 +2,8 @@
 
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::config::address::Listen;
-use crate::config::control::{self, Owner, SocketChoice};
+use crate::config::control::{self, SocketChoice};
+use crate::config::owner::{Owner, owner};
 use crate::config::{program_values, read};
 
 pub static CONTROL: Section = Section {
@@ -47,12 +48,12 @@ pub static CONTROL_MODE: Opt<u32> = Opt {
 pub static CONTROL_OWNER: Opt<Owner> = Opt {
     spec: Spec::new(
         "owner",
-        Unit::Text("a user, or a user and a group as in \"www-data:adm\""),
+        Unit::Text("a user, a user and a group as in \"www-data:adm\", or a group as in \":adm\""),
         Default::Described("the server's user and group"),
         "Whose the socket is.",
     )
     .elsewhere(&["chown"]),
-    read: control::owner,
+    read: owner,
 };
 pub static CONTROL_LISTEN: Opt<Vec<Listen>> = Opt {
     spec: Spec::new(

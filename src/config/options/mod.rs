@@ -10,7 +10,10 @@ mod app;
 mod compress;
 mod control;
 mod guard;
+mod hooks;
+mod listen;
 mod maintenance;
+mod process_wide;
 mod program;
 mod program_care;
 mod program_limits;
@@ -29,7 +32,10 @@ pub use app::*;
 pub use compress::*;
 pub use control::*;
 pub use guard::*;
+pub use hooks::*;
+pub use listen::*;
 pub use maintenance::*;
+pub use process_wide::*;
 pub use program::*;
 pub use program_care::*;
 pub use program_limits::*;
@@ -135,8 +141,9 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 16] = [
+pub static SECTIONS: [&Section; 18] = [
     &SERVER,
+    &LISTEN_TABLE,
     &ACCESS_LOG_TABLE,
     &MAINTENANCE,
     &TLS,
@@ -144,6 +151,7 @@ pub static SECTIONS: [&Section; 16] = [
     &ADMIN,
     &CONTROL,
     &APP,
+    &HOOKS_TABLE,
     &ROUTE,
     &LIMIT_TABLE,
     &CONNECTIONS_TABLE,

@@ -1,13 +1,17 @@
 //! Options of `[server]`: listeners, shards, and what one connection may cost.
 
 use super::guard::*;
-use super::{Default, FORWARDED_HEADERS, Opt, SERVER_COMPRESS, Section, Spec, TRUSTED_PROXIES, Unit};
-use crate::base::bounds::{ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
+use super::process_wide::*;
+use super::{Default, FORWARDED_HEADERS, LISTEN, Opt, SERVER_COMPRESS, Section, Spec, TRUSTED_PROXIES, Unit};
+use crate::base::bounds::{
+    ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, FIELD_LINE_BYTES_MAX, FIELDS_MAX, LISTEN_BACKLOG_MAX,
+    SHARDS_MAX, TARGET_BYTES_MAX,
+};
 use crate::config::read;
 use crate::config::types::RequestIds;
 use crate::config::value::Value;
 use crate::limits::AllowedHosts;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 pub static SERVER: Section = Section {
@@ -27,7 +31,18 @@ pub static SERVER: Section = Section {
         &MAX_CONNECTIONS.spec,
         &MAX_BODY.spec,
         &BACKLOG.spec,
+        &LIMIT_REQUEST_LINE.spec,
+        &LIMIT_REQUEST_FIELDS.spec,
+        &LIMIT_REQUEST_FIELD_SIZE.spec,
         &PIDFILE.spec,
+        &DAEMON.spec,
+        &UMASK.spec,
+        &PROC_NAME.spec,
+        &ERROR_LOG.spec,
+        &SERVER_LOG_LEVEL.spec,
+        &STATSD_HOST.spec,
+        &STATSD_PREFIX.spec,
+        &DOGSTATSD_TAGS.spec,
         &ACCESS_LOG.spec,
         &SERVER_COMPRESS.spec,
         &SERVER_ERROR_PAGES.spec,
@@ -51,45 +66,6 @@ pub static SERVER: Section = Section {
     ],
 };
 
-pub static LISTEN: Opt<Value> = Opt {
-    spec: Spec::new(
-        "listen",
-        Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\", tls = true }`"),
-        Default::Toml("\"127.0.0.1:8000\""),
-        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\". TLS is \
-         spoken on port 443, and where the table has `tls = true` or the address begins with `https://`.",
-    )
-    .flag("--bind")
-    .variable("PORT")
-    .elsewhere(&["bind"]),
-    read: read::raw,
-};
-/// Of a `listen` entry in the form of a table.
-pub static LISTEN_ADDRESS: Opt<String> = Opt {
-    spec: Spec::new("address", Unit::Text("an address"), Default::Required, "Address to listen on."),
-    read: read::text,
-};
-/// Of a `listen` entry in the form of a table.
-pub static LISTEN_TLS: Opt<bool> = Opt {
-    spec: Spec::new(
-        "tls",
-        Unit::Bool,
-        Default::Described("true for port 443"),
-        "Whether TLS is spoken, with the certificates of `[[tls]]`.",
-    )
-    .elsewhere(&["ssl"]),
-    read: read::boolean,
-};
-/// Of a `listen` entry in the form of a table.
-pub static LISTEN_REDIRECT_HTTPS: Opt<bool> = Opt {
-    spec: Spec::new(
-        "redirect_https",
-        Unit::Bool,
-        Default::Described("that of `[server]`"),
-        "Whether requests are sent on to HTTPS.",
-    ),
-    read: read::boolean,
-};
 pub static REDIRECT_HTTPS: Opt<bool> = Opt {
     spec: Spec::new(
         "redirect_https",
@@ -221,10 +197,32 @@ pub static BACKLOG: Opt<u32> = Opt {
     ),
     read: read::count_u32,
 };
-pub static PIDFILE: Opt<PathBuf> = Opt {
-    spec: Spec::new("pidfile", Unit::Path, Default::Described("none"), "File to write the process id to.")
-        .elsewhere(&["pid"]),
-    read: read::path,
+pub static LIMIT_REQUEST_LINE: Opt<usize> = Opt {
+    spec: Spec::new(
+        "limit_request_line",
+        Unit::Count { min: 0, max: TARGET_BYTES_MAX as u64 },
+        Default::Toml("0"),
+        "Longest request line, bytes; a longer one is answered with 414. 0: only what the server bounds anyway, a target of 8 KiB.",
+    ),
+    read: read::count,
+};
+pub static LIMIT_REQUEST_FIELDS: Opt<usize> = Opt {
+    spec: Spec::new(
+        "limit_request_fields",
+        Unit::Count { min: 0, max: FIELDS_MAX as u64 },
+        Default::Toml("0"),
+        "Most field lines of a request; more are answered with 431. 0: only what the server bounds anyway, 100.",
+    ),
+    read: read::count,
+};
+pub static LIMIT_REQUEST_FIELD_SIZE: Opt<usize> = Opt {
+    spec: Spec::new(
+        "limit_request_field_size",
+        Unit::Count { min: 0, max: FIELD_LINE_BYTES_MAX as u64 },
+        Default::Toml("0"),
+        "Longest field line of a request, bytes; a longer one is answered with 431. 0: only what the server bounds anyway, 16 KiB.",
+    ),
+    read: read::count,
 };
 pub static ACCESS_LOG: Opt<Value> = Opt {
     spec: Spec::new(
@@ -322,7 +320,8 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(LISTEN LISTEN_ADDRESS LISTEN_TLS LISTEN_REDIRECT_HTTPS REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(LIMIT_REQUEST_LINE LIMIT_REQUEST_FIELDS LIMIT_REQUEST_FIELD_SIZE);
         assert_defaults!(ALLOWED_HOSTS MAX_CONNECTIONS_PER_ADDRESS MIN_BODY_RATE);
     }
 }

@@ -102,9 +102,11 @@ impl<'a> Line<'a> {
     fn value(&self, variable: &Variable) -> Value<'_> {
         let record = self.record;
         match variable {
-            // nginx says so of clients without an address.
-            Variable::RemoteAddr if record.remote_addr.is_empty() => Value::Plain(b"unix:"),
-            Variable::RemoteAddr => Value::Plain(record.remote_addr.as_bytes()),
+            // nginx says so of clients without an address; a balancer or proxy may have one and not tell that of its client.
+            Variable::RemoteAddr if record.remote_addr.is_empty() && record.realip_remote_addr.is_empty() => {
+                Value::Plain(b"unix:")
+            }
+            Variable::RemoteAddr => plain(record.remote_addr),
             Variable::RemotePort => plain(record.remote_port),
             Variable::RealipRemoteAddr if record.realip_remote_addr.is_empty() => Value::Plain(b"unix:"),
             Variable::RealipRemoteAddr => plain(record.realip_remote_addr),
@@ -136,6 +138,13 @@ impl<'a> Line<'a> {
             Variable::BytesSent => Value::Number(record.bytes_sent),
             Variable::RequestLength => Value::Number(record.request_length),
             Variable::RequestTime => Value::Time(record.request_time),
+            Variable::RequestTimeS => Value::Number(record.request_time.as_secs()),
+            Variable::RequestTimeMs => {
+                Value::Number(u64::try_from(record.request_time.as_millis()).unwrap_or(u64::MAX))
+            }
+            Variable::RequestTimeUs => {
+                Value::Number(u64::try_from(record.request_time.as_micros()).unwrap_or(u64::MAX))
+            }
             Variable::UpstreamResponseTime => time(record.upstream.map(|upstream| upstream.response_time)),
             Variable::UpstreamHeaderTime => time(record.upstream.and_then(|upstream| upstream.header_time)),
             Variable::UpstreamQueueTime => time(record.upstream.map(|upstream| upstream.queue_time)),
