@@ -65,7 +65,7 @@ def wsgi_servers(bench, workers, app="app:hello", ready="/"):
         "granian": [BIN / "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", ports[1], "--workers", workers]
         + ["--log-level", "critical", "--respawn-failed-workers", app],
         # Without keep-alive: a uWSGI process that keeps a connection serves no other, and most of the clients would starve.
-        "uwsgi": _uwsgi(workers) + ["--http-socket", listen[2], "--listen", "128", "--module", app],
+        "uwsgi": uwsgi(workers) + ["--http-socket", listen[2], "--listen", "128", "--module", app],
         "gunicorn gthread": [BIN / "gunicorn", "-w", workers, "-k", "gthread", "--threads", "4", "-b", listen[3], app],
         "gunicorn sync": [BIN / "gunicorn", "-w", workers, "-b", listen[4], app],
     }
@@ -75,7 +75,7 @@ def wsgi_servers(bench, workers, app="app:hello", ready="/"):
     ]
 
 
-def _uwsgi(workers):
+def uwsgi(workers):
     """uWSGI as its documentation advises for production: a master, no log line per request, SIGTERM ends it."""
     command = [BIN / "uwsgi", "--master", "--processes", workers, "--disable-logging", "--die-on-term", "--need-app"]
     return [*command, "--virtualenv", BIN.parent]
@@ -85,20 +85,20 @@ def django_servers(bench, workers):
     """The example site as a team would run it: nginx in front of gunicorn or uWSGI, granian alone, maitred alone."""
     ports = [free_port() for _ in range(4)]
     static = f"location /static/ {{ alias {bench.scratch}/site/static/; }}"
-    gunicorn, uwsgi = bench.scratch / f"{ports[2]}.sock", bench.scratch / f"{ports[3]}.sock"
-    proxied = f"{static} location / {{ proxy_pass http://unix:{gunicorn}:; proxy_set_header Host $http_host; }}"
-    passed = f"{static} location / {{ include /etc/nginx/uwsgi_params; uwsgi_pass unix:{uwsgi}; }}"
+    to_gunicorn, to_uwsgi = bench.scratch / f"{ports[2]}.sock", bench.scratch / f"{ports[3]}.sock"
+    proxied = f"{static} location / {{ proxy_pass http://unix:{to_gunicorn}:; proxy_set_header Host $http_host; }}"
+    passed = f"{static} location / {{ include /etc/nginx/uwsgi_params; uwsgi_pass unix:{to_uwsgi}; }}"
     app = "mysite.wsgi:application"
     granian = [BIN / "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", ports[1], "--workers", workers]
     commands = {
         "maitred": [bench.serve(ports[0], "--chdir", SITE, "--workers", workers)],
         "granian": [[*granian, "--log-level", "critical", app]],
         "nginx + gunicorn": [
-            [BIN / "gunicorn", "-w", workers, "-b", f"unix:{gunicorn}", app],
+            [BIN / "gunicorn", "-w", workers, "-b", f"unix:{to_gunicorn}", app],
             bench.nginx(ports[2], proxied),
         ],
         "nginx + uwsgi": [
-            [*_uwsgi(workers), "--socket", uwsgi, "--listen", "128", "--module", app],
+            [*uwsgi(workers), "--socket", to_uwsgi, "--listen", "128", "--module", app],
             bench.nginx(ports[3], passed),
         ],
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 import attack
 import files
 import idle
+import packing
 import programs
 import slow
 import storm
@@ -28,6 +29,8 @@ from server import ServerFailed
 
 WORK = {
     **{name: files.measure(name) for name in files.WORKS},
+    "gzip": packing.file,
+    "gzip-app": packing.app,
     "wsgi": throughput.wsgi,
     "django": throughput.django,
     "idle": idle.idle,

@@ -17,12 +17,22 @@ TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 FILE_BYTES = 300_000
 
 closed = 0
+pages = []
 
 
 def hello(environ, start_response):
     """13 bytes, nothing else: the application for load tests."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
     return [b"Hello, world!"]
+
+
+def page(environ, start_response):
+    """The file that PROBE_PAGE names, kept in memory: the application for load tests of compression."""
+    if not pages:
+        with open(os.environ["PROBE_PAGE"], "rb") as file:
+            pages.append(file.read())
+    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(pages[0])))])
+    return [pages[0]]
 
 
 def environ_json(environ, start_response):

@@ -313,6 +313,14 @@ pub const RANGES_MAX: usize = 16;
 pub const COMPRESSED_BYTES_MIN: u64 = 256;
 /// The largest static file that is compressed on the fly, bytes.
 pub const COMPRESSED_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// The largest `min_length` of responses that are compressed on their way, bytes.
+pub const COMPRESSED_LENGTH_MIN_MAX: u64 = 1024 * 1024;
+/// Types of content in a list of those that are compressed.
+pub const COMPRESSED_TYPES_MAX: usize = 256;
+/// Bytes of a response that are compressed before other tasks of the shard have their turn.
+pub const COMPRESSED_SLICE_BYTES: usize = 32 * 1024;
+/// Bytes that the encoders of a shard's streams may hold together; further streams are sent as they are.
+pub const STREAM_ENCODERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Jobs that wait for the helper thread of a shard; further ones are refused.
 pub const HELPER_JOBS_MAX: usize = 64;
 /// Files that a shard has its helper thread compress at the same time; others are sent as they are.

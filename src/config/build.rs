@@ -56,7 +56,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     let tls = tls(merged.tls, (acme.as_ref(), is_acme_there), bases, problems);
     let admin = admin(merged.admin, bases, problems);
     let control = ControlConfig::read(merged.control, bases, problems);
-    let mut routes = routes(merged.routes, bases, server.max_body_bytes, &guard, problems);
+    let mut routes = routes(merged.routes, bases, &server, &guard, problems);
     let guard = GuardOptions::default().or(&guard);
     let leads_to_app = routes.iter().any(|(_, route)| route.action == Action::App);
     let falls_back_to_app = |route: &RouteConfig| match &route.action {
@@ -86,7 +86,8 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
             None => {
                 let everything = PathPattern::prefix("/");
                 let route = RouteConfig::new(HostPattern::Any, everything, Action::App, server.max_body_bytes);
-                routes.push((Place::Nowhere, RouteConfig { guard: guard.clone(), ..route }));
+                let compress = server.compress.clone();
+                routes.push((Place::Nowhere, RouteConfig { guard: guard.clone(), compress, ..route }));
             }
             // What has no file there is the application's.
             Some((_, route)) if falls_back_to_app(route) => {}

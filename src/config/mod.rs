@@ -11,6 +11,7 @@ mod admin;
 mod app;
 mod build;
 pub mod certificate;
+mod compress;
 pub mod control;
 mod django;
 mod error;
@@ -60,6 +61,7 @@ pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedS
 pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
+pub use compress::CompressConfig;
 pub use control::{ControlConfig, Credentials, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
 pub use events::{EventSet, EventType, ListenConfig, event_names};

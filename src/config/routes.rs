@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 
 use super::action::action;
+use super::compress;
 use super::error::Problem;
 use super::guard::{GuardOptions, guard, zone_of};
 use super::headers::headers;
 use super::options;
 use super::pages::error_pages as error_pages_of;
 use super::section::{Bases, Reader};
-use super::types::{Action, HostPattern, PathPattern, RouteConfig};
+use super::types::{Action, HostPattern, PathPattern, RouteConfig, ServerConfig};
 use super::value::{Place, Table};
 use crate::base::bounds::{ROUTE_REGEXES_MAX, ROUTES_MAX};
 
@@ -19,8 +20,8 @@ use crate::base::bounds::{ROUTE_REGEXES_MAX, ROUTES_MAX};
 pub fn routes(
     tables: Vec<(Place, Table)>,
     bases: Bases<'_>,
-    max_body_bytes: u64,
-    server: &GuardOptions,
+    server: &ServerConfig,
+    common: &GuardOptions,
     problems: &mut Vec<Problem>,
 ) -> Vec<(Place, RouteConfig)> {
     let mut routes: Vec<(Place, RouteConfig)> = Vec::new();
@@ -31,7 +32,7 @@ pub fn routes(
         problems.push(Problem { place: place.clone(), key: "route".to_owned(), message });
     }
     for (place, table) in tables.into_iter().take(ROUTES_MAX) {
-        let Some(route) = route(table, &place, bases, max_body_bytes, server, problems) else {
+        let Some(route) = route(table, &place, bases, server, common, problems) else {
             continue;
         };
         expressions += usize::from(matches!(route.path, PathPattern::Regex(_)));
@@ -75,8 +76,8 @@ fn route(
     mut table: Table,
     place: &Place,
     bases: Bases<'_>,
-    max_body_bytes: u64,
-    server: &GuardOptions,
+    server: &ServerConfig,
+    common: &GuardOptions,
     problems: &mut Vec<Problem>,
 ) -> Option<RouteConfig> {
     let own = guard(&mut table, "route", bases, problems);
@@ -89,11 +90,12 @@ fn route(
         Some(PathPattern::Regex(expression)) => Some(expression.as_str()),
         _ => None,
     };
-    let action = action(&mut reader, place, expression);
+    let mut action = action(&mut reader, place, expression);
+    let compress = compress::of_route(&mut reader, action.as_mut(), server.compress.as_ref());
     let names_host = reader.has(&options::HOST);
     let host = reader.optional(&options::HOST);
     let internal = reader.optional(&options::INTERNAL).unwrap_or(false);
-    let max_body_bytes = reader.optional(&options::ROUTE_MAX_BODY).unwrap_or(max_body_bytes);
+    let max_body_bytes = reader.optional(&options::ROUTE_MAX_BODY).unwrap_or(server.max_body_bytes);
     let intercept_errors = reader.placed(&options::INTERCEPT_ERRORS);
     let sendfile_root = reader.placed(&options::SENDFILE_ROOT);
     if let Some(action) = &action
@@ -123,9 +125,10 @@ fn route(
         // Without the slash "/static" would also hold for "/staticfoo", and name a file "foo".
         path.push('/');
     }
-    let guard = own.name_zones(&zone_of(&host, path.text())).or(server);
+    let guard = own.name_zones(&zone_of(&host, path.text())).or(common);
     Some(RouteConfig {
         guard,
+        compress,
         internal,
         headers,
         error_pages: error_pages.unwrap_or_default(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::access_log::access_log;
+use super::compress;
 use super::error::Problem;
 use super::listen::{Common, listen};
 use super::options;
@@ -72,6 +73,7 @@ pub fn server(
             field_bytes: reader.value(&options::LIMIT_REQUEST_FIELD_SIZE),
         },
         pidfile: reader.optional(&options::PIDFILE),
+        compress: compress::of_server(&mut reader),
         daemon: reader.value(&options::DAEMON),
         umask,
         proc_name: reader.optional(&options::PROC_NAME),

@@ -91,6 +91,8 @@ pub struct Levels {
 }
 
 impl Levels {
+    /// No coding at all.
+    pub const NONE: Levels = Levels { gzip: None, brotli: None, zstd: None };
     /// What `compress = true` stands for: levels at which the processor time is worth the bytes.
     pub const USUAL: Levels = Levels { gzip: Some(6), brotli: Some(5), zstd: Some(3) };
 }

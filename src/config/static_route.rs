@@ -7,7 +7,7 @@ use std::path::Path;
 use super::options::{self, Opt, Unit};
 use super::read::{self, not, string};
 use super::section::Reader;
-use super::static_options::{Expires, Fallback, Levels, StaticOptions};
+use super::static_options::{Expires, Fallback, StaticOptions};
 use super::units;
 use super::value::{Placed, Value};
 use crate::base::bounds::{STATIC_EXPIRES_SECONDS_MAX, STATIC_FALLBACKS_MAX, STATIC_TYPES_MAX};
@@ -23,7 +23,8 @@ pub(super) fn static_options(reader: &mut Reader<'_>, serves_files: bool) -> Sta
         symlinks: value(reader, &options::SYMLINKS, idle),
         dotfiles: value(reader, &options::DOTFILES, idle),
         precompressed: value(reader, &options::PRECOMPRESSED, idle),
-        compress: optional(reader, &options::COMPRESS, idle).flatten(),
+        // Also said of the application's answers, so `compress` reads it.
+        compress: None,
         types: value(reader, &options::TYPES, idle),
         nosniff: value(reader, &options::NOSNIFF, idle),
         cache_control: optional(reader, &options::CACHE_CONTROL, idle),
@@ -150,31 +151,6 @@ fn media_type(text: &str) -> Result<String, String> {
     Ok(if is_text && text == essence { format!("{text}; charset=utf-8") } else { text.to_owned() })
 }
 
-/// `true`, `false`, or a level for each coding that is to be used.
-pub(super) fn compress(value: &Value, unit: Unit, _: &Path) -> Result<Option<Levels>, String> {
-    let table = match value {
-        Value::Bool(true) => return Ok(Some(Levels::USUAL)),
-        Value::Bool(false) => return Ok(None),
-        Value::Table(table) => table.clone(),
-        _ => return Err(not(unit, value)),
-    };
-    let mut levels = Levels { gzip: None, brotli: None, zstd: None };
-    for (key, Placed { value, .. }) in table.into_entries() {
-        let (level, min, max) = match &*key {
-            "gzip" => (&mut levels.gzip, 1, 9),
-            "brotli" | "br" => (&mut levels.brotli, 0, 11),
-            "zstd" => (&mut levels.zstd, 1, 19),
-            _ => return Err(format!("has levels for gzip, brotli and zstd, not for \"{}\"", key.escape_debug())),
-        };
-        let number = read::count_u32(&value, Unit::Count { min, max }, Path::new("/"));
-        *level = Some(number.map_err(|message| format!("{key} {message}"))?);
-    }
-    match levels {
-        Levels { gzip: None, brotli: None, zstd: None } => Err("names no coding; leave it out instead".to_owned()),
-        levels => Ok(Some(levels)),
-    }
-}
-
 /// A duration, or one of nginx's words; `None` for `"off"`.
 pub(super) fn expires(value: &Value, unit: Unit, _: &Path) -> Result<Option<Expires>, String> {
     let seconds = match value {
@@ -260,24 +236,6 @@ mod tests {
         assert_eq!(read(&options::MANIFEST, r#""x.json""#).unwrap().as_deref(), Some("x.json"));
         assert_eq!(read(&options::MANIFEST, r#""""#).unwrap(), None);
         assert!(read(&options::MANIFEST, r#""a/b""#).is_err());
-    }
-
-    #[test]
-    fn levels_by_coding() {
-        let levels = |gzip, brotli, zstd| Some(Levels { gzip, brotli, zstd });
-        for (text, expected) in [
-            ("true", levels(Some(6), Some(5), Some(3))),
-            ("false", None),
-            ("{ gzip = 9, brotli = 0, zstd = 19 }", levels(Some(9), Some(0), Some(19))),
-            ("{ zstd = 1 }", levels(None, None, Some(1))),
-        ] {
-            assert_eq!(read(&options::COMPRESS, text).unwrap(), expected, "{text}");
-        }
-        for wrong in
-            ["{}", "6", "{ gzip = 0 }", "{ brotli = 12 }", "{ zstd = 20 }", "{ deflate = 6 }", "{ gzip = true }"]
-        {
-            assert!(read(&options::COMPRESS, wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

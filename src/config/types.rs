@@ -16,6 +16,7 @@ use crate::limits::AllowedHosts;
 use super::access_log::AccessLogConfig;
 pub use super::acme::AcmeConfig;
 pub use super::address::{Listen, Listener};
+pub use super::compress::CompressConfig;
 pub use super::control::ControlConfig;
 pub use super::guard::GuardConfig;
 use super::hooks::Hooks;
@@ -103,6 +104,8 @@ pub struct ServerConfig {
     pub head_limits: HeadLimits,
     /// Where to write the process id.
     pub pidfile: Option<PathBuf>,
+    /// What is compressed where a route does not say it; every route's holds it already.
+    pub compress: Option<CompressConfig>,
     /// Whether to go on in the background.
     pub daemon: bool,
     /// Permissions that files do not get; `None`: what was inherited.
@@ -291,6 +294,8 @@ pub struct RouteConfig {
     pub sendfile_root: Vec<PathBuf>,
     /// What stands between a request and its handler; the server's rules are in it.
     pub guard: GuardConfig,
+    /// How the application's answers are compressed, if they are. Files have levels of their own.
+    pub compress: Option<CompressConfig>,
 }
 
 impl RouteConfig {
@@ -307,6 +312,7 @@ impl RouteConfig {
             intercept_errors: false,
             sendfile_root: Vec::new(),
             guard: GuardConfig::default(),
+            compress: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Content codings, and what a client accepts of them (RFC 9110 §8.4, §12.5.3).
 //!
 //! Owns the Accept-Encoding field's grammar and the choice among what is at hand. It never compresses anything. Called by
-//! `static_files`.
+//! `static_files` and `shard`.
 
 use super::Fields;
 use super::fields::{list, trim};
@@ -21,6 +21,9 @@ pub enum Coding {
 impl Coding {
     /// All of them, the one first that makes the smallest files.
     pub const ALL: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
+
+    /// All of them, the one first that costs least for what it saves: for what is compressed each time anew.
+    pub const ON_THE_FLY: [Coding; 3] = [Coding::Zstd, Coding::Brotli, Coding::Gzip];
 
     /// Its name in Content-Encoding.
     pub const fn name(self) -> &'static str {
@@ -88,7 +91,12 @@ impl Accepted {
     /// the coding that comes first in [`Coding::ALL`]. Where nothing at hand is acceptable the representation is sent as it is: RFC 9110
     /// §12.1 leaves that to the server, and nginx does it too.
     pub fn choose(self, at_hand: impl Fn(Coding) -> bool) -> Option<Coding> {
-        let usable = Coding::ALL.into_iter().filter(|coding| self.codings[coding.index()] > 0 && at_hand(*coding));
+        self.choose_of(Coding::ALL, at_hand)
+    }
+
+    /// The same, but of equal ones that which comes first in `order`.
+    pub fn choose_of(self, order: [Coding; 3], at_hand: impl Fn(Coding) -> bool) -> Option<Coding> {
+        let usable = order.into_iter().filter(|coding| self.codings[coding.index()] > 0 && at_hand(*coding));
         // Of equal ones `max_by_key` takes the last.
         let best = usable.rev().max_by_key(|coding| self.codings[coding.index()])?;
         (self.identity.unwrap_or(0) <= self.codings[best.index()]).then_some(best)
@@ -177,6 +185,14 @@ mod tests {
             assert_eq!(accepted.choose(|_| false), None, "{lines}");
         }
         assert_eq!(Accepted::of(Fields::of_checked(b"Host: a\r\n")), Accepted::IDENTITY);
+    }
+
+    #[test]
+    fn of_equal_ones_the_order_decides() {
+        let order = Coding::ON_THE_FLY;
+        assert_eq!(accepted("gzip, br, zstd").choose_of(order, |_| true), Some(Coding::Zstd));
+        assert_eq!(accepted("gzip, br").choose_of(order, |_| true), Some(Coding::Brotli));
+        assert_eq!(accepted("gzip, zstd;q=0.9").choose_of(order, |_| true), Some(Coding::Gzip));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod accel;
 pub mod app;
 pub mod authority;
 pub mod chunked;
+pub mod compressible;
 pub mod conditional;
 pub mod date;
 pub mod encoding;

@@ -130,7 +130,7 @@ impl Driver {
 }
 
 /// Lets the tasks that were woken run before the next turn.
-async fn yield_now() {
+pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut yielded, true) {

@@ -35,7 +35,7 @@ pub use self::core::{Ring, RingConfig};
 pub use accept::AcceptStream;
 pub use buffers::{BufferGroup, Chunk};
 pub use deadline::{Deadline, TimedOut, within};
-pub use driver::{Driver, PREEMPT_TIMER};
+pub use driver::{Driver, PREEMPT_TIMER, yield_now};
 pub use files::{OpenFlags, Stat};
 pub use kernel::probe;
 pub use message::{Message, MessageStream};

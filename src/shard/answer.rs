@@ -3,6 +3,7 @@
 //! Owns the framing of a response whose parts come from a worker: its head, its length or chunks, and what happens when the
 //! worker stops in the middle. Bytes go out of the buffers in which they arrived.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::rc::Rc;
@@ -12,13 +13,15 @@ use super::buffered::{Buffered, together};
 use super::connection::{Connection, Next};
 use super::file;
 use super::output::Gone;
+use super::packing::{Draft, Form, Preference, Stream};
 use super::receiving::Receiving;
 use super::snapshot;
-use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
+use crate::base::bounds::{COPIED_RESPONSE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::http::accel::is_accel;
+use crate::http::app::AppFields;
 use crate::http::response::{BodyLength, HeadWriter, has_body};
-use crate::http::{Method, Version, app, chunked};
+use crate::http::{Fields, HeaderOps, Method, Version, app, chunked};
 use crate::response::{FileRange, Response};
 use crate::ring::{Chunk, Payload};
 use crate::wsgi::Loss;
@@ -32,6 +35,8 @@ pub(super) struct Facts {
     /// Whether the connection may go on after the response.
     pub keep_alive: bool,
     pub started: Monotonic,
+    /// What it says of the form of its answer, where that matters.
+    pub preference: Preference,
 }
 
 /// Where the body of a response stands.
@@ -45,6 +50,8 @@ enum Progress {
     Chunked,
     /// Up to the end of the connection.
     UntilClose,
+    /// As its stream of compressed bytes has framed it.
+    Framed,
 }
 
 impl Connection {
@@ -122,8 +129,27 @@ impl Connection {
         let status = self.held.as_ref().and_then(|held| held.page_status()).unwrap_or(status);
         let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered;
         let with_body = has_body(facts.method, status);
+        let extras = self.extras();
+        let headers = extras.as_ref().and_then(|extras| extras.headers.as_ref());
+        let mut lines = self.lines(&scanned, status, headers);
+        let form = match extras.as_ref().and_then(|extras| extras.compress.as_ref()) {
+            Some(config) => {
+                let fields = Fields::of_checked(&lines);
+                let (method, version, declared) = (facts.method, facts.version, scanned.content_length);
+                let (body, is_whole) = (&message[body.clone()], end && with_body);
+                let draft = Draft { method, version, status, fields, declared, body, is_whole };
+                Form::of(&draft, facts.preference, config, &self.shard.encoders)
+            }
+            None => Form::AsItIs,
+        };
         // A response that is complete, or comes from a file, needs no chunks.
-        let known = scanned.content_length.or_else(|| (end && with_body).then_some(body.len() as u64));
+        let known = match &form {
+            Form::Whole(_, small) => Some(small.len() as u64),
+            Form::Stream(..) | Form::HeadOnly(_) => None,
+            Form::AsItIs | Form::Marked { .. } => {
+                scanned.content_length.or_else(|| (end && with_body).then_some(body.len() as u64))
+            }
+        };
         let length = match BodyLength::choose(facts.version, status, known) {
             BodyLength::Chunked | BodyLength::UntilClose if !with_body => BodyLength::None,
             length => length,
@@ -131,14 +157,13 @@ impl Connection {
         facts.keep_alive &= length != BodyLength::UntilClose;
         let progress = match length {
             _ if !with_body => Progress::Nothing,
+            _ if matches!(form, Form::Stream(..)) => Progress::Framed,
             BodyLength::None => Progress::Nothing,
             BodyLength::Exact(bytes) => Progress::Exact(bytes),
             BodyLength::Chunked => Progress::Chunked,
             BodyLength::UntilClose => Progress::UntilClose,
         };
         let mut out = Vec::with_capacity(256 + COPIED_RESPONSE_BYTES_MAX);
-        let extras = self.extras();
-        let headers = extras.as_ref().and_then(|extras| extras.headers.as_ref());
         let mut head = HeadWriter::start(&mut out, status);
         if !scanned.has_date {
             head = head.date(&self.shard.date().1);
@@ -147,34 +172,24 @@ impl Connection {
             head = head.server();
         }
         head = head.connection(facts.version, facts.keep_alive).lines(&self.echo());
-        if scanned.content_length.is_none() {
+        if scanned.content_length.is_none() || form.is_compressed() {
             head = head.body(length);
         }
-        let is_changed = headers.is_some() || self.held.is_some() || scanned.has_orders || scanned.has_hop_by_hop;
-        if is_changed || (scanned.content_length.is_some() && status == 204) {
-            let mut lines = Vec::with_capacity(256);
-            app::copy_without(scanned.fields, &mut lines, |name| {
-                app::is_hop_by_hop(name)
-                    || is_accel(name)
-                    || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
-            });
-            if let Some(held) = &self.held {
-                held.finish(status, &mut lines);
-            }
-            if let Some(headers) = headers {
-                headers.apply(status, &mut lines);
-            }
-            HeadWriter::resume(&mut out).lines(&lines).finish();
-        } else {
-            head.lines(scanned.fields.as_bytes()).finish();
-        }
+        form.rewrite(&mut lines);
+        head.lines(&lines).finish();
         self.add_hsts(&mut out);
         self.answered(status, &out, facts);
-        let mut piece = message;
-        piece.truncate(body.end);
-        piece.advance(body.start);
+        let (stream, piece) = match form {
+            Form::Whole(_, small) => (None, Chunk::from(small)),
+            form => {
+                let mut piece = message;
+                piece.truncate(body.end);
+                piece.advance(body.start);
+                (if let Form::Stream(_, stream) = form { Some(stream) } else { None }, piece)
+            }
+        };
         let is_paced = is_buffered && self.output.is_paced();
-        let mut relay = Relay { connection: self, call, progress, is_buffered, buffered: None };
+        let mut relay = Relay { connection: self, call, progress, stream, is_buffered, buffered: None };
         // What keeps to a rate is kept from its first byte on: its worker is not held to the rate.
         let (piece, mut first) = match is_paced && !end {
             true => (Chunk::from(Vec::new()), Some(Part::Body { bytes: piece, end })),
@@ -185,8 +200,31 @@ impl Connection {
             // Cut off: the client must not take what it has for the whole.
             return Err(Gone);
         }
-        let whole = matches!(relay.progress, Progress::Exact(0) | Progress::Chunked | Progress::Nothing);
+        let whole =
+            matches!(relay.progress, Progress::Exact(0) | Progress::Chunked | Progress::Nothing | Progress::Framed);
         Ok(if facts.keep_alive && whole { Next::Request } else { Next::Close })
+    }
+
+    /// The field lines of an answer, as the application has written them but for what is the server's to say.
+    fn lines<'f>(&self, scanned: &AppFields<'f>, status: u16, headers: Option<&HeaderOps>) -> Cow<'f, [u8]> {
+        let is_length_wrong = scanned.content_length.is_some() && status == 204;
+        let has_ops = headers.is_some() || self.held.is_some();
+        if !(has_ops || is_length_wrong || scanned.has_orders || scanned.has_hop_by_hop) {
+            return Cow::Borrowed(scanned.fields.as_bytes());
+        }
+        let mut lines = Vec::with_capacity(256);
+        app::copy_without(scanned.fields, &mut lines, |name| {
+            app::is_hop_by_hop(name)
+                || is_accel(name)
+                || (status == 204 && name.eq_ignore_ascii_case(b"content-length"))
+        });
+        if let Some(held) = &self.held {
+            held.finish(status, &mut lines);
+        }
+        if let Some(headers) = headers {
+            headers.apply(status, &mut lines);
+        }
+        Cow::Owned(lines)
     }
 
     /// An answer of the server's own in place of the application's.
@@ -200,6 +238,8 @@ struct Relay<'c> {
     connection: &'c mut Connection,
     call: Call,
     progress: Progress,
+    /// What compresses the body, if anything does.
+    stream: Option<Box<Stream>>,
     /// The worker need not wait for a client that is slow to take the response.
     is_buffered: bool,
     /// Made when the client has first been seen to be slow.
@@ -216,7 +256,7 @@ impl Progress {
                 piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= piece.len() as u64;
             }
-            Progress::Chunked | Progress::UntilClose => {}
+            Progress::Chunked | Progress::UntilClose | Progress::Framed => {}
         }
     }
 }
@@ -240,17 +280,28 @@ impl Relay<'_> {
                 Part::Body { bytes, end } => {
                     self.pass(Vec::new(), bytes, end).await?;
                     if end {
-                        return Ok(!matches!(self.progress, Progress::Exact(1..)));
+                        return Ok(self.is_whole());
                     }
                 }
                 Part::File { file, offset, count, end } => {
-                    self.pass_file(Rc::new(file), offset, count, end).await?;
+                    match self.stream {
+                        None => self.pass_file(Rc::new(file), offset, count, end).await?,
+                        Some(_) => self.pass_file_packed(Rc::new(file), offset, count, end).await?,
+                    }
                     if end {
-                        return Ok(!matches!(self.progress, Progress::Exact(1..)));
+                        return Ok(self.is_whole());
                     }
                 }
                 Part::Abort | Part::Lost(_) | Part::Head { .. } => return Ok(false),
             }
+        }
+    }
+
+    /// Whether the worker has said all that it had announced.
+    fn is_whole(&self) -> bool {
+        match &self.stream {
+            Some(stream) => stream.is_whole(),
+            None => !matches!(self.progress, Progress::Exact(1..)),
         }
     }
 
@@ -264,7 +315,7 @@ impl Relay<'_> {
     /// Keeps `part` and what follows as long as the client does not take it at once. Returns the part with which the rest goes on:
     /// `None` if all was taken and the worker has more to say.
     async fn buffer(&mut self, part: Part) -> Result<Option<Part>, Gone> {
-        let Relay { connection, call, progress, buffered, .. } = self;
+        let Relay { connection, call, progress, stream, buffered, .. } = self;
         let Connection { shard, receiving, output, exchange, .. } = &mut **connection;
         let buffered = &**buffered.get_or_insert_with(|| Box::new(Buffered::new(&shard.buffering)));
         buffered.begin(output.in_flight());
@@ -274,7 +325,10 @@ impl Relay<'_> {
                 match part {
                     Part::Body { mut bytes, end } => {
                         let produced = bytes.len();
-                        progress.cut(&mut bytes);
+                        match stream {
+                            Some(stream) => bytes = Chunk::from(stream.pack(&bytes, end).await?),
+                            None => progress.cut(&mut bytes),
+                        }
                         buffered.put(bytes).await;
                         call.passed_on(produced);
                         if end {
@@ -295,7 +349,10 @@ impl Relay<'_> {
     /// Sends `before` as it is, then `piece` as a piece of the body, then what ends the body.
     async fn pass(&mut self, mut before: Vec<u8>, mut piece: Chunk, end: bool) -> Result<(), Gone> {
         let produced = piece.len();
-        self.progress.cut(&mut piece);
+        match &mut self.stream {
+            Some(stream) => piece = Chunk::from(stream.pack(&piece, end).await?),
+            None => self.progress.cut(&mut piece),
+        }
         let mut after: &'static [u8] = &[];
         if self.progress == Progress::Chunked {
             if !piece.is_empty() {
@@ -335,7 +392,7 @@ impl Relay<'_> {
                 *left -= count;
                 count
             }
-            Progress::Chunked | Progress::UntilClose => count,
+            Progress::Chunked | Progress::UntilClose | Progress::Framed => count,
         };
         let output = &mut self.connection.output;
         let chunked = self.progress == Progress::Chunked;
@@ -355,6 +412,30 @@ impl Relay<'_> {
             output.send(Payload::Static(after)).await?;
         }
         Ok(())
+    }
+
+    /// The same for a body that is compressed: its bytes are read, which sendfile(2) would not need.
+    async fn pass_file_packed(
+        &mut self,
+        file: crate::ring::Descriptor,
+        offset: u64,
+        count: u64,
+        end: bool,
+    ) -> Result<(), Gone> {
+        let ring = self.connection.shard.ring.clone();
+        let (mut at, until) = (offset, offset.saturating_add(count));
+        while at < until {
+            let wanted = (until - at).min(MESSAGE_BYTES_MAX as u64) as usize;
+            let bytes = ring.read_at(&file, Vec::new(), wanted, at).await.map_err(|_| Gone)?;
+            if bytes.is_empty() {
+                // The file has become shorter than what was announced.
+                return Err(Gone);
+            }
+            at += bytes.len() as u64;
+            self.pass(Vec::new(), Chunk::from(bytes), end && at == until).await?;
+        }
+        // Nothing, if the end was said with the last bytes.
+        self.pass(Vec::new(), Chunk::from(Vec::new()), end).await
     }
 }
 

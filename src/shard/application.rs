@@ -23,8 +23,9 @@ impl Connection {
         &mut self,
         head: &Head<'_>,
         body_bytes_max: u64,
-        facts: Facts,
+        mut facts: Facts,
     ) -> Result<Next, Gone> {
+        facts.preference = self.preference(head);
         let body = match head.framing {
             BodyFraming::None => None,
             framing => match self.collect(head, framing, body_bytes_max).await {

@@ -20,6 +20,7 @@ use super::extras::Extras;
 use super::guard::Admission;
 use super::input::Input;
 use super::output::{Gone, Output};
+use super::packing::Preference;
 use super::peer::Peer;
 use super::receiving::Receiving;
 use super::site::Handler;
@@ -265,6 +266,7 @@ impl Connection {
             version: head.version,
             keep_alive: head.keep_alive && !self.shard.draining.get(),
             started: self.shard.ring.now(),
+            preference: Preference::default(),
         };
         self.is_last = !head.keep_alive && head.framing == BodyFraming::None;
         let mut labels = Labels { method: facts.method as usize, ..Labels::default() };
@@ -360,7 +362,8 @@ impl Connection {
     }
 
     /// A request without a body goes to the pool as soon as its head is there.
-    fn call(&self, head: &Head<'_>, facts: Facts) -> Step {
+    fn call(&self, head: &Head<'_>, mut facts: Facts) -> Step {
+        facts.preference = self.preference(head);
         match self.encode_call(head, None) {
             Ok(call) => Step::Call(call, facts),
             Err(Reject::QueueFull) => Step::Overloaded(facts),
@@ -432,6 +435,14 @@ impl Connection {
         }
     }
 
+    /// What the request says of the form of its answer, if that matters on its route.
+    pub fn preference(&self, head: &Head<'_>) -> Preference {
+        match self.extras.borrow().as_ref().and_then(|extras| extras.compress.as_ref()) {
+            Some(config) => Preference::of(head.fields, config),
+            None => Preference::default(),
+        }
+    }
+
     /// What the route of the request in hand adds to its answer.
     pub fn extras(&self) -> Option<Rc<Extras>> {
         self.extras.borrow().clone()
@@ -493,6 +504,7 @@ impl Connection {
                 version: Version::Http11,
                 keep_alive: false,
                 started: self.shard.ring.now(),
+                preference: Preference::default(),
             };
             return self.respond(response, facts).await.map(drop);
         }

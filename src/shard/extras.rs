@@ -6,7 +6,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::config::{ErrorPages, RouteConfig, StaticOptions};
+use crate::config::{CompressConfig, ErrorPages, RouteConfig, StaticOptions};
 use crate::http::HeaderOps;
 use crate::static_files::StaticRoot;
 
@@ -19,6 +19,8 @@ pub(super) struct Extras {
     pub pages: ErrorPages,
     /// The pages also stand in place of the application's.
     pub intercept_errors: bool,
+    /// How the application's answers are compressed, if they are.
+    pub compress: Option<CompressConfig>,
     /// Directories whose files the application may name.
     sendfile: Vec<(PathBuf, StaticRoot)>,
     /// Such a directory could not be opened.
@@ -32,6 +34,7 @@ impl Extras {
             headers: route.headers.clone(),
             pages: route.error_pages.clone(),
             intercept_errors: route.intercept_errors,
+            compress: route.compress.clone(),
             ..Extras::default()
         };
         // The application has chosen the file: no name is hidden from it, none stands for another.
@@ -50,7 +53,10 @@ impl Extras {
         }
         // The longest path that fits is the one that is meant.
         extras.sendfile.sort_by_key(|(directory, _)| std::cmp::Reverse(directory.as_os_str().len()));
-        let adds = extras.headers.is_some() || !extras.pages.is_empty() || !route.sendfile_root.is_empty();
+        let adds = extras.headers.is_some()
+            || !extras.pages.is_empty()
+            || extras.compress.is_some()
+            || !route.sendfile_root.is_empty();
         adds.then_some(extras)
     }
 

@@ -26,6 +26,7 @@ mod maintenance;
 mod orders;
 mod output;
 mod pace;
+mod packing;
 mod panic;
 mod peer;
 mod proxied;

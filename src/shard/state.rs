@@ -10,6 +10,7 @@ use slab::Slab;
 use super::auth::Passwords;
 use super::buffered::Buffering;
 use super::log::AccessLog;
+use super::packing::Encoders;
 use super::proxied::Complaints;
 use super::site::Site;
 use super::tls_handshake::Handshakes;
@@ -97,6 +98,7 @@ pub(super) struct Shard {
     pub pool: Pool,
     pub spool: Rc<SpoolFolder>,
     pub buffering: Rc<Buffering>,
+    pub encoders: Encoders,
     pub connections: RefCell<Slab<Entry>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
@@ -163,6 +165,7 @@ impl Shard {
             pool: parts.pool,
             spool: parts.spool,
             buffering: parts.buffering,
+            encoders: Encoders::new(),
             connections: RefCell::new(Slab::new()),
             draining: Cell::new(false),
             handshakes: Handshakes::new(parts.handshakes_max),

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::output::Gone;
 use super::tls::Secure;
 use crate::base::bounds::TLS_PENDING_BYTES_MAX;
 use crate::http::Reject;
-use crate::ring::{Chunk, Descriptor, within};
+use crate::ring::{Chunk, Descriptor, within, yield_now};
 use crate::tls::{Asked, Directory, Hello, asked_for};
 
 /// A shard's certificates, and its handshakes.
@@ -273,19 +273,6 @@ impl Connection {
             Ok(Ok(None) | Err(_)) | Err(_) => None,
         }
     }
-}
-
-/// Lets every task that is runnable run first.
-async fn yield_now() {
-    let mut has_yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The routes that the shards get: those of the configuration, and Django's own static files if it has none for them.
 
-use std::path::Path;
-
 use super::control::DjangoFacts;
 use crate::config::{Action, Config, HostPattern, PathPattern, RouteConfig, StaticConfig, StaticOptions};
 
@@ -41,15 +39,12 @@ fn complete_static(routes: &mut Vec<RouteConfig>, config: &Config, django: Optio
         tracing::warn!(static_root = %root.display(), "STATIC_ROOT is not there: run `python manage.py collectstatic`");
     }
     tracing::info!(static_url = path, static_root = %root.display(), "static files are served");
-    let route = static_route(path, root, config.server.max_body_bytes);
+    let mut options = StaticOptions { index: Vec::new(), ..StaticOptions::default() };
+    options.compress = config.server.compress.as_ref().map(|compress| compress.levels);
+    let files = Action::Static(Box::new(StaticConfig { directory: root.to_owned(), options }));
+    let route = RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), files, config.server.max_body_bytes);
     let (error_pages, guard) = (config.error_pages.clone(), config.guard.clone());
     routes.push(RouteConfig { error_pages, guard, ..route });
-}
-
-fn static_route(path: String, root: &Path, max_body_bytes: u64) -> RouteConfig {
-    let options = StaticOptions { index: Vec::new(), ..StaticOptions::default() };
-    let files = Action::Static(Box::new(StaticConfig { directory: root.to_owned(), options }));
-    RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), files, max_body_bytes)
 }
 
 /// The path of a `STATIC_URL` on this server, with a slash at both ends; `None` for one with a host, and for the whole site.

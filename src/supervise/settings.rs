@@ -53,6 +53,8 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
         allowed_hosts: _,
         request_ids: _,
         request_id_echo: _,
+        // In the routes.
+        compress: _,
     } = &old.server;
     let spool = |config: &Config| config.app.as_ref().map(|app| app.spool_dir.clone());
     [

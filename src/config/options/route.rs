@@ -1,5 +1,6 @@
 //! Options of `[[route]]`: what is served where.
 
+use super::COMPRESS;
 use super::guard::*;
 use super::static_route::*;
 use super::{Default, Opt, Section, Spec, Unit};

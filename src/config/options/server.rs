@@ -2,7 +2,7 @@
 
 use super::guard::*;
 use super::process_wide::*;
-use super::{Default, FORWARDED_HEADERS, LISTEN, Opt, Section, Spec, TRUSTED_PROXIES, Unit};
+use super::{Default, FORWARDED_HEADERS, LISTEN, Opt, SERVER_COMPRESS, Section, Spec, TRUSTED_PROXIES, Unit};
 use crate::base::bounds::{
     ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, FIELD_LINE_BYTES_MAX, FIELDS_MAX, LISTEN_BACKLOG_MAX,
     SHARDS_MAX, TARGET_BYTES_MAX,
@@ -45,6 +45,7 @@ pub static SERVER: Section = Section {
         &STATSD_PREFIX.spec,
         &DOGSTATSD_TAGS.spec,
         &ACCESS_LOG.spec,
+        &SERVER_COMPRESS.spec,
         &SERVER_ERROR_PAGES.spec,
         &MAINTENANCE_KEY.spec,
         &TRUSTED_PROXIES.spec,

@@ -1,7 +1,7 @@
 //! Options of `[[route]]` that only a route with `static` has: how its files are served.
 
 use super::{Default, Opt, Spec, Unit};
-use crate::config::static_options::{Expires, Fallback, Levels};
+use crate::config::static_options::{Expires, Fallback};
 use crate::config::{read, static_route};
 
 pub static INDEX: Opt<Vec<String>> = Opt {
@@ -74,17 +74,6 @@ pub static PRECOMPRESSED: Opt<bool> = Opt {
     .elsewhere(&["gzip_static", "brotli_static"]),
     read: read::boolean,
 };
-pub static COMPRESS: Opt<Option<Levels>> = Opt {
-    spec: Spec::new(
-        "compress",
-        Unit::Described("true, false, or a table of levels such as { gzip = 6, brotli = 5, zstd = 3 }"),
-        Default::Described("false"),
-        "Whether files of a static route that have no compressed sibling are compressed by the server, once, and kept in its \
-         cache: text and the like, from 256 bytes to 2M. `true` stands for the levels shown; a table uses the codings that it names.",
-    )
-    .elsewhere(&["gzip", "brotli", "zstd"]),
-    read: static_route::compress,
-};
 pub static TYPES: Opt<Vec<(String, String)>> = Opt {
     spec: Spec::new(
         "types",
@@ -142,6 +131,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(INDEX LISTING FALLBACK NOT_FOUND MANIFEST SYMLINKS DOTFILES PRECOMPRESSED COMPRESS TYPES NOSNIFF CACHE_CONTROL EXPIRES);
+        assert_defaults!(INDEX LISTING FALLBACK NOT_FOUND MANIFEST SYMLINKS DOTFILES PRECOMPRESSED TYPES NOSNIFF CACHE_CONTROL EXPIRES);
     }
 }

@@ -415,3 +415,16 @@ fn a_stop_during_a_boot_ends_the_boot() {
     bench.tell(Event::ZygoteSpawned { generation: GenerationId(1), pid: pid(100) }).expect(&["kill 100 9"]);
     bench.exit(100, KILLED, &[], 0).expect(&["gone 1", "exit 0"]);
 }
+
+#[test]
+fn a_worker_that_is_to_end_is_asked_again_until_it_does_or_is_killed() {
+    let mut bench = Bench::serving();
+    bench.tell(Event::VacateSlot(0)).expect(&["kill 101 15"]);
+    bench.pass(SECOND - MS).expect(&[]).pass(2 * SECOND).expect(&["kill 101 15", "kill 101 15"]);
+    bench.exit(101, DONE, &[], 7).pass(5 * SECOND).expect(&[]);
+    // Another one does not listen: its time is over after `graceful_timeout`.
+    bench.tell(Event::VacateSlot(1)).expect(&["kill 102 15"]);
+    bench.pass(19 * SECOND + 500 * MS);
+    assert!(bench.said.drain(..).all(|said| said == "kill 102 15"));
+    bench.pass(SECOND).expect(&["kill 102 9"]);
+}

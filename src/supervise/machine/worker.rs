@@ -8,6 +8,9 @@ use std::time::Duration;
 
 /// A request over its time is looked at again after this long before its worker is signalled: one reading may be torn.
 const CONFIRM_AFTER: Duration = Duration::from_millis(20);
+/// A worker that was asked to end is asked again after this long: one with a single thread does not hear a signal that comes exactly
+/// between its last look for one and its wait (`worker.py`).
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A worker that is starting is looked at after a quarter of its age, between these bounds.
 const BOOT_LOOK_MIN: Duration = Duration::from_millis(2);
 const BOOT_LOOK_MAX: Duration = Duration::from_millis(250);
@@ -36,6 +39,7 @@ enum Ending {
     No,
     /// By a person: it finishes what it has in hand.
     Asked {
+        again_at: Monotonic,
         kill_at: Monotonic,
     },
     Aborted {
@@ -119,7 +123,11 @@ impl Worker {
             Ending::No if !self.is_up && now >= self.since + settings.boot_timeout => {
                 self.abort(KillReason::BootTimeout, settings, now, actions);
             }
-            Ending::Asked { kill_at } if now >= kill_at => self.kill(KillReason::AskIgnored, actions),
+            Ending::Asked { kill_at, .. } if now >= kill_at => self.kill(KillReason::AskIgnored, actions),
+            Ending::Asked { again_at, kill_at } if now >= again_at => {
+                self.ending = Ending::Asked { again_at: now + ASK_AGAIN_AFTER, kill_at };
+                actions.push(Action::Kill { pid: self.pid, signal: Signal::TERM });
+            }
             Ending::Aborted { kill_at } if now >= kill_at => self.kill(KillReason::AbortIgnored, actions),
             _ => {}
         }
@@ -128,7 +136,7 @@ impl Worker {
     /// Asks it to end when it has finished what it has in hand, within `limit`; once, and only when it is up.
     pub fn ask_to_end(&mut self, limit: Duration, now: Monotonic, actions: &mut Vec<Action>) {
         if self.is_up && matches!(self.ending, Ending::No) {
-            self.ending = Ending::Asked { kill_at: now + limit };
+            self.ending = Ending::Asked { again_at: now + ASK_AGAIN_AFTER, kill_at: now + limit };
             self.signal(Signal::TERM, KillReason::Asked, actions);
         }
     }
@@ -151,7 +159,8 @@ impl Worker {
         match self.ending {
             Ending::No if !self.is_up => Some(self.look_at.min(self.since + settings.boot_timeout)),
             Ending::No => settings.timeout.map(|_| self.look_at),
-            Ending::Asked { kill_at } | Ending::Aborted { kill_at } => Some(kill_at),
+            Ending::Asked { again_at, kill_at } => Some(again_at.min(kill_at)),
+            Ending::Aborted { kill_at } => Some(kill_at),
             Ending::Killed => None,
         }
     }
