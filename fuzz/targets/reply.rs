@@ -1,7 +1,8 @@
 //! Messages of workers: what a reply points to lies within its message, in order and without a gap.
 
-use maitred::wsgi::messages::{HEADER_BYTES, encode_lost, encode_requeue, request_header};
-use maitred::wsgi::{Reply, ReplyKind};
+use maitred::wsgi::messages::{HEADER_BYTES, describe_request, encode_lost, encode_requeue, request_header};
+
+use maitred::wsgi::{Loss, Reply, ReplyKind};
 
 pub const TARGET: super::Target = super::Target {
     name: "reply",
@@ -30,12 +31,13 @@ fn run(input: &[u8]) {
         ReplyKind::File { offset, count } => {
             assert!(offset.checked_add(*count).is_some_and(|end| i64::try_from(end).is_ok()));
         }
-        ReplyKind::Abort | ReplyKind::Credit | ReplyKind::Lost | ReplyKind::Requeue => {
+        ReplyKind::Abort | ReplyKind::Credit | ReplyKind::Lost(_) | ReplyKind::Requeue => {
             assert_eq!(input.len(), HEADER_BYTES);
         }
     }
-    let lost = Reply::parse(&encode_lost(reply.token));
-    assert_eq!(lost, Ok(Reply { token: reply.token, end: true, kind: ReplyKind::Lost }));
+    assert!(describe_request(input).contains(" "));
+    let lost = Reply::parse(&encode_lost(reply.token, Loss::Overdue));
+    assert_eq!(lost, Ok(Reply { token: reply.token, end: true, kind: ReplyKind::Lost(Loss::Overdue) }));
     let requeue = Reply::parse(&encode_requeue(reply.token));
     assert_eq!(requeue, Ok(Reply { token: reply.token, end: false, kind: ReplyKind::Requeue }));
 }

@@ -311,7 +311,7 @@ fn a_request_s_message_tells_what_was_asked() {
         encode_request(&mut message, 0, TOKEN, body, &environ).expect("it fits");
         assert_eq!(describe_request(&message), "GET /a?b=%20", "{body:?}");
         for end in 0..message.len() {
-            describe_request(&message[..end]);
+            assert!(describe_request(&message[..end]).len() <= "GET /a?b=%20".len());
         }
     }
     assert_eq!(describe_request(b""), " ");
