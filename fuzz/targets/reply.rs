@@ -1,7 +1,6 @@
 //! Messages of workers: what a reply points to lies within its message, in order and without a gap.
 
 use maitred::wsgi::messages::{HEADER_BYTES, describe_request, encode_lost, encode_requeue, request_header};
-
 use maitred::wsgi::{Loss, Reply, ReplyKind};
 
 pub const TARGET: super::Target = super::Target {
