@@ -175,7 +175,7 @@ fn timeout_can_be_given_as_a_flag() {
     let pid = gate.wait_started();
     // faulthandler's stack names the function that hangs.
     server.wait_for_line("in stuck_for_good");
-    assert_eq!(lost.join().expect("a response").status, 502);
+    assert_eq!(lost.join().expect("a response").status, 504);
     assert!(process::wait_gone(pid, DEADLINE));
     assert_eq!(server.get("/hello").status, 200);
 }

@@ -12,6 +12,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often, and after what pause, it is tried again to listen on an address that is in use.
+const IN_USE_TRIES: u32 = 10;
+const IN_USE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a TCP listener may differ in.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +39,10 @@ impl Default for TcpOptions {
 /// connections over them by a hash of the addresses (SO_REUSEPORT, socket(7)). `AddrInUse` when anyone, also another
 /// instance of this program, listens there already. Accepted connections inherit TCP_NODELAY.
 pub fn tcp(address: SocketAddr, count: usize, options: TcpOptions) -> io::Result<Vec<OwnedFd>> {
+    patiently(|| open_tcp(address, count, options))
+}
+
+fn open_tcp(address: SocketAddr, count: usize, options: TcpOptions) -> io::Result<Vec<OwnedFd>> {
     if address.port() != 0 {
         refuse_shared_port(address, options)?;
     }
@@ -69,6 +78,10 @@ pub struct UnixOptions {
 /// Opens a listener on a path. A socket that a dead server left there is removed; one that is alive, or a file of another kind, gives
 /// `AddrInUse`. Nobody can connect before the file has its owner and its mode.
 pub fn unix(path: &Path, options: UnixOptions) -> io::Result<OwnedFd> {
+    patiently(|| open_unix(path, options))
+}
+
+fn open_unix(path: &Path, options: UnixOptions) -> io::Result<OwnedFd> {
     let UnixOptions { backlog, mode, uid, gid } = options;
     remove_stale_socket(path)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -134,6 +147,18 @@ pub fn listening_address(socket: impl AsFd) -> io::Result<Address> {
     let unix = SocketAddrUnix::try_from(address).map_err(|_| odd("neither an internet nor a unix socket"))?;
     let path = unix.path_bytes().ok_or_else(|| odd("a unix socket without a path"))?;
     Ok(Address::Unix(PathBuf::from(std::ffi::OsStr::from_bytes(path))))
+}
+
+/// Tries again for a moment while an address is in use: the kernel takes a killed server's ring apart, and with it the listeners on which that
+/// accepted, only after it has reported the end of the process.
+fn patiently<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..IN_USE_TRIES {
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::sleep(IN_USE_PAUSE),
+            other => return other,
+        }
+    }
+    open()
 }
 
 fn tcp_socket(address: SocketAddr, options: TcpOptions) -> io::Result<OwnedFd> {
@@ -246,6 +271,23 @@ mod tests {
         assert!(is_same_machine(UnixStream::pair().expect("a pair").0));
         // Not connected: nobody's.
         assert!(!is_same_machine(&listener));
+    }
+
+    #[test]
+    fn what_comes_free_in_a_moment_is_waited_for() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("web.sock");
+        let options = UnixOptions { backlog: 16, mode: 0o600, uid: None, gid: None };
+        let listeners = tcp(any_port(), 1, TcpOptions::default()).expect("listen");
+        let address = local_addr(&listeners[0]).expect("address");
+        let dying = (listeners, unix(&path, options).expect("listen"));
+        let end = std::thread::spawn(move || {
+            std::thread::sleep(2 * IN_USE_PAUSE);
+            drop(dying);
+        });
+        tcp(address, 1, TcpOptions::default()).expect("free by now");
+        unix(&path, options).expect("free by now");
+        end.join().expect("no panic");
     }
 
     #[test]
