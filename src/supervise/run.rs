@@ -50,6 +50,7 @@ use crate::config::{Config, GroupConfig};
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::{Readiness, State, WorkerFacts};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
+use crate::sys::code;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::SignalFd;
 use crate::wsgi::pool::Gate;
@@ -60,6 +61,8 @@ pub(super) use site::Reloading;
 const EXIT_FAILED: i32 = 1;
 /// Exit code when a program with `on_fatal = "exit"` was given up.
 const EXIT_PROGRAM_FATAL: i32 = 5;
+/// So long after it is ready, when programs have come up, the code that only the start has needed is given back.
+const STARTED: Duration = Duration::from_secs(10);
 
 /// Reads the configuration anew, with so many processes of these programs whatever it says of them; an error has a line for each thing that is wrong.
 pub type Reconfigure = Box<dyn Fn(&[(String, i64)]) -> Result<Config, String>>;
@@ -473,6 +476,12 @@ impl Supervisor {
                     self.setup.launcher.ready();
                     self.systemd.ready();
                 }
+                let ring = self.ring.clone();
+                glommio::spawn_local(async move {
+                    ring.sleep(STARTED).await;
+                    code::release();
+                })
+                .detach();
             }
             Action::CloseInbox { generation } => {
                 if let Some(found) = self.generations.get_mut(&generation) {
