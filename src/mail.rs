@@ -61,6 +61,8 @@ pub enum ShardMail {
     Drain {
         /// How long that may take; what is left then is cut off.
         limit: Duration,
+        /// The sockets go on in another server, or in the next life of this one: who waits in their queues waits for that.
+        goes_on: bool,
     },
 }
 

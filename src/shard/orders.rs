@@ -30,6 +30,8 @@ pub(super) struct Orders {
     bell: Descriptor,
     listeners: Vec<(Descriptor, Protocol)>,
     accepting: Vec<Accepting>,
+    /// Others accept on the listeners once this shard does not.
+    goes_on: bool,
     routes: Arc<Vec<RouteConfig>>,
 }
 
@@ -48,6 +50,7 @@ impl Orders {
             bell,
             listeners: listeners.into_iter().map(|found| (Rc::new(found.socket), found.protocol)).collect(),
             accepting: Vec::new(),
+            goes_on: false,
             routes: Arc::default(),
         })
     }
@@ -62,12 +65,12 @@ impl Orders {
         }
     }
 
-    /// Accepts what waits in the kernel's queues, which closing them would reset, and closes the listeners. Returns how long the drain
-    /// may take then.
+    /// Accepts what waits in the kernel's queues, which closing them would reset, and closes the listeners; where these go on elsewhere it is not
+    /// ours. Returns how long the drain may take then.
     async fn close_listeners(&mut self, mut limit: Duration) -> Duration {
         self.listeners.clear();
         for _ in 0..LAST_ACCEPT_LOOKS_MAX {
-            if limit.is_zero() || !self.accepting.iter().any(Accepting::has_backlog) {
+            if limit.is_zero() || self.goes_on || !self.accepting.iter().any(Accepting::has_backlog) {
                 break;
             }
             // The tasks are at it, unless descriptors or connections have run out.
@@ -117,7 +120,10 @@ impl Orders {
                     let _ = to.send(Box::new(snapshot::take(&self.shard)));
                 }
                 ShardMail::AccessLog { config, sink } => self.shard.log.switch(config, sink),
-                ShardMail::Drain { limit } => drain = Some(limit),
+                ShardMail::Drain { limit, goes_on } => {
+                    self.goes_on = goes_on;
+                    drain = Some(limit);
+                }
             }
         }
         drain

@@ -522,12 +522,13 @@ impl Supervisor {
             Action::DrainShards { deadline } => {
                 self.is_draining = true;
                 let limit = deadline.since(Monotonic::now());
-                self.mail(|| ShardMail::Drain { limit });
+                let goes_on = self.is_succeeded || self.mood == Mood::Restarting;
+                self.mail(|| ShardMail::Drain { limit, goes_on });
                 if self.setup.shards.is_empty() {
                     self.tell(Event::ShardsDrained);
                 }
             }
-            Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
+            Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO, goes_on: false }),
             Action::Report(report) => {
                 report.count(&mut self.facts);
                 if let Report::WorkerExited { pid, generation, .. } = &report
