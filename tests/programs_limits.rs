@@ -197,6 +197,8 @@ fn what_a_killed_maitred_has_left_is_adopted_with_its_pipes_if_so_configured() {
     let children = before.map(child);
     first.signal(Signal::KILL);
     first.wait_exit(DEADLINE).expect("it is killed");
+    // What a killed process has had in its rings is closed a moment later.
+    wait_until("nobody listens any more", DEADLINE, || std::os::unix::net::UnixStream::connect(&socket).is_err());
     fs::write(&file, text("environment = { NEW = \"1\" }")).expect("the test's own folder");
     let mut second = serve();
     for (name, pid) in names.iter().zip(before).take(2) {
