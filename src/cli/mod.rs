@@ -12,6 +12,7 @@ mod environment;
 pub mod import;
 pub mod log;
 pub mod precompress;
+mod privileges;
 mod probe;
 mod rlimits;
 pub mod serve;

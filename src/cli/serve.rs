@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use super::control_sockets::{Control, SocketFile};
+use super::privileges::{Standing, give_up};
 use super::{EXIT_UNUSABLE, Options, complain, reconfigure};
 use crate::base::bounds::{LIMIT_KEYS_MAX, LISTEN_BACKLOG, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
@@ -67,7 +68,19 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>) -> Ended {
         Ok(pidfile) => pidfile,
         Err(message) => return unusable(&message),
     };
-    let ending = serve(config, options, opened, main_log);
+    // As long as it may.
+    if let Err(error) = limits::raise_descriptors() {
+        tracing::warn!(%error, "the limit of open descriptors stays as it is");
+    }
+    let prepared = give_up(&config).and_then(|standing| {
+        let access_log = config.server.access_log.as_ref().map(AccessLogFile::open).transpose()?;
+        Ok((standing, access_log))
+    });
+    let (standing, access_log) = match prepared {
+        Ok(prepared) => prepared,
+        Err(message) => return unusable(&message),
+    };
+    let ending = serve(config, options, Prepared { opened, access_log, standing }, main_log);
     drop(pidfile);
     match ending {
         Ok(Ending::Restart) => Ended::Restart,
@@ -84,13 +97,17 @@ fn unusable(message: &str) -> Ended {
     Ended::Exit(ExitCode::from(EXIT_UNUSABLE))
 }
 
-fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog>) -> io::Result<Ending> {
-    let Opened { listeners, admin, mut control, access_log, certificates } = opened;
+/// What there is before anything runs.
+struct Prepared {
+    opened: Opened,
+    access_log: Option<AccessLogFile>,
+    standing: Standing,
+}
+
+fn serve(config: Config, options: Options, prepared: Prepared, main_log: Arc<MainLog>) -> io::Result<Ending> {
+    let Prepared { opened: Opened { listeners, admin, mut control, certificates }, access_log, standing } = prepared;
     for address in &admin.addresses {
         tracing::info!("admin: listening on {address}");
-    }
-    if let Err(error) = limits::raise_descriptors() {
-        tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
     process::become_subreaper()?;
     let config = Arc::new(config);
@@ -110,6 +127,7 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
             number: number as u32,
             // With more shards than CPUs pinning would only pile them up.
             cpu: (server.shards <= cpus.len()).then(|| cpus[number]),
+            user: standing.shards.clone(),
             listeners: own,
             https_port: listeners.https_port,
             replies: ours,
@@ -141,6 +159,7 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
         main_log,
         access_log,
         certificates,
+        has_given_up_root: standing.is_final,
     })?;
     for thread in threads {
         // A shard that has not stopped by now, or never began, is not waited for.
@@ -151,12 +170,11 @@ fn serve(config: Config, options: Options, opened: Opened, main_log: Arc<MainLog
     Ok(ending)
 }
 
-/// What is opened before anything runs.
+/// What is opened before anything runs, with the rights that the process was started with.
 struct Opened {
     listeners: Listeners,
     admin: Listeners,
     control: Control,
-    access_log: Option<AccessLogFile>,
     certificates: Option<Certificates>,
 }
 
@@ -172,7 +190,6 @@ impl Opened {
             listeners: Listeners::open(&server.listen, shards, backlog)?,
             admin: Listeners::open(&admin, 1, LISTEN_BACKLOG)?,
             control: Control::open(&config.control)?,
-            access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
             certificates: Certificates::open(config)?,
         })
     }

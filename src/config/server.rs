@@ -47,8 +47,22 @@ pub fn server(
     let redirect_https = redirect.as_ref().is_some_and(|(redirect, _)| *redirect);
     let trusted_proxies = trusted_proxies(&mut reader);
     let common = Common { has_tls, redirect_https, trust: trusted_proxies.clone() };
+    let group = reader.placed(&options::SERVER_GROUP);
+    let user = match (reader.optional(&options::USER), group) {
+        (Some(user), Some((group, _))) => Some(user.with_group(group)),
+        (None, Some((_, place))) => {
+            reader.problem(
+                place,
+                options::SERVER_GROUP.spec.name,
+                "needs a \"user\": whom else should the group be for?",
+            );
+            None
+        }
+        (user, None) => user,
+    };
     let config = ServerConfig {
         listen: Vec::new(),
+        user,
         shards: reader.value(&options::SHARDS).unwrap_or(AUTO),
         keepalive_timeout: reader.value(&options::KEEPALIVE_TIMEOUT),
         head_timeout: reader.value(&options::HEAD_TIMEOUT),

@@ -83,6 +83,8 @@ pub struct SupervisorSetup {
     pub access_log: Option<AccessLogFile>,
     /// The certificates, if there are any.
     pub certificates: Option<Certificates>,
+    /// Root's rights were given up: there is no starting anew with them.
+    pub has_given_up_root: bool,
 }
 
 /// What follows the end.
@@ -534,7 +536,7 @@ impl Supervisor {
 
     fn spawn_zygote(&mut self, id: GenerationId, settings: PoolSettings) {
         let Some(app) = &self.setup.config.app else { unreachable!("only an application has generations") };
-        match Generation::start(id, settings, app, &self.replies) {
+        match Generation::start(id, settings, app, self.started.server.user.as_ref(), &self.replies) {
             Ok(started) => {
                 self.pidfds.insert(started.pid, Some(started.pidfd));
                 output::log_zygote(&self.ring, started.output, id);

@@ -23,6 +23,7 @@ pub(super) fn settings(config: &Config) -> Settings {
 pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
     let ServerConfig {
         listen,
+        user,
         shards,
         backlog,
         pidfile,
@@ -47,6 +48,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
     let spool = |config: &Config| config.app.as_ref().map(|app| app.spool_dir.clone());
     [
         ("server.listen", *listen != new.server.listen),
+        ("server.user", *user != new.server.user),
         ("server.shards", *shards != new.server.shards),
         ("server.backlog", *backlog != new.server.backlog),
         ("server.pidfile", *pidfile != new.server.pidfile),
