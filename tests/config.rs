@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use maitred::config::{
     Action, AppTarget, Autorestart, BackoffConfig, Config, Flags, HostPattern, InterpreterSource, Listener, OnFatal,
-    OutputTarget, Surroundings, WorkerLoop, load, reference,
+    OutputFormat, OutputTarget, RotationConfig, Surroundings, WorkerLoop, load, reference,
 };
 use proptest::prelude::*;
 
@@ -414,7 +414,10 @@ fn a_program_has_supervisord_s_defaults() {
     let launch = &process.launch;
     assert_eq!((&launch.directory, launch.umask, &launch.user, launch.redirect_stderr), (&None, None, &None, false));
     for output in [&process.stdout, &process.stderr] {
-        assert_eq!((&output.target, output.max_bytes, output.backups), (&OutputTarget::Log, 50 << 20, 10));
+        assert_eq!(
+            (&output.target, output.rotation.max_bytes, output.rotation.backups),
+            (&OutputTarget::Log, 50 << 20, 10)
+        );
     }
     assert!(config.server.listen.is_empty() && config.app.is_none() && config.routes.is_empty());
 }
@@ -447,6 +450,9 @@ redirect_stderr = true
 stdout_logfile = "%(here)s/%(program_name)s-%(process_num)d.log"
 stdout_logfile_maxbytes = "1MB"
 stdout_logfile_backups = 2
+stdout_logfile_maxage = "7d"
+stdout_logfile_compress = true
+stdout_logfile_format = "json"
 stderr_logfile = "NONE"
 backoff = "exponential"
 backoff_first = "500ms"
@@ -482,7 +488,9 @@ priority = 1
     assert_eq!((web.launch.umask, web.launch.redirect_stderr), (Some(0o27), true));
     assert_eq!(web.launch.user.as_ref().map(|user| user.uid), Some(0));
     assert_eq!(web.stdout.target, OutputTarget::File(project.path("web-6.log")));
-    assert_eq!((web.stdout.max_bytes, web.stdout.backups), (1 << 20, 2));
+    let max_age = Some(Duration::from_secs(7 * 24 * 60 * 60));
+    let rotation = RotationConfig { max_bytes: 1 << 20, max_age, backups: 2, is_packed: true };
+    assert_eq!((web.stdout.rotation, web.stdout.format), (rotation, OutputFormat::Json));
     assert_eq!(web.stderr.target, OutputTarget::Nothing);
     let (first, max, stable) = (Duration::from_millis(500), Duration::from_secs(30), Duration::from_secs(300));
     assert_eq!(web.care.backoff, BackoffConfig::Exponential { first, max, stable });

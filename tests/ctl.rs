@@ -171,6 +171,12 @@ fn scaling_touches_only_the_difference() {
         told.code == Some(0) && told.text.lines().count() == 4
     });
     assert_eq!(pids(&own), before);
+    // It lasts through what reads the file anew.
+    assert_eq!(maitredctl(&own, &["update"]).code, Some(0));
+    assert_eq!(maitredctl(&own, &["reload"]).code, Some(0));
+    let all = supervisorctl(&own, &["status", "many:*"]);
+    assert_eq!((all.code, all.text.lines().count()), (Some(0), 4), "{}", all.text);
+    assert_eq!(pids(&own), before);
     assert_eq!(maitredctl(&own, &["scale", "many", "1"]).code, Some(0));
     wait_until("one runs", DEADLINE, || supervisorctl(&own, &["status", "many:*"]).text.lines().count() == 1);
     assert_eq!(maitredctl(&own, &["scale", "one", "2"]).code, Some(1), "its processes would have one name");

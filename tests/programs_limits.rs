@@ -3,10 +3,12 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
+use support::supervisor::{ctl, maitredctl};
 use support::{Builder, DEADLINE, Server, process, value_of, wait_until};
 
 fn alone() -> Builder {
@@ -114,4 +116,59 @@ fn what_a_killed_maitred_has_left_is_ended_before_the_next_one_starts_anything()
     assert!(process::is_alive(others), "another maitred's programs are nothing to it");
     let stopped = fs::read_to_string(folder.path().join("stopped")).expect("they were asked");
     assert!(stopped.starts_with("stopping\n"), "{stopped}");
+}
+
+#[test]
+fn what_a_killed_maitred_has_left_is_adopted_with_its_pipes_if_so_configured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("site.toml");
+    // It keeps an end of its standard input's other end itself, so that it does not see the end of it in between.
+    let script = "sh -c 'exec 0<>/proc/self/fd/0; sleep 86397 >/dev/null 2>&1 & while read line; do echo got $line; echo heard $line >&2; done'";
+    let program = |name: &str, more: &str| format!("[program.{name}]\ncommand = {script:?}\n{more}\n");
+    let names = ["crashing", "stopped", "changed"];
+    let socket = folder.path().join("maitred.sock");
+    let text = |more: &str| {
+        let programs =
+            [program(names[0], ""), program(names[1], "stopasgroup = true"), program(names[2], more)].concat();
+        format!("[control]\nsocket = {:?}\n[supervisor]\norphans = \"adopt\"\n{programs}", socket.display().to_string())
+    };
+    fs::write(&file, text("")).expect("the test's own folder");
+    let path = file.to_str().expect("UTF-8");
+    let url = format!("unix://{}", socket.display());
+    let serve = || Builder::command_line(&["--config", path]).working_directory(folder.path()).silent().run();
+    let mut first = serve();
+    let before = names.map(|name| started(&first, name));
+    for name in names {
+        first.wait_for_line(&format!("program is up program={name}"));
+    }
+    let child = |pid: u32| *process::children(pid).first().expect("it has a child");
+    let children = before.map(child);
+    first.signal(Signal::KILL);
+    first.wait_exit(DEADLINE).expect("it is killed");
+    fs::write(&file, text("environment = { NEW = \"1\" }")).expect("the test's own folder");
+    let mut second = serve();
+    for (name, pid) in names.iter().zip(before).take(2) {
+        let line =
+            second.wait_for_line(&format!("program was left by an earlier maitred, and is adopted program={name}"));
+        assert_eq!(value_of(&line, "pid"), Some(pid.to_string().as_str()));
+        let told = maitredctl(&url, &["status", name]);
+        assert!(told.text.contains("RUNNING") && told.text.contains(&format!("pid {pid},")), "{told:?}");
+    }
+    assert_ne!(started(&second, "changed"), before[2], "it would not be started like this now");
+    assert!(process::wait_gone(children[2], DEADLINE));
+    // Both directions of its pipes are there again.
+    let mut fg = ctl(&url, &["fg", "crashing"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("runs");
+    fg.stdin.take().expect("piped").write_all(b"hello\n").expect("read");
+    assert!(fg.wait().expect("it ends").success());
+    second.wait_for_line("got hello program=crashing stream=stdout");
+    second.wait_for_line("heard hello program=crashing stream=stderr");
+    process::signal(before[0], Signal::KILL);
+    second.wait_for_line("program exited unexpectedly program=crashing exit=unknown");
+    let again = started(&second, "crashing");
+    assert!(again != before[0] && !process::is_alive(children[0]), "what it had left has ended before");
+    assert_eq!(maitredctl(&url, &["stop", "stopped"]).text, "stopped: stopped\n");
+    assert!(process::wait_gone(before[1], DEADLINE) && process::wait_gone(children[1], DEADLINE));
+    assert_eq!(maitredctl(&url, &["start", "stopped"]).code, Some(0));
+    assert_eq!(second.stop().code(), Some(0));
+    assert!(!process::is_alive(again));
 }

@@ -76,7 +76,7 @@ fn stream(output: &OutputConfig) -> Value {
         OutputTarget::File(path) => path.display().to_string(),
         OutputTarget::Log => "LOG".into(),
     };
-    json!({"file": file, "maxbytes": output.max_bytes, "backups": output.backups, "capture": output.capture_max_bytes,
+    json!({"file": file, "maxbytes": output.rotation.max_bytes, "backups": output.rotation.backups, "capture": output.capture_max_bytes,
            "events": output.has_events, "syslog": output.syslog.is_some()})
 }
 

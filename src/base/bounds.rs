@@ -121,6 +121,10 @@ pub const CHECK_ANSWER_BYTES_MAX: usize = 512;
 pub const LOG_FILE_BYTES_MIN: u64 = 4 * 1024;
 /// Rotated log files of a program's stream that are kept.
 pub const LOG_BACKUPS_MAX: u64 = 1000;
+/// Least age at which a program's log file is rotated, milliseconds.
+pub const LOG_AGE_MIN_MS: u64 = 1000;
+/// Greatest age at which a program's log file is rotated, milliseconds: 366 days.
+pub const LOG_AGE_MAX_MS: u64 = 366 * 24 * 60 * 60 * 1000;
 /// A certificate, key or OCSP file, bytes.
 pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Certificates of one file.
@@ -345,6 +349,8 @@ pub const MAIN_LOG_BYTES: usize = 256 * 1024;
 pub const TAIL_BYTES: u64 = 1024;
 /// After a stop the last words of programs are waited for so long, milliseconds.
 pub const OUTPUT_FINISH_MS: u64 = 500;
+/// What is read of a rotated log file at a time while it is compressed, bytes.
+pub const PACKING_BUFFER_BYTES: usize = 64 * 1024;
 /// A log file that can't be opened is tried again after so long, seconds.
 pub const LOG_REOPEN_SECONDS: u64 = 5;
 /// Body of a control request, bytes. Over it: 413.
@@ -411,6 +417,6 @@ const _: () = assert!(METHOD_BYTES_MAX < TARGET_BYTES_MAX && CHUNK_LINE_BYTES_MA
 const _: () = assert!(INLINE_BODY_BYTES_MAX < MESSAGE_BYTES_MAX && CREDIT_BYTES <= RESPONSE_WINDOW_BYTES);
 const _: () = assert!(RING_COMPLETIONS >= RING_ENTRIES && CHUNKS_WAITING_MAX * 4 <= RECV_BUFFERS as usize);
 const _: () = assert!(MESSAGE_BYTES_MAX * 4 <= PACKET_SOCKET_BUFFER_BYTES);
-const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS);
+const _: () = assert!(TIMEOUT_MIN_MS < TIMEOUT_MAX_MS && LOG_AGE_MIN_MS < LOG_AGE_MAX_MS);
 const _: () = assert!(STATIC_FILE_BYTES_MAX < STATIC_CACHE_BYTES_MAX && STATIC_FRESH_MS < STATIC_STALE_MS_MAX);
 const _: () = assert!(VERIFICATIONS_MAX <= HELPER_JOBS_MAX && LIMIT_KEYS_MIN < LIMIT_KEYS_MAX);

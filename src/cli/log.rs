@@ -112,7 +112,7 @@ where
         event.record(&mut fields);
         let level = *event.metadata().level();
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        timestamp(u64::try_from(now_ms).unwrap_or(u64::MAX), &mut writer)?;
+        calendar::timestamp(u64::try_from(now_ms).unwrap_or(u64::MAX), &mut writer)?;
         if writer.has_ansi_escapes() {
             write!(writer, " \x1b[{}m{:<5}\x1b[0m ", colour(level), level.as_str())?;
         } else {
@@ -130,15 +130,6 @@ fn colour(level: tracing::Level) -> u8 {
         tracing::Level::DEBUG => 34,
         tracing::Level::TRACE => 35,
     }
-}
-
-/// UTC, as in RFC 3339, with milliseconds.
-fn timestamp(unix_ms: u64, out: &mut impl fmt::Write) -> fmt::Result {
-    let (days, day_ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    let (year, month, day) = calendar::civil(days);
-    let (hour, minute) = (day_ms / 3_600_000, day_ms / 60_000 % 60);
-    let (second, ms) = (day_ms / 1000 % 60, day_ms % 1000);
-    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 /// The message and, behind it, ` key=value` for each other field.
@@ -186,21 +177,6 @@ fn visible(text: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn timestamps_are_dates() {
-        for (unix_ms, expected) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
-            (1_735_689_600_001, "2025-01-01T00:00:00.001Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            let mut text = String::new();
-            timestamp(unix_ms, &mut text).expect("a String takes everything");
-            assert_eq!(text, expected);
-        }
-    }
 
     #[test]
     fn values_are_quoted_where_they_must_be() {

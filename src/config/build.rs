@@ -49,7 +49,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     let may_be_silent = !merged.programs.is_empty();
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
-    let ends_orphans = common.ends_orphans;
+    let orphans = common.orphans;
     let mut programs = programs(merged.programs, merged.groups, bases, &common, problems);
     for process in programs.iter_mut().flat_map(|group| &mut group.processes) {
         process.launch.user = process.launch.user.take().or_else(|| server.user.clone());
@@ -146,7 +146,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         error_pages,
         maintenance: closed,
         origin,
-        ends_orphans,
+        orphans,
         guard,
         left,
     }

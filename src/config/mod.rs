@@ -61,8 +61,8 @@ pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKe
 pub use options::{flags, help};
 pub use owner::Owner;
 pub use process::{
-    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, OutputConfig,
-    OutputTarget, Probe, ProcessConfig,
+    Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, Orphans, OutputConfig,
+    OutputFormat, OutputTarget, Probe, ProcessConfig, RotationConfig,
 };
 pub use python::{Interpreter, InterpreterSource};
 pub use reference::reference;

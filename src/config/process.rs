@@ -176,6 +176,17 @@ pub enum BackoffConfig {
     },
 }
 
+/// What becomes of what an earlier maitred has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orphans {
+    /// It is stopped, and started anew.
+    End,
+    /// It is looked after from there on, as far as that is possible; the rest is stopped.
+    Adopt,
+    /// Nothing.
+    Leave,
+}
+
 /// What follows when a process is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFatal {
@@ -190,10 +201,10 @@ pub enum OnFatal {
 pub struct OutputConfig {
     /// Where to.
     pub target: OutputTarget,
-    /// A file is rotated when it has this many bytes; 0 = never.
-    pub max_bytes: u64,
-    /// Rotated files that are kept.
-    pub backups: u32,
+    /// When a file is rotated, and what is kept.
+    pub rotation: RotationConfig,
+    /// What is written into a file.
+    pub format: OutputFormat,
     /// Where each line goes too.
     pub syslog: Option<SyslogConfig>,
     /// Bytes that are kept of what stands between the marks of process communication; 0 = the marks mean nothing.
@@ -207,6 +218,30 @@ impl OutputConfig {
     pub fn is_wanted(&self) -> bool {
         self.target != OutputTarget::Nothing || self.syslog.is_some() || self.capture_max_bytes > 0 || self.has_events
     }
+}
+
+/// When a file is rotated, and what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RotationConfig {
+    /// Once it has this many bytes; 0 = never.
+    pub max_bytes: u64,
+    /// Once its first line is so old; `None` = never.
+    pub max_age: Option<Duration>,
+    /// Rotated files that are kept.
+    pub backups: u32,
+    /// Rotated files are compressed.
+    pub is_packed: bool,
+}
+
+/// What of a stream is written into a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// Its bytes as they are.
+    Raw,
+    /// Lines, with time, process and stream before each.
+    Text,
+    /// One JSON object for each line.
+    Json,
 }
 
 /// The place of a stream's bytes.

@@ -7,16 +7,34 @@ use std::time::Duration;
 
 use super::access_log::{self, SyslogConfig};
 use super::options::Unit;
-use super::process::{Autorestart, OnFatal};
+use super::process::{Autorestart, OnFatal, Orphans, OutputFormat};
 use super::read::{milliseconds, not, string};
 use super::value::Value;
-use crate::base::bounds::TIMEOUT_MAX_MS;
+use crate::base::bounds::{LOG_AGE_MAX_MS, LOG_AGE_MIN_MS, TIMEOUT_MAX_MS};
 use crate::sys::process::signal_name;
 
 /// A duration that may be zero.
 pub fn span(value: &Value, unit: Unit, _: &Path) -> Result<Duration, String> {
     let ms = milliseconds(value).filter(|ms| *ms <= TIMEOUT_MAX_MS);
     ms.map(Duration::from_millis).ok_or_else(|| not(unit, value))
+}
+
+/// How old a log file may become; `None`: however old.
+pub fn age(value: &Value, unit: Unit, _: &Path) -> Result<Option<Duration>, String> {
+    match milliseconds(value) {
+        Some(0) => Ok(None),
+        Some(ms) if (LOG_AGE_MIN_MS..=LOG_AGE_MAX_MS).contains(&ms) => Ok(Some(Duration::from_millis(ms))),
+        _ => Err(not(unit, value)),
+    }
+}
+
+pub fn output_format(value: &Value, unit: Unit, _: &Path) -> Result<OutputFormat, String> {
+    match string(value, unit)? {
+        "raw" => Ok(OutputFormat::Raw),
+        "text" => Ok(OutputFormat::Text),
+        "json" => Ok(OutputFormat::Json),
+        _ => Err(not(unit, value)),
+    }
 }
 
 pub fn integer(value: &Value, unit: Unit, _: &Path) -> Result<i32, String> {
@@ -109,11 +127,11 @@ pub fn syslog(value: &Value, unit: Unit, _: &Path) -> Result<Option<SyslogConfig
     Ok(Some(config))
 }
 
-/// Whether orphans are ended.
-pub fn ends(value: &Value, unit: Unit, _: &Path) -> Result<bool, String> {
+pub fn orphans(value: &Value, unit: Unit, _: &Path) -> Result<Orphans, String> {
     match string(value, unit)? {
-        "end" => Ok(true),
-        "leave" => Ok(false),
+        "end" => Ok(Orphans::End),
+        "adopt" => Ok(Orphans::Adopt),
+        "leave" => Ok(Orphans::Leave),
         _ => Err(not(unit, value)),
     }
 }

@@ -5,8 +5,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::error::Problem;
-use super::options;
-use super::process::{GroupConfig, LaunchConfig, OutputConfig, OutputTarget, ProcessConfig};
+use super::options::{self, Opt};
+use super::process::{
+    GroupConfig, LaunchConfig, OutputConfig, OutputFormat, OutputTarget, ProcessConfig, RotationConfig,
+};
 use super::program_care::{check_dependencies, read_care};
 use super::program_checks::check;
 use super::program_texts::{Texts, read_environment};
@@ -158,18 +160,28 @@ fn read_program(
         },
         notifies: false,
     };
-    let stdout = OutputConfig {
+    let mut stdout = OutputConfig {
         target: OutputTarget::Log,
-        max_bytes: reader.value(&options::PROGRAM_STDOUT_LOGFILE_MAXBYTES),
-        backups: reader.value(&options::PROGRAM_STDOUT_LOGFILE_BACKUPS),
+        rotation: RotationConfig {
+            max_bytes: reader.value(&options::PROGRAM_STDOUT_LOGFILE_MAXBYTES),
+            max_age: reader.value(&options::PROGRAM_STDOUT_LOGFILE_MAXAGE),
+            backups: reader.value(&options::PROGRAM_STDOUT_LOGFILE_BACKUPS),
+            is_packed: reader.value(&options::PROGRAM_STDOUT_LOGFILE_COMPRESS),
+        },
+        format: OutputFormat::Raw,
         syslog: reader.value(&options::PROGRAM_STDOUT_SYSLOG),
         capture_max_bytes: reader.value(&options::PROGRAM_STDOUT_CAPTURE_MAXBYTES),
         has_events: reader.value(&options::PROGRAM_STDOUT_EVENTS_ENABLED),
     };
-    let stderr = OutputConfig {
+    let mut stderr = OutputConfig {
         target: OutputTarget::Log,
-        max_bytes: reader.value(&options::PROGRAM_STDERR_LOGFILE_MAXBYTES),
-        backups: reader.value(&options::PROGRAM_STDERR_LOGFILE_BACKUPS),
+        rotation: RotationConfig {
+            max_bytes: reader.value(&options::PROGRAM_STDERR_LOGFILE_MAXBYTES),
+            max_age: reader.value(&options::PROGRAM_STDERR_LOGFILE_MAXAGE),
+            backups: reader.value(&options::PROGRAM_STDERR_LOGFILE_BACKUPS),
+            is_packed: reader.value(&options::PROGRAM_STDERR_LOGFILE_COMPRESS),
+        },
+        format: OutputFormat::Raw,
         syslog: reader.value(&options::PROGRAM_STDERR_SYSLOG),
         capture_max_bytes: reader.value(&options::PROGRAM_STDERR_CAPTURE_MAXBYTES),
         has_events: reader.value(&options::PROGRAM_STDERR_EVENTS_ENABLED),
@@ -198,6 +210,8 @@ fn read_program(
     {
         reader.problem(place.clone(), "stderr_logfile", "has no effect with redirect_stderr; remove one of the two");
     }
+    stdout.format = read_format(&mut reader, &options::PROGRAM_STDOUT_LOGFILE_FORMAT, texts.stdout.as_ref());
+    stderr.format = read_format(&mut reader, &options::PROGRAM_STDERR_LOGFILE_FORMAT, texts.stderr.as_ref());
     reader.finish();
     texts.ready = ready.and_then(|given| check(given, "ready", &table_name, bases, problems));
     texts.liveness = liveness.and_then(|given| check(given, "liveness", &table_name, bases, problems));
@@ -236,6 +250,18 @@ fn read_program(
         }
     }
     Some((care.priority, processes))
+}
+
+/// The form of lines in `logfile`.
+fn read_format(reader: &mut Reader<'_>, option: &Opt<OutputFormat>, logfile: Option<&(String, Place)>) -> OutputFormat {
+    let Some((format, place)) = reader.placed(option) else { return OutputFormat::Raw };
+    let has_file = logfile.is_some_and(|(text, _)| !matches!(text.to_ascii_uppercase().as_str(), "NONE" | "OFF"));
+    if format != OutputFormat::Raw && !has_file {
+        let message =
+            "is the form of lines in a file; set the logfile too, \"/dev/stdout\" for maitred's standard output";
+        reader.problem(place, option.spec.name, message);
+    }
+    format
 }
 
 fn read_user(reader: &mut Reader<'_>) -> Option<User> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::error::Problem;
 use super::expand::Meanings;
 use super::options;
+use super::process::Orphans;
 use super::program_texts::read_environment;
 use super::section::{Bases, Reader};
 use super::sources::Surroundings;
@@ -18,8 +19,8 @@ pub(super) struct Common {
     pub environment: Vec<(String, String)>,
     /// Where the files of `AUTO` are made.
     pub childlogdir: PathBuf,
-    /// What an earlier maitred has left is ended.
-    pub ends_orphans: bool,
+    /// What becomes of what an earlier maitred has left.
+    pub orphans: Orphans,
 }
 
 /// Reads the section, which may be empty.
@@ -48,12 +49,12 @@ pub(super) fn supervisor(table: Table, bases: Bases<'_>, around: &Surroundings, 
         let message = format!("{} is not a directory", directory.display());
         reader.problem(place.clone(), options::SUPERVISOR_CHILDLOGDIR.spec.name, message);
     }
-    let ends_orphans = reader.value(&options::SUPERVISOR_ORPHANS);
+    let orphans = reader.value(&options::SUPERVISOR_ORPHANS);
     reader.finish();
     Common {
         meanings,
         environment,
-        ends_orphans,
+        orphans,
         childlogdir: childlogdir.map_or_else(std::env::temp_dir, |(directory, _)| directory),
     }
 }

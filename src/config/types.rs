@@ -21,7 +21,7 @@ pub use super::control::ControlConfig;
 pub use super::guard::GuardConfig;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
-pub use super::process::GroupConfig;
+pub use super::process::{GroupConfig, Orphans};
 pub use super::python::Interpreter;
 pub use super::static_options::StaticOptions;
 pub use super::tls::TlsEntry;
@@ -54,8 +54,8 @@ pub struct Config {
     pub maintenance: MaintenanceConfig,
     /// The file that says what is run, or the working directory: what an earlier maitred with the same one has left is ours.
     pub origin: PathBuf,
-    /// What an earlier maitred with this configuration has left when it was killed is ended at the start.
-    pub ends_orphans: bool,
+    /// What becomes at the start of what an earlier maitred with this configuration has left when it was killed.
+    pub orphans: Orphans,
     /// The rules of the whole server; every route's hold them already, as far as it has none of its own.
     pub guard: GuardConfig,
     /// What a `supervisord.conf` asks for that is not done, a line each.

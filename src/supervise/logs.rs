@@ -5,6 +5,7 @@
 
 use crate::base::bounds::OUTPUT_LINE_BYTES_MAX;
 use memchr::memchr;
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The unfinished line of one pipe.
@@ -17,43 +18,58 @@ pub struct LineSplitter {
 impl LineSplitter {
     /// Takes bytes as they were read and gives every line that they complete to `log`, without its newline (and without a
     /// carriage return before it). A line of more than [`OUTPUT_LINE_BYTES_MAX`] bytes is given in pieces of at most that size.
-    pub fn push(&mut self, mut bytes: &[u8], mut log: impl FnMut(&str)) {
-        while let Some(end) = memchr(b'\n', bytes) {
-            self.extend(&bytes[..end], &mut log);
-            if self.pending.last() == Some(&b'\r') {
-                self.pending.pop();
-            }
-            self.flush(&mut log);
-            bytes = &bytes[end + 1..];
-        }
-        self.extend(bytes, &mut log);
+    pub fn push(&mut self, bytes: &[u8], mut log: impl FnMut(&str)) {
+        self.push_raw(bytes, |line| log(&shown(line)));
     }
 
     /// The pipe is at its end: gives what is left, if anything.
     pub fn finish(&mut self, mut log: impl FnMut(&str)) {
+        self.finish_raw(|line| log(&shown(line)));
+    }
+
+    /// [`LineSplitter::push`] without escapes: the lines' own bytes.
+    pub fn push_raw(&mut self, mut bytes: &[u8], mut take: impl FnMut(&[u8])) {
+        while let Some(end) = memchr(b'\n', bytes) {
+            self.extend(&bytes[..end], &mut take);
+            if self.pending.last() == Some(&b'\r') {
+                self.pending.pop();
+            }
+            self.flush(&mut take);
+            bytes = &bytes[end + 1..];
+        }
+        self.extend(bytes, &mut take);
+    }
+
+    /// [`LineSplitter::finish`] without escapes.
+    pub fn finish_raw(&mut self, mut take: impl FnMut(&[u8])) {
         if !self.pending.is_empty() {
-            self.flush(&mut log);
+            self.flush(&mut take);
         }
     }
 
-    fn extend(&mut self, mut bytes: &[u8], log: &mut impl FnMut(&str)) {
+    fn extend(&mut self, mut bytes: &[u8], take: &mut impl FnMut(&[u8])) {
         while self.pending.len() + bytes.len() > OUTPUT_LINE_BYTES_MAX {
             let (piece, rest) = bytes.split_at(OUTPUT_LINE_BYTES_MAX - self.pending.len());
             self.pending.extend_from_slice(piece);
             let kept = self.pending.split_off(whole_characters(&self.pending));
-            self.flush(log);
+            self.flush(take);
             self.pending = kept;
             bytes = rest;
         }
         self.pending.extend_from_slice(bytes);
     }
 
-    fn flush(&mut self, log: &mut impl FnMut(&str)) {
-        match std::str::from_utf8(&self.pending) {
-            Ok(text) if !text.contains(is_escaped) => log(text),
-            _ => log(&escape(&self.pending)),
-        }
+    fn flush(&mut self, take: &mut impl FnMut(&[u8])) {
+        take(&self.pending);
         self.pending.clear();
+    }
+}
+
+/// A line as it is logged: what is no UTF-8, and control characters, escaped.
+pub fn shown(line: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(line) {
+        Ok(text) if !text.contains(is_escaped) => Cow::Borrowed(text),
+        _ => Cow::Owned(escape(line)),
     }
 }
 

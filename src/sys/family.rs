@@ -4,8 +4,10 @@
 //! are not children of our own go through a pidfd that was checked after it was opened. Called by the supervisor.
 
 use super::process::{self, Pid, Signal};
+use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 /// What is asked of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,15 @@ fn parse_stat(stat: &[u8]) -> Option<Kin> {
     let session = fields.nth(1)?.parse().ok()?;
     let started = fields.nth(15)?.parse().ok()?;
     Some(Kin { parent: Pid::from_raw(parent), session, started, is_zombie: matches!(state, "Z" | "X") })
+}
+
+/// How long ago a process started that was looked at just now.
+pub fn age(kin: Kin) -> Duration {
+    // The boot clock goes on while the host sleeps, as the kernel counts starts (proc_pid_stat(5), starttime).
+    let now = clock_gettime(ClockId::Boottime);
+    let now = Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), now.tv_nsec as u32);
+    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+    now.saturating_sub(Duration::from_millis(kin.started.saturating_mul(1000) / ticks_per_second))
 }
 
 /// The children of `pid`, zombies among them; those of all its threads. Empty when it is gone.
@@ -117,6 +128,12 @@ mod tests {
         let kin = parse_stat(stat).expect("a line of /proc/PID/stat");
         assert_eq!(kin, Kin { parent: Pid::from_raw(7), session: 9, started: 12345, is_zombie: false });
         assert_eq!(parse_stat(b"42 (a"), None);
+    }
+
+    #[test]
+    fn a_process_is_as_old_as_its_life() {
+        let own = kin(rustix::process::getpid()).expect("it runs");
+        assert!(age(own) < Duration::from_secs(60 * 60), "{:?}", age(own));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Exit {
         /// Whether the kernel wrote a core dump.
         core_dumped: bool,
     },
+    /// It was another one's child, who alone is told.
+    Unknown,
 }
 
 impl Exit {
@@ -34,6 +36,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Unknown => f.write_str("unknown"),
             Exit::Signal { signal, core_dumped } => {
                 match signal_name(signal) {
                     Some(name) => write!(f, "signal {signal} ({name})")?,

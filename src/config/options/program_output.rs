@@ -3,7 +3,11 @@
 use super::{Default, Opt, Spec, Unit};
 use crate::base::bounds::{CAPTURE_BYTES_MAX, LOG_BACKUPS_MAX, LOG_FILE_BYTES_MAX};
 use crate::config::access_log::SyslogConfig;
+use crate::config::process::OutputFormat;
 use crate::config::{program_values, read};
+use std::time::Duration;
+
+const AGE: Unit = Unit::Text("a duration from 1s to 366d, or 0");
 
 const SYSLOG: Unit =
     Unit::Text("true, false or parameters such as \"server=10.0.0.5:514,facility=local0,severity=notice,tag=celery\"");
@@ -18,7 +22,7 @@ pub static PROGRAM_REDIRECT_STDERR: Opt<bool> = Opt {
     read: read::boolean,
 };
 pub static PROGRAM_STDOUT_LOGFILE: Opt<String> = Opt {
-    spec: Spec::new("stdout_logfile", Unit::Text("a path, \"AUTO\" or \"NONE\""), Default::Described("maitred's own log, line by line with program and stream"), "Where standard output goes: a file, as it is. \"AUTO\" is a file in the directory for temporary files, \"NONE\" is nowhere.").elsewhere(&["logfile"]),
+    spec: Spec::new("stdout_logfile", Unit::Text("a path, \"AUTO\" or \"NONE\""), Default::Described("maitred's own log, line by line with program and stream"), "Where standard output goes: a file, as it is. \"/dev/stdout\" is maitred's own standard output, \"AUTO\" is a file in the directory for temporary files, \"NONE\" is nowhere.").elsewhere(&["logfile"]),
     read: read::text,
 };
 pub static PROGRAM_STDOUT_LOGFILE_MAXBYTES: Opt<u64> = Opt {
@@ -30,6 +34,15 @@ pub static PROGRAM_STDOUT_LOGFILE_MAXBYTES: Opt<u64> = Opt {
     ),
     read: read::size,
 };
+pub static PROGRAM_STDOUT_LOGFILE_MAXAGE: Opt<Option<Duration>> = Opt {
+    spec: Spec::new(
+        "stdout_logfile_maxage",
+        AGE,
+        Default::Toml("0"),
+        "Age at which the file is rotated, however small: \"1d\" makes a file a day. It counts from the file's first line, also across restarts, and is looked at when something is written; 0 is never.",
+    ),
+    read: program_values::age,
+};
 pub static PROGRAM_STDOUT_LOGFILE_BACKUPS: Opt<u32> = Opt {
     spec: Spec::new(
         "stdout_logfile_backups",
@@ -39,12 +52,30 @@ pub static PROGRAM_STDOUT_LOGFILE_BACKUPS: Opt<u32> = Opt {
     ),
     read: read::count_u32,
 };
+pub static PROGRAM_STDOUT_LOGFILE_COMPRESS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "stdout_logfile_compress",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Pack rotated files with gzip, beside everything else: `.1.gz`, `.2.gz` and so on.",
+    ),
+    read: read::boolean,
+};
+pub static PROGRAM_STDOUT_LOGFILE_FORMAT: Opt<OutputFormat> = Opt {
+    spec: Spec::new(
+        "stdout_logfile_format",
+        Unit::Text("\"raw\", \"text\" or \"json\""),
+        Default::Toml("\"raw\""),
+        "What the file gets: the bytes as they are, lines with time, process and stream before them, or a JSON object for each line, with `time`, `program`, `stream` and `message`.",
+    ),
+    read: program_values::output_format,
+};
 pub static PROGRAM_STDERR_LOGFILE: Opt<String> = Opt {
     spec: Spec::new(
         "stderr_logfile",
         Unit::Text("a path, \"AUTO\" or \"NONE\""),
         Default::Described("maitred's own log, line by line with program and stream"),
-        "Where standard error goes: a file, as it is. \"AUTO\" is a file in the directory for temporary files, \"NONE\" is nowhere.",
+        "Where standard error goes: a file, as it is. \"/dev/stdout\" is maitred's own standard output, \"AUTO\" is a file in the directory for temporary files, \"NONE\" is nowhere.",
     ),
     read: read::text,
 };
@@ -57,6 +88,15 @@ pub static PROGRAM_STDERR_LOGFILE_MAXBYTES: Opt<u64> = Opt {
     ),
     read: read::size,
 };
+pub static PROGRAM_STDERR_LOGFILE_MAXAGE: Opt<Option<Duration>> = Opt {
+    spec: Spec::new(
+        "stderr_logfile_maxage",
+        AGE,
+        Default::Toml("0"),
+        "Age at which the file is rotated, however small: \"1d\" makes a file a day. It counts from the file's first line, also across restarts, and is looked at when something is written; 0 is never.",
+    ),
+    read: program_values::age,
+};
 pub static PROGRAM_STDERR_LOGFILE_BACKUPS: Opt<u32> = Opt {
     spec: Spec::new(
         "stderr_logfile_backups",
@@ -65,6 +105,24 @@ pub static PROGRAM_STDERR_LOGFILE_BACKUPS: Opt<u32> = Opt {
         "Rotated files that are kept: the file's name with `.1` (the newest), `.2` and so on.",
     ),
     read: read::count_u32,
+};
+pub static PROGRAM_STDERR_LOGFILE_COMPRESS: Opt<bool> = Opt {
+    spec: Spec::new(
+        "stderr_logfile_compress",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Pack rotated files with gzip, beside everything else: `.1.gz`, `.2.gz` and so on.",
+    ),
+    read: read::boolean,
+};
+pub static PROGRAM_STDERR_LOGFILE_FORMAT: Opt<OutputFormat> = Opt {
+    spec: Spec::new(
+        "stderr_logfile_format",
+        Unit::Text("\"raw\", \"text\" or \"json\""),
+        Default::Toml("\"raw\""),
+        "What the file gets: the bytes as they are, lines with time, process and stream before them, or a JSON object for each line, with `time`, `program`, `stream` and `message`.",
+    ),
+    read: program_values::output_format,
 };
 
 pub static PROGRAM_STDOUT_SYSLOG: Opt<Option<SyslogConfig>> = Opt {
@@ -129,6 +187,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(PROGRAM_REDIRECT_STDERR PROGRAM_STDOUT_LOGFILE PROGRAM_STDOUT_LOGFILE_MAXBYTES PROGRAM_STDOUT_LOGFILE_BACKUPS PROGRAM_STDERR_LOGFILE PROGRAM_STDERR_LOGFILE_MAXBYTES PROGRAM_STDERR_LOGFILE_BACKUPS PROGRAM_STDOUT_SYSLOG PROGRAM_STDOUT_CAPTURE_MAXBYTES PROGRAM_STDOUT_EVENTS_ENABLED PROGRAM_STDERR_SYSLOG PROGRAM_STDERR_CAPTURE_MAXBYTES PROGRAM_STDERR_EVENTS_ENABLED);
+        assert_defaults!(PROGRAM_REDIRECT_STDERR PROGRAM_STDOUT_LOGFILE PROGRAM_STDOUT_LOGFILE_MAXBYTES PROGRAM_STDOUT_LOGFILE_MAXAGE PROGRAM_STDOUT_LOGFILE_BACKUPS PROGRAM_STDOUT_LOGFILE_COMPRESS PROGRAM_STDOUT_LOGFILE_FORMAT PROGRAM_STDERR_LOGFILE PROGRAM_STDERR_LOGFILE_MAXBYTES PROGRAM_STDERR_LOGFILE_MAXAGE PROGRAM_STDERR_LOGFILE_BACKUPS PROGRAM_STDERR_LOGFILE_COMPRESS PROGRAM_STDERR_LOGFILE_FORMAT PROGRAM_STDOUT_SYSLOG PROGRAM_STDOUT_CAPTURE_MAXBYTES PROGRAM_STDOUT_EVENTS_ENABLED PROGRAM_STDERR_SYSLOG PROGRAM_STDERR_CAPTURE_MAXBYTES PROGRAM_STDERR_EVENTS_ENABLED);
     }
 }

@@ -1,6 +1,7 @@
 //! Options of `[supervisor]`: what holds for all programs.
 
 use super::{Default, Opt, Section, Spec, Unit};
+use crate::config::process::Orphans;
 use crate::config::value::Value;
 use crate::config::{program_values, read};
 use std::path::PathBuf;
@@ -31,15 +32,18 @@ pub static SUPERVISOR_CHILDLOGDIR: Opt<PathBuf> = Opt {
     read: read::path,
 };
 
-pub static SUPERVISOR_ORPHANS: Opt<bool> = Opt {
+pub static SUPERVISOR_ORPHANS: Opt<Orphans> = Opt {
     spec: Spec::new(
         "orphans",
-        Unit::Text("\"end\" or \"leave\""),
+        Unit::Text("\"end\", \"adopt\" or \"leave\""),
         Default::Toml("\"end\""),
-        "What becomes at the start of programs that an earlier maitred with this configuration has left running when it was killed: each is \
-         asked to stop as usual, and killed at the end of `stopwaitsecs`, before it is started anew; or it is left alone, and runs twice.",
+        "What becomes at the start of programs that an earlier maitred with this configuration has left running when it was killed. \"end\": each is \
+         asked to stop as usual, and killed at the end of `stopwaitsecs`, before it is started anew. \"adopt\": each goes on as RUNNING, with its process \
+         id and its pipes, and is looked after like any other. Its exit status is its new parent's to know, so its end counts as unexpected. While no maitred \
+         is there, what it writes meets a pipe that nobody reads (SIGPIPE), and what it reads from its standard input is the end of it. One whose command, environment or other means of starting have changed, or that \
+         tells of itself by sd_notify, is ended instead. \"leave\": it is left alone, and runs twice.",
     ),
-    read: program_values::ends,
+    read: program_values::orphans,
 };
 
 #[cfg(test)]

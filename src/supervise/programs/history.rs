@@ -25,11 +25,11 @@ pub(in crate::supervise) struct History {
     pub next_error: Option<String>,
 }
 
-/// supervisord's number for the way in which a process has ended.
+/// supervisord's number for the way in which a process has ended; -1 also where nobody knows.
 pub(in crate::supervise) fn exit_status(exit: Exit) -> i32 {
     match exit {
         Exit::Code(code) => code,
-        Exit::Signal { .. } => -1,
+        Exit::Signal { .. } | Exit::Unknown => -1,
     }
 }
 
@@ -42,6 +42,10 @@ impl History {
                 (self.error, self.exit_status) = (None, None);
             }
             Report::Became { to: State::Fatal | State::Stopped, .. } => self.tries = 0,
+            Report::Adopted(pid, age) => {
+                self.started = clock::wall_seconds().saturating_sub(age.as_secs());
+                self.pid = pid.as_raw_nonzero().get();
+            }
             Report::Started(pid) => self.pid = pid.as_raw_nonzero().get(),
             Report::IsUp => self.tries = 0,
             Report::StartFailed { error, .. } => {

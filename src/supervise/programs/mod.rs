@@ -4,18 +4,22 @@
 //! `logfile` carry away what it writes; here the machine is fed and its actions are performed. Owns every program's process from its
 //! start to its reaping. Called by the supervisor's loop, which owns signals and the reaping of all children.
 
+mod backups;
 pub(in crate::supervise) mod command;
 mod groups;
 pub(in crate::supervise) mod history;
 mod input;
+mod lines;
 mod logfile;
 pub mod machine;
 mod orphans;
 mod output;
+mod packer;
 mod probes;
 mod report;
 mod spawn;
 mod syslog;
+mod takeover;
 mod tap;
 mod tree;
 
@@ -27,7 +31,7 @@ use std::time::Duration;
 
 use crate::base::bounds::{FAST_STOP_SECONDS, OUTPUT_FINISH_MS, TREE_PROCESSES_MAX};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{CheckConfig, Config, GroupConfig, Probe, ProcessConfig};
+use crate::config::{CheckConfig, Config, GroupConfig, Orphans, Probe, ProcessConfig};
 use crate::ring::Ring;
 use crate::supervise::inbox::Inbox;
 use crate::sys::cgroup::{self, Group};
@@ -39,7 +43,6 @@ use history::History;
 use input::Inputs;
 pub(super) use input::Refused;
 use machine::{Action, Event, Happened, Machine, ProcessId, Status, Target};
-use orphans::Orphan;
 use output::Outputs;
 pub(super) use output::Stream;
 pub(super) use tap::{Follower, Tap};
@@ -70,7 +73,7 @@ pub(super) struct Programs {
     mark: String,
     /// What all marks with this configuration begin with.
     instance: String,
-    ends_orphans: bool,
+    orphans: Orphans,
     runs: u64,
     stops: u32,
     gave_up: bool,
@@ -114,7 +117,7 @@ impl Programs {
             oom_kills: cgroup::oom_kills(),
             notices: HashMap::new(),
             mark: format!("{instance}/{}-{started}-", own.as_raw_nonzero()),
-            ends_orphans: config.ends_orphans,
+            orphans: config.orphans,
             instance,
             runs: 0,
             stops: 0,
@@ -126,9 +129,9 @@ impl Programs {
         }
     }
 
-    /// Starts those that start by themselves.
+    /// Takes over what an earlier maitred has left, and starts those that start by themselves.
     pub fn begin(&mut self) {
-        if self.ends_orphans {
+        if self.orphans != Orphans::Leave {
             self.find_orphans();
         }
         self.handle(Event::Begin);
@@ -137,32 +140,6 @@ impl Programs {
     /// When `tick` is due; None: never.
     pub fn wake_at(&self) -> Option<Monotonic> {
         self.machine.wake_at()
-    }
-
-    /// Finds what an earlier maitred has left, and has it stopped before anything of the same name is started.
-    fn find_orphans(&mut self) {
-        let mut found: HashMap<(String, String), Vec<Orphan>> = HashMap::new();
-        for orphan in orphans::find(&self.instance) {
-            probes::await_end(&self.ring, &self.inbox, orphan.pid);
-            found.entry((orphan.group.clone(), orphan.name.clone())).or_default().push(orphan);
-        }
-        for status in self.machine.statuses() {
-            let Some(own) = found.remove(&(status.config.group.clone(), status.config.name.clone())) else { continue };
-            let (name, mark) = (status.config.full_name(), String::new());
-            let main = own[0].pid;
-            let tree = Tree { main, pidfd: None, mark, group: None, name, orphans: own, was_killed: true };
-            self.trees.insert(status.id, tree);
-            self.remains.push(status.id);
-            self.handle(Event::Process(status.id, Happened::Found));
-        }
-        for orphan in found.into_values().flatten() {
-            tracing::warn!(
-                pid = orphan.pid.as_raw_nonzero().get(),
-                program = orphan.name,
-                "a process of a program that is no longer there is left of an earlier maitred: ending it"
-            );
-            probes::end(&self.ring, orphan);
-        }
     }
 
     /// `wake_at` has come.
@@ -305,6 +282,7 @@ impl Programs {
         tree.pidfd = None;
         self.notices.remove(&id);
         self.inputs.close(id);
+        self.find_later_orphans(id);
         let remains = self.has_remains(id);
         if remains {
             self.remains.push(id);
@@ -317,6 +295,7 @@ impl Programs {
 
     /// All children that had ended were reaped: others may be children now.
     pub fn after_reaping(&mut self) {
+        self.notice_adopted();
         for id in std::mem::take(&mut self.remains) {
             if self.has_remains(id) {
                 self.remains.push(id);
@@ -438,7 +417,7 @@ impl Programs {
 
     fn spawn(&mut self, id: ProcessId, config: &ProcessConfig) -> Happened {
         self.runs += 1;
-        let mark = format!("{}{}", self.mark, self.runs);
+        let mark = format!("{}{}-{}", self.mark, self.runs, orphans::fingerprint(&config.launch));
         let notify = match config.launch.notifies.then(NotifySocket::bind).transpose() {
             Ok(notify) => notify,
             Err(error) => return Happened::SpawnFailed(format!("no socket for notices: {error}")),
@@ -474,7 +453,8 @@ impl Programs {
         self.mains.insert(pid, id);
         self.remains.retain(|other| *other != id);
         let (name, pidfd) = (config.full_name(), Some(started.child.pidfd));
-        self.trees.insert(id, Tree { main: pid, pidfd, mark, group, name, orphans: Vec::new(), was_killed: false });
+        let (orphans, adopted) = (Vec::new(), None);
+        self.trees.insert(id, Tree { main: pid, pidfd, mark, group, name, orphans, adopted, was_killed: false });
         Happened::Spawned(pid)
     }
 

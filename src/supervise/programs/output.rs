@@ -1,4 +1,4 @@
-//! What programs write to their standard output and error: into maitred's log line by line, or into a file as it is.
+//! What programs write to their standard output and error: into maitred's log line by line, or into a file as it is or line by line.
 //!
 //! Owns the read ends of their pipes, one task each, and the files. A stream is read a little at a time, and no further while its
 //! place is busy: a program that floods it is held back by its own pipe, and costs neither memory nor others their lines.
@@ -12,15 +12,18 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::logfile::LogFile;
+use super::backups::{PACKED, PART};
+use super::lines::{self, Origin};
+use super::logfile::{self, LogFile};
 use super::machine::ProcessId;
+use super::packer::Packer;
 use super::syslog::Syslog;
 use super::tap::Tap;
 use crate::base::bounds::{OUTPUT_BUFFER_BYTES, OUTPUT_LINES_BUFFER_BYTES, OUTPUT_LINES_PER_SECOND_MAX};
-use crate::base::clock::Monotonic;
-use crate::config::{GroupConfig, OutputConfig, OutputTarget, ProcessConfig, SyslogConfig};
+use crate::base::clock::{self, Monotonic};
+use crate::config::{GroupConfig, OutputConfig, OutputFormat, OutputTarget, ProcessConfig, SyslogConfig};
 use crate::ring::{Descriptor, Ring, within};
-use crate::supervise::logs::LineSplitter;
+use crate::supervise::logs::{LineSplitter, shown};
 use crate::sys::family;
 use crate::sys::process::Pid;
 
@@ -50,6 +53,7 @@ pub(super) struct Outputs {
     taps: HashMap<(ProcessId, Stream), Rc<Tap>>,
     /// By their path, so that several streams into one file rotate it together.
     files: HashMap<PathBuf, Weak<LogFile>>,
+    packer: Rc<Packer>,
     reading: Rc<Reading>,
     syslog: Rc<Syslog>,
 }
@@ -77,7 +81,7 @@ struct Place {
 enum Target {
     /// Into maitred's log, line by line.
     Log,
-    File(Rc<LogFile>),
+    File(Rc<LogFile>, OutputFormat),
     Nothing,
 }
 
@@ -88,6 +92,7 @@ impl Outputs {
             places: HashMap::new(),
             taps: HashMap::new(),
             files: HashMap::new(),
+            packer: Rc::default(),
             reading: Rc::default(),
             syslog: Rc::default(),
         }
@@ -117,7 +122,7 @@ impl Outputs {
         match &output.target {
             OutputTarget::File(path) => Some(path.clone()),
             OutputTarget::Automatic(_) => match &*self.places.get(&(id, stream))?.target.borrow() {
-                Target::File(file) => Some(file.path().to_owned()),
+                Target::File(file, _) => Some(file.path().to_owned()),
                 Target::Log | Target::Nothing => None,
             },
             OutputTarget::Log | OutputTarget::Nothing => None,
@@ -160,8 +165,10 @@ impl Outputs {
                 tap.clear();
             }
             let Some(path) = self.path(id, config, stream) else { continue };
-            let file = self.files.get(&path).and_then(Weak::upgrade);
-            file.unwrap_or_else(|| Rc::new(LogFile::new(path, 0, 0, false))).clear()?;
+            match self.files.get(&path).and_then(Weak::upgrade) {
+                Some(file) => file.clear()?,
+                None => logfile::clear(&path)?,
+            }
         }
         Ok(())
     }
@@ -197,7 +204,7 @@ impl Outputs {
         };
         let before = self.places.get(&(id, stream)).cloned();
         let old = before.as_ref().and_then(|place| match &*place.target.borrow() {
-            Target::File(file) => Some(file.clone()),
+            Target::File(file, _) => Some(file.clone()),
             Target::Log | Target::Nothing => None,
         });
         let target = self.target(output, config, stream, old);
@@ -235,8 +242,8 @@ impl Outputs {
             (OutputTarget::File(path), _) => path.clone(),
             // Chosen once for all restarts.
             (OutputTarget::Automatic(_), Some(old)) if old.is_private() => {
-                old.limit(output.max_bytes, output.backups);
-                return Target::File(old);
+                old.limit(output.rotation);
+                return Target::File(old, output.format);
             }
             (OutputTarget::Automatic(directory), _) => match automatic(directory, &config.full_name(), stream) {
                 Ok(path) => path,
@@ -248,12 +255,12 @@ impl Outputs {
         };
         let is_private = matches!(output.target, OutputTarget::Automatic(_));
         if let Some(file) = self.files.get(&path).and_then(Weak::upgrade) {
-            file.limit(output.max_bytes, output.backups);
-            return Target::File(file);
+            file.limit(output.rotation);
+            return Target::File(file, output.format);
         }
-        let file = Rc::new(LogFile::new(path.clone(), output.max_bytes, output.backups, is_private));
+        let file = Rc::new(LogFile::new(path.clone(), output.rotation, is_private, &self.packer));
         self.files.insert(path, Rc::downgrade(&file));
-        Target::File(file)
+        Target::File(file, output.format)
     }
 }
 
@@ -261,60 +268,102 @@ impl Place {
     async fn carry(&self, ring: &Ring, pipe: Descriptor) {
         let mut splitter = LineSplitter::default();
         let mut pace = Pace::default();
-        let log = |line: &str| tracing::info!(program = self.name, stream = self.stream.name(), "{line}");
+        let mut before = Target::Nothing;
         // Waited for before there is a buffer: a program that is silent costs none.
         while ring.poll(&pipe, libc::POLLIN as u32).await.is_ok() {
             let target = self.target.borrow().clone();
             let also = self.also.borrow().clone();
-            let has_lines = also.is_some() || matches!(target, Target::Log);
+            let has_lines = also.is_some() || target.has_lines();
             let max = if has_lines { OUTPUT_LINES_BUFFER_BYTES } else { OUTPUT_BUFFER_BYTES };
             let read = match ring.read_at(&pipe, Vec::new(), max, u64::MAX).await {
                 Ok(read) if !read.is_empty() => read,
                 // The end, or a pipe that can't be read any more.
                 Ok(_) | Err(_) => break,
             };
-            let is_logged = matches!(target, Target::Log);
-            if !matches!(target, Target::File(_)) {
-                self.tap.feed(&read, true);
-            }
-            let tell = |line: &str| {
-                if is_logged {
-                    log(line);
-                }
-                if let Some(also) = &also {
-                    self.syslog.send(also, &self.name, line);
-                }
-            };
+            let mut lines =
+                Lines { place: self, target: &target, also: also.as_ref(), count: 0, formatted: Vec::new() };
             if has_lines {
-                let mut lines = 0;
-                splitter.push(&read, |line| {
-                    lines += 1;
-                    tell(line);
-                });
-                if let Some(pause) = pace.wait(lines, Monotonic::now()) {
-                    ring.sleep(pause).await;
-                }
+                splitter.push_raw(&read, |line| lines.take(line));
             } else {
                 // What has no end of line yet belongs to the former place.
-                splitter.finish(log);
+                let mut former = Lines { place: self, target: &before, also: None, count: 0, formatted: Vec::new() };
+                splitter.finish_raw(|line| former.take(line));
+                former.write(ring).await;
             }
-            if let Target::File(file) = target {
-                let heard = read.clone();
-                file.write(ring, read).await;
-                // Whoever begins to follow finds in the file what was told before.
-                self.tap.feed(&heard, false);
+            let (count, formatted) = (lines.count, lines.formatted);
+            match &target {
+                Target::File(file, format) => {
+                    let bytes = if *format == OutputFormat::Raw { read } else { formatted };
+                    let heard = bytes.clone();
+                    file.write(ring, bytes).await;
+                    // Whoever begins to follow finds in the file what was told before.
+                    self.tap.feed(&heard, false);
+                }
+                Target::Log | Target::Nothing => self.tap.feed(&read, true),
+            }
+            // Whatever goes through a queue that others share.
+            let is_paced = also.is_some() || matches!(target, Target::Log);
+            if is_paced && let Some(pause) = pace.wait(count, Monotonic::now()) {
+                ring.sleep(pause).await;
+            }
+            before = target;
+        }
+        let (target, also) = (self.target.borrow().clone(), self.also.borrow().clone());
+        let mut last = Lines { place: self, target: &target, also: also.as_ref(), count: 0, formatted: Vec::new() };
+        splitter.finish_raw(|line| last.take(line));
+        last.write(ring).await;
+    }
+}
+
+impl Target {
+    /// Whether it takes lines, and not bytes.
+    fn has_lines(&self) -> bool {
+        match self {
+            Target::Log => true,
+            Target::File(_, format) => *format != OutputFormat::Raw,
+            Target::Nothing => false,
+        }
+    }
+}
+
+/// Lines of a stream on their way.
+struct Lines<'a> {
+    place: &'a Place,
+    target: &'a Target,
+    also: Option<&'a SyslogConfig>,
+    count: u32,
+    /// What a file gets of them.
+    formatted: Vec<u8>,
+}
+
+impl Lines<'_> {
+    fn take(&mut self, line: &[u8]) {
+        self.count += 1;
+        let Place { name, stream, syslog, .. } = self.place;
+        if let Target::File(_, format @ (OutputFormat::Text | OutputFormat::Json)) = self.target {
+            let origin = Origin { unix_ms: clock::wall_milliseconds(), program: name, stream: stream.name() };
+            lines::write(&mut self.formatted, *format, origin, line);
+        }
+        let is_logged = matches!(self.target, Target::Log);
+        if is_logged || self.also.is_some() {
+            let line = shown(line);
+            if is_logged {
+                tracing::info!(program = name, stream = stream.name(), "{line}");
+            }
+            if let Some(also) = self.also {
+                syslog.send(also, name, &line);
             }
         }
-        let also = self.also.borrow().clone();
-        let is_logged = matches!(&*self.target.borrow(), Target::Log);
-        splitter.finish(|line| {
-            if is_logged {
-                log(line);
-            }
-            if let Some(also) = &also {
-                self.syslog.send(also, &self.name, line);
-            }
-        });
+    }
+
+    /// Into the file, if they go into one.
+    async fn write(self, ring: &Ring) {
+        if let Target::File(file, _) = self.target
+            && !self.formatted.is_empty()
+        {
+            file.write(ring, self.formatted.clone()).await;
+            self.place.tap.feed(&self.formatted, false);
+        }
     }
 }
 
@@ -382,6 +431,7 @@ fn owner_of(name: &str) -> Option<Pid> {
     let (_, rest) = name.rsplit_once(AUTOMATIC)?;
     let (pid, rest) = rest.split_once('-')?;
     let (random, backup) = rest.split_once(".log")?;
+    let backup = [PART, PACKED].iter().find_map(|end| backup.strip_suffix(end)).unwrap_or(backup);
     let is_ours = random.len() == 16 && backup.chars().all(|c| c == '.' || c.is_ascii_digit());
     pid.parse().ok().and_then(Pid::from_raw).filter(|_| is_ours)
 }
@@ -405,7 +455,9 @@ mod tests {
         let own = std::process::id();
         let name = |pid: u32| format!("web_a-stdout{AUTOMATIC}{pid}-0123456789abcdef.log");
         assert_eq!(owner_of(&name(own)).map(|pid| pid.as_raw_nonzero().get() as u32), Some(own));
-        assert!(owner_of(&format!("{}.12", name(own))).is_some());
+        for backup in [".12", ".12.gz", ".gz.part"] {
+            assert!(owner_of(&format!("{}{backup}", name(own))).is_some());
+        }
         for other in ["x.log", "x---maitred-1-zz.log", "x---maitred-abc-0123456789abcdef.log", "x---maitred-1"] {
             assert_eq!(owner_of(other), None, "{other}");
         }

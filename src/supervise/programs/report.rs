@@ -12,6 +12,10 @@ impl Report {
         match self {
             Report::Became { from, to } => debug!(program, %from, %to, "program's state"),
             Report::Started(pid) => info!(program, pid = pid.as_raw_nonzero().get(), "program started"),
+            Report::Adopted(pid, age) => {
+                let (pid, started) = (pid.as_raw_nonzero().get(), format!("{}s ago", age.as_secs()));
+                info!(program, pid, started, "program was left by an earlier maitred, and is adopted");
+            }
             Report::IsUp => info!(program, "program is up"),
             Report::StartFailed { error, retry_in } => {
                 error!(program, retry_in = retry_in.map(tracing::field::debug), "program not started: {error}");

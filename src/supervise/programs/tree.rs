@@ -13,7 +13,7 @@ use super::machine::Target;
 use super::orphans::Orphan;
 use crate::base::bounds::TREE_PROCESSES_MAX;
 use crate::sys::cgroup::Group;
-use crate::sys::family::{self, Kin};
+use crate::sys::family;
 use crate::sys::process::{self, Pid, Signal};
 
 /// The variable that marks what a process has started, in all that descends from it.
@@ -32,8 +32,10 @@ pub(super) struct Tree {
     pub group: Option<Group>,
     /// What it is called, for the log.
     pub name: String,
-    /// What an earlier maitred has left of it.
+    /// What an earlier maitred has left of it, besides the main process.
     pub orphans: Vec<Orphan>,
+    /// The main process, if it was left by an earlier maitred: it is another one's child.
+    pub adopted: Option<Orphan>,
     /// It was killed by maitred.
     pub was_killed: bool,
 }
@@ -66,8 +68,7 @@ impl Adopted {
         }
         self.marks.retain(|key, _| seen.contains(key));
         for orphan in &tree.orphans {
-            let is_there = |kin: &Kin| !kin.is_zombie && kin.started == orphan.kin.started;
-            if family::kin(orphan.pid).as_ref().is_some_and(is_there) {
+            if orphan.is_there() && !found.contains(&orphan.pid) {
                 found.push(orphan.pid);
             }
         }
@@ -97,12 +98,15 @@ impl Tree {
         let main = match (target, &self.pidfd) {
             (Target::Remains, _) | (_, None) => Ok(()),
             (Target::Main, Some(pidfd)) => process::signal_pidfd(pidfd, signal),
-            // Its number is not another group's as long as it was not reaped.
+            // Its number is not another group's as long as it was not reaped, which is looked at where somebody else does that.
             (Target::Group | Target::Tree, Some(pidfd)) => {
-                let group = kill_process_group(self.main, signal).or_else(|error| match error {
-                    rustix::io::Errno::SRCH => Ok(()),
-                    error => Err(io::Error::from(error)),
-                });
+                let group = match &self.adopted {
+                    Some(orphan) if !orphan.is_there() => Ok(()),
+                    _ => kill_process_group(self.main, signal).or_else(|error| match error {
+                        rustix::io::Errno::SRCH => Ok(()),
+                        error => Err(io::Error::from(error)),
+                    }),
+                };
                 process::signal_pidfd(pidfd, signal).and(group)
             }
         };

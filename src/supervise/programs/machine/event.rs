@@ -43,8 +43,10 @@ pub enum Happened {
     Start,
     /// It is to be stopped.
     Stop,
-    /// An earlier maitred has left processes of it.
+    /// An earlier maitred has left processes of it, which are to end first.
     Found,
+    /// An earlier maitred has left this main process, which started so long ago and is looked after from now on.
+    Adopted(Pid, Duration),
     /// `Spawn` was done.
     Spawned(Pid),
     /// `Spawn` could not be done: why, naming what was to be run.
@@ -131,6 +133,8 @@ pub enum Report {
     },
     /// It was begun.
     Started(Pid),
+    /// It was left by an earlier maitred, and is looked after from now on. It started so long ago.
+    Adopted(Pid, Duration),
     /// It has been up for `startsecs`.
     IsUp,
     /// It could not be begun.

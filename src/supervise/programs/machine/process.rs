@@ -202,6 +202,14 @@ impl Process {
                     steps.push(Step::Signal(Target::Remains, care.stopsignal));
                 }
             }
+            Happened::Adopted(pid, age) => {
+                if self.phase == Phase::Stopped {
+                    steps.push(Step::Report(Report::Adopted(pid, age)));
+                    self.become_(Phase::Running { pid, since: now.minus(age) }, steps);
+                    let fraction = self.fraction();
+                    self.watch.came_up(care, now, fraction);
+                }
+            }
             Happened::Spawned(pid) => self.spawned(pid, care, now, steps),
             Happened::SpawnFailed(error) => self.spawn_failed(error, care, now, steps),
             Happened::Exited { exit, remains } => self.exited(exit, remains, care, now, steps),

@@ -3,7 +3,9 @@
 use super::process::{Process, Step};
 use super::*;
 use crate::base::bounds::REAP_SECONDS;
-use crate::config::{Autorestart, BackoffConfig, CareConfig, LaunchConfig, OutputConfig, OutputTarget};
+use crate::config::{
+    Autorestart, BackoffConfig, CareConfig, LaunchConfig, OutputConfig, OutputFormat, OutputTarget, RotationConfig,
+};
 use crate::sys::process::Exit;
 use std::time::Duration;
 
@@ -33,8 +35,8 @@ pub(super) fn care() -> CareConfig {
 pub(super) fn config(name: &str, care: CareConfig) -> ProcessConfig {
     let output = OutputConfig {
         target: OutputTarget::Log,
-        max_bytes: 0,
-        backups: 0,
+        rotation: RotationConfig { max_bytes: 0, max_age: None, backups: 0, is_packed: false },
+        format: OutputFormat::Raw,
         syslog: None,
         capture_max_bytes: 0,
         has_events: false,
@@ -167,10 +169,13 @@ fn transitions() {
     use State::{Backoff, Exited, Fatal, Running, Starting, Stopped, Stopping, Unknown};
     let exited = |exit| Happened::Exited { exit, remains: false };
     let killed = Exit::Signal { signal: 9, core_dumped: false };
+    let adopted = Happened::Adopted(Pid::from_raw(4000).expect("positive"), Duration::from_secs(60));
     let table: &[(State, Happened, f64, &[State], usize)] = &[
         (Stopped, Start, 0.0, &[Starting], 1),
         (Stopped, Stop, 0.0, &[], 0),
         (Stopped, Tick, 9.0, &[], 0),
+        (Stopped, adopted.clone(), 0.0, &[Running], 0),
+        (Starting, adopted, 0.5, &[], 0),
         (Starting, Start, 0.5, &[], 0),
         (Starting, Stop, 0.5, &[Stopping], 0),
         (Starting, Tick, 0.9, &[], 0),
@@ -185,6 +190,7 @@ fn transitions() {
         (Running, exited(OK), 0.0, &[Exited], 0),
         (Running, exited(BAD), 0.0, &[Exited, Starting], 1),
         (Running, exited(killed), 0.0, &[Exited, Starting], 1),
+        (Running, exited(Exit::Unknown), 0.0, &[Exited, Starting], 1),
         (Backoff, Start, 0.5, &[], 0),
         (Backoff, Stop, 0.5, &[Stopped], 0),
         (Backoff, Tick, 0.9, &[], 0),
