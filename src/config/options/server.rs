@@ -101,7 +101,8 @@ pub static MAX_HANDSHAKES: Opt<usize> = Opt {
         "max_handshakes",
         Unit::Count { min: 1, max: CONNECTIONS_MAX },
         Default::Toml("1024"),
-        "TLS handshakes that one shard has under way at the same time; one more ends the oldest.",
+        "TLS handshakes that one shard has under way at the same time, from the connection's beginning: also those of clients that have not said a word yet. \
+         One more ends the oldest.",
     ),
     read: read::count,
 };
