@@ -119,7 +119,7 @@ loadtest-setup: $(PEERS)/.installed ## Install the servers that maitred is measu
 	@$(call need,taskset,util-linux)
 
 .PHONY: loadtest
-loadtest: loadtest-setup build ## Measure against nginx, h2o, lighttpd, gunicorn, uWSGI and granian (LOADTEST_ARGS)
+loadtest: loadtest-setup build ## Measure against nginx, h2o, lighttpd, gunicorn, uWSGI, granian and supervisord (LOADTEST_ARGS)
 	$(PEERS)/bin/python loadtest/run.py --maitred $(MAITRED) $(LOADTEST_ARGS)
 
 .PHONY: clean

@@ -18,6 +18,7 @@ from pathlib import Path
 import attack
 import files
 import idle
+import programs
 import slow
 import storm
 import throughput
@@ -38,9 +39,10 @@ WORK = {
     "tls-resumed": tls.handshakes("resumed"),
     "tls-idle": tls.idling,
     **{name: attack.measure(name) for name in attack.ATTACKS},
+    **programs.WORKS,
 }
 # Works that are asked for together.
-GROUPS = {"all": list(WORK), "attack": list(attack.ATTACKS)}
+GROUPS = {"all": list(WORK), "attack": list(attack.ATTACKS), "programs": list(programs.WORKS)}
 HERE = Path(__file__).resolve().parent
 
 

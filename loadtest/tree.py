@@ -64,14 +64,17 @@ def cpu_seconds(roots):
     return sum(stat.cpu_seconds + stat.reaped_cpu_seconds for stat in members(roots))
 
 
+def pss_of(pid, kind="Pss"):
+    """Proportional set size of one process: of pages that it shares it has a share. `Pss_Anon`: of those that are no file's."""
+    for line in (_read(f"/proc/{pid}/smaps_rollup") or "").splitlines():
+        if line.startswith(f"{kind}:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def pss_bytes(roots):
     """Proportional set size of the trees: shared pages are counted once, in shares."""
-    total = 0
-    for stat in members(roots):
-        for line in (_read(f"/proc/{stat.pid}/smaps_rollup") or "").splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1]) * 1024
-    return total
+    return sum(pss_of(stat.pid) for stat in members(roots))
 
 
 def switches(roots):

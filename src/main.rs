@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use maitred::cli::serve::Ended;
-use maitred::cli::{Cli, Command, cert, check, complain, configure, ctl, import, log, precompress, serve, tell};
+use maitred::cli::{
+    Cli, Command, EXIT_UNUSABLE, background, cert, check, complain, configure, ctl, import, log, precompress, serve,
+    tell,
+};
+use maitred::sys::inherited::Inherited;
 use maitred::sys::signals;
 
 fn main() -> ExitCode {
@@ -21,23 +25,50 @@ fn main() -> ExitCode {
         Command::Precompress(options) => precompress::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Cert(options) => cert::run(&options),
-        Command::Check(options) => check::run(&options),
+        Command::Check(options) => match options.over_environment() {
+            Ok(options) => check::run(&options),
+            Err(message) => unusable(&message),
+        },
         Command::Serve(options) => {
+            let inherited = match Inherited::take() {
+                Ok(inherited) => inherited,
+                Err(error) => return unusable(&format!("maitred: {error}")),
+            };
+            let options = match options.over_environment() {
+                Ok(options) => options,
+                Err(message) => return unusable(&message),
+            };
+            let config = match configure(&options) {
+                Ok(config) => config,
+                Err(code) => return code,
+            };
+            if let Some(asks) = options.asks_only() {
+                return check::ask(&config, asks);
+            }
+            if config.server.daemon && !inherited.is_background {
+                return background::start();
+            }
             // Before any thread is started: each inherits the mask, and the supervisor alone reads signals.
             if let Err(error) = signals::block() {
                 complain(format_args!("maitred: cannot block signals: {error}"));
                 return ExitCode::FAILURE;
             }
-            let (log, main_log) = match log::start(options.log_level()) {
+            let (log, main_log) = match log::start(options.log_level(), &config.server) {
                 Ok(started) => started,
                 Err(code) => return code,
             };
-            let ended = configure(&options)
-                .and_then(|config| check::require(&config).map(|()| config))
-                .map_or_else(Ended::Exit, |config| serve::run(config, options, main_log));
+            let ended = match check::require(&config) {
+                Ok(()) => serve::run(config, options, main_log, inherited),
+                Err(code) => Ended::Exit(code),
+            };
             // Writes out what is still queued.
             drop(log);
             ended.finish()
         }
     }
+}
+
+fn unusable(message: &str) -> ExitCode {
+    complain(message);
+    ExitCode::from(EXIT_UNUSABLE)
 }

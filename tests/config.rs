@@ -194,7 +194,7 @@ fn everything_in_a_file_is_read() {
 }
 
 #[test]
-fn flags_win_over_environment_and_environment_over_file() {
+fn flags_win_over_the_file_and_the_file_over_variables() {
     let mut project = Project::new();
     project.file("maitred.toml", "[server]\nlisten = ':1'\nshards = 2\n[app]\nwsgi = 'a'\nworkers = 5\nthreads = 6\n");
     let workers = |project: &Project, flags: &Flags| project.good(flags).app.expect("an app").workers;
@@ -202,13 +202,15 @@ fn flags_win_over_environment_and_environment_over_file() {
     project.variable("WEB_CONCURRENCY", "");
     assert_eq!(workers(&project, &Flags::default()), 5);
     project.variable("WEB_CONCURRENCY", "8");
-    assert_eq!(workers(&project, &Flags::default()), 8);
+    assert_eq!(workers(&project, &Flags::default()), 5);
     let flags = Flags { workers: Some(9), no_preload: true, shards: Some("auto".to_owned()), ..app_flag("b:c") };
     let config = project.good(&flags);
     assert_eq!(config.server.shards, 1, "one for two CPUs beside an application");
     let app = config.app.expect("an app");
     assert_eq!((app.workers, app.threads, app.preload_app), (9, 6, false));
     assert_eq!(app.wsgi, named("b:c"));
+    project.file("maitred.toml", "[app]\nwsgi = 'a'\n");
+    assert_eq!(workers(&project, &Flags::default()), 8);
     project.variable("WEB_CONCURRENCY", "many");
     let message = project.load(&Flags::default()).expect_err("not a number");
     assert_eq!(message, "environment variable WEB_CONCURRENCY: must be a number from 1 to 1024, not \"many\"");

@@ -64,6 +64,18 @@ fn numbers() -> Vec<Bound> {
         number("CONNECTIONS_MAX", "[server]", "max_connections", CONNECTIONS_MAX),
         number("BODY_BYTES_MAX", "[server]", "max_body", BODY_BYTES_MAX),
         number("LISTEN_BACKLOG_MAX", "[server]", "backlog", LISTEN_BACKLOG_MAX),
+        Bound {
+            name: "STATSD_BYTES_MAX",
+            kept: with("[server]", &format!("statsd_prefix = \"{}\"", "n".repeat(STATSD_BYTES_MAX))),
+            broken: with("[server]", &format!("statsd_prefix = \"{}\"", "n".repeat(STATSD_BYTES_MAX + 1))),
+            told: "server.statsd_prefix: ".to_owned(),
+        },
+        Bound {
+            name: "PROC_NAME_BYTES_MAX",
+            kept: with("[server]", &format!("proc_name = \"{}\"", "n".repeat(PROC_NAME_BYTES_MAX))),
+            broken: with("[server]", &format!("proc_name = \"{}\"", "n".repeat(PROC_NAME_BYTES_MAX + 1))),
+            told: "server.proc_name: ".to_owned(),
+        },
         number("TIMEOUT_MAX_MS", "[server]", "head_timeout", TIMEOUT_MAX_MS / 1000),
         Bound {
             name: "TIMEOUT_MIN_MS",

@@ -161,7 +161,7 @@ fn a_critical_program_ends_the_server_when_it_is_given_up() {
         .program("other", "command = \"sleep 1000\"")
         .spawn();
     let status = server.wait_exit(DEADLINE).expect("it ends by itself");
-    assert_eq!(status.code(), Some(4), "{}", server.log.text());
+    assert_eq!(status.code(), Some(5), "{}", server.log.text());
     assert!(server.log.text().contains("program stopped program=other"));
 }
 

@@ -172,3 +172,78 @@ fn what_a_killed_maitred_has_left_is_adopted_with_its_pipes_if_so_configured() {
     assert_eq!(second.stop().code(), Some(0));
     assert!(!process::is_alive(again));
 }
+
+/// Runs one test of this file as the first process of a kernel of its own, which has the controllers that this host keeps for others: user-mode Linux
+/// (`linux.uml` of Debian's `user-mode-linux`), whose files are this host's. None: there is no such kernel here.
+fn in_a_kernel_of_its_own(test: &str) -> Option<String> {
+    let kernel = std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|path| path.join("linux.uml"))
+        .find(|path| path.exists())?;
+    let folder = tempfile::tempdir().expect("a folder");
+    let init = folder.path().join("init");
+    let own = std::env::current_exe().expect("it has a name");
+    // Whatever is under /tmp is gone in there but this file, which is open.
+    let script = format!(
+        "#!/bin/sh\nmount -t proc none /proc\nmount -t sysfs none /sys\nmount -t tmpfs none /tmp\nmount -t cgroup2 none /sys/fs/cgroup\n\
+         ip link set lo up\nMAITRED_OWN_KERNEL=1 timeout 100 {} --exact {test} --nocapture\necho o > /proc/sysrq-trigger\nsleep 100\n",
+        own.display()
+    );
+    fs::write(&init, script).expect("the test's own folder");
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o700)).expect("its own file");
+    let output = Command::new("timeout")
+        .arg("120")
+        .arg(kernel)
+        .args([
+            "mem=512M",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "ro",
+            "con=null",
+            "con1=fd:0,fd:1",
+            "con0=null,fd:2",
+            "console=tty0",
+        ])
+        .arg(format!("init={}", init.display()))
+        .stdin(Stdio::null())
+        .output()
+        .expect("timeout is everywhere");
+    let text = [output.stdout, output.stderr].concat();
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn memory_and_cpu_are_limited_where_the_controllers_are_delegated() {
+    let base = Path::new("/sys/fs/cgroup");
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let has = |name: &str| read(&base.join("cgroup.controllers")).split_ascii_whitespace().any(|word| word == name);
+    if std::env::var_os("MAITRED_OWN_KERNEL").is_none() {
+        // On a host of which others have the controllers, or whose groups are not ours to change.
+        match in_a_kernel_of_its_own("memory_and_cpu_are_limited_where_the_controllers_are_delegated") {
+            None => eprintln!("not shown: there is no linux.uml here"),
+            Some(text) => assert!(text.contains("test result: ok. 1 passed"), "{text}"),
+        }
+        return;
+    }
+    assert!(has("memory") && has("cpu"), "that is what the kernel is for");
+    let limits = "memory_max = \"40M\"\nmemory_high = \"30M\"\ncpu = 0.25\nstartretries = 0\nautorestart = false";
+    let mut server = alone()
+        .program("modest", &format!("command = \"sleep 1000\"\n{limits}"))
+        .program("greedy", "command = \"tail /dev/zero\"\nmemory_max = \"40M\"\nstartsecs = 0\nautorestart = false")
+        .program("free", "command = \"sleep 1000\"")
+        .run();
+    let pid = started(&server, "modest");
+    let group = read(Path::new(&format!("/proc/{pid}/cgroup")));
+    let group = base.join(group.trim().strip_prefix("0::/").expect("a group of version 2"));
+    let value = |file: &str| read(&group.join(file)).trim().to_owned();
+    assert_eq!(value("memory.max"), (40 << 20).to_string());
+    assert_eq!(value("memory.high"), (30 << 20).to_string());
+    assert_eq!(value("cpu.max"), "25000 100000");
+    let free = read(Path::new(&format!("/proc/{}/cgroup", started(&server, "free"))));
+    assert_eq!(read(&base.join(free.trim().trim_start_matches("0::/")).join("memory.max")).trim(), "max");
+    let line = server.wait_for_line("program was ended by the kernel: it has reached memory_max");
+    assert!(line.contains("program=greedy"), "{line}");
+    assert!(!server.log.text().contains("have no effect"), "{}", server.log.text());
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!group.exists(), "groups go with their programs");
+}

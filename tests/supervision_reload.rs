@@ -162,10 +162,11 @@ fn an_app_that_cannot_be_imported_at_first_start_is_exit_3_with_the_traceback() 
 }
 
 #[test]
-fn a_missing_module_or_attribute_is_exit_3_and_named() {
-    for (wsgi, name) in [("nosuchmodule:application", "nosuchmodule"), ("kitchen:nosuchname", "nosuchname")] {
+fn a_missing_module_is_exit_3_and_a_missing_attribute_4_and_each_is_named() {
+    let cases = [("nosuchmodule:application", "nosuchmodule", 3), ("kitchen:nosuchname", "nosuchname", 4)];
+    for (wsgi, name, code) in cases {
         let refusal = Builder::app(wsgi).refuse();
-        assert_eq!(refusal.code, Some(3), "{wsgi}: {}", refusal.stderr);
+        assert_eq!(refusal.code, Some(code), "{wsgi}: {}", refusal.stderr);
         assert!(refusal.stderr.contains(name), "{wsgi}: {}", refusal.stderr);
     }
 }

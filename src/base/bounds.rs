@@ -228,6 +228,13 @@ pub const BODY_BYTES_MAX: u64 = 1 << 40;
 /// Lines of the diagnostic log that wait to be written; further ones are lost.
 pub const LOG_LINES_MAX: usize = 16 * 1024;
 
+/// Listening sockets that are taken over from systemd or from a server that is being replaced.
+pub const INHERITED_DESCRIPTORS_MAX: usize = 4096;
+/// What stands before the names of statsd's metrics, and the tags behind them, bytes each.
+pub const STATSD_BYTES_MAX: usize = 256;
+/// A name for processes, bytes.
+pub const PROC_NAME_BYTES_MAX: usize = 64;
+
 /// One line of the access log, bytes; values that are longer are cut.
 pub const ACCESS_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Connections of the admin listener.
@@ -335,6 +342,10 @@ pub const START_FAILURES_AWAITED: u32 = 3;
 pub const TREE_PROCESSES_MAX: usize = 10_000;
 /// Lines of one stream of a program that go into the log in a second; then its pipe is left alone until the next.
 pub const OUTPUT_LINES_PER_SECOND_MAX: u32 = 2_000;
+/// Bytes of one stream of a program that go into a file in a second; then its pipe is left alone for a while.
+pub const OUTPUT_BYTES_PER_SECOND_MAX: u64 = 32 * 1024 * 1024;
+/// … besides so many at once, after a calm, bytes.
+pub const OUTPUT_BURST_BYTES_MAX: u64 = 1024 * 1024;
 /// What is read at a time of a stream whose lines go into the log, bytes: each may be a line.
 pub const OUTPUT_LINES_BUFFER_BYTES: usize = 2 * 1024;
 /// What waits to be read from its standard input by a program, bytes.

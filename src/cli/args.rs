@@ -10,10 +10,11 @@ use clap_complete::generate;
 
 use super::cert::CertOptions;
 use super::ctl::CtlOptions;
+use super::gunicorn_flags::GunicornFlags;
 use super::import::ImportOptions;
 use super::log::Level;
 use super::precompress::Precompress;
-use crate::config::{Flags, help};
+use crate::config::{Flags, help, split_words};
 
 /// One server for Django in production: HTTP front, WSGI workers and their supervisor in one program.
 #[derive(Debug, Parser)]
@@ -142,6 +143,37 @@ pub struct Options {
     /// Least serious messages to log; MAITRED_LOG does the same, also by module
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<Level>,
+    /// Say whether configuration and application are good, by the exit code, and do not serve
+    #[arg(long)]
+    check_config: bool,
+    /// Print what is in force, by the names of Gunicorn's settings, and do as --check-config does
+    #[arg(long)]
+    print_config: bool,
+    #[command(flatten)]
+    gunicorn: GunicornFlags,
+    /// What MAITRED_CMD_ARGS says.
+    #[arg(skip)]
+    under: Option<Box<Options>>,
+}
+
+/// The variable whose arguments come before those of the command line.
+const VARIABLE: &str = "MAITRED_CMD_ARGS";
+
+/// The arguments of [`VARIABLE`].
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+struct VariableArguments {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What is asked instead of serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// Whether all is good.
+    Check,
+    /// The same, and what is in force.
+    Print,
 }
 
 const APP_HELP: &str = "\
@@ -149,6 +181,21 @@ The WSGI callable as MODULE[:ATTRIBUTE], such as mysite.wsgi:application. Withou
 file, the WSGI_APPLICATION of the Django settings that DJANGO_SETTINGS_MODULE or manage.py names";
 
 impl Options {
+    /// Puts what the environment's `MAITRED_CMD_ARGS` says under these.
+    ///
+    /// # Errors
+    /// A sentence: it is not in the form of arguments, or one of them is none of ours.
+    pub fn over_environment(self) -> Result<Options, String> {
+        let Some(text) = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty()) else { return Ok(self) };
+        let refused = |message: &str| format!("environment variable {VARIABLE}: {message}");
+        let words = split_words(&text).map_err(|message| refused(&message))?;
+        let parsed = VariableArguments::try_parse_from(words).map_err(|error| {
+            let text = error.to_string();
+            refused(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+        })?;
+        Ok(Options { under: Some(Box::new(parsed.options)), ..self })
+    }
+
     /// The flags as the configuration takes them.
     #[must_use]
     pub fn flags(&self) -> Flags {
@@ -169,13 +216,27 @@ impl Options {
             no_preload: self.no_preload,
             env: self.env.clone(),
             scales: Vec::new(),
+            settings: self.gunicorn.0.clone(),
+            gunicorn_file: None,
+            under: self.under.as_ref().map(|under| Box::new(under.flags())),
+        }
+    }
+
+    /// Whether nothing is to be served: the configuration is printed, or only checked.
+    #[must_use]
+    pub fn asks_only(&self) -> Option<Asks> {
+        let under = self.under.as_ref().and_then(|under| under.asks_only());
+        match (self.print_config, self.check_config) {
+            (true, _) => Some(Asks::Print),
+            (false, true) => under.or(Some(Asks::Check)),
+            (false, false) => under,
         }
     }
 
     /// Least serious messages to log, if a flag says so.
     #[must_use]
     pub fn log_level(&self) -> Option<Level> {
-        self.log_level
+        self.log_level.or_else(|| self.under.as_ref()?.log_level())
     }
 }
 

@@ -4,7 +4,6 @@
 //! written.
 
 use std::fmt;
-use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -15,9 +14,9 @@ use rustix::fs::{Access, access};
 
 pub use super::environment::environment;
 use super::environment::{basics, descriptors};
-use super::{EXIT_UNUSABLE, Options, check_programs, probe, rlimits};
+use super::{Asks, EXIT_UNUSABLE, Options, check_programs, pidfile, probe, rlimits};
 use crate::acme::Plan;
-use crate::config::{Action, Config, Listen, Listener, ServerConfig};
+use crate::config::{Action, Config, Listen, Listener, ServerConfig, gunicorn};
 use crate::http::date;
 use crate::tls;
 
@@ -108,6 +107,25 @@ pub fn require(config: &Config) -> Result<(), ExitCode> {
     if failed.is_empty() { Ok(()) } else { Err(ExitCode::from(EXIT_UNUSABLE)) }
 }
 
+/// `serve --check-config` and `--print-config`: tries interpreter and application out. What failed goes to stderr; exit code 0, or 1 as with
+/// Gunicorn.
+pub fn ask(config: &Config, asks: Asks) -> ExitCode {
+    if asks == Asks::Print {
+        super::tell(gunicorn::print(config));
+    }
+    config.left.iter().for_each(|line| super::complain(format_args!("not done: {line}")));
+    let mut failed = false;
+    if let Some(app) = &config.app {
+        probe::app(app, &mut |finding| {
+            if finding.verdict == Verdict::Fail {
+                failed = true;
+                super::complain(format_args!("maitred: {}", finding.text));
+            }
+        });
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
 fn summary(config: &Config) -> String {
     let count = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
     let mut text =
@@ -132,7 +150,7 @@ fn bindable(listen: &Listener, server: &ServerConfig) -> Finding {
     };
     let remedy = match error.kind() {
         ErrorKind::AddrInUse => {
-            if let Some(pid) = server.pidfile.as_deref().and_then(running) {
+            if let Some(pid) = server.pidfile.as_deref().and_then(pidfile::running) {
                 return Finding::ok(format!("listen {listen}: in use by maitred, process {pid}"));
             }
             "stop the program that listens there (`ss -ltnp` names it) or choose another address"
@@ -157,13 +175,6 @@ fn bindable_unix(path: &Path) -> std::io::Result<()> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// The maitred whose process id `pidfile` holds, if it lives.
-fn running(pidfile: &Path) -> Option<i32> {
-    let pid: i32 = fs::read_to_string(pidfile).ok()?.trim().parse().ok()?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    (name.trim() == "maitred").then_some(pid)
 }
 
 /// What can be said of certificates that the server gets by itself, without asking for any.

@@ -1,10 +1,12 @@
-//! The diagnostic log on stderr: one line an event.
+//! The diagnostic log, on stderr or in a file: one line an event.
 //!
-//! Owns format and level. A thread of its own does the writing behind a bounded queue: a stuck terminal costs lines,
+//! Owns format, level and place. A thread of its own does the writing behind a bounded queue: a stuck terminal costs lines,
 //! never a request.
 
 use std::fmt::{self, Write as _};
-use std::io::{IsTerminal, Stderr, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +22,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::{EXIT_UNUSABLE, complain};
 use crate::base::bounds::LOG_LINES_MAX;
 use crate::base::calendar;
+use crate::config::{LogLevel, ServerConfig};
 use crate::supervise::main_log::MainLog;
 
 /// Least serious messages that are logged.
@@ -39,30 +42,30 @@ pub enum Level {
     Trace,
 }
 
-impl Level {
-    fn name(self) -> &'static str {
-        match self {
-            Level::Error => "error",
-            Level::Warn => "warn",
-            Level::Info => "info",
-            Level::Debug => "debug",
-            Level::Trace => "trace",
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> LogLevel {
+        match level {
+            Level::Error => LogLevel::Error,
+            Level::Warn => LogLevel::Warn,
+            Level::Info => LogLevel::Info,
+            Level::Debug => LogLevel::Debug,
+            Level::Trace => LogLevel::Trace,
         }
     }
 }
 
-/// Starts the log. `level` wins over `MAITRED_LOG`, which takes the directives of `tracing_subscriber`'s `EnvFilter`;
-/// without both it is `info`. Lines still queued are written when the guard is dropped; the
-/// log's end is kept beside it.
+/// Starts the log. `level` wins over `MAITRED_LOG`, which takes the directives of `tracing_subscriber`'s `EnvFilter`, and that over the
+/// configuration; without all three it is `info`. Lines still queued are written when the guard is dropped; the log's end is kept beside
+/// it.
 ///
 /// # Errors
-/// The exit code, after a message: `MAITRED_LOG` cannot be understood.
-pub fn start(level: Option<Level>) -> Result<(WorkerGuard, Arc<MainLog>), ExitCode> {
+/// The exit code, after a message: `MAITRED_LOG` cannot be understood, or the file can't be written.
+pub fn start(level: Option<Level>, server: &ServerConfig) -> Result<(WorkerGuard, Arc<MainLog>), ExitCode> {
     let variable = std::env::var("MAITRED_LOG").ok().filter(|value| !value.is_empty());
     let directives = match (level, &variable) {
-        (Some(level), _) => level.name(),
+        (Some(level), _) => LogLevel::from(level).name(),
         (None, Some(value)) => value,
-        (None, None) => Level::Info.name(),
+        (None, None) => server.log_level.unwrap_or(LogLevel::Info).name(),
     };
     let filter = EnvFilter::try_new(directives).map_err(|error| {
         complain(format_args!(
@@ -70,32 +73,83 @@ pub fn start(level: Option<Level>) -> Result<(WorkerGuard, Arc<MainLog>), ExitCo
         ));
         ExitCode::from(EXIT_UNUSABLE)
     })?;
-    let stderr = std::io::stderr();
-    let colours = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let sink = match &server.error_log {
+        None => Sink::Stderr,
+        Some(path) => match open(path) {
+            Ok(file) => Sink::File { path: path.clone(), file, reopened: 0 },
+            Err(error) => {
+                complain(format_args!("maitred: cannot write the log {}: {error}", path.display()));
+                return Err(ExitCode::from(EXIT_UNUSABLE));
+            }
+        },
+    };
+    let is_terminal = matches!(sink, Sink::Stderr) && io::stderr().is_terminal();
+    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let main_log = Arc::new(MainLog::default());
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LOG_LINES_MAX)
-        .finish(Tee { stderr, main_log: main_log.clone() });
+        .finish(Tee { sink, main_log: main_log.clone() });
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer).event_format(Line).init();
     Ok((guard, main_log))
 }
 
-/// Standard error, and the end of it for those who ask.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Where lines go.
+enum Sink {
+    Stderr,
+    File {
+        path: PathBuf,
+        file: File,
+        /// How many of the wishes to open it anew were seen to.
+        reopened: u32,
+    },
+}
+
+/// The log's place, and the end of the log for those who ask.
 struct Tee {
-    stderr: Stderr,
+    sink: Sink,
     main_log: Arc<MainLog>,
 }
 
+impl Tee {
+    /// Opens the file anew if that was wished for; one that can't be opened goes on as it is.
+    fn reopen(&mut self) {
+        if let Sink::File { path, file, reopened } = &mut self.sink
+            && *reopened != self.main_log.reopenings()
+        {
+            *reopened = self.main_log.reopenings();
+            match open(path) {
+                Ok(new) => *file = new,
+                Err(error) => {
+                    // Into the old file; if that fails too there is nobody to tell.
+                    let _ = writeln!(file, "cannot open {} anew: {error}; this file goes on", path.display());
+                }
+            }
+        }
+    }
+}
+
 impl Write for Tee {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.main_log.write(bytes);
-        // Who asks for the log may hear what the terminal could not take.
-        self.stderr.write_all(bytes).map(|()| bytes.len())
+        self.reopen();
+        // Who asks for the log may hear what the terminal or the disk could not take.
+        let written = match &mut self.sink {
+            Sink::Stderr => io::stderr().write_all(bytes),
+            Sink::File { file, .. } => file.write_all(bytes),
+        };
+        written.map(|()| bytes.len())
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.stderr.flush()
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::Stderr => io::stderr().flush(),
+            Sink::File { file, .. } => file.flush(),
+        }
     }
 }
 

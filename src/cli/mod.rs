@@ -3,14 +3,20 @@
 //! Owns arguments, messages and exit codes. Called by `main` alone; everything that lasts happens in the layers below.
 
 mod args;
+pub mod background;
 pub mod cert;
 pub mod check;
 mod check_programs;
 mod control_sockets;
 pub mod ctl;
 mod environment;
+mod gunicorn_conf;
+mod gunicorn_flags;
 pub mod import;
 pub mod log;
+mod opened;
+mod passed;
+mod pidfile;
 pub mod precompress;
 mod privileges;
 mod probe;
@@ -21,7 +27,7 @@ use std::fmt::Display;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
-pub use args::{Cli, Command, Options};
+pub use args::{Asks, Cli, Command, Options};
 
 use crate::config::{Config, ConfigErrors, Flags, Surroundings, load};
 
@@ -40,9 +46,10 @@ pub fn configure(options: &Options) -> Result<Config, ExitCode> {
 }
 
 /// The checked configuration, or one line for each thing that is wrong.
-fn read(flags: Flags) -> Result<Config, String> {
+fn read(mut flags: Flags) -> Result<Config, String> {
     let around = Surroundings::of_process()
         .map_err(|error| format!("maitred: the working directory cannot be used: {error}; change to another one"))?;
+    gunicorn_conf::add(&mut flags, &around)?;
     load(&flags, &around).map_err(|errors: ConfigErrors| errors.to_string())
 }
 

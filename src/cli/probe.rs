@@ -1,4 +1,4 @@
-//! Trying out the interpreter and the application, each in a process of its own that is killed when it takes too long.
+//! Trying out the interpreter and the application, and what else Python is asked for, each in a process of its own that is killed when it takes too long.
 //!
 //! Never imports anything into this process and goes through no shell.
 
@@ -81,10 +81,10 @@ fn importable(app: &AppConfig) -> Finding {
 }
 
 /// How a process ended and what it said.
-struct Outcome {
-    status: ExitStatus,
-    stdout: String,
-    stderr: String,
+pub(super) struct Outcome {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Outcome {
@@ -98,7 +98,11 @@ impl Outcome {
     }
 }
 
-fn run(command: &mut Command, timeout: Duration) -> Result<Outcome, String> {
+/// Runs `command` to its end, or kills it with all that it has started.
+///
+/// # Errors
+/// It could not be run, or did not end in time.
+pub(super) fn run(command: &mut Command, timeout: Duration) -> Result<Outcome, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
     let stdout = child.stdout.take().map(collect);

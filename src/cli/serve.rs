@@ -3,41 +3,44 @@
 //! Owns the order of things: what can fail for reasons of the environment is tried before anything runs. Then every thread does
 //! its part until the supervisor says that the program is to exit.
 
+use std::cell::RefCell;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::control_sockets::{Control, SocketFile};
+use super::control_sockets::SocketFile;
+use super::opened::Opened;
+use super::passed::Passed;
+use super::pidfile::Pidfile;
 use super::privileges::{Standing, give_up};
 use super::{EXIT_UNUSABLE, Options, complain, reconfigure};
-use crate::base::bounds::{LIMIT_KEYS_MAX, LISTEN_BACKLOG, MAILBOX_CAPACITY};
+use crate::base::bounds::{LIMIT_KEYS_MAX, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
-use crate::config::{Config, Listen, Listener};
+use crate::config::Config;
 use crate::limits::Counts;
 use crate::observe::Readiness;
-use crate::shard::{self, Protocol, ShardListener, ShardSetup};
-use crate::supervise::access_log::AccessLogFile;
-use crate::supervise::certificates::Certificates;
+use crate::shard::{self, ShardSetup};
+use crate::supervise::handover::Handover;
+use crate::supervise::launcher::Launcher;
 use crate::supervise::main_log::MainLog;
 use crate::supervise::run::{Ending, SupervisorSetup, run as supervise};
+use crate::supervise::systemd::Systemd;
 use crate::sys::affinity::usable_cpus;
-use crate::sys::listen::{self, TcpOptions, UnixOptions};
+use crate::sys::inherited::Inherited;
+use crate::sys::notify::Notifier;
 use crate::sys::{limits, packets, process};
-
-/// The port of HTTPS (RFC 9110 §4.2.2).
-const PORT_HTTPS: u16 = 443;
-/// Permissions of the admin listener's socket file, which not everybody on the host may ask.
-const ADMIN_SOCKET_MODE: u32 = 0o660;
 
 /// How serving has ended.
 #[must_use]
 pub enum Ended {
     /// The program exits.
     Exit(ExitCode),
-    /// The program is to start anew.
-    Restart,
+    /// The program is to start anew, with these variables in its environment again.
+    Restart(Vec<(OsString, OsString)>),
 }
 
 impl Ended {
@@ -45,9 +48,10 @@ impl Ended {
     pub fn finish(self) -> ExitCode {
         match self {
             Ended::Exit(code) => code,
-            Ended::Restart => {
+            Ended::Restart(variables) => {
                 let mut line = std::env::args_os();
-                let error = Command::new(line.next().unwrap_or_else(|| "maitred".into())).args(line).exec();
+                let mut command = Command::new(line.next().unwrap_or_else(|| "maitred".into()));
+                let error = command.args(line).envs(variables).exec();
                 complain(format_args!("maitred: cannot start anew: {error}"));
                 ExitCode::FAILURE
             }
@@ -56,35 +60,74 @@ impl Ended {
 }
 
 /// Serves until told to stop. `options` are read again for a reload.
-pub fn run(config: Config, options: Options, main_log: Arc<MainLog>) -> Ended {
-    let opened = match Opened::open(&config) {
+pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: Inherited) -> Ended {
+    if let Some(mask) = config.server.umask {
+        process::set_umask(mask);
+    }
+    if let Some(name) = &config.server.proc_name
+        && let Err(error) = process::set_name(name)
+    {
+        tracing::warn!(%error, "the process keeps its name");
+    }
+    let mut inherited = inherited;
+    let variables = inherited.variables();
+    let passed = match Passed::of(std::mem::take(&mut inherited.listeners)) {
+        Ok(passed) => passed,
+        Err(message) => return unusable(&message),
+    };
+    let mut opened = match Opened::open(&config, passed) {
         Ok(opened) => opened,
         Err(message) => return unusable(&message),
     };
+    if let Some((file, settings)) = &config.taken {
+        tracing::info!("{file}: taken: {}", settings.join(", "));
+    }
     for line in &config.left {
         tracing::warn!("not done: {line}");
     }
-    let pidfile = match config.server.pidfile.as_deref().map(Pidfile::write).transpose() {
-        Ok(pidfile) => pidfile,
+    let pidfile = match pidfile(&config, inherited.pidfile.take()) {
+        Ok(pidfile) => pidfile.map(|pidfile| Rc::new(RefCell::new(pidfile))),
         Err(message) => return unusable(&message),
     };
+    let files = Rc::new(RefCell::new(opened.take_files()));
+    let handover = match opened.handover(&files.borrow(), pidfile.as_deref(), variables.clone()) {
+        Ok(handover) => handover,
+        Err(error) => return unusable(&format!("not enough descriptors: {error}")),
+    };
+    let own = (pidfile.clone(), files.clone());
+    let at_ready = Box::new(move || {
+        // Until now the files of a server that this one replaces were that one's.
+        let (pidfile, files) = own;
+        files.borrow_mut().iter_mut().for_each(SocketFile::claim);
+        if let Some(pidfile) = pidfile
+            && let Err(error) = pidfile.borrow_mut().claim()
+        {
+            tracing::error!(%error, "the pidfile could not be written");
+        }
+    });
+    let systemd = Systemd::new(notifier(inherited.notify.as_deref()), inherited.watchdog);
+    let launcher = Launcher::new(inherited.ready, inherited.is_background, at_ready);
     // As long as it may.
     if let Err(error) = limits::raise_descriptors() {
         tracing::warn!(%error, "the limit of open descriptors stays as it is");
     }
-    let prepared = give_up(&config).and_then(|standing| {
-        let access_log = config.server.access_log.as_ref().map(AccessLogFile::open).transpose()?;
-        Ok((standing, access_log))
-    });
-    let (standing, access_log) = match prepared {
-        Ok(prepared) => prepared,
+    let standing = match give_up(&config).and_then(|standing| opened.open_log(&config).map(|()| standing)) {
+        Ok(standing) => standing,
         Err(message) => return unusable(&message),
     };
-    let ending = serve(config, options, Prepared { opened, access_log, standing }, main_log);
-    drop(pidfile);
+    let hosting = Hosting { launcher, systemd, handover, is_successor: inherited.is_successor, standing };
+    let ending = serve(config, options, opened, main_log, hosting);
+    if matches!(ending, Ok(Ending::Succeeded(_))) {
+        files.borrow_mut().iter_mut().for_each(SocketFile::leave);
+        if let Some(pidfile) = &pidfile {
+            pidfile.borrow_mut().leave();
+        }
+    }
     match ending {
-        Ok(Ending::Restart) => Ended::Restart,
-        Ok(Ending::Exit(code)) => Ended::Exit(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+        Ok(Ending::Restart) => Ended::Restart(variables),
+        Ok(Ending::Exit(code) | Ending::Succeeded(code)) => {
+            Ended::Exit(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+        }
         Err(error) => {
             tracing::error!(%error, "the server cannot run");
             Ended::Exit(ExitCode::FAILURE)
@@ -92,20 +135,44 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>) -> Ended {
     }
 }
 
+/// What connects the server with whoever has started it, and with whoever comes after it.
+struct Hosting {
+    launcher: Launcher,
+    systemd: Systemd,
+    handover: Handover,
+    is_successor: bool,
+    standing: Standing,
+}
+
+/// The pidfile, if there is to be one: the one of the server that is replaced, or one of our own.
+fn pidfile(config: &Config, inherited: Option<OwnedFd>) -> Result<Option<Pidfile>, String> {
+    let Some(path) = config.server.pidfile.as_deref() else { return Ok(None) };
+    match inherited.and_then(|file| Pidfile::inherit(path, file)) {
+        Some(pidfile) => Ok(Some(pidfile)),
+        None => Pidfile::write(path).map(Some),
+    }
+}
+
+/// The way to the service manager, if there is one.
+fn notifier(address: Option<&OsStr>) -> Option<Notifier> {
+    let address = address?;
+    let connected = Notifier::connect(address);
+    connected.inspect_err(|error| tracing::warn!(%error, "NOTIFY_SOCKET {} can't be used", address.display())).ok()
+}
+
 fn unusable(message: &str) -> Ended {
     tracing::error!("{message}");
     Ended::Exit(ExitCode::from(EXIT_UNUSABLE))
 }
 
-/// What there is before anything runs.
-struct Prepared {
+fn serve(
+    config: Config,
+    options: Options,
     opened: Opened,
-    access_log: Option<AccessLogFile>,
-    standing: Standing,
-}
-
-fn serve(config: Config, options: Options, prepared: Prepared, main_log: Arc<MainLog>) -> io::Result<Ending> {
-    let Prepared { opened: Opened { listeners, admin, mut control, certificates }, access_log, standing } = prepared;
+    main_log: Arc<MainLog>,
+    hosting: Hosting,
+) -> io::Result<Ending> {
+    let Opened { listeners, admin, mut control, access_log, certificates, statsd } = opened;
     for address in &admin.addresses {
         tracing::info!("admin: listening on {address}");
     }
@@ -127,7 +194,7 @@ fn serve(config: Config, options: Options, prepared: Prepared, main_log: Arc<Mai
             number: number as u32,
             // With more shards than CPUs pinning would only pile them up.
             cpu: (server.shards <= cpus.len()).then(|| cpus[number]),
-            user: standing.shards.clone(),
+            user: hosting.standing.shards.clone(),
             listeners: own,
             https_port: listeners.https_port,
             replies: ours,
@@ -159,7 +226,12 @@ fn serve(config: Config, options: Options, prepared: Prepared, main_log: Arc<Mai
         main_log,
         access_log,
         certificates,
-        has_given_up_root: standing.is_final,
+        statsd,
+        launcher: hosting.launcher,
+        systemd: hosting.systemd,
+        handover: hosting.handover,
+        is_successor: hosting.is_successor,
+        has_given_up_root: hosting.standing.is_final,
     })?;
     for thread in threads {
         // A shard that has not stopped by now, or never began, is not waited for.
@@ -168,106 +240,4 @@ fn serve(config: Config, options: Options, prepared: Prepared, main_log: Arc<Mai
         }
     }
     Ok(ending)
-}
-
-/// What is opened before anything runs, with the rights that the process was started with.
-struct Opened {
-    listeners: Listeners,
-    admin: Listeners,
-    control: Control,
-    certificates: Option<Certificates>,
-}
-
-impl Opened {
-    fn open(config: &Config) -> Result<Opened, String> {
-        let server = &config.server;
-        let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
-        let admin = |address: &Listen| Listener { mode: ADMIN_SOCKET_MODE, ..Listener::plain(address.clone()) };
-        let admin: Vec<_> = config.admin.iter().map(admin).collect();
-        // With programs alone there is nobody to accept.
-        let shards = if server.listen.is_empty() { 0 } else { server.shards };
-        Ok(Opened {
-            listeners: Listeners::open(&server.listen, shards, backlog)?,
-            admin: Listeners::open(&admin, 1, LISTEN_BACKLOG)?,
-            control: Control::open(&config.control)?,
-            certificates: Certificates::open(config)?,
-        })
-    }
-}
-
-/// The listening sockets, sorted by shard.
-struct Listeners {
-    by_shard: Vec<Vec<ShardListener>>,
-    /// Where redirects to HTTPS lead.
-    https_port: u16,
-    addresses: Vec<String>,
-    /// Socket files, which go with the listeners.
-    _files: Vec<SocketFile>,
-}
-
-impl Listeners {
-    fn open(listen: &[Listener], shards: usize, backlog: i32) -> Result<Listeners, String> {
-        let mut https_ports = Vec::new();
-        let mut by_shard: Vec<Vec<ShardListener>> = (0..shards).map(|_| Vec::new()).collect();
-        let (mut addresses, mut files) = (Vec::new(), Vec::new());
-        for listener in listen {
-            let failed = |error: io::Error| format!("cannot listen on {listener}: {error}");
-            let sockets = match &listener.address {
-                Listen::Tcp(tcp) => {
-                    let options = TcpOptions { backlog, v6_only: listener.ipv6_only };
-                    let sockets = listen::tcp(*tcp, shards, options).map_err(failed)?;
-                    let local = listen::local_addr(&sockets[0]).map_err(failed)?;
-                    if listener.tls {
-                        https_ports.push(local.port());
-                    }
-                    addresses.push(format!("{}://{local}", if listener.tls { "https" } else { "http" }));
-                    sockets
-                }
-                Listen::Unix(path) => {
-                    let (uid, gid) = listener.owner.map_or((None, None), |owner| (owner.uid, owner.gid));
-                    let options = UnixOptions { backlog, mode: listener.mode, uid, gid };
-                    let first = listen::unix(path, options).map_err(failed)?;
-                    files.push(SocketFile::new(path.clone()));
-                    addresses.push(format!("unix:{}", path.display()));
-                    let others: io::Result<Vec<_>> = (1..shards).map(|_| first.try_clone()).collect();
-                    std::iter::once(first).chain(others.map_err(failed)?).collect()
-                }
-            };
-            for (own, socket) in by_shard.iter_mut().zip(sockets) {
-                let protocol = Protocol {
-                    tls: listener.tls,
-                    redirect_https: listener.redirect_https,
-                    proxy_header: listener.proxy_protocol,
-                };
-                own.push(ShardListener { socket, protocol });
-            }
-        }
-        // Where browsers look by themselves, if that is one of them.
-        let https_port = https_ports.iter().copied().find(|&port| port == PORT_HTTPS).or(https_ports.first().copied());
-        let https_port = https_port.unwrap_or(PORT_HTTPS);
-        Ok(Listeners { by_shard, https_port, addresses, _files: files })
-    }
-}
-
-/// The file with the server's process id, for as long as it runs.
-struct Pidfile(PathBuf);
-
-impl Pidfile {
-    fn write(path: &Path) -> Result<Pidfile, String> {
-        let text = format!("{}\n", std::process::id());
-        match std::fs::write(path, text) {
-            Ok(()) => Ok(Pidfile(path.to_owned())),
-            Err(error) => Err(format!("cannot write the pidfile {}: {error}", path.display())),
-        }
-    }
-}
-
-impl Drop for Pidfile {
-    fn drop(&mut self) {
-        // Not another server's that has put itself in our place.
-        let own = std::fs::read_to_string(&self.0).is_ok_and(|text| text.trim() == std::process::id().to_string());
-        if own {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
 }

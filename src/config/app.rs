@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::Problem;
+use super::hooks::hooks;
 use super::merge::FILE_DEFAULT;
 use super::section::{Bases, Reader};
 use super::sources::Surroundings;
@@ -31,6 +32,8 @@ pub fn app(
     around: &Surroundings,
     problems: &mut Vec<Problem>,
 ) -> Option<AppConfig> {
+    let mut table = table;
+    let hooks = hooks(table.take(options::HOOKS.spec.name), bases, problems);
     let mut reader = Reader::new(table, "app", options::APP.options, bases, problems);
     let names_target = reader.has(&options::WSGI);
     let named = reader.optional(&options::WSGI);
@@ -71,6 +74,7 @@ pub fn app(
         spool_dir: spool_dir(&mut reader, around),
         response_buffer_bytes: reader.value(&options::RESPONSE_BUFFER) as usize,
         response_spool_bytes_max: reader.value(&options::RESPONSE_SPOOL_MAX),
+        hooks,
     };
     reader.finish();
     Some(config)

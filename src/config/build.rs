@@ -129,7 +129,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     }
     let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
     let static_from_django = app.is_some() && !has_static;
-    let named = merged.file.as_ref().or(flags.supervisord_conf.as_ref());
+    let named = merged.file.as_deref().or(flags.supervisord_file());
     let origin = named.map_or_else(|| around.directory.clone(), |file| around.directory.join(file));
     let origin = origin.canonicalize().unwrap_or(origin);
     let left = merged.left.iter().map(ToString::to_string).collect();
@@ -149,6 +149,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         orphans,
         guard,
         left,
+        taken: merged.taken,
     }
 }
 

@@ -98,6 +98,8 @@ impl ControlConfig {
 /// What is wrong with the file or the section.
 pub fn control_of(file: Option<&Path>, around: &Surroundings) -> Result<ControlConfig, ConfigErrors> {
     let mut problems = Vec::new();
+    // A gunicorn.conf.py has no such section.
+    let file = file.filter(|file| file.extension().is_none_or(|extension| extension != "py"));
     let (mut top, base) = merge::file(file, around, &mut problems);
     let table = top.take(options::CONTROL.name).and_then(|placed| {
         let place = placed.place.clone();

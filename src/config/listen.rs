@@ -7,7 +7,7 @@ use super::error::Problem;
 use super::options;
 use super::owner::Owner;
 use super::section::{Bases, Reader};
-use super::value::{Place, Placed, Value};
+use super::value::{Placed, Value};
 use crate::base::bounds::LISTENERS_MAX;
 use crate::http::Trust;
 
@@ -19,6 +19,8 @@ pub(super) struct Common {
     pub redirect_https: bool,
     /// Whose word on clients counts.
     pub trust: Trust,
+    /// Permissions that sockets do not get unless they are said to have them.
+    pub umask: u32,
 }
 
 impl Common {
@@ -52,7 +54,7 @@ pub(super) fn listen(placed: Placed, common: &Common, bases: Bases<'_>, problems
         };
         let place = entry.address.place.clone();
         let said = entry.ipv6_only;
-        match listener(entry, common.redirect_https, bases) {
+        match listener(entry, common, bases) {
             Ok(listener) if is_listed(&found, &listener.address) => {
                 let message = format!("{} is listed twice", listener.address);
                 problems.push(Problem { place, key: KEY.to_owned(), message });
@@ -101,9 +103,9 @@ fn is_listed(found: &[Listener], address: &Listen) -> bool {
 }
 
 /// TLS is spoken where the table or the scheme says so, and otherwise on port 443.
-fn listener(entry: Entry, redirect_https: bool, bases: Bases<'_>) -> Result<Listener, String> {
+fn listener(entry: Entry, common: &Common, bases: Bases<'_>) -> Result<Listener, String> {
     let Placed { place, value } = entry.address;
-    let base = if matches!(place, Place::File { .. }) { bases.file } else { bases.working };
+    let base = if place.is_in_file() { bases.file } else { bases.working };
     let Value::Text(text) = &value else {
         return Err(format!("must be {}, not {}", options::LISTEN.spec.unit, value.kind()));
     };
@@ -123,7 +125,7 @@ fn listener(entry: Entry, redirect_https: bool, bases: Bases<'_>) -> Result<List
     if tls && entry.redirect_https == Some(true) {
         return Err("\"redirect_https\" has no meaning on a TLS listener".to_owned());
     }
-    let by_default = redirect_https && matches!(address, Listen::Tcp(_));
+    let by_default = common.redirect_https && matches!(address, Listen::Tcp(_));
     let redirect_https = !tls && entry.redirect_https.unwrap_or(by_default);
     let is_unix = matches!(address, Listen::Unix(_));
     if (entry.mode.is_some() || entry.owner.is_some()) && !is_unix {
@@ -134,7 +136,7 @@ fn listener(entry: Entry, redirect_https: bool, bases: Bases<'_>) -> Result<List
     }
     let (proxy_protocol, owner) = (entry.proxy_protocol, entry.owner);
     let plain = Listener::plain(address);
-    let mode = entry.mode.unwrap_or(plain.mode);
+    let mode = entry.mode.unwrap_or(plain.mode & !common.umask);
     Ok(Listener { tls, redirect_https, proxy_protocol, mode, owner, ..plain })
 }
 

@@ -1,6 +1,6 @@
 //! The values of file, environment and flags, laid over each other.
 //!
-//! Owns their precedence: defaults < file < environment < flags. Merges before anything is read from the values, so that
+//! Owns their precedence: defaults < file < `MAITRED_CMD_ARGS` < flags; single variables of the environment are defaults. Merges before anything is read from the values, so that
 //! each is checked by its option's own reader whatever its source.
 
 use std::fs::File;
@@ -8,10 +8,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::Problem;
+use super::gunicorn::{self, Given, Takes};
 use super::options;
 use super::programs::Named;
 use super::section::{nearest, table};
-use super::sources::{Flags, Surroundings};
+use super::sources::{Flags, GivenFlag, Source, Surroundings};
 use super::supervisord;
 use super::value::{Place, Placed, Table, Value, parse};
 use crate::base::bounds::CONFIG_FILE_BYTES_MAX;
@@ -44,14 +45,25 @@ pub struct Merged {
     pub file_base: PathBuf,
     /// The config file's name as it was given.
     pub file: Option<PathBuf>,
-    /// Lines of a `supervisord.conf` that are not carried over.
+    /// What is not carried over, of a `supervisord.conf` or of Gunicorn's settings.
     pub left: Vec<Problem>,
+    /// The `gunicorn.conf.py` that was read, and the names of the settings that were taken from it.
+    pub taken: Option<(String, Vec<String>)>,
 }
 
 /// Reads the config file, if there is one, and puts environment and flags over it.
 pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) -> Merged {
-    let file = found(flags.config.as_deref(), around);
-    let (mut top, file_base) = self::file(flags.config.as_deref(), around, problems);
+    let named = flags.config_file();
+    let (mut top, file_base, file) = match &flags.gunicorn_file {
+        Some(read) => {
+            let base = read.chdir().map_or_else(|| around.directory.clone(), |chdir| around.directory.join(chdir));
+            (Table::default(), base, named.map(Path::to_owned))
+        }
+        None => {
+            let (top, base) = self::file(named, around, problems);
+            (top, base, found(named, around))
+        }
+    };
     let server = top.take("server").and_then(|placed| table(placed, "server", options::SERVER.header, problems));
     let admin = top
         .take("admin")
@@ -76,10 +88,34 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         problems.push(unknown(key, place));
     }
     let (file_has_app, file_has_routes) = (app.is_some(), !routes.is_empty());
-    let mut server = server.unwrap_or_default();
-    routes.extend(static_routes(&flags.statics, problems));
-    server_flags(&mut server, flags, around);
-    let app = app_flags(app, flags, around);
+    let (mut server, mut app, mut tls) = (server.unwrap_or_default(), app, tls);
+    let (mut left, mut taken) = (Vec::new(), None);
+    if let Some(file) = &flags.gunicorn_file {
+        app.get_or_insert_default();
+        taken = Some(gunicorn_file(file, &mut server, &mut app, &mut tls, &mut left));
+        if let (Some(app), Some(_)) = (&mut app, file.chdir()) {
+            // Everything else in the file starts there, and it alone at the working directory.
+            let value = Value::Text(file_base.display().to_string());
+            let name: std::sync::Arc<str> = file.name.as_str().into();
+            let place = Place::Setting { file: name, name: options::CHDIR.spec.name };
+            app.set(options::CHDIR.spec.name, Placed { place, value });
+        }
+    }
+    let statics = flags.layers().filter(|(layer, _)| !layer.statics.is_empty()).last();
+    if let Some((layer, source)) = statics {
+        routes.extend(static_routes(&layer.statics, source, problems));
+    }
+    for (layer, source) in flags.layers() {
+        server_flags(&mut server, layer, source);
+        app = app_flags(app, layer, source);
+        let given = layer.settings.iter().map(|flag| given(flag, source));
+        let tables = gunicorn::Tables { server: &mut server, app: &mut app, tls: &mut tls };
+        gunicorn::apply(given, tables, &mut left);
+    }
+    server_variables(&mut server, around);
+    if let Some(app) = &mut app {
+        variables(app, around);
+    }
     let mut merged = Merged {
         server,
         admin,
@@ -95,9 +131,10 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         file_has_app,
         file_base,
         file,
-        left: Vec::new(),
+        left,
+        taken,
     };
-    if let Some(file) = &flags.supervisord_conf {
+    if let Some(file) = flags.supervisord_file() {
         supervisord::add(file, around, &mut merged, problems);
     }
     merged
@@ -178,7 +215,10 @@ fn named_tables(placed: Option<Placed>, section: &options::Section, problems: &m
 fn scale(programs: &mut [Named], scales: &[(String, i64)]) {
     for (name, count) in scales {
         if let Some(program) = programs.iter_mut().find(|program| program.name == *name) {
-            program.table.set(options::PROGRAM_NUMPROCS.spec.name, argument("scale", Value::Integer(*count)));
+            program.table.set(
+                options::PROGRAM_NUMPROCS.spec.name,
+                argument(Source::CommandLine, "scale", Value::Integer(*count)),
+            );
         }
     }
 }
@@ -206,33 +246,79 @@ fn unknown(key: String, place: Place) -> Problem {
     Problem { place, key: key.escape_debug().to_string(), message: format!("unknown key{hint}") }
 }
 
-fn argument(name: &'static str, value: Value) -> Placed {
-    Placed { place: Place::Argument(name), value }
+fn argument(source: Source, name: &'static str, value: Value) -> Placed {
+    let place = match source {
+        Source::Variable => Place::VariableArgument(name),
+        Source::CommandLine => Place::Argument(name),
+    };
+    Placed { place, value }
 }
 
-fn texts(name: &'static str, items: &[String]) -> Placed {
-    let items = items.iter().map(|item| argument(name, Value::Text(item.clone())));
-    argument(name, Value::List(items.collect()))
+fn texts(source: Source, name: &'static str, items: &[String]) -> Placed {
+    let items = items.iter().map(|item| argument(source, name, Value::Text(item.clone())));
+    argument(source, name, Value::List(items.collect()))
 }
 
-fn server_flags(server: &mut Table, flags: &Flags, around: &Surroundings) {
+/// Takes a `gunicorn.conf.py` over. Returns its name and the names of the settings that have an effect.
+fn gunicorn_file(
+    file: &gunicorn::GunicornFile,
+    server: &mut Table,
+    app: &mut Option<Table>,
+    tls: &mut Vec<(Place, Table)>,
+    left: &mut Vec<Problem>,
+) -> (String, Vec<String>) {
+    gunicorn::apply(file.given(), gunicorn::Tables { server, app, tls }, left);
+    let name: std::sync::Arc<str> = file.name.as_str().into();
+    left.extend(file.odd.iter().map(|odd| Problem {
+        place: Place::File { name: name.clone(), line: 0 },
+        key: String::new(),
+        message: format!("{}: is neither plain data nor a callable", odd.escape_debug()),
+    }));
+    let is_left = |given: &Given| left.iter().any(|problem| problem.place == given.placed.place);
+    let taken = file.given().filter(|given| !is_left(given)).map(|given| given.setting.name.to_owned());
+    (file.name.clone(), taken.collect())
+}
+
+/// A flag as a setting with its value.
+fn given(flag: &GivenFlag, source: Source) -> Given {
+    let name = flag.setting.flags.last().copied().unwrap_or(flag.setting.name);
+    let last = || Value::Text(flag.values.last().cloned().unwrap_or_default());
+    let placed = match flag.setting.takes {
+        Takes::Nothing(meant) => argument(source, name, Value::Bool(meant)),
+        Takes::Values(_) => texts(source, name, &flag.values),
+        Takes::Value(_) | Takes::Optional(..) => argument(source, name, last()),
+    };
+    Given { setting: flag.setting, placed }
+}
+
+fn server_flags(server: &mut Table, flags: &Flags, source: Source) {
+    if !flags.bind.is_empty() {
+        server.set(options::LISTEN.spec.name, texts(source, "--bind", &flags.bind));
+    }
+    if let Some(shards) = &flags.shards {
+        server.set(options::SHARDS.spec.name, argument(source, "--shards", number_or_text(shards)));
+    }
+}
+
+/// What the environment says of listening and of proxies, where nothing else does.
+fn server_variables(server: &mut Table, around: &Surroundings) {
     let listen = options::LISTEN.spec.name;
     if let Some(port) = around.text("PORT").filter(|_| !server.holds(listen)) {
         let value = Value::Text(format!("0.0.0.0:{port}"));
         server.set(listen, Placed { place: Place::Variable("PORT"), value });
     }
-    if !flags.bind.is_empty() {
-        server.set(listen, texts("--bind", &flags.bind));
-    }
-    if let Some(shards) = &flags.shards {
-        server.set(options::SHARDS.spec.name, argument("--shards", number_or_text(shards)));
+    let proxies = options::TRUSTED_PROXIES.spec.name;
+    if let Some(peers) = around.text("FORWARDED_ALLOW_IPS").filter(|_| !server.holds(proxies)) {
+        let place = Place::Variable("FORWARDED_ALLOW_IPS");
+        let value = gunicorn::list(Value::Text(peers.to_owned()), &place);
+        server.set(proxies, Placed { place, value });
     }
 }
 
-/// `app` with the environment and the flags over it; flags that only an application can obey make one wanted.
-fn app_flags(app: Option<Table>, flags: &Flags, around: &Surroundings) -> Option<Table> {
+/// `app` with the flags over it; flags that only an application can obey make one wanted.
+fn app_flags(app: Option<Table>, flags: &Flags, source: Source) -> Option<Table> {
     let text = |text: &Option<String>| text.clone().map(Value::Text);
-    let list = |name: &'static str, items: &[String]| (!items.is_empty()).then(|| texts(name, items));
+    let list = |name: &'static str, items: &[String]| (!items.is_empty()).then(|| texts(source, name, items));
     let given = [
         (&options::WSGI.spec, "APP", text(&flags.app)),
         (&options::CHDIR.spec, "--chdir", text(&flags.chdir)),
@@ -244,23 +330,24 @@ fn app_flags(app: Option<Table>, flags: &Flags, around: &Surroundings) -> Option
         (&options::GRACEFUL_TIMEOUT.spec, "--graceful-timeout", flags.graceful_timeout.clone().map(Value::Text)),
         (&options::PRELOAD_APP.spec, "--no-preload", flags.no_preload.then_some(Value::Bool(false))),
     ];
-    let given = given.into_iter().filter_map(|(spec, flag, value)| Some((spec.name, argument(flag, value?))));
+    let given = given.into_iter().filter_map(|(spec, flag, value)| Some((spec.name, argument(source, flag, value?))));
     let env = list("--env", &flags.env).map(|placed| (options::RAW_ENV.spec.name, placed));
     let given: Vec<_> = given.chain(env).collect();
     if app.is_none() && given.is_empty() {
         return None;
     }
     let mut app = app.unwrap_or_default();
-    variables(&mut app, around);
     given.into_iter().for_each(|(name, placed)| app.set(name, placed));
     Some(app)
 }
 
-/// What the environment says of an application. Alone it makes none wanted: it may be set for every program of a host.
+/// What the environment says of an application, where nothing else does: a default, as it is for Gunicorn. Alone it makes no application
+/// wanted: it may be set for every program of a host.
 pub fn variables(app: &mut Table, around: &Surroundings) {
-    if let Some(workers) = around.text("WEB_CONCURRENCY") {
+    let name = options::WORKERS.spec.name;
+    if let Some(workers) = around.text("WEB_CONCURRENCY").filter(|_| !app.holds(name)) {
         let place = Place::Variable("WEB_CONCURRENCY");
-        app.set(options::WORKERS.spec.name, Placed { place, value: number_or_text(workers) });
+        app.set(name, Placed { place, value: number_or_text(workers) });
     }
 }
 
@@ -268,17 +355,17 @@ fn number_or_text(text: &str) -> Value {
     text.trim().parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer)
 }
 
-fn static_routes(statics: &[String], problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
+fn static_routes(statics: &[String], source: Source, problems: &mut Vec<Problem>) -> Vec<(Place, Table)> {
     let route = |text: &String| {
-        let place = Place::Argument("--static");
+        let place = argument(source, "--static", Value::Bool(true)).place;
         let Some((url, directory)) = text.split_once('=') else {
             let message = format!("\"{text}\" is not of the form URL=DIRECTORY, as in /static/=./staticfiles");
             problems.push(Problem { place, key: String::new(), message });
             return None;
         };
         let mut table = Table::default();
-        table.set(options::PATH.spec.name, argument("--static", Value::Text(url.to_owned())));
-        table.set(options::STATIC.spec.name, argument("--static", Value::Text(directory.to_owned())));
+        table.set(options::PATH.spec.name, argument(source, "--static", Value::Text(url.to_owned())));
+        table.set(options::STATIC.spec.name, argument(source, "--static", Value::Text(directory.to_owned())));
         Some((place, table))
     };
     statics.iter().filter_map(route).collect()

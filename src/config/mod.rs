@@ -18,7 +18,9 @@ mod expand;
 mod guard;
 mod guard_limits;
 mod guard_values;
+pub mod gunicorn;
 mod headers;
+mod hooks;
 mod listen;
 mod maintenance;
 mod merge;
@@ -28,6 +30,7 @@ mod original;
 mod owner;
 mod pages;
 mod process;
+mod process_wide;
 mod program_care;
 mod program_checks;
 mod program_texts;
@@ -58,19 +61,22 @@ pub use build::load;
 pub use control::{ControlConfig, Credentials, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
+pub use hooks::{HookPlace, Hooks};
 pub use options::{flags, help};
 pub use owner::Owner;
 pub use process::{
     Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, Orphans, OutputConfig,
     OutputFormat, OutputTarget, Probe, ProcessConfig, RotationConfig,
 };
-pub use python::{Interpreter, InterpreterSource};
+pub use python::{Interpreter, InterpreterSource, interpreter_of};
 pub use reference::reference;
-pub use sources::{Flags, Surroundings};
+pub use sources::{Flags, GivenFlag, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use supervisord::{Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, Health, HostPattern, MaintenanceConfig, Page,
-    PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, WorkerLoop, compile,
+    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, Health, HostPattern, LogLevel, MaintenanceConfig,
+    Page, PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, StatsdConfig, StatsdTarget, WorkerLoop,
+    compile,
 };
+pub use words::split as split_words;

@@ -80,7 +80,7 @@ pub fn error_pages(placed: Placed, key: &str, bases: Bases<'_>, problems: &mut V
             problem(place, "", message);
             continue;
         };
-        let base = if matches!(place, Place::File { .. }) { bases.file } else { bases.working };
+        let base = if place.is_in_file() { bases.file } else { bases.working };
         match value {
             Value::Text(text) => match page(&text, &statuses, base) {
                 Ok(page) => entries.push((statuses, page)),

@@ -7,6 +7,8 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::sources::{Flags, Surroundings};
+
 /// An interpreter that was there when the configuration was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpreter {
@@ -88,6 +90,18 @@ pub fn find(
             chdir.display()
         )),
     }
+}
+
+/// The interpreter as flags and environment alone tell of it, before any config file was read.
+///
+/// # Errors
+/// A sentence that names what is missing.
+pub fn interpreter_of(flags: &Flags, around: &Surroundings) -> Result<Interpreter, String> {
+    let last = |of: fn(&Flags) -> Option<&String>| flags.layers().filter_map(|(layer, _)| of(layer)).last();
+    let named = last(|flags| flags.python.as_ref()).map(|name| (name.as_str(), around.directory.as_path()));
+    let chdir =
+        last(|flags| flags.chdir.as_ref()).map_or_else(|| around.directory.clone(), |to| around.directory.join(to));
+    find(named, around.path("VIRTUAL_ENV"), &chdir, around.path("PATH").map(Path::as_os_str))
 }
 
 fn in_venv(venv: &Path) -> Option<PathBuf> {

@@ -10,15 +10,18 @@ const INTRODUCTION: &str = "\
 <!-- Made from the declarations in src/config/options/; `MAITRED_BLESS=1 cargo test --test config` writes it anew. -->
 
 `maitred` reads `maitred.toml` in the working directory, or the file that `--config` names. Only a route's
-`path` and its action, and a program's `command`, must be given: every other key has a default, and the file may be missing altogether. The
-environment wins over the file, and flags win over both.
+`path` and its action, and a program's `command`, must be given: every other key has a default, and the file may be missing altogether. What
+`MAITRED_CMD_ARGS` says, in the form of flags, wins over the file, and flags win over both.
 
 * Durations are `\"500ms\"`, `\"30s\"`, `\"1m30s\"`, `\"1h\"`, or a number of seconds.
 * Sizes are `\"64K\"`, `\"10M\"`, `\"1G\"` (powers of 1024), or a number of bytes.
 * Relative paths start at the directory of the config file; those of flags start at the working directory.
 * An unknown key is an error. `maitred check` reports everything that is wrong, with file, line and key.
-* `WEB_CONCURRENCY` sets `workers`. `PORT` makes the server listen on `0.0.0.0:$PORT` when neither file nor flag says
-  where to listen.
+* Three variables of the environment count where neither file nor flag says otherwise: `WEB_CONCURRENCY` is the number of `workers`,
+  `PORT` makes the server listen on `0.0.0.0:$PORT`, `FORWARDED_ALLOW_IPS` names `trusted_proxies`.
+* Every flag of Gunicorn is taken; `maitred serve --help` says which of them have an effect. `--config gunicorn.conf.py` reads a file of
+  Gunicorn's, in place of a `maitred.toml`: the log says what was taken from it and what was not. `--print-config` prints what is in force, by
+  Gunicorn's names, and `--check-config` tries the application out.
 ";
 
 /// Renders the reference.

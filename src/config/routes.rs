@@ -41,7 +41,12 @@ pub fn routes(
         }
         match seen.get(&key(&route)) {
             // A flag replaces what the file says, as it does for every other option.
-            Some(&index) if matches!((&place, &routes[index].0), (Place::Argument(_), Place::File { .. })) => {
+            Some(&index)
+                if matches!(
+                    (&place, &routes[index].0),
+                    (Place::Argument(_) | Place::VariableArgument(_), Place::File { .. })
+                ) =>
+            {
                 routes[index] = (place, route);
             }
             Some(&index) => {

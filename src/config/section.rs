@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
     /// The option's value and its place, if it is given and right.
     pub fn placed<T>(&mut self, option: &Opt<T>) -> Option<(T, Place)> {
         let Placed { place, value } = self.table.take(option.spec.name)?;
-        let base = if matches!(place, Place::File { .. }) { self.bases.file } else { self.bases.working };
+        let base = if place.is_in_file() { self.bases.file } else { self.bases.working };
         match (option.read)(&value, option.spec.unit, base) {
             Ok(value) => Some((value, place)),
             Err(message) => {

@@ -8,8 +8,9 @@ use super::listen::{Common, listen};
 use super::options;
 use super::proxies::{request_ids, trusted_proxies};
 use super::section::{Bases, Reader};
-use super::types::ServerConfig;
+use super::types::{ServerConfig, StatsdConfig};
 use super::value::{Place, Placed, Table, Value};
+use crate::http::HeadLimits;
 
 /// `shards = "auto"`, until it is known whether there is an application.
 pub const AUTO: usize = 0;
@@ -46,23 +47,22 @@ pub fn server(
     let redirect = reader.placed(&options::REDIRECT_HTTPS);
     let redirect_https = redirect.as_ref().is_some_and(|(redirect, _)| *redirect);
     let trusted_proxies = trusted_proxies(&mut reader);
-    let common = Common { has_tls, redirect_https, trust: trusted_proxies.clone() };
+    let umask = reader.optional(&options::UMASK);
+    let common = Common { has_tls, redirect_https, trust: trusted_proxies.clone(), umask: umask.unwrap_or(0) };
     let group = reader.placed(&options::SERVER_GROUP);
     let user = match (reader.optional(&options::USER), group) {
         (Some(user), Some((group, _))) => Some(user.with_group(group)),
         (None, Some((_, place))) => {
-            reader.problem(
-                place,
-                options::SERVER_GROUP.spec.name,
-                "needs a \"user\": whom else should the group be for?",
-            );
+            let message = "needs a \"user\": whom else should the group be for?";
+            reader.problem(place, options::SERVER_GROUP.spec.name, message);
             None
         }
         (user, None) => user,
     };
     let config = ServerConfig {
-        listen: Vec::new(),
         user,
+        listen: Vec::new(),
+        listen_is_default: listens == Listens::ByDefault,
         shards: reader.value(&options::SHARDS).unwrap_or(AUTO),
         keepalive_timeout: reader.value(&options::KEEPALIVE_TIMEOUT),
         head_timeout: reader.value(&options::HEAD_TIMEOUT),
@@ -76,7 +76,18 @@ pub fn server(
         max_connections_per_address: reader.value(&options::MAX_CONNECTIONS_PER_ADDRESS),
         min_body_rate: reader.value(&options::MIN_BODY_RATE),
         backlog: reader.value(&options::BACKLOG),
+        head_limits: HeadLimits {
+            line_bytes: reader.value(&options::LIMIT_REQUEST_LINE),
+            fields: reader.value(&options::LIMIT_REQUEST_FIELDS),
+            field_bytes: reader.value(&options::LIMIT_REQUEST_FIELD_SIZE),
+        },
         pidfile: reader.optional(&options::PIDFILE),
+        daemon: reader.value(&options::DAEMON),
+        umask,
+        proc_name: reader.optional(&options::PROC_NAME),
+        error_log: reader.value(&options::ERROR_LOG),
+        log_level: reader.optional(&options::SERVER_LOG_LEVEL),
+        statsd: statsd(&mut reader),
         access_log: None,
         request_ids: request_ids(&mut reader, &trusted_proxies),
         trusted_proxies,
@@ -98,4 +109,10 @@ pub fn server(
     }
     let access_log = access_log(log, bases, problems);
     (ServerConfig { listen, access_log, ..config }, listens)
+}
+
+/// Where metrics are sent, if anywhere.
+fn statsd(reader: &mut Reader<'_>) -> Option<StatsdConfig> {
+    let (prefix, tags) = (reader.value(&options::STATSD_PREFIX), reader.value(&options::DOGSTATSD_TAGS));
+    reader.optional(&options::STATSD_HOST).map(|target| StatsdConfig { target, prefix, tags })
 }

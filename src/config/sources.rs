@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::gunicorn::{GunicornFile, Setting};
+
 /// What the command line says; `None`, empty or false where it says nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
@@ -41,6 +43,48 @@ pub struct Flags {
     pub env: Vec<String>,
     /// Programs by their names, and how many processes each is to have.
     pub scales: Vec<(String, i64)>,
+    /// Further settings, by the names that Gunicorn gives them, in their order.
+    pub settings: Vec<GivenFlag>,
+    /// What the config file said, if it is a `gunicorn.conf.py`.
+    pub gunicorn_file: Option<GunicornFile>,
+    /// What `MAITRED_CMD_ARGS` says; these flags win over it.
+    pub under: Option<Box<Flags>>,
+}
+
+/// A flag of one of Gunicorn's settings.
+#[derive(Debug, Clone)]
+pub struct GivenFlag {
+    /// Which.
+    pub setting: &'static Setting,
+    /// What was given with it: nothing for one that takes nothing, all values of one that may be repeated.
+    pub values: Vec<String>,
+}
+
+impl Flags {
+    /// `MAITRED_CMD_ARGS`, if it says anything, and these flags, which win over it.
+    pub(super) fn layers(&self) -> impl Iterator<Item = (&Flags, Source)> {
+        let under = self.under.iter().map(|under| (&**under, Source::Variable));
+        under.chain([(self, Source::CommandLine)])
+    }
+
+    /// The config file that is named.
+    pub fn config_file(&self) -> Option<&Path> {
+        self.layers().filter_map(|(flags, _)| flags.config.as_deref()).last()
+    }
+
+    /// The `supervisord.conf` that is named.
+    pub(super) fn supervisord_file(&self) -> Option<&Path> {
+        self.layers().filter_map(|(flags, _)| flags.supervisord_conf.as_deref()).last()
+    }
+}
+
+/// Where flags come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// `MAITRED_CMD_ARGS`.
+    Variable,
+    /// The command line.
+    CommandLine,
 }
 
 /// What the process finds around it. A value, so that tests need not change their own process.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
-use crate::http::{HeaderOps, Template, Trust};
+use crate::http::{HeadLimits, HeaderOps, Template, Trust};
 use crate::limits::AllowedHosts;
 use crate::sys::users::User;
 
@@ -19,6 +19,7 @@ pub use super::acme::AcmeConfig;
 pub use super::address::{Listen, Listener};
 pub use super::control::ControlConfig;
 pub use super::guard::GuardConfig;
+use super::hooks::Hooks;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
 pub use super::process::{GroupConfig, Orphans};
@@ -58,8 +59,10 @@ pub struct Config {
     pub orphans: Orphans,
     /// The rules of the whole server; every route's hold them already, as far as it has none of its own.
     pub guard: GuardConfig,
-    /// What a `supervisord.conf` asks for that is not done, a line each.
+    /// What a `supervisord.conf`, or a setting of Gunicorn's, asks for that is not done, a line each.
     pub left: Vec<String>,
+    /// The `gunicorn.conf.py` that was read, and the names of the settings that were taken from it.
+    pub taken: Option<(String, Vec<String>)>,
 }
 
 impl Config {
@@ -79,6 +82,8 @@ pub struct ServerConfig {
     pub listen: Vec<Listener>,
     /// Whom root becomes when everything is open; `None`: nobody else.
     pub user: Option<User>,
+    /// Nobody has said where: sockets that are passed on are served in place of `listen`.
+    pub listen_is_default: bool,
     /// Number of shards, at least 1; without an address none is started.
     pub shards: usize,
     /// How long an idle keep-alive connection stays open.
@@ -105,8 +110,22 @@ pub struct ServerConfig {
     pub min_body_rate: u64,
     /// Length of each listener's accept queue (listen(2)).
     pub backlog: u32,
+    /// Bounds on request heads below those that always hold.
+    pub head_limits: HeadLimits,
     /// Where to write the process id.
     pub pidfile: Option<PathBuf>,
+    /// Whether to go on in the background.
+    pub daemon: bool,
+    /// Permissions that files do not get; `None`: what was inherited.
+    pub umask: Option<u32>,
+    /// Name of the processes.
+    pub proc_name: Option<String>,
+    /// The file of the diagnostic log; `None`: stderr.
+    pub error_log: Option<PathBuf>,
+    /// Least serious messages in it, if that was said.
+    pub log_level: Option<LogLevel>,
+    /// A statsd server that is sent metrics.
+    pub statsd: Option<StatsdConfig>,
     /// The access log, if there is to be one.
     pub access_log: Option<AccessLogConfig>,
     /// Peers whose word on their clients counts.
@@ -115,6 +134,65 @@ pub struct ServerConfig {
     pub request_ids: RequestIds,
     /// Whether responses carry the id of their request.
     pub request_id_echo: bool,
+}
+
+/// Metrics for statsd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsdConfig {
+    /// Where they are sent.
+    pub target: StatsdTarget,
+    /// What stands before every name; often empty.
+    pub prefix: String,
+    /// DogStatsD's tags, separated by commas; often empty.
+    pub tags: String,
+}
+
+/// Where a statsd server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatsdTarget {
+    /// A host's name or address, and a port.
+    Udp(String, u16),
+    /// A unix datagram socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for StatsdTarget {
+    /// As it is written in the config file.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StatsdTarget::Udp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            StatsdTarget::Udp(host, port) => write!(f, "{host}:{port}"),
+            StatsdTarget::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Least serious messages in the diagnostic log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// Starts, stops and reloads.
+    Info,
+    /// What helps to find a mistake.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
 }
 
 /// Where requests have their ids from.
@@ -161,6 +239,8 @@ pub struct AppConfig {
     pub response_buffer_bytes: usize,
     /// … and in a file; 0: none.
     pub response_spool_bytes_max: u64,
+    /// Server hooks.
+    pub hooks: Hooks,
 }
 
 /// Which inner loop the workers run.

@@ -24,6 +24,15 @@ pub enum Place {
     },
     /// An environment variable.
     Variable(&'static str),
+    /// A setting of a `gunicorn.conf.py`, which knows no lines.
+    Setting {
+        /// The file's name as it was given.
+        file: Arc<str>,
+        /// The setting's name.
+        name: &'static str,
+    },
+    /// An argument in `MAITRED_CMD_ARGS`.
+    VariableArgument(&'static str),
     /// A command-line argument.
     Argument(&'static str),
     /// Nothing in particular: the lack of something.
@@ -31,11 +40,17 @@ pub enum Place {
 }
 
 impl Place {
+    /// Whether it is in the config file, where relative paths have a start of their own.
+    pub fn is_in_file(&self) -> bool {
+        matches!(self, Place::File { .. } | Place::Setting { .. })
+    }
+
     /// For "given before (…)".
     pub fn short(&self) -> String {
         match self {
             Place::File { line, .. } => format!("line {line}"),
-            Place::Variable(name) | Place::Argument(name) => (*name).to_owned(),
+            Place::Variable(name) | Place::VariableArgument(name) | Place::Argument(name) => (*name).to_owned(),
+            Place::Setting { name, .. } => (*name).to_owned(),
             Place::Nowhere => "by default".to_owned(),
         }
     }
@@ -47,7 +62,9 @@ impl fmt::Display for Place {
             Place::File { name, line: 0 } => write!(f, "{name}: "),
             Place::File { name, line } => write!(f, "{name}:{line}: "),
             Place::Variable(name) => write!(f, "environment variable {name}: "),
+            Place::VariableArgument(name) => write!(f, "environment variable MAITRED_CMD_ARGS: {name}: "),
             Place::Argument(name) => write!(f, "{name}: "),
+            Place::Setting { file, name } => write!(f, "{file}: {name}: "),
             Place::Nowhere => f.write_str("maitred: "),
         }
     }
@@ -115,6 +132,15 @@ impl Table {
     /// The value of `key`, if it is there.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.entries.iter().find(|(name, _)| name == key).map(|(_, placed)| &placed.value)
+    }
+
+    /// The table that is the value of `key`, if it is one.
+    pub fn table(&mut self, key: &str) -> Option<&mut Table> {
+        let found = self.entries.iter_mut().find(|(name, _)| name == key);
+        match found.map(|(_, placed)| &mut placed.value) {
+            Some(Value::Table(table)) => Some(table),
+            _ => None,
+        }
     }
 
     /// Keys and values, in the order in which they were set as long as none was taken.

@@ -37,6 +37,20 @@ impl Latency {
         self.sum_us += other.sum_us;
     }
 
+    /// Those that are not in `earlier`, a copy of this from an earlier time.
+    pub(super) fn beyond(&self, earlier: &Latency) -> Latency {
+        let mut rest = self.clone();
+        // A copy holds no more than what it was made from.
+        let _ = rest.histogram.subtract(&earlier.histogram);
+        rest.sum_us = self.sum_us.saturating_sub(earlier.sum_us);
+        rest
+    }
+
+    /// Each time that was recorded, µs, and how often; to the two digits that are kept.
+    pub(super) fn recorded(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.histogram.iter_recorded().map(|value| (value.value_iterated_to(), value.count_since_last_iteration()))
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.histogram.len()

@@ -12,6 +12,7 @@ mod prometheus;
 mod readiness;
 pub mod request_id;
 mod requests;
+mod statsd;
 
 pub use certificates::{CertificateFacts, certificates};
 pub use latency::Latency;
@@ -19,6 +20,7 @@ pub use limited::{LimitOutcome, Limited};
 pub use page::{ProcessFacts, WorkerFacts, page};
 pub use readiness::{Readiness, State};
 pub use requests::{Requests, RouteLabel};
+pub use statsd::Statsd;
 
 use crate::base::clock::Monotonic;
 

@@ -250,16 +250,15 @@ impl Connection {
             self.begun = self.shard.ring.now();
         }
         let (head, len) = match head::parse(bytes) {
-            Ok(Parse::Complete { head, len }) => (head, len),
+            Ok(Parse::Complete { head, len }) => match self.within_limits(&bytes[..len]) {
+                Ok(()) => (head, len),
+                Err(reject) => return Some(self.refuse_head(bytes, reject)),
+            },
             Ok(Parse::Partial) => {
                 self.seen = bytes.len() as u32;
                 return None;
             }
-            Err(reject) => {
-                let times = self.times(self.shard.ring.now());
-                self.exchange.borrow_mut().begin_unread(&self.shard, bytes, times);
-                return Some(Step::Refuse(reject));
-            }
+            Err(reject) => return Some(self.refuse_head(bytes, reject)),
         };
         let facts = Facts {
             method: head.method,
@@ -281,6 +280,19 @@ impl Connection {
         self.is_pipelined = !self.receiving.input.is_empty();
         self.set_phase(Phase::Busy);
         Some(step)
+    }
+
+    /// Judges a whole head by the bounds that were configured, if there are any.
+    fn within_limits(&self, head: &[u8]) -> Result<(), Reject> {
+        let limits = self.shard.head_limits.get();
+        if limits.is_any() { limits.check(head) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn refuse_head(&self, bytes: &[u8], reject: Reject) -> Step {
+        let times = self.times(self.shard.ring.now());
+        self.exchange.borrow_mut().begin_unread(&self.shard, bytes, times);
+        Step::Refuse(reject)
     }
 
     fn decide(&self, head: &Head<'_>, len: usize, facts: Facts, labels: &mut Labels) -> Step {

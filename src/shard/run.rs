@@ -156,6 +156,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         connections_max: server.max_connections,
         per_address: setup.per_address.zip(server.max_connections_per_address),
         min_body_rate: server.min_body_rate,
+        head_limits: server.head_limits,
         pool: Pool::new(ring.clone(), setup.number, setup.queue_max),
         statics: StaticFiles::new(ring.clone(), CacheBounds::default()),
         spool,

@@ -15,8 +15,8 @@ use super::site::Site;
 use super::tls_handshake::Handshakes;
 use crate::base::clock;
 use crate::config::{Config, ErrorPages, MaintenanceConfig, RequestIds, ServerConfig};
-use crate::http::Trust;
 use crate::http::date::{self, DateText};
+use crate::http::{HeadLimits, Trust};
 use crate::limits::{Counts, Shared};
 use crate::observe::request_id::Generator;
 use crate::observe::{Readiness, ShardMetrics};
@@ -79,6 +79,7 @@ pub(super) struct Shard {
     /// What the connections of each address count in, and how many it may have.
     pub per_address: Option<(Arc<Counts>, u64)>,
     pub min_body_rate: Cell<u64>,
+    pub head_limits: Cell<HeadLimits>,
     pub site: RefCell<Rc<Site>>,
     /// Pages for requests that have no route yet.
     pub pages: RefCell<Arc<ErrorPages>>,
@@ -120,6 +121,7 @@ pub(super) struct Parts {
     pub connections_max: usize,
     pub per_address: Option<(Arc<Counts>, u64)>,
     pub min_body_rate: u64,
+    pub head_limits: HeadLimits,
     pub pool: Pool,
     pub statics: StaticFiles,
     pub spool: Rc<SpoolFolder>,
@@ -148,6 +150,7 @@ impl Shard {
             connections_max: Cell::new(parts.connections_max),
             per_address: parts.per_address,
             min_body_rate: Cell::new(parts.min_body_rate),
+            head_limits: Cell::new(parts.head_limits),
             site: RefCell::new(Rc::new(Site::empty())),
             pages: RefCell::default(),
             maintenance: RefCell::default(),
@@ -183,6 +186,7 @@ impl Shard {
         self.connections_max.set(server.max_connections);
         self.handshakes.set_max(server.max_handshakes);
         self.min_body_rate.set(server.min_body_rate);
+        self.head_limits.set(server.head_limits);
         self.request_ids.set(server.request_ids);
         self.request_id_echo.set(server.request_id_echo);
         if let Some(app) = app {

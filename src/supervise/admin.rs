@@ -61,7 +61,8 @@ impl Question {
         }
     }
 
-    async fn answered(&self) -> WorkerFacts {
+    /// Waits for it.
+    pub(super) async fn answered(&self) -> WorkerFacts {
         poll_fn(|cx| match self.answer.get() {
             Some(facts) => Poll::Ready(facts),
             None => {
@@ -98,8 +99,8 @@ impl Admin {
         }))
     }
 
-    /// Serves `listener` for as long as the executor runs.
-    pub fn listen(self: &Rc<Admin>, listener: OwnedFd) {
+    /// Serves `listener` for as long as the task that it returns is kept.
+    pub fn listen(self: &Rc<Admin>, listener: OwnedFd) -> glommio::Task<()> {
         let admin = self.clone();
         glommio::spawn_local(async move {
             let mut incoming = admin.ring.accept(&Rc::new(listener));
@@ -125,7 +126,6 @@ impl Admin {
                 }
             }
         })
-        .detach();
     }
 
     /// One connection: requests without bodies, one after the other.

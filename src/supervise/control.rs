@@ -2,35 +2,28 @@
 //!
 //! Pure: bytes in, values out. The Python side is `wsgi/worker/zygote.py`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::config::HookPlace;
 
 /// From the supervisor to a zygote.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToZygote {
     /// Import the application. The first packet.
-    Start {
-        /// `module:attribute`; `None`: the Django settings' `WSGI_APPLICATION`.
-        wsgi: Option<String>,
-        /// First on `sys.path`, and the working directory.
-        chdir: PathBuf,
-        /// Further directories for `sys.path`.
-        pythonpath: Vec<PathBuf>,
-        /// Import once, before workers are forked.
-        preload: bool,
-        /// Which inner loop the workers run: `auto`, `native` or `python`.
-        worker_loop: &'static str,
-        /// Threads of each worker.
-        threads: usize,
-        /// Whether there is more than one worker.
-        multiprocess: bool,
-        /// `SERVER_SOFTWARE`.
-        server_software: String,
-        /// The generation's number.
-        generation: u32,
+    Start(Box<Start>),
+    /// For hooks: the server serves.
+    Ready,
+    /// For hooks: a worker of this zygote has ended.
+    WorkerExited {
+        /// Its process id.
+        pid: i32,
     },
+    /// For hooks: the server ends.
+    Exit,
     /// Fork a worker; the write end of its log pipe rides along.
     Fork {
         /// The worker's number.
@@ -38,6 +31,57 @@ pub enum ToZygote {
         /// Its place on the scoreboard.
         slot: u32,
     },
+}
+
+/// What a zygote is told at its start.
+#[derive(Clone, Debug, Serialize)]
+pub struct Start {
+    /// `module:attribute`; `None`: the Django settings' `WSGI_APPLICATION`.
+    pub wsgi: Option<String>,
+    /// First on `sys.path`, and the working directory.
+    pub chdir: PathBuf,
+    /// Further directories for `sys.path`.
+    pub pythonpath: Vec<PathBuf>,
+    /// Import once, before workers are forked.
+    pub preload: bool,
+    /// Which inner loop the workers run: `auto`, `native` or `python`.
+    pub worker_loop: &'static str,
+    /// Threads of each worker.
+    pub threads: usize,
+    /// Whether there is more than one worker.
+    pub multiprocess: bool,
+    /// `SERVER_SOFTWARE`.
+    pub server_software: String,
+    /// The generation's number.
+    pub generation: u32,
+    /// Name of the processes, if they are to have another.
+    pub proc_name: Option<String>,
+    /// Server hooks by their names.
+    pub hooks: BTreeMap<&'static str, Hook>,
+    /// For hooks: workers of the generation before; `None` for the first.
+    pub workers_before: Option<usize>,
+    /// For hooks: settings, by Gunicorn's names.
+    pub cfg: serde_json::Value,
+}
+
+/// Where a hook is found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Hook {
+    /// The file, if it is in no module.
+    file: Option<PathBuf>,
+    /// The module.
+    module: Option<String>,
+    /// The attribute, perhaps with dots.
+    attribute: String,
+}
+
+impl From<&HookPlace> for Hook {
+    fn from(place: &HookPlace) -> Hook {
+        match place.clone() {
+            HookPlace::Module(module, attribute) => Hook { file: None, module: Some(module), attribute },
+            HookPlace::File(file, attribute) => Hook { file: Some(file), module: None, attribute },
+        }
+    }
 }
 
 /// From a zygote to the supervisor.
@@ -62,6 +106,8 @@ pub enum FromZygote {
     ImportFailed {
         /// Python's traceback.
         traceback: String,
+        /// `attribute` if the module is there and has no such application, else `import`.
+        kind: String,
     },
     /// A worker exists.
     Forked {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::control::{DjangoFacts, ToZygote};
+use super::control::{DjangoFacts, Start, ToZygote};
 use super::machine::{GenerationId, PoolSettings, WorkerId};
 use super::spawn::ZygoteSpawn;
 use crate::config::{AppConfig, AppTarget};
@@ -38,6 +38,19 @@ pub(super) struct Generation {
     pub control: Option<Descriptor>,
     /// What the application said of itself.
     pub django: Option<DjangoFacts>,
+    /// Its zygote calls server hooks.
+    has_hooks: bool,
+}
+
+/// What the whole server is like, as far as workers are told.
+pub(super) struct About<'a> {
+    pub app: &'a AppConfig,
+    /// Whom workers run as; `None`: as the server.
+    pub user: Option<&'a User>,
+    /// Name of the processes.
+    pub proc_name: Option<&'a str>,
+    /// Workers of the generation before; `None` for the first.
+    pub workers_before: Option<usize>,
 }
 
 /// A generation whose zygote runs.
@@ -54,10 +67,10 @@ impl Generation {
     pub fn start(
         id: GenerationId,
         settings: PoolSettings,
-        app: &AppConfig,
-        user: Option<&User>,
+        about: &About<'_>,
         replies: &[Arc<OwnedFd>],
     ) -> io::Result<Started> {
+        let app = about.app;
         let (inbox, workers_inbox) = packets::pair()?;
         let (control, zygotes_control) = packets::pair()?;
         let scoreboard = Scoreboard::create(settings.workers as usize * settings.threads as usize)?;
@@ -73,8 +86,8 @@ impl Generation {
             scoreboard: scoreboard.fd(),
             replies: &replies,
             output: childs_output.as_fd(),
-            env: &environment(app, user),
-            user,
+            env: &environment(app, about.user),
+            user: about.user,
             cpus: None,
         }
         .start()?;
@@ -85,8 +98,9 @@ impl Generation {
             scoreboard,
             control: Some(Rc::new(control)),
             django: None,
+            has_hooks: !app.hooks.is_empty(),
         };
-        generation.tell(&start_message(id, app), None)?;
+        generation.tell(&start_message(id, about), None)?;
         Ok(Started { generation, pid: child.pid, pidfd: child.pidfd, output })
     }
 
@@ -95,6 +109,15 @@ impl Generation {
         let (output, workers_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         self.tell(&ToZygote::Fork { worker: worker.0, slot }, Some(workers_output))?;
         Ok(output)
+    }
+
+    /// Tells the zygote what its hooks are to hear, if it has any.
+    pub fn tell_hooks(&self, message: &ToZygote) {
+        if self.has_hooks
+            && let Err(error) = self.tell(message, None)
+        {
+            tracing::debug!(%error, "a zygote was not told what its hooks are to hear");
+        }
     }
 
     /// Takes requests out of the inbox that no worker has taken: their tokens and shards, in order. The messages themselves are
@@ -157,8 +180,9 @@ fn environment(app: &AppConfig, user: Option<&User>) -> Vec<(OsString, OsString)
     env
 }
 
-fn start_message(id: GenerationId, app: &AppConfig) -> ToZygote {
-    ToZygote::Start {
+fn start_message(id: GenerationId, about: &About<'_>) -> ToZygote {
+    let app = about.app;
+    ToZygote::Start(Box::new(Start {
         wsgi: match &app.wsgi {
             AppTarget::Named(name) => Some(name.clone()),
             AppTarget::Django { .. } => None,
@@ -171,5 +195,18 @@ fn start_message(id: GenerationId, app: &AppConfig) -> ToZygote {
         multiprocess: app.workers > 1,
         server_software: concat!("maitred/", env!("CARGO_PKG_VERSION")).to_owned(),
         generation: id.0,
-    }
+        proc_name: about.proc_name.map(str::to_owned),
+        hooks: app.hooks.iter().map(|(name, place)| (*name, place.into())).collect(),
+        workers_before: about.workers_before,
+        cfg: serde_json::json!({
+            "workers": app.workers,
+            "threads": app.threads,
+            "timeout": app.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
+            "graceful_timeout": app.graceful_timeout.as_secs_f64(),
+            "preload_app": app.preload_app,
+            "chdir": app.chdir,
+            "proc_name": about.proc_name.unwrap_or("maitred"),
+            "env": app.raw_env.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        }),
+    }))
 }

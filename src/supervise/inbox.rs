@@ -47,6 +47,12 @@ pub(super) enum Happening {
     Work(Work),
     /// Nothing more comes from the zygote of this generation.
     ControlEnded(GenerationId),
+    /// The service manager is to hear that the loop goes round.
+    WatchdogDue,
+    /// The server that is to replace this one serves.
+    SuccessorServes,
+    /// The server that this one replaces has ended.
+    PredecessorGone,
 }
 
 impl Inbox {

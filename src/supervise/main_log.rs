@@ -4,6 +4,7 @@
 //! bytes are copied and no longer; no shard comes near.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::bounds::MAIN_LOG_BYTES;
@@ -12,6 +13,7 @@ use crate::base::bounds::MAIN_LOG_BYTES;
 #[derive(Debug, Default)]
 pub struct MainLog {
     kept: Mutex<Kept>,
+    reopenings: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,16 @@ impl MainLog {
         kept.bytes.drain(..over);
         kept.bytes.extend(fits);
         kept.total += bytes.len() as u64;
+    }
+
+    /// The file that the log goes to is to be opened anew, before its next line.
+    pub fn reopen(&self) {
+        self.reopenings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was wished for.
+    pub fn reopenings(&self) -> u32 {
+        self.reopenings.load(Ordering::Relaxed)
     }
 
     /// Everything that is kept.

@@ -6,8 +6,11 @@
 mod equipment;
 mod operations;
 mod reload;
+mod signals;
 mod site;
+mod upgrade;
 mod workers;
+mod zygotes;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -24,18 +27,22 @@ use glommio::{LocalExecutorBuilder, Placement};
 use super::access_log::AccessLogFile;
 use super::acme::Keeping;
 use super::certificates::Certificates;
-use super::control::FromZygote;
+use super::control::ToZygote;
 use super::generation::Generation;
+use super::handover::Handover;
 use super::inbox::{Happening, Inbox};
+use super::launcher::Launcher;
 use super::limits::Limits;
-use super::machine::{Action, Event, GenerationId, Held, Machine, PoolSettings, WorkerId};
+use super::machine::{Action, Event, GenerationId, Held, Machine, Report};
 use super::main_log::MainLog;
 use super::notices::{Notice, Notices};
 use super::programs::Programs;
+use super::routes;
 pub use super::rpc::ControlSockets;
 use super::rpc::{Changes, Mood};
 use super::settings::settings;
-use super::{output, routes};
+use super::statsd::StatsdSender;
+use super::systemd::Systemd;
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
@@ -43,8 +50,9 @@ use crate::config::{Config, GroupConfig};
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::{Readiness, State, WorkerFacts};
 use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
+use crate::sys::code;
 use crate::sys::process::{self, Pid};
-use crate::sys::signals::{Signal, SignalFd};
+use crate::sys::signals::SignalFd;
 use crate::wsgi::pool::Gate;
 use crate::wsgi::share::Share;
 pub(super) use site::Reloading;
@@ -52,7 +60,9 @@ pub(super) use site::Reloading;
 /// Exit code for what has no code of its own.
 const EXIT_FAILED: i32 = 1;
 /// Exit code when a program with `on_fatal = "exit"` was given up.
-const EXIT_PROGRAM_FATAL: i32 = 4;
+const EXIT_PROGRAM_FATAL: i32 = 5;
+/// So long after it is ready, when programs have come up, the code that only the start has needed is given back.
+const STARTED: Duration = Duration::from_secs(10);
 
 /// Reads the configuration anew, with so many processes of these programs whatever it says of them; an error has a line for each thing that is wrong.
 pub type Reconfigure = Box<dyn Fn(&[(String, i64)]) -> Result<Config, String>>;
@@ -83,6 +93,16 @@ pub struct SupervisorSetup {
     pub access_log: Option<AccessLogFile>,
     /// The certificates, if there are any.
     pub certificates: Option<Certificates>,
+    /// The statsd server that is sent metrics, if there is one.
+    pub statsd: Option<StatsdSender>,
+    /// Who waits to hear that the server serves.
+    pub launcher: Launcher,
+    /// The service manager.
+    pub systemd: Systemd,
+    /// What a server that replaces this one is given.
+    pub handover: Handover,
+    /// This server replaces another, which looks after its programs until it ends.
+    pub is_successor: bool,
     /// Root's rights were given up: there is no starting anew with them.
     pub has_given_up_root: bool,
 }
@@ -94,6 +114,8 @@ pub enum Ending {
     Exit(i32),
     /// The program is to start anew.
     Restart,
+    /// The program exits with this code, and another process has taken its place.
+    Succeeded(i32),
 }
 
 /// Runs until the program is to exit or to start anew.
@@ -151,6 +173,17 @@ pub(super) struct Supervisor {
     control: Rc<BufferGroup>,
     /// The generation to which shards are being switched, and how many have not done so yet.
     switching: Option<(GenerationId, usize)>,
+    /// How many workers the newest generation was made with.
+    workers_before: Option<usize>,
+    systemd: Systemd,
+    /// The reload that the service manager was told of and waits for the end of.
+    under_reload: Option<site::Reloading>,
+    /// The server that is to replace this one.
+    successor: Option<Pid>,
+    /// It has.
+    is_succeeded: bool,
+    /// Tasks that accept on the control sockets and the admin listener.
+    listening: Vec<glommio::Task<()>>,
     accepting: usize,
     stopped: usize,
     /// A shard has ended that was not told to.
@@ -194,6 +227,12 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
+        workers_before: None,
+        systemd: std::mem::take(&mut setup.systemd),
+        under_reload: None,
+        successor: None,
+        is_succeeded: false,
+        listening: Vec::new(),
         accepting: 0,
         stopped: 0,
         has_failed: false,
@@ -214,10 +253,13 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     supervisor.start_admin()?;
     supervisor.start_control();
     supervisor.watch_maintenance();
+    supervisor.start_watchdog();
+    supervisor.start_statsd();
     supervisor.handle(Event::Start);
-    supervisor.programs.begin();
+    supervisor.begin_programs();
     let code = loop {
         supervisor.conclude();
+        supervisor.tell_systemd();
         if let Some(code) = supervisor.exit {
             break code;
         }
@@ -226,7 +268,11 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     supervisor.programs.finish().await;
     drop(signal_task);
     let restarts = code == 0 && supervisor.mood == Mood::Restarting;
-    Ok(if restarts { Ending::Restart } else { Ending::Exit(code) })
+    Ok(match () {
+        () if restarts => Ending::Restart,
+        () if supervisor.is_succeeded => Ending::Succeeded(code),
+        () => Ending::Exit(code),
+    })
 }
 
 async fn listen_to_signals(ring: Ring, signals: SignalFd, inbox: Rc<Inbox>) {
@@ -268,7 +314,7 @@ impl Supervisor {
         let before = self.programs.reports();
         let mut has_changed = is_due;
         for happening in happened {
-            has_changed |= !matches!(happening, Happening::Work(_));
+            has_changed |= !matches!(happening, Happening::Work(_) | Happening::WatchdogDue);
             self.take(happening);
         }
         if is_due {
@@ -294,30 +340,10 @@ impl Supervisor {
             Happening::Work(work) => work(self),
             Happening::Question(question) => question.answer(self.worker_facts()),
             Happening::ControlEnded(generation) => self.control_ended(generation),
+            Happening::WatchdogDue => self.systemd.alive(),
+            Happening::SuccessorServes => self.give_way(),
+            Happening::PredecessorGone => self.programs.begin(),
         }
-    }
-
-    fn signal(&mut self, signal: Signal) {
-        match signal {
-            Signal::Terminate | Signal::Interrupt => self.stop(false),
-            Signal::Quit => self.stop(true),
-            Signal::Child => self.reap(),
-            Signal::Hangup => self.reload(),
-            Signal::User1 => self.reopen_logs(),
-            other => tracing::info!(signal = ?other, "the signal has no meaning yet"),
-        }
-    }
-
-    /// Asked to stop: the pool and the programs; the second time without waiting for anybody.
-    fn stop(&mut self, fast: bool) {
-        if self.pool_code.is_some() {
-            tracing::warn!("stopping at once");
-        }
-        if self.mood == Mood::Running {
-            self.mood = Mood::Shutdown;
-        }
-        self.handle(if fast { Event::Quit } else { Event::Terminate });
-        self.programs.stop(fast);
     }
 
     /// What the programs' state asks of the rest: an end when a critical one was given up, the exit when all have ended.
@@ -335,7 +361,7 @@ impl Supervisor {
     fn reap(&mut self) {
         loop {
             match process::reap_any() {
-                Ok(Some((pid, exit))) if self.programs.reaped(pid, exit) => {}
+                Ok(Some((pid, exit))) if self.programs.reaped(pid, exit) || self.is_successor(pid, exit) => {}
                 Ok(Some((pid, exit))) => {
                     self.pidfds.remove(&pid);
                     let slots = self.generations.values().flat_map(|generation| generation.scoreboard.take(pid));
@@ -365,17 +391,6 @@ impl Supervisor {
         }
     }
 
-    fn control_ended(&mut self, generation: GenerationId) {
-        let Some((&pid, zygote)) = self.zygotes.iter_mut().find(|(_, zygote)| zygote.generation == generation) else {
-            return;
-        };
-        zygote.control_ended = true;
-        if let Some(exit) = zygote.exit {
-            self.zygotes.remove(&pid);
-            self.handle(Event::ChildExited { pid, exit, held: Vec::new(), served: 0 });
-        }
-    }
-
     fn news(&mut self, news: ShardNews) {
         let shards = self.setup.shards.len();
         match news {
@@ -385,6 +400,9 @@ impl Supervisor {
                     for address in &self.setup.addresses {
                         tracing::info!("ready: listening on {address}");
                     }
+                    self.setup.launcher.ready();
+                    self.systemd.ready();
+                    self.generations.values().for_each(|found| found.tell_hooks(&ToZygote::Ready));
                     // An authority's look at a challenge finds them open.
                     self.acme.follow(&self.setup.config);
                 }
@@ -428,40 +446,6 @@ impl Supervisor {
         }
     }
 
-    fn zygote(&mut self, generation: GenerationId, message: FromZygote) {
-        if matches!(message, FromZygote::Imported { .. }) {
-            self.site.imported(&message);
-        }
-        let event = match message {
-            FromZygote::Imported { python, app, django, worker_loop, native_missing } => {
-                let version = django.as_ref().map(|facts| facts.version.clone());
-                tracing::info!(
-                    generation = generation.0,
-                    app,
-                    python,
-                    django = version,
-                    "loop" = worker_loop,
-                    native_missing,
-                    "application imported"
-                );
-                if let Some(found) = self.generations.get_mut(&generation) {
-                    found.django = django;
-                }
-                Event::Imported { generation }
-            }
-            FromZygote::ImportFailed { traceback } => Event::ImportFailed { generation, traceback },
-            FromZygote::Forked { worker, pid } => {
-                let Some(pid) = Pid::from_raw(pid) else { return };
-                self.pidfds.insert(pid, process::pidfd(pid).ok());
-                Event::WorkerForked { generation, worker: WorkerId(worker), pid }
-            }
-            FromZygote::ForkFailed { worker, error } => {
-                Event::ForkFailed { generation, worker: WorkerId(worker), error }
-            }
-        };
-        self.handle(event);
-    }
-
     /// An action's outcome, to be handled after the actions that follow it.
     fn tell(&self, event: Event) {
         self.inbox.push(Happening::Event(event));
@@ -491,7 +475,15 @@ impl Supervisor {
                 self.mail(|| ShardMail::Accept);
                 if self.setup.shards.is_empty() {
                     tracing::info!("ready: programs alone, nothing listens");
+                    self.setup.launcher.ready();
+                    self.systemd.ready();
                 }
+                let ring = self.ring.clone();
+                glommio::spawn_local(async move {
+                    ring.sleep(STARTED).await;
+                    code::release();
+                })
+                .detach();
             }
             Action::CloseInbox { generation } => {
                 if let Some(found) = self.generations.get_mut(&generation) {
@@ -499,6 +491,9 @@ impl Supervisor {
                 }
             }
             Action::CloseControl { generation } => {
+                if let Some(found) = self.generations.get_mut(&generation).filter(|_| self.machine.is_stopping()) {
+                    found.tell_hooks(&ToZygote::Exit);
+                }
                 if let Some(found) = self.generations.get_mut(&generation)
                     && let Some(control) = found.control.take()
                 {
@@ -524,6 +519,11 @@ impl Supervisor {
             Action::StopShards => self.mail(|| ShardMail::Drain { limit: Duration::ZERO }),
             Action::Report(report) => {
                 report.count(&mut self.facts);
+                if let Report::WorkerExited { pid, generation, .. } = &report
+                    && let Some(found) = self.generations.get(generation)
+                {
+                    found.tell_hooks(&ToZygote::WorkerExited { pid: pid.as_raw_nonzero().get() });
+                }
                 self.site.note(&report);
                 report.log();
             }
@@ -531,45 +531,6 @@ impl Supervisor {
                 self.pool_code = Some(if self.has_failed { EXIT_FAILED.max(code) } else { code });
                 self.programs.pool_gone();
             }
-        }
-    }
-
-    fn spawn_zygote(&mut self, id: GenerationId, settings: PoolSettings) {
-        let Some(app) = &self.setup.config.app else { unreachable!("only an application has generations") };
-        match Generation::start(id, settings, app, self.started.server.user.as_ref(), &self.replies) {
-            Ok(started) => {
-                self.pidfds.insert(started.pid, Some(started.pidfd));
-                output::log_zygote(&self.ring, started.output, id);
-                let control = started.generation.control.clone().expect("just made");
-                self.listen_to_zygote(id, &control);
-                self.generations.insert(id, started.generation);
-                self.zygotes.insert(started.pid, Zygote { generation: id, control_ended: false, exit: None });
-                self.tell(Event::ZygoteSpawned { generation: id, pid: started.pid });
-            }
-            Err(error) => self.tell(Event::SpawnFailed { generation: id, error: error.to_string() }),
-        }
-    }
-
-    fn listen_to_zygote(&self, id: GenerationId, control: &Descriptor) {
-        let mut messages = self.ring.recv_messages(control, &self.control);
-        let inbox = self.inbox.clone();
-        glommio::spawn_local(async move {
-            while let Ok(Some(message)) = messages.next().await {
-                match FromZygote::parse(&message.bytes) {
-                    Ok(message) => inbox.push(Happening::Zygote(id, message)),
-                    Err(error) => tracing::error!(generation = id.0, %error, "dropped a malformed message of a zygote"),
-                }
-            }
-            inbox.push(Happening::ControlEnded(id));
-        })
-        .detach();
-    }
-
-    fn fork_worker(&mut self, generation: GenerationId, worker: WorkerId, slot: u32) {
-        let Some(found) = self.generations.get(&generation) else { return };
-        match found.fork(worker, slot) {
-            Ok(pipe) => output::log_worker(&self.ring, pipe, worker),
-            Err(error) => self.tell(Event::ForkFailed { generation, worker, error: error.to_string() }),
         }
     }
 

@@ -9,8 +9,9 @@ use rustix::net::{
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a TCP listener may differ in.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +94,34 @@ pub fn unix(path: &Path, options: UnixOptions) -> io::Result<OwnedFd> {
 pub fn local_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
     let address = rustix::net::getsockname(socket)?;
     SocketAddr::try_from(address).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
+}
+
+/// The address of a socket that was not opened here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Of the internet.
+    Tcp(SocketAddr),
+    /// A path.
+    Unix(PathBuf),
+}
+
+/// Where a socket that was passed on listens; connections that it accepts get TCP_NODELAY, as those of our own.
+///
+/// # Errors
+/// It is no stream socket, does not listen, or has an address of another kind.
+pub fn listening_address(socket: impl AsFd) -> io::Result<Address> {
+    let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+    if sockopt::socket_type(&socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(&socket)? {
+        return Err(odd("no stream socket that listens"));
+    }
+    let address = rustix::net::getsockname(&socket)?;
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        return Ok(Address::Tcp(address));
+    }
+    let unix = SocketAddrUnix::try_from(address).map_err(|_| odd("neither an internet nor a unix socket"))?;
+    let path = unix.path_bytes().ok_or_else(|| odd("a unix socket without a path"))?;
+    Ok(Address::Unix(PathBuf::from(std::ffi::OsStr::from_bytes(path))))
 }
 
 fn tcp_socket(address: SocketAddr, options: TcpOptions) -> io::Result<OwnedFd> {

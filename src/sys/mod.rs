@@ -7,7 +7,10 @@
 
 pub mod affinity;
 pub mod cgroup;
+pub mod code;
 pub mod family;
+mod fork;
+pub mod inherited;
 pub mod limits;
 pub mod listen;
 pub mod memory;

@@ -1,11 +1,15 @@
-//! The socket on which a program tells of itself (sd_notify(3), `NOTIFY_SOCKET`).
+//! The socket on which a program tells of itself (sd_notify(3), `NOTIFY_SOCKET`), from either end.
 //!
 //! Owns the socket and its name, which is an abstract one (unix(7)): no file is left behind. Since anybody in the network namespace may send
 //! to such a name, each message comes with the user who sent it.
 
+use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind,
@@ -67,11 +71,40 @@ impl AsFd for NotifySocket {
     }
 }
 
+/// The sending end, for what this program has to say to its own service manager.
+#[derive(Debug)]
+pub struct Notifier(UnixDatagram);
+
+impl Notifier {
+    /// `address` is the value of `NOTIFY_SOCKET`: a path, or an abstract name behind `@`.
+    ///
+    /// # Errors
+    /// It is neither, or nobody listens there.
+    pub fn connect(address: &OsStr) -> io::Result<Notifier> {
+        let bytes = address.as_bytes();
+        let address = match bytes.strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(address)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        // A manager that does not read must hold up nothing.
+        socket.set_nonblocking(true)?;
+        Ok(Notifier(socket))
+    }
+
+    /// Sends assignments, one a line.
+    ///
+    /// # Errors
+    /// The manager is gone, or does not read.
+    pub fn send(&self, message: &str) -> io::Result<()> {
+        self.0.send(message.as_bytes()).map(drop)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
 
     #[test]
     fn messages_come_with_their_sender() {
@@ -85,5 +118,17 @@ mod tests {
         sender.send(b"READY=1 and more").expect("sent");
         let own = rustix::process::getuid().as_raw();
         assert_eq!(socket.try_recv(&mut buffer).expect("works"), Some((&b"READY=1 "[..], own)));
+    }
+
+    #[test]
+    fn what_is_sent_arrives_and_a_full_socket_holds_up_nobody() {
+        let socket = NotifySocket::bind().expect("a socket");
+        let notifier = Notifier::connect(OsStr::new(&socket.variable())).expect("it is there");
+        notifier.send("READY=1").expect("there is room");
+        let mut buffer = [0; 8];
+        let received = socket.try_recv(&mut buffer).expect("works").expect("a message");
+        assert_eq!(received.0, b"READY=1");
+        while notifier.send("STATUS=x").is_ok() {}
+        assert!(Notifier::connect(OsStr::new("/nowhere/notify")).is_err());
     }
 }

@@ -161,6 +161,17 @@ fn decode(status: WaitStatus) -> Option<Exit> {
     Some(Exit::Signal { signal, core_dumped: libc::WCOREDUMP(status.as_raw()) })
 }
 
+/// Sets the process's file mode creation mask (umask(2)), for all of its threads and for those that it starts.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+}
+
+/// Gives the calling thread, which in the main thread is the process, a name: its first 15 bytes show in `ps` and `top` (PR_SET_NAME, prctl(2)).
+pub fn set_name(name: &str) -> io::Result<()> {
+    let name = std::ffi::CString::new(name)?;
+    Ok(rustix::thread::set_name(&name)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

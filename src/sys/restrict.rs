@@ -81,9 +81,9 @@ impl RestrictionPlan {
         })
     }
 
-    /// In the child, with the privileges of its parent. What failed, and its errno.
-    pub fn apply(&self) -> Result<(), (Restriction, i32)> {
-        if let Some(group) = &self.group {
+    /// In the child, with the privileges of its parent. `is_in_group`: it began in its control group. What failed, and its errno.
+    pub fn apply(&self, is_in_group: bool) -> Result<(), (Restriction, i32)> {
+        if let Some(group) = self.group.as_ref().filter(|_| !is_in_group) {
             // The process that writes (cgroups(7)).
             write(group.as_c_str(), c"0").map_err(|error| (Restriction::Group, error))?;
         }

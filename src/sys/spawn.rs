@@ -5,6 +5,7 @@
 //! one function that makes only async-signal-safe calls on values prepared before (signal-safety(7)).
 
 use super::affinity::CpuMask;
+use super::fork::fork;
 use super::process::{Pid, Signal, pidfd, signal, wait_for};
 use super::restrict::{Restriction, RestrictionPlan, Restrictions};
 use super::signals;
@@ -83,9 +84,10 @@ impl Spawn<'_> {
         drop(low);
         // SAFETY: the child makes only async-signal-safe calls on memory prepared before the fork (`Plan::exec`), and
         // ends in exec or _exit, so no destructor and no lock of this process is touched in it.
-        let pid = match unsafe { libc::fork() } {
+        let forked = unsafe { fork(self.group)? };
+        let pid = match forked.pid {
             0 => {
-                let (step, error) = plan.exec();
+                let (step, error) = plan.exec(forked.is_in_group);
                 let words = [step.number(), error];
                 // SAFETY: write and _exit are async-signal-safe; the buffer lives on this stack.
                 unsafe {
@@ -93,7 +95,6 @@ impl Spawn<'_> {
                     libc::_exit(127)
                 }
             }
-            error if error < 0 => return Err(io::Error::last_os_error().into()),
             pid => Pid::from_raw(pid).expect("fork gives a positive number to the parent"),
         };
         drop(report_in_child);
@@ -244,12 +245,12 @@ impl Plan {
     }
 
     /// In the child. Returns only when something failed: what, and its errno.
-    fn exec(&self) -> (Step, i32) {
+    fn exec(&self, is_in_group: bool) -> (Step, i32) {
         if let Err(error) = self.settle() {
             return (Step::Run, error);
         }
         // As long as it has the privileges that this may need.
-        if let Err((what, error)) = self.restrictions.apply() {
+        if let Err((what, error)) = self.restrictions.apply(is_in_group) {
             return (Step::Restriction(what), error);
         }
         if let Some(Err(error)) = self.user.as_ref().map(Ids::assume) {

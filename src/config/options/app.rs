@@ -1,6 +1,6 @@
 //! Options of `[app]`: the application and its workers.
 
-use super::{Default, Opt, Section, Spec, Unit};
+use super::{Default, HOOKS, Opt, Section, Spec, Unit};
 use crate::base::bounds::{
     QUEUE_MAX, RESPONSE_BUFFER_BYTES_MAX, RESPONSE_SPOOL_BYTES_MAX, WORKER_THREADS_MAX, WORKERS_MAX,
 };
@@ -29,6 +29,7 @@ pub static APP: Section = Section {
         &SPOOL_DIR.spec,
         &RESPONSE_BUFFER.spec,
         &RESPONSE_SPOOL_MAX.spec,
+        &HOOKS.spec,
     ],
 };
 
@@ -160,7 +161,7 @@ pub static SPOOL_DIR: Opt<PathBuf> = Opt {
         Default::Described("`$TMPDIR`, else `/tmp`"),
         "Directory for request bodies that are too large for memory, and for responses whose clients are slow.",
     )
-    .elsewhere(&["client_body_temp_path", "proxy_temp_path", "worker_tmp_dir"]),
+    .elsewhere(&["client_body_temp_path", "proxy_temp_path", "tmp_upload_dir"]),
     read: read::path,
 };
 

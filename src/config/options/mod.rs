@@ -9,8 +9,10 @@ mod admin;
 mod app;
 mod control;
 mod guard;
+mod hooks;
 mod listen;
 mod maintenance;
+mod process_wide;
 mod program;
 mod program_care;
 mod program_limits;
@@ -28,8 +30,10 @@ pub use admin::*;
 pub use app::*;
 pub use control::*;
 pub use guard::*;
+pub use hooks::*;
 pub use listen::*;
 pub use maintenance::*;
+pub use process_wide::*;
 pub use program::*;
 pub use program_care::*;
 pub use program_limits::*;
@@ -135,7 +139,7 @@ pub struct Section {
 }
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 17] = [
+pub static SECTIONS: [&Section; 18] = [
     &SERVER,
     &LISTEN_TABLE,
     &ACCESS_LOG_TABLE,
@@ -145,6 +149,7 @@ pub static SECTIONS: [&Section; 17] = [
     &ADMIN,
     &CONTROL,
     &APP,
+    &HOOKS_TABLE,
     &ROUTE,
     &LIMIT_TABLE,
     &CONNECTIONS_TABLE,

@@ -227,7 +227,7 @@ pub static PROGRAM_ON_FATAL: Opt<OnFatal> = Opt {
         "on_fatal",
         Unit::Text("\"stay\" or \"exit\""),
         Default::Toml("\"stay\""),
-        "\"exit\": when it is FATAL, maitred stops everything and exits with code 4, so that a container ends with its critical program.",
+        "\"exit\": when it is FATAL, maitred stops everything and exits with code 5, so that a container ends with its critical program.",
     ),
     read: program_values::on_fatal,
 };

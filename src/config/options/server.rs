@@ -1,15 +1,19 @@
 //! Options of `[server]`: listeners, shards, and what one connection may cost.
 
 use super::guard::*;
+use super::process_wide::*;
 use super::{Default, FORWARDED_HEADERS, LISTEN, Opt, Section, Spec, TRUSTED_PROXIES, Unit};
-use crate::base::bounds::{ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, LISTEN_BACKLOG_MAX, SHARDS_MAX};
+use crate::base::bounds::{
+    ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, FIELD_LINE_BYTES_MAX, FIELDS_MAX, LISTEN_BACKLOG_MAX,
+    SHARDS_MAX, TARGET_BYTES_MAX,
+};
 use crate::config::owner::{group, user};
 use crate::config::read;
 use crate::config::types::RequestIds;
 use crate::config::value::Value;
 use crate::limits::AllowedHosts;
 use crate::sys::users::User;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 pub static SERVER: Section = Section {
@@ -31,7 +35,18 @@ pub static SERVER: Section = Section {
         &MAX_CONNECTIONS.spec,
         &MAX_BODY.spec,
         &BACKLOG.spec,
+        &LIMIT_REQUEST_LINE.spec,
+        &LIMIT_REQUEST_FIELDS.spec,
+        &LIMIT_REQUEST_FIELD_SIZE.spec,
         &PIDFILE.spec,
+        &DAEMON.spec,
+        &UMASK.spec,
+        &PROC_NAME.spec,
+        &ERROR_LOG.spec,
+        &SERVER_LOG_LEVEL.spec,
+        &STATSD_HOST.spec,
+        &STATSD_PREFIX.spec,
+        &DOGSTATSD_TAGS.spec,
         &ACCESS_LOG.spec,
         &SERVER_ERROR_PAGES.spec,
         &MAINTENANCE_KEY.spec,
@@ -208,10 +223,32 @@ pub static BACKLOG: Opt<u32> = Opt {
     ),
     read: read::count_u32,
 };
-pub static PIDFILE: Opt<PathBuf> = Opt {
-    spec: Spec::new("pidfile", Unit::Path, Default::Described("none"), "File to write the process id to.")
-        .elsewhere(&["pid"]),
-    read: read::path,
+pub static LIMIT_REQUEST_LINE: Opt<usize> = Opt {
+    spec: Spec::new(
+        "limit_request_line",
+        Unit::Count { min: 0, max: TARGET_BYTES_MAX as u64 },
+        Default::Toml("0"),
+        "Longest request line, bytes; a longer one is answered with 414. 0: only what the server bounds anyway, a target of 8 KiB.",
+    ),
+    read: read::count,
+};
+pub static LIMIT_REQUEST_FIELDS: Opt<usize> = Opt {
+    spec: Spec::new(
+        "limit_request_fields",
+        Unit::Count { min: 0, max: FIELDS_MAX as u64 },
+        Default::Toml("0"),
+        "Most field lines of a request; more are answered with 431. 0: only what the server bounds anyway, 100.",
+    ),
+    read: read::count,
+};
+pub static LIMIT_REQUEST_FIELD_SIZE: Opt<usize> = Opt {
+    spec: Spec::new(
+        "limit_request_field_size",
+        Unit::Count { min: 0, max: FIELD_LINE_BYTES_MAX as u64 },
+        Default::Toml("0"),
+        "Longest field line of a request, bytes; a longer one is answered with 431. 0: only what the server bounds anyway, 16 KiB.",
+    ),
+    read: read::count,
 };
 pub static ACCESS_LOG: Opt<Value> = Opt {
     spec: Spec::new(
@@ -309,7 +346,8 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(USER SERVER_GROUP REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG PIDFILE ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(USER SERVER_GROUP REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(LIMIT_REQUEST_LINE LIMIT_REQUEST_FIELDS LIMIT_REQUEST_FIELD_SIZE);
         assert_defaults!(ALLOWED_HOSTS MAX_CONNECTIONS_PER_ADDRESS MIN_BODY_RATE);
     }
 }

@@ -233,7 +233,9 @@ impl Format {
             Variable::Msec => self.wants.wall_ms = true,
             Variable::RequestId => self.wants.request_id = true,
             Variable::Uri => self.wants.uri = true,
-            Variable::RequestTime => self.wants.times = true,
+            Variable::RequestTime | Variable::RequestTimeS | Variable::RequestTimeMs | Variable::RequestTimeUs => {
+                self.wants.times = true
+            }
             _ => {}
         }
     }

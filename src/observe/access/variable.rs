@@ -26,6 +26,9 @@ pub(super) enum Variable {
     BytesSent,
     RequestLength,
     RequestTime,
+    RequestTimeS,
+    RequestTimeMs,
+    RequestTimeUs,
     UpstreamResponseTime,
     UpstreamHeaderTime,
     UpstreamQueueTime,
@@ -55,7 +58,7 @@ pub(super) enum Variable {
 use Variable::*;
 
 /// Names that stand for themselves; those that end in a name of the user's choice are in [`PREFIXES`].
-const NAMES: [(&str, Variable); 40] = [
+const NAMES: [(&str, Variable); 43] = [
     ("remote_addr", RemoteAddr),
     ("remote_port", RemotePort),
     ("realip_remote_addr", RealipRemoteAddr),
@@ -78,6 +81,9 @@ const NAMES: [(&str, Variable); 40] = [
     ("bytes_sent", BytesSent),
     ("request_length", RequestLength),
     ("request_time", RequestTime),
+    ("request_time_s", RequestTimeS),
+    ("request_time_ms", RequestTimeMs),
+    ("request_time_us", RequestTimeUs),
     ("upstream_response_time", UpstreamResponseTime),
     ("upstream_header_time", UpstreamHeaderTime),
     ("upstream_queue_time", UpstreamQueueTime),

@@ -138,6 +138,13 @@ impl<'a> Line<'a> {
             Variable::BytesSent => Value::Number(record.bytes_sent),
             Variable::RequestLength => Value::Number(record.request_length),
             Variable::RequestTime => Value::Time(record.request_time),
+            Variable::RequestTimeS => Value::Number(record.request_time.as_secs()),
+            Variable::RequestTimeMs => {
+                Value::Number(u64::try_from(record.request_time.as_millis()).unwrap_or(u64::MAX))
+            }
+            Variable::RequestTimeUs => {
+                Value::Number(u64::try_from(record.request_time.as_micros()).unwrap_or(u64::MAX))
+            }
             Variable::UpstreamResponseTime => time(record.upstream.map(|upstream| upstream.response_time)),
             Variable::UpstreamHeaderTime => time(record.upstream.and_then(|upstream| upstream.header_time)),
             Variable::UpstreamQueueTime => time(record.upstream.map(|upstream| upstream.queue_time)),

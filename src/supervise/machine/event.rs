@@ -89,6 +89,8 @@ pub enum Event {
         generation: GenerationId,
         /// Python's traceback.
         traceback: String,
+        /// The module is there and has no such application.
+        is_missing: bool,
     },
     /// The zygote has forked a worker.
     WorkerForked {
@@ -261,7 +263,8 @@ pub enum Action {
     Report(Report),
     /// Exit with this code. The last action.
     Exit {
-        /// 0: asked to stop. 3: the application could not be imported. 1: anything else.
+        /// 0: asked to stop. 3: no worker could boot, mostly because the application could not be imported. 4: its module has no such
+        /// application. 1: anything else.
         code: i32,
     },
 }

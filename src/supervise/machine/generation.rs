@@ -137,7 +137,7 @@ impl Generation {
         self.fail_with(EXIT_FAILED, error);
     }
 
-    fn fail_with(&mut self, code: i32, reason: String) {
+    pub fn fail_with(&mut self, code: i32, reason: String) {
         if self.is_booting() {
             self.failure = Some(Failure { reason, code });
             self.phase = Phase::Ending;

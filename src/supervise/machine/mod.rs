@@ -33,6 +33,8 @@ use stop::{Shards, Stop};
 
 /// Exit code when the application could not be imported at first start.
 pub const EXIT_IMPORT_FAILED: i32 = 3;
+/// Exit code when there was no such application in its module at first start.
+pub const EXIT_NO_APPLICATION: i32 = 4;
 /// Exit code when the interpreter could not be started at first start.
 pub const EXIT_FAILED: i32 = 1;
 
@@ -162,9 +164,9 @@ impl Machine {
                     found.phase = Phase::Warming;
                 }
             }
-            Event::ImportFailed { generation, traceback } => {
+            Event::ImportFailed { generation, traceback, is_missing } => {
                 if let Some(found) = self.generation(generation) {
-                    found.fail(traceback);
+                    found.fail_with(if is_missing { EXIT_NO_APPLICATION } else { EXIT_IMPORT_FAILED }, traceback);
                 }
             }
             Event::WorkerForked { generation, worker, pid } => {

@@ -388,7 +388,7 @@ impl World {
                 self.tell(Event::Imported { generation })
             }
             Happening::ImportFails(generation) if self.zygote_of(generation).is_some() => {
-                self.tell(Event::ImportFailed { generation, traceback: "ImportError".into() });
+                self.tell(Event::ImportFailed { generation, traceback: "ImportError".into(), is_missing: false });
             }
             Happening::WorkerUp(pid) => {
                 if let Some(process) = self.processes.get_mut(&raw(pid)) {

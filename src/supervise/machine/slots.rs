@@ -3,6 +3,7 @@
 use super::event::{Action, Held, Place, PlaceState, Reading, Report, WorkerId};
 use super::generation::{Generation, Phase, Zygote};
 use super::worker::Worker;
+use super::{EXIT_IMPORT_FAILED, EXIT_NO_APPLICATION};
 use crate::base::bounds::BOOT_DEATHS_MAX;
 use crate::base::clock::Monotonic;
 use crate::supervise::backoff::Backoff;
@@ -106,7 +107,14 @@ impl Generation {
         if self.phase == Phase::Warming {
             self.boot_deaths += 1;
             if self.boot_deaths >= BOOT_DEATHS_MAX {
-                self.fail(format!("{BOOT_DEATHS_MAX} workers ended before any was up, the last one with {exit}"));
+                let code = match exit {
+                    Exit::Code(EXIT_NO_APPLICATION) => EXIT_NO_APPLICATION,
+                    _ => EXIT_IMPORT_FAILED,
+                };
+                self.fail_with(
+                    code,
+                    format!("{BOOT_DEATHS_MAX} workers ended before any was up, the last one with {exit}"),
+                );
             }
         }
         true

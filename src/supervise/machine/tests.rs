@@ -174,7 +174,7 @@ fn a_failed_first_import_exits_with_3_and_a_missing_interpreter_with_1() {
     let id = GenerationId(1);
     bench.tell(Event::Start).tell(Event::ZygoteSpawned { generation: id, pid: pid(100) });
     bench
-        .tell(Event::ImportFailed { generation: id, traceback: "ImportError".into() })
+        .tell(Event::ImportFailed { generation: id, traceback: "ImportError".into(), is_missing: false })
         .expect(&["spawn 1", "kill 100 9"]);
     bench.exit(100, KILLED, &[], 0).expect(&["gone 1", "exit 3"]);
 
@@ -303,7 +303,7 @@ fn a_failed_reload_keeps_the_old_generation() {
     let two = GenerationId(2);
     bench.tell(Event::Reload(pool_settings(2))).tell(Event::ZygoteSpawned { generation: two, pid: pid(200) });
     bench
-        .tell(Event::ImportFailed { generation: two, traceback: "SyntaxError".into() })
+        .tell(Event::ImportFailed { generation: two, traceback: "SyntaxError".into(), is_missing: false })
         .expect(&["spawn 2", "kill 200 9"]);
     bench.exit(200, KILLED, &[], 0).expect(&["gone 2"]).pass(100 * SECOND).expect(&[]);
     assert!(bench.machine.is_ready());

@@ -19,7 +19,10 @@ use super::machine::ProcessId;
 use super::packer::Packer;
 use super::syslog::Syslog;
 use super::tap::Tap;
-use crate::base::bounds::{OUTPUT_BUFFER_BYTES, OUTPUT_LINES_BUFFER_BYTES, OUTPUT_LINES_PER_SECOND_MAX};
+use crate::base::bounds::{
+    OUTPUT_BUFFER_BYTES, OUTPUT_BURST_BYTES_MAX, OUTPUT_BYTES_PER_SECOND_MAX, OUTPUT_LINES_BUFFER_BYTES,
+    OUTPUT_LINES_PER_SECOND_MAX,
+};
 use crate::base::clock::{self, Monotonic};
 use crate::config::{GroupConfig, OutputConfig, OutputFormat, OutputTarget, ProcessConfig, SyslogConfig};
 use crate::ring::{Descriptor, Ring, within};
@@ -268,6 +271,7 @@ impl Place {
     async fn carry(&self, ring: &Ring, pipe: Descriptor) {
         let mut splitter = LineSplitter::default();
         let mut pace = Pace::default();
+        let mut allowance = Allowance::default();
         let mut before = Target::Nothing;
         // Waited for before there is a buffer: a program that is silent costs none.
         while ring.poll(&pipe, libc::POLLIN as u32).await.is_ok() {
@@ -293,11 +297,15 @@ impl Place {
             let (count, formatted) = (lines.count, lines.formatted);
             match &target {
                 Target::File(file, format) => {
+                    let length = read.len();
                     let bytes = if *format == OutputFormat::Raw { read } else { formatted };
                     let heard = bytes.clone();
                     file.write(ring, bytes).await;
                     // Whoever begins to follow finds in the file what was told before.
                     self.tap.feed(&heard, false);
+                    if let Some(pause) = allowance.take(length, Monotonic::now()) {
+                        ring.sleep(pause).await;
+                    }
                 }
                 Target::Log | Target::Nothing => self.tap.feed(&read, true),
             }
@@ -386,6 +394,30 @@ impl Pace {
     }
 }
 
+/// What a stream may still write into its file before it is held back, so that a flood leaves processors to others.
+#[derive(Default)]
+struct Allowance {
+    /// Bytes since the beginning of a span in which they come faster than they may go on for long.
+    taken: u64,
+    since: Monotonic,
+}
+
+impl Allowance {
+    /// `length` bytes more were written. How long to leave the stream alone, if it is ahead of its pace.
+    fn take(&mut self, length: usize, now: Monotonic) -> Option<Duration> {
+        let in_time =
+            |bytes: u64| Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / OUTPUT_BYTES_PER_SECOND_MAX);
+        let spent = now.since(self.since);
+        if spent >= in_time(self.taken) {
+            (self.taken, self.since) = (0, now);
+        }
+        self.taken += length as u64;
+        let ahead = in_time(self.taken.saturating_sub(OUTPUT_BURST_BYTES_MAX)).saturating_sub(now.since(self.since));
+        // A shorter wait would cost more than it saves.
+        (ahead >= Duration::from_millis(1)).then_some(ahead)
+    }
+}
+
 /// A new, empty file for a stream.
 fn automatic(directory: &Path, name: &str, stream: Stream) -> io::Result<PathBuf> {
     let mut random = [0_u8; 8];
@@ -448,6 +480,28 @@ mod tests {
         let later = start + Duration::from_millis(300);
         assert_eq!(pace.wait(1, later), Some(Duration::from_millis(700)));
         assert_eq!(pace.wait(1, start + Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn a_flood_into_a_file_is_slowed_to_the_pace_after_a_burst() {
+        let mut allowance = Allowance::default();
+        let mut now = Monotonic::from_nanos(10_000_000_000);
+        let start = now;
+        let burst = OUTPUT_BURST_BYTES_MAX as usize;
+        assert_eq!(allowance.take(burst, now), None);
+        let mut total = burst as u64;
+        for _ in 0..10_000 {
+            total += 8192;
+            now += allowance.take(8192, now).unwrap_or_default();
+        }
+        let expected = (total - OUTPUT_BURST_BYTES_MAX) as f64 / OUTPUT_BYTES_PER_SECOND_MAX as f64;
+        let seconds = now.since(start).as_secs_f64();
+        assert!((seconds - expected).abs() < 0.1, "{seconds} s, not {expected} s");
+        // What stays below the pace is never held back.
+        for _ in 0..10_000 {
+            now += Duration::from_micros(300);
+            assert_eq!(allowance.take(8192, now), None);
+        }
     }
 
     #[test]

@@ -82,20 +82,19 @@ pub(super) struct Rpc {
 }
 
 impl Rpc {
-    /// Serves the sockets for as long as the executor runs.
+    /// Serves the sockets for as long as the tasks that it returns are kept.
     pub fn start(
         ring: &Ring,
         desk: Desk,
         sockets: ControlSockets,
         main_log: Arc<MainLog>,
         shards: Vec<Sender<ShardMail>>,
-    ) {
+    ) -> Vec<glommio::Task<()>> {
         let ControlSockets { trusted, guarded, credentials, .. } = sockets;
         let rpc = Rc::new(Rpc { ring: ring.clone(), desk, credentials, main_log, shards, connections: Cell::new(0) });
         let guarded = guarded.into_iter().map(|socket| (socket, true));
-        for (socket, is_guarded) in trusted.into_iter().map(|socket| (socket, false)).chain(guarded) {
-            glommio::spawn_local(rpc.clone().listen(socket, is_guarded)).detach();
-        }
+        let all = trusted.into_iter().map(|socket| (socket, false)).chain(guarded);
+        all.map(|(socket, is_guarded)| glommio::spawn_local(rpc.clone().listen(socket, is_guarded))).collect()
     }
 
     async fn listen(self: Rc<Rpc>, listener: OwnedFd, is_guarded: bool) {

@@ -3,6 +3,7 @@
 //! Owns how each is begun and handed to the shards; their work is done in modules of their own. Called by the loop.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Supervisor;
@@ -10,8 +11,10 @@ use crate::config::RouteConfig;
 use crate::mail::ShardMail;
 use crate::observe::{State, WorkerFacts};
 use crate::supervise::access_log::ROTATION_LOOK;
-use crate::supervise::admin::Admin;
+use crate::supervise::admin::{Admin, Question, snapshots};
 use crate::supervise::inbox::Happening;
+use crate::supervise::rpc::{Mood, Outcome};
+use crate::supervise::statsd::INTERVAL;
 use crate::supervise::{certificates, limits, maintenance};
 use crate::sys::memory::SlotState;
 
@@ -88,7 +91,7 @@ impl Supervisor {
         let certificates = (self.certificates.clone(), self.acme.counts());
         let (shards, readiness) = (self.setup.shards.clone(), self.setup.readiness.clone());
         let admin = Admin::new(&self.ring, shards, readiness, ask, certificates)?;
-        listeners.into_iter().for_each(|listener| admin.listen(listener));
+        self.listening.extend(listeners.into_iter().map(|listener| admin.listen(listener)));
         Ok(())
     }
 
@@ -105,7 +108,61 @@ impl Supervisor {
         }
     }
 
+    /// Has the loop say again and again that it lives, if the service manager wants to hear it: through the loop's own inbox, so that one that
+    /// hangs says nothing.
+    pub(super) fn start_watchdog(&self) {
+        let Some(interval) = self.systemd.watchdog_interval() else { return };
+        let (ring, inbox) = (self.ring.clone(), self.inbox.clone());
+        glommio::spawn_local(async move {
+            loop {
+                inbox.push(Happening::WatchdogDue);
+                ring.sleep(interval).await;
+            }
+        })
+        .detach();
+    }
+
+    /// Sends metrics, if they are wanted.
+    pub(super) fn start_statsd(&mut self) {
+        let Some(mut sender) = self.setup.statsd.take() else { return };
+        let (ring, shards, inbox) = (self.ring.clone(), self.setup.shards.clone(), self.inbox.clone());
+        glommio::spawn_local(async move {
+            loop {
+                ring.sleep(INTERVAL).await;
+                let question = Rc::new(Question::default());
+                inbox.push(Happening::Question(question.clone()));
+                let snapshots = snapshots(&ring, &shards).await;
+                sender.send(&snapshots, question.answered().await.alive);
+            }
+        })
+        .detach();
+    }
+
+    /// What has changed since the service manager was told last.
+    pub(super) fn tell_systemd(&mut self) {
+        if let Some(begun) = self.under_reload
+            && !matches!(self.reload_outcome(begun), Outcome::Pending)
+        {
+            self.under_reload = None;
+            if self.mood() == Mood::Running {
+                self.systemd.ready();
+            }
+        }
+        let count = |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });
+        let status = match (self.state(), self.facts.has_app, self.machine.generation_serving()) {
+            (State::Ready, true, Some(generation)) => {
+                let workers = count(self.machine.workers_serving(), "worker");
+                format!("Serving with {workers} of generation {generation}")
+            }
+            (State::Ready, ..) => "Serving".to_owned(),
+            (state, ..) => state.text().to_owned(),
+        };
+        self.systemd.status(status);
+    }
+
     pub(super) fn reopen_logs(&self) {
+        self.setup.main_log.reopen();
+        tracing::info!("log files are opened anew");
         self.programs.reopen_logs();
         if let Some(log) = &self.access_log {
             log.reopen(&self.setup.shards);

@@ -17,7 +17,8 @@ impl Supervisor {
     pub(super) fn start_control(&mut self) {
         let sockets = std::mem::take(&mut self.setup.control);
         let desk = Desk::new(self.inbox.clone(), self.changes.clone());
-        Rpc::start(&self.ring, desk, sockets, self.setup.main_log.clone(), self.setup.shards.clone());
+        let (log, shards) = (self.setup.main_log.clone(), self.setup.shards.clone());
+        self.listening.extend(Rpc::start(&self.ring, desk, sockets, log, shards));
     }
 
     /// Whether maitred is on its way to its end.

@@ -111,6 +111,8 @@ impl Supervisor {
         self.require_running()?;
         let generation = self.machine.generation_serving().map_or(0, |generation| generation.0);
         let begun = Reloading { generation, failures: self.site.failures };
+        self.systemd.reloading();
+        self.under_reload = Some(begun);
         self.reload();
         match &self.site.failure {
             Some((_, reason)) if self.site.failures > begun.failures => Err(Fault::of(FaultCode::Failed, Some(reason))),
@@ -189,7 +191,8 @@ impl Supervisor {
         Ok(None)
     }
 
-    fn scale_workers(&mut self, count: u32) -> Result<Reloading, Fault> {
+    /// So many workers, in a new generation.
+    pub(super) fn scale_workers(&mut self, count: u32) -> Result<Reloading, Fault> {
         if count == 0 {
             let about = "the pool has at least one worker; stop the workers instead";
             return Err(Fault::of(FaultCode::Failed, Some(about)));

@@ -96,6 +96,16 @@ impl Supervisor {
         }
     }
 
+    /// Lets workers that stop at once know it, for their hook.
+    pub(super) fn interrupt_workers(&self) {
+        let has_hook = |app: &crate::config::AppConfig| app.hooks.iter().any(|(name, _)| *name == "worker_int");
+        if self.setup.config.app.as_ref().is_some_and(has_hook) {
+            let pids = self.readings().into_iter().filter_map(|reading| i32::try_from(reading.view.pid).ok());
+            let pids: std::collections::BTreeSet<i32> = pids.collect();
+            pids.into_iter().filter_map(Pid::from_raw).for_each(|pid| self.kill(pid, process::Signal::INT));
+        }
+    }
+
     /// What every worker says of itself.
     pub(super) fn readings(&self) -> Vec<Reading> {
         let mut readings = Vec::new();

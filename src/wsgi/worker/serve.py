@@ -40,12 +40,13 @@ def constants(settings):
     }
 
 
-def serve(receive, slot, replies, application, shared_environ):
+def serve(receive, slot, replies, application, shared_environ, answering=None):
     """Answers requests until there are no more. Returns the exception that ends the worker, or None.
 
     `receive` has the signature of `socket.recvmsg_into`; `replies` are the shards' sockets. Between a message's arrival and
-    the slot's clearing of its token, the request is this thread's to answer.
+    the slot's clearing of its token, the request is this thread's to answer. `answering` stands in for `answer`.
     """
+    answering = answering or answer
     yield_to_shards()
     content = bytearray(MESSAGE_BYTES_MAX)
     # The kernel writes a message's header into the slot (scoreboard.py) and what follows here.
@@ -77,7 +78,7 @@ def serve(receive, slot, replies, application, shared_environ):
             else:
                 fatal = refuse(words[TOKEN], replies[words[SHARD]], descriptors, failure)
         else:
-            fatal = answer(environ, body, descriptors, words, replies[words[SHARD]], application)
+            fatal = answering(environ, body, descriptors, words, replies[words[SHARD]], application)
         if isinstance(fatal, OSError):
             # The answer could not be sent: the token stays, so that the server learns whose request this was.
             return fatal

@@ -16,17 +16,19 @@ from functools import partial
 from . import application as applications
 from . import native, scoreboard
 from .errors import errors
-from .serve import Leave, constants, serve
+from .serve import Leave, answer, constants, serve
 
-# How a worker ends that could not import the application.
+# How a worker ends that could not import the application, and one whose module has no such application.
 EXIT_NOT_IMPORTED = 3
+EXIT_NO_APPLICATION = 4
 
 
-def run(pool, settings, slot, log, loaded, extension):
+def run(pool, settings, slot, log, loaded, extension, forked=()):
     """Serves until the inbox ends or SIGTERM; then raises SystemExit.
 
     `pool` has the descriptors; `log` becomes 1 and 2, if there is one; `loaded` is the application, or None if it is to be
-    imported here; `extension` has the native loop, or is None.
+    imported here; `extension` has the native loop, or is None; `forked` has server hooks with the server and the worker as they see
+    them, or nothing.
     """
     if log is not None:
         os.dup2(log, 1)
@@ -36,14 +38,21 @@ def run(pool, settings, slot, log, loaded, extension):
     _reset_signals()
     faulthandler.enable(file=2, all_threads=True)
     random.seed()
-    if loaded is None:
-        try:
+    hooked = _Hooked(*forked) if forked else None
+    try:
+        if hooked:
+            hooked.call("post_fork", hooked.server, hooked.worker)
+        if loaded is None:
             loaded = applications.load(settings["wsgi"])
-        except BaseException as failure:
-            errors.write(applications.explain(failure))
-            sys.exit(EXIT_NOT_IMPORTED)
-        gc.collect()
-        gc.freeze()
+            gc.collect()
+            gc.freeze()
+        if hooked:
+            hooked.worker.wsgi = loaded
+            hooked.call("post_worker_init", hooked.worker)
+            hooked.worker.booted = True
+    except BaseException as failure:
+        errors.write(applications.explain(failure))
+        sys.exit(EXIT_NO_APPLICATION if applications.kind(failure) == "attribute" else EXIT_NOT_IMPORTED)
     threads = settings["threads"]
     first = slot * threads
     slots = scoreboard.slots(pool.scoreboard, first, threads)
@@ -55,7 +64,8 @@ def run(pool, settings, slot, log, loaded, extension):
         """What a thread calls to serve, and what tells it to take no more. The loop in Python waits in `receive`, which has to
         know that by itself; the native one waits for the inbox, or for the descriptor `idle` if that is not negative."""
         if extension is None:
-            return partial(serve, receive, slots[index], replies, loaded, shared_environ), lambda: None
+            answering = hooked.answering() if hooked else None
+            return partial(serve, receive, slots[index], replies, loaded, shared_environ, answering), lambda: None
         hooks = native.Hooks(slots[index], replies, loaded)
         lines = (pool.scoreboard, first + index)
         loop = extension.Loop(pool.inbox, idle, *lines, tuple(pool.replies), loaded, shared_environ, hooks)
@@ -65,7 +75,56 @@ def run(pool, settings, slot, log, loaded, extension):
     os.close(pool.scoreboard)
     for one in slots:
         one.enter(os.getpid())
-    _exit(crew.run())
+    if hooked:
+        hooked.heed_signals()
+    fatal = crew.run()
+    if hooked:
+        hooked.ending()
+    _exit(fatal)
+
+
+class _Hooked:
+    """The server hooks of this worker."""
+
+    def __init__(self, hooks, server, worker):
+        self._hooks = hooks
+        self.call = hooks.call
+        self.server = server
+        self.worker = worker
+        worker.pid = os.getpid()
+        server.WORKERS = {}
+
+    def answering(self):
+        """What stands in for `serve.answer`, or None."""
+        if "pre_request" not in self._hooks and "post_request" not in self._hooks:
+            return None
+        from .hooks import around_requests
+
+        return around_requests(self._hooks, self.worker, answer)
+
+    def heed_signals(self):
+        if "worker_int" in self._hooks:
+            signal.signal(signal.SIGINT, self._interrupted)
+        if "worker_abort" in self._hooks:
+            signal.signal(signal.SIGABRT, self._aborted)
+
+    def ending(self):
+        self.worker.alive = False
+        self._hooks.tell("worker_exit", self.server, self.worker)
+
+    def _interrupted(self, _signal, _frame):
+        self.worker.alive = False
+        self._hooks.tell("worker_int", self.worker)
+
+    def _aborted(self, _signal, _frame):
+        """The stacks first, as without a hook: what follows may hang."""
+        faulthandler.dump_traceback(file=2, all_threads=True)
+        self.worker.aborted = True
+        self._hooks.tell("worker_abort", self.worker)
+        self.ending()
+        errors.flush()
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGABRT)
 
 
 def _exit(fatal):

@@ -88,12 +88,18 @@ class _Zygote:
         # The native loop, or None and why not.
         self._extension = None
         self._extension_missing = None
+        # Server hooks, and the server as they see it; None without any.
+        self._hooks = self._server = None
 
     def run(self):
         """Serves the supervisor. Returns in a forked worker only, with what it is to do."""
         try:
+            if self._settings.get("proc_name"):
+                _name_process(self._settings["proc_name"])
             self._choose_loop(self._settings.get("worker_loop", "auto"))
             applications.enter_directory(self._settings.get("chdir"), self._settings.get("pythonpath") or [])
+            if self._settings.get("hooks"):
+                self._begin_hooks()
             report = self._import() if self._settings.get("preload", True) else self._report(self._settings["wsgi"], None)
         except BaseException as failure:
             explanation = applications.explain(failure)
@@ -103,11 +109,49 @@ class _Zygote:
         self._control.send(report)
         while True:
             message, log = self._control.receive()
-            if message["type"] == "fork" and self._fork(message["worker"]):
-                self._control.close()
-                return partial(worker.run, self._pool, self._settings, message["slot"], log, self._application, self._extension)
+            if message["type"] == "fork":
+                forked = self._fork(message["worker"])
+                if forked is not None:
+                    self._control.close()
+                    return partial(
+                        worker.run,
+                        self._pool,
+                        self._settings,
+                        message["slot"],
+                        log,
+                        self._application,
+                        self._extension,
+                        forked,
+                    )
+            elif self._hooks:
+                self._call_hook(message)
             if log is not None:
                 os.close(log)
+
+    def _begin_hooks(self):
+        """Finds the hooks and calls those of the server's start, or of its reload. Raises what they raise."""
+        from . import hooks
+
+        self._hooks = hooks.Hooks(self._settings["hooks"])
+        self._server = hooks.Server(self._settings)
+        workers, before = self._server.num_workers, self._settings["workers_before"]
+        if workers != before:
+            self._hooks.call("nworkers_changed", self._server, workers, before)
+        self._hooks.call("on_starting" if before is None else "on_reload", self._server)
+        if "pre_request" in self._hooks or "post_request" in self._hooks:
+            # These are called by the loop in Python.
+            self._extension = None
+            self._extension_missing = "pre_request and post_request are called by the loop in Python"
+
+    def _call_hook(self, message):
+        if message["type"] == "ready":
+            self._hooks.tell("when_ready", self._server)
+        elif message["type"] == "worker_exited":
+            worker_gone = self._server.WORKERS.pop(message["pid"], None)
+            if worker_gone is not None:
+                self._hooks.tell("child_exit", self._server, worker_gone)
+        elif message["type"] == "exit":
+            self._hooks.tell("on_exit", self._server)
 
     def _choose_loop(self, wanted):
         """Loads the native loop if `wanted` is not "python". Raises native.Unavailable if it is "native" and cannot be."""
@@ -141,7 +185,14 @@ class _Zygote:
         }
 
     def _fork(self, number):
-        """Forks a worker; tells the supervisor its process id, or why there is none. True in the worker."""
+        """Forks a worker; tells the supervisor its process id, or why there is none. In the worker returns what it has to know of
+        hooks, else None."""
+        forked = ()
+        if self._hooks:
+            from . import hooks
+
+            forked = (self._hooks, self._server, hooks.Worker(self._server, number))
+            self._hooks.tell("pre_fork", *forked[1:])
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
@@ -149,7 +200,7 @@ class _Zygote:
             reader, writer = os.pipe2(os.O_CLOEXEC)
         except OSError as failure:
             self._control.send({"type": "fork_failed", "worker": number, "error": str(failure)})
-            return False
+            return None
         try:
             child = os.fork()
         except OSError as failure:
@@ -160,7 +211,7 @@ class _Zygote:
             if child == 0:
                 os.close(reader)
                 _fork_again(writer)
-                return True
+                return forked
             os.close(writer)
             with os.fdopen(reader, "rb") as pipe:
                 answer = pipe.read()
@@ -168,7 +219,16 @@ class _Zygote:
             outcome = json.loads(answer or b'{"error": "the process between died"}')
         kind = "forked" if "pid" in outcome else "fork_failed"
         self._control.send({"type": kind, "worker": number, **outcome})
-        return False
+        if forked and "pid" in outcome:
+            forked[2].pid = outcome["pid"]
+            self._server.WORKERS[outcome["pid"]] = forked[2]
+        return None
+
+
+def _name_process(name):
+    """The name that `top` shows (proc_pid_comm(5)), for this process and those that it forks."""
+    with open("/proc/self/comm", "w") as file:
+        file.write(name)
 
 
 def _fork_again(writer):

@@ -1,0 +1,56 @@
+//! Reads a `gunicorn.conf.py`: the application's interpreter evaluates it, in a process of its own that is killed when it takes too long.
+//!
+//! Owns what tells such a file from a `maitred.toml`. What its settings mean is told by [`crate::config::gunicorn`].
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::probe;
+use crate::config::gunicorn::{self, GunicornFile};
+use crate::config::{Flags, Surroundings, interpreter_of};
+
+/// A file is evaluated within this.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const SCRIPT: &str = include_str!("read_gunicorn_conf.py");
+
+#[derive(Deserialize)]
+struct Answer {
+    settings: Vec<(String, serde_json::Value)>,
+    callables: Vec<String>,
+    odd: Vec<String>,
+}
+
+/// Whether `place` is for Python to read: a name that ends in `.py`, or one of the forms `file:NAME` and `python:MODULE`.
+fn is_python(place: &str) -> bool {
+    place.ends_with(".py") || place.starts_with("python:") || place.starts_with("file:")
+}
+
+/// Puts what the config file says into `flags`, if that is a `gunicorn.conf.py`.
+///
+/// # Errors
+/// Python's traceback, below a line that names the file; or a sentence.
+pub fn add(flags: &mut Flags, around: &Surroundings) -> Result<(), String> {
+    let Some(place) = flags.config_file().map(|file| file.display().to_string()).filter(|place| is_python(place))
+    else {
+        return Ok(());
+    };
+    let python = interpreter_of(flags, around).map_err(|message| format!("{place}: {message}"))?;
+    let names: Vec<_> = gunicorn::all().map(|setting| setting.name).collect();
+    let mut command = Command::new(&python.path);
+    command.args(["-c", SCRIPT, &place, &names.join(",")]).current_dir(&around.directory);
+    let outcome =
+        probe::run(&mut command, TIMEOUT).map_err(|error| format!("{place}: {}: {error}", python.path.display()))?;
+    if !outcome.status.success() {
+        return Err(format!("{place}: cannot be evaluated ({})\n{}", python.path.display(), outcome.stderr.trim_end()));
+    }
+    let answer: Answer = serde_json::from_str(&outcome.stdout).map_err(|error| format!("{place}: {error}"))?;
+    let callables_place = match place.strip_prefix("python:") {
+        Some(module) => module.to_owned(),
+        None => around.directory.join(place.strip_prefix("file:").unwrap_or(&place)).display().to_string(),
+    };
+    let Answer { settings, callables, odd } = answer;
+    flags.gunicorn_file = Some(GunicornFile { name: place, settings, callables, callables_place, odd });
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! SIGUSR2: a new server takes the sockets over, the old one drains; if the new one does not get ready, the old one goes on.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use rustix::process::Signal;
+use support::{Builder, Client, DEADLINE, Server, process, wait_until};
+
+/// The server in the pidfile, which is ended when the test is.
+struct Successor(u32);
+
+impl Successor {
+    fn of(pidfile: &Path) -> Successor {
+        let text = fs::read_to_string(pidfile).expect("the pidfile is there");
+        Successor(text.trim().parse().expect("a process id"))
+    }
+
+    fn stop(self) {
+        process::signal(self.0, Signal::TERM);
+        assert!(process::wait_gone(self.0, DEADLINE));
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        process::signal(self.0, Signal::KILL);
+    }
+}
+
+/// The number of the process that has become the new server.
+fn started(server: &Server) -> u32 {
+    let line = server.wait_for_line("a new server starts");
+    support::value_of(&line, "pid").and_then(|pid| pid.parse().ok()).expect("the line names it")
+}
+
+fn ctl(server: &Server, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_maitred"))
+        .arg("ctl")
+        .args(arguments)
+        .current_dir(server.folder())
+        .env("XDG_RUNTIME_DIR", server.folder())
+        .env_remove("RUNTIME_DIRECTORY")
+        .output()
+        .expect("the binary runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_new_server_takes_over_and_no_request_is_lost() {
+    let builder = Builder::app("kitchen").server_key("pidfile = \"site.pid\"");
+    let (pidfile, socket) = (builder.folder().join("site.pid"), builder.folder().join("site.sock"));
+    let mut server = builder.argument("-b").argument(&format!("unix:{}", socket.display())).start();
+    let (old, address) = (server.pid(), server.address);
+    let (ends, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (has_ended, counted) = (ends.clone(), count.clone());
+    // One connection after the other, each refused one a failure.
+    let load = std::thread::spawn(move || {
+        while !has_ended.load(Ordering::Relaxed) {
+            let mut client = Client::connect(address);
+            client.request("GET", "/hello", "Connection: close\r\n");
+            assert_eq!(client.response("GET").status, 200);
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let gate = server.gate("held");
+    let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
+    gate.wait_started();
+    server.signal(Signal::USR2);
+    let new = started(&server);
+    server.wait_for_line("the new server serves; this one ends");
+    assert_eq!(fs::read_to_string(&pidfile).expect("there").trim(), new.to_string());
+    let successor = Successor::of(&pidfile);
+    // What the old one has in hand it finishes.
+    assert!(process::is_alive(old));
+    gate.open();
+    assert_eq!(held.join().expect("answered").status, 200);
+    assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()));
+    // Now all that is answered comes from the new one.
+    let before = count.load(Ordering::Relaxed);
+    wait_until("the new one serves alone", DEADLINE, || count.load(Ordering::Relaxed) > before + 20);
+    ends.store(true, Ordering::Relaxed);
+    load.join().expect("no request was lost");
+    assert!(pidfile.exists() && socket.exists(), "they are the new server's");
+    let (code, told) = ctl(&server, &["pid"]);
+    assert_eq!((code, told.trim()), (Some(0), new.to_string().as_str()));
+    successor.stop();
+    assert!(!pidfile.exists() && !socket.exists());
+}
+
+#[test]
+fn a_new_server_that_does_not_get_ready_leaves_the_old_one_in_its_place() {
+    let builder = Builder::app("kitchen").server_key("pidfile = \"site.pid\"");
+    let (pidfile, file) = (builder.folder().join("site.pid"), builder.folder().join("maitred.toml"));
+    let mut server = builder.start();
+    let good = fs::read_to_string(&file).expect("written by the builder");
+    fs::write(&file, good.replace("wsgi = \"kitchen\"", "wsgi = \"no_such_module\"")).expect("write");
+    server.signal(Signal::USR2);
+    let new = started(&server);
+    server.wait_for_line("the new server has ended before it served; this one goes on exit=\"exit code 3\"");
+    assert!(!process::is_alive(new));
+    assert_eq!(server.get("/hello").status, 200);
+    assert_eq!(fs::read_to_string(&pidfile).expect("there").trim(), server.pid().to_string());
+    let (code, told) = ctl(&server, &["pid"]);
+    assert_eq!((code, told.trim()), (Some(0), server.pid().to_string().as_str()));
+    // It can be tried again.
+    fs::write(&file, good).expect("write");
+    server.signal(Signal::USR2);
+    server.wait_for_line("the new server serves; this one ends");
+    let successor = Successor::of(&pidfile);
+    assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()));
+    assert_eq!(Client::connect(server.address).get("/hello").status, 200);
+    successor.stop();
+}
+
+#[test]
+fn programs_are_started_by_the_new_server_when_the_old_one_has_ended() {
+    let builder = Builder::app("kitchen").server_key("pidfile = \"site.pid\"");
+    let (pidfile, starts) = (builder.folder().join("site.pid"), builder.folder().join("starts"));
+    let command = format!("command = \"sh -c 'echo start >> {}; exec sleep 1000'\"\nstartsecs = 0", starts.display());
+    let mut server = builder.program("mailer", &command).start();
+    let count = || fs::read_to_string(&starts).unwrap_or_default().lines().count();
+    wait_until("the program runs", DEADLINE, || count() == 1);
+    let gate = server.gate("held");
+    let held = server.get_in_thread(&format!("/hold?{}", gate.query()));
+    gate.wait_started();
+    server.signal(Signal::USR2);
+    server.wait_for_line("the new server serves; this one ends");
+    let successor = Successor::of(&pidfile);
+    assert_eq!(Client::connect(server.address).get("/hello").status, 200);
+    assert_eq!(count(), 1, "there are never two of them");
+    gate.open();
+    assert_eq!(held.join().expect("answered").status, 200);
+    assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()));
+    wait_until("the new server has started it", DEADLINE, || count() == 2);
+    successor.stop();
+}
