@@ -1,6 +1,7 @@
 """What hostile clients cost healthy ones: the same steady load before and while the server is attacked, on one CPU, in turns.
 
-The attackers are a process of their own on the clients' CPU, behind the healthy ones. What they do is slow, half, false or too much; none of it needs
+The attackers are a process of their own on the clients' CPU, where they run only when the healthy ones have nothing to do: what is measured is the
+server's part, not how busy the load generator is. What they do is slow, half, false or too much; none of it needs
 more than a home connection.
 """
 
@@ -199,6 +200,19 @@ class Attackers:
 
         self.keep(50, lambda: self.open(self.ports["plain"]), act, 0.1)
 
+    def crowd(self):
+        """1,000 connections a second from one address that may have ten: each is closed at once, and comes again."""
+
+        def act(connection, step):
+            if step == 0:
+                connection.send(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n")
+                return
+            with contextlib.suppress(BlockingIOError):
+                if not connection.recv(4096):
+                    raise ConnectionResetError
+
+        self.keep(5000, lambda: self.open(self.ports["plain"], LIMITED_ADDRESS), act, 0.05, per_second=1000)
+
     def limited(self):
         """1,000 connections a second from one address, each with a request to the route that is limited for it."""
         request = b"GET /limited HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -217,7 +231,7 @@ class Attackers:
 def assault(name, ports, stopping, opened):
     """The attackers' process."""
     os.sched_setaffinity(0, {int(CLIENT_CPU)})
-    os.nice(10)
+    os.nice(19)
     attackers = Attackers(ports, stopping)
     getattr(attackers, name)()
     opened.value = attackers.opened
@@ -229,6 +243,8 @@ class Attack:
 
     title: str
     secure: bool = False
+    # Lines of `[server]`.
+    settings: str = ""
 
 
 ATTACKS = {
@@ -237,7 +253,8 @@ ATTACKS = {
     "handshakes": Attack("a flood of half-open handshakes, 1,000 a second", secure=True),
     "silent": Attack("10,000 connections that say nothing"),
     "heads": Attack("500 heads a second of 30 KB and 96 fields"),
-    "limited": Attack("1,000 connections a second from one limited address"),
+    "limited": Attack("1,000 connections a second from one address, whose requests are limited"),
+    "crowd": Attack("1,000 connections a second from one address, which may have ten", settings="max_connections_per_address = 10"),
 }
 
 
@@ -260,6 +277,7 @@ def server_under_attack(options, name):
         f"""[server]
 listen = ["127.0.0.1:{ports["plain"]}", "https://127.0.0.1:{ports["tls"]}"]
 shards = 1
+{ATTACKS[name].settings}
 [[tls]]
 cert = "{cert}"
 key = "{cert.with_suffix(".key")}"

@@ -1,57 +1,12 @@
-//! Clients that people use: curl, h2load and Chromium. Each is left out, with a message, where it is not installed.
+//! Clients that people use, over plain HTTP: curl, h2load and Chromium. Each is left out, with a message, where it is not installed.
 
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
+use support::external::{find, run};
 use support::{Builder, Server, pattern, python, repository, wait_until};
-
-/// How long a client may take on a busy machine.
-const CLIENT_LIMIT: Duration = Duration::from_secs(120);
-
-/// Where a program is, if it is installed.
-fn find(name: &str, package: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        eprintln!("not shown: {name} is not installed (on Debian: apt-get install {package})");
-    }
-    found
-}
-
-/// Runs a client to its end; what it wrote to stdout. Panics when it fails.
-#[track_caller]
-fn run(program: &Path, arguments: &[&str]) -> String {
-    let folder = tempfile::tempdir().expect("the temporary folder is writable");
-    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
-    let mut child = Command::new(program)
-        .args(arguments)
-        .current_dir(folder.path())
-        .env("HOME", folder.path())
-        .stdin(Stdio::null())
-        .stdout(fs::File::create(&out).expect("a writable folder"))
-        .stderr(fs::File::create(&err).expect("a writable folder"))
-        .spawn()
-        .expect("the client starts");
-    let limit = Instant::now() + CLIENT_LIMIT;
-    let status = loop {
-        match child.try_wait().expect("a child of this process") {
-            Some(status) => break Some(status),
-            None if Instant::now() > limit => break None,
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
-    if status.is_none() {
-        let _gone = child.kill();
-        let _gone = child.wait();
-    }
-    let told = fs::read(&err).expect("a readable file");
-    assert!(status.is_some_and(|status| status.success()), "{arguments:?}: {}", String::from_utf8_lossy(&told));
-    String::from_utf8_lossy(&fs::read(&out).expect("a readable file")).into_owned()
-}
 
 /// Files, and an application that gives back what it gets.
 fn server() -> Server {

@@ -4,7 +4,6 @@ mod support;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
@@ -352,44 +351,4 @@ fn key_updates_are_answered() {
         client.tls().refresh_traffic_keys().expect("TLS 1.3");
     }
     assert_eq!(client.post("/echo", "", b"after").text(), "after");
-}
-
-/// openssl and curl as clients, where they are installed.
-#[test]
-fn other_implementations_agree() {
-    let (authority, _server, address) = simple();
-    let run = |command: &mut Command| {
-        let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().ok()?;
-        Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
-    };
-    for (flag, version) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
-        let target = address.to_string();
-        let root = authority.root();
-        let mut command = Command::new("openssl");
-        command.args([
-            "s_client",
-            "-brief",
-            "-servername",
-            "localhost",
-            "-verify_return_error",
-            "-connect",
-            &target,
-            flag,
-        ]);
-        let Some(text) = run(command.arg("-CAfile").arg(&root)) else { return eprintln!("not shown: no openssl") };
-        assert!(text.contains(&format!("Protocol version: {version}")) && text.contains("Verification: OK"), "{text}");
-    }
-    for flag in ["-tls1", "-tls1_1"] {
-        let target = address.to_string();
-        let mut command = Command::new("openssl");
-        command.args(["s_client", "-brief", "-connect", &target, "-cipher", "ALL:@SECLEVEL=0", flag]);
-        let text = run(&mut command).expect("it ran before");
-        assert!(!text.contains("CONNECTION ESTABLISHED"), "{text}");
-    }
-    let url = format!("https://localhost:{}/hello", address.port());
-    let mut command = Command::new("curl");
-    let Some(text) = run(command.args(["-sS", &url, "--cacert"]).arg(authority.root())) else {
-        return eprintln!("not shown: no curl");
-    };
-    assert_eq!(text, "Hello, world!\n");
 }

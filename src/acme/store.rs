@@ -59,6 +59,10 @@ impl Store {
     pub fn open(config: &AcmeConfig) -> Result<Store, String> {
         let store = Store::at(config);
         let attempt = || -> io::Result<()> {
+            // What lies above is nobody's secret: whoever the server becomes has to get through.
+            if let Some(above) = config.storage.parent() {
+                fs::create_dir_all(above)?;
+            }
             DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&store.folder)?;
             let probe = store.folder.join(".writable");
             open_new(&probe)?;

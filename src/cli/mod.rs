@@ -18,6 +18,7 @@ mod opened;
 mod passed;
 mod pidfile;
 pub mod precompress;
+mod privileges;
 mod probe;
 mod rlimits;
 pub mod serve;

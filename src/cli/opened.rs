@@ -27,6 +27,7 @@ pub(super) struct Opened {
     pub listeners: Listeners,
     pub admin: Listeners,
     pub control: Control,
+    /// `None` until it is opened, see [`Opened::open_log`].
     pub access_log: Option<AccessLogFile>,
     pub certificates: Option<Certificates>,
     pub statsd: Option<StatsdSender>,
@@ -57,12 +58,21 @@ impl Opened {
             listeners,
             admin,
             control,
-            access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
+            access_log: None,
             certificates: Certificates::open(config)?,
             files_left: passed.files_left(),
             of_systemd,
             statsd: server.statsd.as_ref().map(StatsdSender::open).transpose()?,
         })
+    }
+
+    /// Opens the access log, by whoever the server runs as.
+    ///
+    /// # Errors
+    /// A sentence: it can't be opened.
+    pub fn open_log(&mut self, config: &Config) -> Result<(), String> {
+        self.access_log = config.server.access_log.as_ref().map(AccessLogFile::open).transpose()?;
+        Ok(())
     }
 
     /// The files of the sockets, which go with them.

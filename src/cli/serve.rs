@@ -15,6 +15,7 @@ use super::control_sockets::SocketFile;
 use super::opened::Opened;
 use super::passed::Passed;
 use super::pidfile::Pidfile;
+use super::privileges::{Standing, give_up};
 use super::{EXIT_UNUSABLE, Options, complain, gunicorn_conf, reconfigure};
 use crate::base::bounds::{LIMIT_KEYS_MAX, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
@@ -108,7 +109,15 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: 
     });
     let systemd = Systemd::new(notifier(inherited.notify.as_deref()), inherited.watchdog);
     let launcher = Launcher::new(inherited.ready, inherited.is_background, at_ready);
-    let hosting = Hosting { launcher, systemd, handover, is_successor: inherited.is_successor };
+    // As long as it may.
+    if let Err(error) = limits::raise_descriptors() {
+        tracing::warn!(%error, "the limit of open descriptors stays as it is");
+    }
+    let standing = match give_up(&config).and_then(|standing| opened.open_log(&config).map(|()| standing)) {
+        Ok(standing) => standing,
+        Err(message) => return unusable(&message),
+    };
+    let hosting = Hosting { launcher, systemd, handover, is_successor: inherited.is_successor, standing };
     let ending = serve(config, options, opened, main_log, hosting);
     if matches!(ending, Ok(Ending::Succeeded(_) | Ending::Restart(_))) {
         files.borrow_mut().iter_mut().for_each(SocketFile::leave);
@@ -134,6 +143,7 @@ struct Hosting {
     systemd: Systemd,
     handover: Handover,
     is_successor: bool,
+    standing: Standing,
 }
 
 /// The pidfile, if there is to be one: the one of the server that is replaced, or one of our own.
@@ -168,9 +178,6 @@ fn serve(
     for address in &admin.addresses {
         tracing::info!("admin: listening on {address}");
     }
-    if let Err(error) = limits::raise_descriptors() {
-        tracing::warn!(%error, "the limit of open descriptors stays as it is");
-    }
     process::become_subreaper()?;
     let config = Arc::new(config);
     let server = Arc::new(config.server.clone());
@@ -189,6 +196,7 @@ fn serve(
             number: number as u32,
             // With more shards than CPUs pinning would only pile them up.
             cpu: (server.shards <= cpus.len()).then(|| cpus[number]),
+            user: hosting.standing.shards.clone(),
             listeners: own,
             https_port: listeners.https_port,
             replies: ours,
@@ -226,6 +234,7 @@ fn serve(
         systemd: hosting.systemd,
         handover: hosting.handover,
         is_successor: hosting.is_successor,
+        has_given_up_root: hosting.standing.is_final,
     })?;
     for thread in threads {
         // A shard that has not stopped by now, or never began, is not waited for.

@@ -50,7 +50,10 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     let (mut server, listens) = server(merged.server, !merged.tls.is_empty(), may_be_silent, bases, problems);
     let common = supervisor(merged.supervisor, bases, around, problems);
     let orphans = common.orphans;
-    let programs = programs((merged.programs, merged.listeners, merged.groups), bases, &common, problems);
+    let mut programs = programs((merged.programs, merged.listeners, merged.groups), bases, &common, problems);
+    for process in programs.iter_mut().flat_map(|group| &mut group.processes) {
+        process.launch.user = process.launch.user.take().or_else(|| server.user.clone());
+    }
     let is_acme_there = merged.acme.is_some();
     let acme = acme(merged.acme, bases, problems);
     let tls = tls(merged.tls, (acme.as_ref(), is_acme_there), bases, problems);

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::options::Unit;
 use super::read;
 use super::value::Value;
-use crate::sys::users::{User, group};
+use crate::sys::users::{self, User};
 
 /// Whose a file is to be; what is not said stays the server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,11 +26,21 @@ pub(super) fn owner(value: &Value, unit: Unit, base: &Path) -> Result<Owner, Str
     }
 }
 
+/// Reader of a user.
+pub(super) fn user(value: &Value, unit: Unit, base: &Path) -> Result<User, String> {
+    account(&read::text(value, unit, base)?)
+}
+
+/// Reader of a group.
+pub(super) fn group(value: &Value, unit: Unit, base: &Path) -> Result<u32, String> {
+    group_id(&read::text(value, unit, base)?)
+}
+
 /// The account of that name or number.
 ///
 /// # Errors
 /// A sentence: there is none, or nobody can say.
-pub(super) fn account(name: &str) -> Result<User, String> {
+fn account(name: &str) -> Result<User, String> {
     let shown = name.escape_debug();
     match User::find(name) {
         Ok(Some(user)) => Ok(user),
@@ -43,9 +53,9 @@ pub(super) fn account(name: &str) -> Result<User, String> {
 ///
 /// # Errors
 /// As [`account`].
-pub(super) fn group_id(name: &str) -> Result<u32, String> {
+fn group_id(name: &str) -> Result<u32, String> {
     let shown = name.escape_debug();
-    match group(name) {
+    match users::group(name) {
         Ok(Some(gid)) => Ok(gid),
         Ok(None) => Err(format!("there is no group \"{shown}\" on this host")),
         Err(error) => Err(format!("the group \"{shown}\" can't be looked up: {error}")),

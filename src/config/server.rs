@@ -50,7 +50,18 @@ pub fn server(
     let trusted_proxies = trusted_proxies(&mut reader);
     let umask = reader.optional(&options::UMASK);
     let common = Common { has_tls, redirect_https, trust: trusted_proxies.clone(), umask: umask.unwrap_or(0) };
+    let group = reader.placed(&options::SERVER_GROUP);
+    let user = match (reader.optional(&options::USER), group) {
+        (Some(user), Some((group, _))) => Some(user.with_group(group)),
+        (None, Some((_, place))) => {
+            let message = "needs a \"user\": whom else should the group be for?";
+            reader.problem(place, options::SERVER_GROUP.spec.name, message);
+            None
+        }
+        (user, None) => user,
+    };
     let config = ServerConfig {
+        user,
         listen: Vec::new(),
         listen_is_default: listens == Listens::ByDefault,
         shards: reader.value(&options::SHARDS).unwrap_or(AUTO),

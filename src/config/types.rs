@@ -12,6 +12,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::base::bounds::{REGEX_CACHE_BYTES_MAX, REGEX_PROGRAM_BYTES_MAX};
 use crate::http::{HeadLimits, HeaderOps, Template, Trust};
 use crate::limits::AllowedHosts;
+use crate::sys::users::User;
 
 use super::access_log::AccessLogConfig;
 pub use super::acme::AcmeConfig;
@@ -65,11 +66,23 @@ pub struct Config {
     pub taken: Option<(String, Vec<String>)>,
 }
 
+impl Config {
+    /// Whether programs run as somebody else than `user` of `[server]`: who starts them has to stay root.
+    #[must_use]
+    pub fn has_other_users(&self) -> bool {
+        let own = self.server.user.as_ref().map(|user| user.uid);
+        let mut processes = self.programs.iter().flat_map(|group| &group.processes);
+        processes.any(|process| process.launch.user.as_ref().map(|user| user.uid) != own)
+    }
+}
+
 /// `[server]`: listeners, shards and what a connection may cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
     /// Where to listen, and what is spoken there; no address twice, empty only with programs alone.
     pub listen: Vec<Listener>,
+    /// Whom root becomes when everything is open; `None`: nobody else.
+    pub user: Option<User>,
     /// Nobody has said where: sockets that are passed on are served in place of `listen`.
     pub listen_is_default: bool,
     /// Number of shards, at least 1; without an address none is started.

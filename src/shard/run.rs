@@ -26,6 +26,8 @@ use crate::mail::{ShardMail, ShardNews};
 use crate::observe::{Readiness, ShardMetrics};
 use crate::ring::{PREEMPT_TIMER, Ring, RingConfig};
 use crate::static_files::{CacheBounds, Now, StaticFiles};
+use crate::sys::privileges::thread_becomes;
+use crate::sys::users::User;
 use crate::wsgi::pool::Pool;
 use crate::wsgi::spool::SpoolFolder;
 
@@ -42,6 +44,8 @@ pub struct ShardSetup {
     pub number: u32,
     /// The CPU to which its thread is pinned; `None` leaves it to the scheduler.
     pub cpu: Option<usize>,
+    /// Whom its thread becomes, with all that it starts; `None`: it stays who it is.
+    pub user: Option<Arc<User>>,
     /// Its own listeners.
     pub listeners: Vec<ShardListener>,
     /// Where redirects to HTTPS lead.
@@ -82,6 +86,10 @@ pub fn spawn(setup: ShardSetup) -> io::Result<JoinHandle<()>> {
         let (number, news) = (setup.number, setup.news.clone());
         let placement = setup.cpu.filter(|_| can_be_placed(number)).map_or(Placement::Unbound, Placement::Fixed);
         watched(number, &news, move || {
+            if let Some(user) = &setup.user {
+                thread_becomes(user)
+                    .map_err(|error| io::Error::other(format!("it cannot become {}: {error}", user.name)))?;
+            }
             // Open until the program ends: workers that still answer this shard must not take the server for gone.
             std::mem::forget(setup.replies.try_clone()?);
             LocalExecutorBuilder::new(placement)

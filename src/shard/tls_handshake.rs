@@ -31,8 +31,17 @@ pub(super) struct Handshakes {
     begun: Cell<u64>,
     /// Somebody has the turn.
     is_taken: Cell<bool>,
-    waiting: RefCell<VecDeque<Rc<Waiting>>>,
+    /// For their first step.
+    new: RefCell<VecDeque<Rc<Waiting>>>,
+    /// For a further one, which they come to by having answered the first.
+    answered: RefCell<VecDeque<Rc<Waiting>>>,
+    /// So many of these have had the turn since a new one had it.
+    favoured: Cell<u32>,
 }
+
+/// So many that have answered may go before one that is new: they are the honest ones, and mostly one short step from their end. Not all of them: who
+/// sends an answer byte by byte must not keep others out.
+const FAVOURED_MAX: u32 = 8;
 
 #[derive(Default)]
 struct Waiting {
@@ -48,7 +57,9 @@ impl Handshakes {
             under_way: RefCell::default(),
             begun: Cell::new(0),
             is_taken: Cell::new(false),
-            waiting: RefCell::default(),
+            new: RefCell::default(),
+            answered: RefCell::default(),
+            favoured: Cell::new(0),
         }
     }
 
@@ -73,17 +84,21 @@ impl Handshakes {
         UnderWay { all: self, number }
     }
 
-    /// Waits for the turn to take a step; it is passed on when the guard is dropped.
-    fn turn(&self) -> TurnFuture<'_> {
-        TurnFuture { all: self, waiting: None }
+    /// Waits for the turn to take a step; it is passed on when the guard is dropped. `has_answered`: not the first one.
+    fn turn(&self, has_answered: bool) -> TurnFuture<'_> {
+        TurnFuture { all: self, queue: if has_answered { &self.answered } else { &self.new }, waiting: None }
     }
 
-    /// Passes the turn on to the one that has waited longest and still does.
+    /// Passes the turn on to the one that has waited longest and still does, mostly among those that have answered.
     fn pass_on(&self) {
-        let next = std::iter::from_fn(|| self.waiting.borrow_mut().pop_front());
-        // What only the queue knows of has stopped waiting.
-        let next = { next }.find(|next| Rc::strong_count(next) > 1);
-        match next {
+        let first = |queue: &RefCell<VecDeque<Rc<Waiting>>>| {
+            let next = std::iter::from_fn(|| queue.borrow_mut().pop_front());
+            // What only the queue knows of has stopped waiting.
+            { next }.find(|next| Rc::strong_count(next) > 1)
+        };
+        let favoured = if self.favoured.get() < FAVOURED_MAX { first(&self.answered) } else { None };
+        self.favoured.set(if favoured.is_some() { self.favoured.get() + 1 } else { 0 });
+        match favoured.or_else(|| first(&self.new)).or_else(|| first(&self.answered)) {
             Some(next) => {
                 next.is_granted.set(true);
                 if let Some(waker) = next.waker.take() {
@@ -116,6 +131,7 @@ impl Drop for Turn<'_> {
 
 struct TurnFuture<'h> {
     all: &'h Handshakes,
+    queue: &'h RefCell<VecDeque<Rc<Waiting>>>,
     waiting: Option<Rc<Waiting>>,
 }
 
@@ -129,7 +145,7 @@ impl<'h> Future for TurnFuture<'h> {
             None => {
                 let waiting = Rc::new(Waiting::default());
                 *waiting.waker.borrow_mut() = Some(cx.waker().clone());
-                all.waiting.borrow_mut().push_back(waiting.clone());
+                self.queue.borrow_mut().push_back(waiting.clone());
                 self.waiting = Some(waiting);
             }
             Some(waiting) if waiting.is_granted.get() => {
@@ -204,6 +220,8 @@ impl Connection {
 
     async fn begin_session(&mut self) -> Result<Beginning, Gone> {
         let shard = self.shard.clone();
+        // From the beginning: those that never say a word take up room as well.
+        let _under_way = shard.handshakes.begin(self.output.socket());
         // Behind a PROXY header they may be there already.
         let first = match self.receiving.input.take() {
             Some(first) => Some(first),
@@ -216,7 +234,6 @@ impl Connection {
         if bytes[0].is_ascii_alphabetic() {
             return Ok(Beginning::Plain(bytes));
         }
-        let _under_way = shard.handshakes.begin(self.output.socket());
         let Asked { name, is_challenge } = loop {
             match asked_for(&bytes) {
                 Hello::Complete(asked) => break asked,
@@ -233,8 +250,9 @@ impl Connection {
         let is_challenge = challenge.is_some();
         let mut session = challenge.unwrap_or_else(|| directory.session(entry)).map_err(|_| Gone)?;
         let mut plain = Vec::new();
+        let mut has_answered = false;
         loop {
-            let Ok(turn) = within(&self.receiving.deadline, shard.handshakes.turn()).await else {
+            let Ok(turn) = within(&self.receiving.deadline, shard.handshakes.turn(has_answered)).await else {
                 return Ok(Beginning::Ended(true));
             };
             let mut out = Vec::new();
@@ -263,6 +281,7 @@ impl Connection {
             let Some(more) = self.arrival().await else { return Ok(Beginning::Ended(true)) };
             bytes.clear();
             bytes.extend_from_slice(&more);
+            has_answered = true;
         }
     }
 
@@ -290,7 +309,7 @@ mod tests {
     #[test]
     fn one_at_a_time_in_order_and_over_those_that_gave_up() {
         let all = Handshakes::new(10);
-        let mut futures: Vec<_> = (0..5).map(|_| Box::pin(all.turn())).collect();
+        let mut futures: Vec<_> = (0..5).map(|_| Box::pin(all.turn(false))).collect();
         let first = poll(&mut futures[0]).expect("nobody has it");
         assert!(futures[1..].iter_mut().all(|future| poll(future).is_none()));
         drop(futures.remove(1));
@@ -302,8 +321,30 @@ mod tests {
         drop(futures.remove(2));
         let last = poll(&mut futures[2]).expect("passed on");
         drop(last);
-        let mut another = Box::pin(all.turn());
+        let mut another = Box::pin(all.turn(false));
         assert!(poll(&mut another).is_some());
+    }
+
+    #[test]
+    fn those_that_have_answered_go_first_but_not_for_ever() {
+        let all = Handshakes::new(10);
+        let mut turn = poll(&mut Box::pin(all.turn(false))).expect("nobody has it");
+        let mut waiting: Vec<_> = (0..2).map(|_| (false, Box::pin(all.turn(false)))).collect();
+        waiting.extend((0..=FAVOURED_MAX).map(|_| (true, Box::pin(all.turn(true)))));
+        assert!(waiting.iter_mut().all(|(_, future)| poll(future).is_none()));
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            drop(turn);
+            let (at, granted) = waiting
+                .iter_mut()
+                .enumerate()
+                .find_map(|(at, (_, future))| Some((at, poll(future)?)))
+                .expect("passed on");
+            order.push(waiting.remove(at).0);
+            turn = granted;
+        }
+        let favoured = vec![true; FAVOURED_MAX as usize];
+        assert_eq!(order, [favoured, vec![false, true, false]].concat());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Owns inbox, scoreboard and control socket as long as the generation lives. Decides nothing: `machine` does.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
 use crate::sys::packets::{self, Packet};
 use crate::sys::process::Pid;
+use crate::sys::users::User;
 use crate::wsgi::messages::request_header;
 use crate::wsgi::{Token, source};
 
@@ -44,6 +45,8 @@ pub(super) struct Generation {
 /// What the whole server is like, as far as workers are told.
 pub(super) struct About<'a> {
     pub app: &'a AppConfig,
+    /// Whom workers run as; `None`: as the server.
+    pub user: Option<&'a User>,
     /// Name of the processes.
     pub proc_name: Option<&'a str>,
     /// Workers of the generation before; `None` for the first.
@@ -83,7 +86,8 @@ impl Generation {
             scoreboard: scoreboard.fd(),
             replies: &replies,
             output: childs_output.as_fd(),
-            env: &environment(app),
+            env: &environment(app, about.user),
+            user: about.user,
             cpus: None,
         }
         .start()?;
@@ -154,17 +158,24 @@ fn code() -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-fn environment(app: &AppConfig) -> Vec<(OsString, OsString)> {
+/// That of the server, but for who `user` is and what the application is told.
+fn environment(app: &AppConfig, user: Option<&User>) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let mut set = |name: &str, value: &str| {
+    let mut set = |name: &str, value: &OsStr| {
         env.retain(|(other, _)| other != name);
         env.push((name.into(), value.into()));
     };
+    // Libraries look for files of their user there; root's own would be closed to it.
+    if let Some(user) = user {
+        set("HOME", user.home.as_os_str());
+        set("USER", user.name.as_ref());
+        set("LOGNAME", user.name.as_ref());
+    }
     if let AppTarget::Django { settings } = &app.wsgi {
-        set("DJANGO_SETTINGS_MODULE", settings);
+        set("DJANGO_SETTINGS_MODULE", settings.as_ref());
     }
     for (name, value) in &app.raw_env {
-        set(name, value);
+        set(name, value.as_ref());
     }
     env
 }

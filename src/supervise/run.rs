@@ -106,6 +106,8 @@ pub struct SupervisorSetup {
     pub handover: Handover,
     /// This server replaces another, which looks after its programs until it ends.
     pub is_successor: bool,
+    /// Root's rights were given up: there is no starting anew with them.
+    pub has_given_up_root: bool,
 }
 
 /// What follows the end.

@@ -23,6 +23,7 @@ pub(super) fn settings(config: &Config) -> Settings {
 pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
     let ServerConfig {
         listen,
+        user,
         // Says no more than `listen`, once sockets are open.
         listen_is_default: _,
         shards,
@@ -59,6 +60,7 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
     let spool = |config: &Config| config.app.as_ref().map(|app| app.spool_dir.clone());
     [
         ("server.listen", *listen != new.server.listen),
+        ("server.user", *user != new.server.user),
         ("server.shards", *shards != new.server.shards),
         ("server.backlog", *backlog != new.server.backlog),
         ("server.deferred", *deferred != new.server.deferred),

@@ -5,6 +5,7 @@
 use crate::sys::affinity::CpuMask;
 use crate::sys::restrict::Restrictions;
 use crate::sys::spawn::{Child, Spawn};
+use crate::sys::users::User;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -37,6 +38,8 @@ pub struct ZygoteSpawn<'a> {
     pub output: BorrowedFd<'a>,
     /// Its whole environment.
     pub env: &'a [(OsString, OsString)],
+    /// Whose process it is; `None`: the server's own.
+    pub user: Option<&'a User>,
     /// The CPUs it may use: those of the program before any thread was pinned.
     pub cpus: Option<CpuMask>,
 }
@@ -61,7 +64,7 @@ impl ZygoteSpawn<'_> {
             descriptors: &descriptors,
             new_session: true,
             cpus: self.cpus,
-            user: None,
+            user: self.user,
             umask: None,
             restrictions: Restrictions::default(),
             group: None,
@@ -111,6 +114,7 @@ mod tests {
             replies: &[replies_in_child.as_fd(), replies_in_child.as_fd()],
             output: null.as_fd(),
             env: &env,
+            user: None,
             cpus: None,
         };
         let child = spawn.start().expect("python3");

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod notify;
 pub mod packets;
 pub mod page_cache;
+pub mod privileges;
 pub mod process;
 pub mod restrict;
 pub mod signals;

@@ -88,6 +88,10 @@ impl RestrictionPlan {
             write(group.as_c_str(), c"0").map_err(|error| (Restriction::Group, error))?;
         }
         if let Some(score) = &self.oom_score_adj {
+            // A process that was root once can't be looked into by its user, and the files of its own in /proc are root's (proc(5)); this copy of it
+            // is about to become another program.
+            // SAFETY: prctl is a plain system call; its arguments are numbers.
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
             write(c"/proc/self/oom_score_adj", score.as_c_str()).map_err(|error| (Restriction::OomScore, error))?;
         }
         let done = |result: i32, what| if result == 0 { Ok(()) } else { Err((what, errno())) };

@@ -481,7 +481,8 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_and_a_user_that_can_not_be_become_are_named() {
-        let stranger = User { name: "stranger".into(), uid: 12_345, gid: 12_345, groups: vec![12_345] };
+        let stranger =
+            User { name: "stranger".into(), uid: 12_345, gid: 12_345, groups: vec![12_345], home: "/".into() };
         let plain = Spawn {
             program: OsStr::new("true"),
             args: &[],
@@ -513,7 +514,8 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return eprintln!("not shown: only root may become another user");
         }
-        let user = User { name: "stranger".into(), uid: 12_345, gid: 12_346, groups: vec![12_347, 12_348] };
+        let user =
+            User { name: "stranger".into(), uid: 12_345, gid: 12_346, groups: vec![12_347, 12_348], home: "/".into() };
         let (output, output_in_child) = std::io::pipe().expect("pipe");
         let script = "grep -E '^(Uid|Gid|Groups):' /proc/self/status; umask";
         let spawn = Spawn {

@@ -3,9 +3,11 @@
 //! Asks the name service (getpwnam_r(3)), which may read files or ask a server: at start and at a reload, never while something waits.
 //! Called by `config`; `spawn` turns a child into such a user.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsString};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 /// Longest record of a user, bytes, that is still read.
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
@@ -23,9 +25,21 @@ pub struct User {
     pub gid: u32,
     /// Every group that it is in, its own among them.
     pub groups: Vec<u32>,
+    /// Its directory.
+    pub home: PathBuf,
 }
 
 impl User {
+    /// The same with another group of its own; it stays in all that it is in.
+    #[must_use]
+    pub fn with_group(mut self, gid: u32) -> User {
+        self.gid = gid;
+        if !self.groups.contains(&gid) {
+            self.groups.push(gid);
+        }
+        self
+    }
+
     /// The account of that name or, if it is a number and nobody's name, of that number. None: there is none.
     ///
     /// # Errors
@@ -82,13 +96,15 @@ fn record(
         match ask(record.as_mut_ptr(), &mut buffer, &mut found) {
             0 if found.is_null() => return Ok(None),
             0 => {
-                // SAFETY: `found` is not null, so the record was filled in; its name is a C string in `buffer`, which still lives.
-                let (name, uid, gid) = unsafe {
+                // SAFETY: `found` is not null, so the record was filled in; its texts are C strings in `buffer`, which still lives.
+                let (name, home, uid, gid) = unsafe {
                     let record = record.assume_init();
-                    (std::ffi::CStr::from_ptr(record.pw_name).to_owned(), record.pw_uid, record.pw_gid)
+                    let text = |start: *const libc::c_char| CStr::from_ptr(start).to_owned();
+                    (text(record.pw_name), text(record.pw_dir), record.pw_uid, record.pw_gid)
                 };
                 let groups = groups(&name, gid)?;
-                return Ok(Some(User { name: name.to_string_lossy().into_owned(), uid, gid, groups }));
+                let home = PathBuf::from(OsString::from_vec(home.into_bytes()));
+                return Ok(Some(User { name: name.to_string_lossy().into_owned(), uid, gid, groups, home }));
             }
             libc::ERANGE if buffer.len() < RECORD_BYTES_MAX => buffer.resize(buffer.len() * 4, 0),
             libc::EINTR => {}
@@ -131,8 +147,16 @@ mod tests {
     fn root_is_found_by_name_and_by_number() {
         let root = User::find("root").expect("the databases are there").expect("every system has it");
         assert_eq!((root.uid, root.gid), (0, 0));
-        assert!(root.groups.contains(&0));
+        assert!(root.groups.contains(&0) && root.home.is_absolute());
         assert_eq!(User::find("0").expect("the databases are there"), Some(root));
+    }
+
+    #[test]
+    fn another_group_comes_to_those_that_there_are() {
+        let root = User::find("root").expect("the databases are there").expect("every system has it");
+        let other = root.clone().with_group(4242);
+        assert_eq!((other.gid, other.groups.contains(&0), other.groups.contains(&4242)), (4242, true, true));
+        assert_eq!(root.clone().with_group(0), root);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod builder;
 pub mod client;
+pub mod external;
 pub mod files;
 pub mod gate;
 pub mod log;

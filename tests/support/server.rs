@@ -141,14 +141,20 @@ impl Server {
         self.workers()
     }
 
-    /// The process that forks the workers: the one Python child that is no worker.
+    /// The process that forks the workers: the one child that is no worker.
     #[track_caller]
     pub fn zygote(&self) -> u32 {
+        self.zygote_among(&[])
+    }
+
+    /// The same beside these processes of programs.
+    #[track_caller]
+    pub fn zygote_among(&self, programs: &[u32]) -> u32 {
         let mut found = Vec::new();
         wait_until("one zygote", DEADLINE, || {
             let workers: Vec<u32> = self.workers().iter().map(|worker| worker.pid).collect();
             found = process::children(self.main());
-            found.retain(|pid| !workers.contains(pid) && process::is_alive(*pid));
+            found.retain(|pid| !workers.contains(pid) && !programs.contains(pid) && process::is_alive(*pid));
             found.len() == 1
         });
         found[0]

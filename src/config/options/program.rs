@@ -278,7 +278,7 @@ pub static PROGRAM_USER: Opt<String> = Opt {
         "user",
         Unit::Text("the name or number of a user"),
         Default::Described("maitred's own"),
-        "Run as this user, with all of its groups; only root can. `HOME` and `USER` stay as they are.",
+        "Run as this user, with all of its groups; only root can. `HOME` and `USER` stay as they are. None given: as `user` of `[server]`.",
     )
     .elsewhere(&["uid"]),
     read: read::text,

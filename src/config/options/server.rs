@@ -7,10 +7,12 @@ use crate::base::bounds::{
     ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, FIELD_LINE_BYTES_MAX, FIELDS_MAX, LISTEN_BACKLOG_MAX,
     SHARDS_MAX, TARGET_BYTES_MAX,
 };
+use crate::config::owner::{group, user};
 use crate::config::read;
 use crate::config::types::RequestIds;
 use crate::config::value::Value;
 use crate::limits::AllowedHosts;
+use crate::sys::users::User;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ pub static SERVER: Section = Section {
     options: &[
         &LISTEN.spec,
         &REDIRECT_HTTPS.spec,
+        &USER.spec,
+        &SERVER_GROUP.spec,
         &SHARDS.spec,
         &KEEPALIVE_TIMEOUT.spec,
         &HEAD_TIMEOUT.spec,
@@ -77,6 +81,28 @@ pub static REDIRECT_HTTPS: Opt<bool> = Opt {
     ),
     read: read::boolean,
 };
+pub static USER: Opt<User> = Opt {
+    spec: Spec::new(
+        "user",
+        Unit::Text("a user"),
+        Default::Described("the one that starts the server"),
+        "Whom the server, its workers and its programs run as, with all groups of that account. Only root can become somebody else; it does so \
+         once listeners, certificates and control sockets are open, and for good: see [security.md](security.md). If a program has another \
+         `user`, the supervisor has to stay root, and only shards, workers and the other programs run as this one. Workers get its `HOME`, `USER` \
+         and `LOGNAME`.",
+    ),
+    read: user,
+};
+/// Not `GROUP`: that is a table of its own.
+pub static SERVER_GROUP: Opt<u32> = Opt {
+    spec: Spec::new(
+        "group",
+        Unit::Text("a group"),
+        Default::Described("that of `user`"),
+        "Group in place of the user's own; needs `user`.",
+    ),
+    read: group,
+};
 pub static HANDSHAKE_TIMEOUT: Opt<Duration> = Opt {
     spec: Spec::new(
         "handshake_timeout",
@@ -92,7 +118,8 @@ pub static MAX_HANDSHAKES: Opt<usize> = Opt {
         "max_handshakes",
         Unit::Count { min: 1, max: CONNECTIONS_MAX },
         Default::Toml("1024"),
-        "TLS handshakes that one shard has under way at the same time; one more ends the oldest.",
+        "TLS handshakes that one shard has under way at the same time, from the connection's beginning: also those of clients that have not said a word yet. \
+         One more ends the oldest.",
     ),
     read: read::count,
 };
@@ -331,7 +358,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG DEFERRED ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
+        assert_defaults!(USER SERVER_GROUP REDIRECT_HTTPS HANDSHAKE_TIMEOUT MAX_HANDSHAKES SHARDS KEEPALIVE_TIMEOUT HEAD_TIMEOUT BODY_TIMEOUT SEND_TIMEOUT MAX_CONNECTIONS MAX_BODY BACKLOG DEFERRED ACCESS_LOG REQUEST_ID REQUEST_ID_ECHO);
         assert_defaults!(LIMIT_REQUEST_LINE LIMIT_REQUEST_FIELDS LIMIT_REQUEST_FIELD_SIZE);
         assert_defaults!(ALLOWED_HOSTS MAX_CONNECTIONS_PER_ADDRESS MIN_BODY_RATE);
     }

@@ -46,7 +46,14 @@ impl Supervisor {
     }
 
     /// Stops everything, to start anew.
+    ///
+    /// # Errors
+    /// What was started as root is not root any more, and could not open again what it has open.
     pub(in crate::supervise) fn restart(&mut self) -> Result<(), Fault> {
+        if self.setup.has_given_up_root {
+            let reason = "maitred was started as root and has given up its rights; who started it has to restart it";
+            return Err(Fault::of(FaultCode::Failed, Some(reason)));
+        }
         tracing::info!("asked to start anew over the control socket");
         self.mood = Mood::Restarting;
         self.stop(false);

@@ -51,7 +51,8 @@ impl Supervisor {
     pub(super) fn spawn_zygote(&mut self, id: GenerationId, settings: PoolSettings) {
         let Some(app) = &self.setup.config.app else { unreachable!("only an application has generations") };
         let proc_name = self.setup.config.server.proc_name.as_deref();
-        let about = About { app, proc_name, workers_before: self.workers_before };
+        let user = self.started.server.user.as_ref();
+        let about = About { app, user, proc_name, workers_before: self.workers_before };
         let started = Generation::start(id, settings, &about, &self.replies);
         self.workers_before = Some(app.workers);
         match started {
