@@ -46,7 +46,7 @@ fn main() -> ExitCode {
                 return check::ask(&config, asks);
             }
             if config.server.daemon && !inherited.is_background {
-                return background::start();
+                return background::start(&inherited);
             }
             // Before any thread is started: each inherits the mask, and the supervisor alone reads signals.
             if let Err(error) = signals::block() {

@@ -351,6 +351,18 @@ fn a_server_runs_from_a_gunicorn_conf_py() {
 }
 
 #[test]
+fn a_gunicorn_conf_py_that_gunicorn_would_have_read_is_told_of() {
+    let builder = Builder::command_line(&["kitchen", "--graceful-timeout", "4"]);
+    fs::write(builder.folder().join("gunicorn.conf.py"), "workers = 7\n").expect("write");
+    let apps = support::apps().display().to_string();
+    let interpreter = python::interpreter().display().to_string();
+    let arguments = ["--chdir", &apps, "--python", &interpreter, "-w", "1"];
+    let server = arguments.iter().fold(builder, |builder, argument| builder.argument(argument)).start();
+    server.wait_for_line("gunicorn.conf.py is there and is not read; --config gunicorn.conf.py reads it");
+    assert_eq!(server.wait_workers(1).len(), 1);
+}
+
+#[test]
 fn heads_beyond_the_configured_limits_are_refused() {
     let server = Builder::bare()
         .route("path = \"/\"\nstatus = 404")

@@ -63,7 +63,7 @@ fn an_address_that_is_configured_takes_its_socket_and_others_are_opened() {
     let builder = Builder::app("kitchen").silent().shards(1);
     let path = builder.folder().join("web.sock");
     let named = path.display().to_string();
-    let builder = builder.argument("-b").argument("127.0.0.1:0").argument("-b").argument(&format!("unix:{named}"));
+    let builder = builder.argument("-b").argument("127.0.0.2:0").argument("-b").argument(&format!("unix:{named}"));
     let mut server = builder.prefix(&["python3", "-c", ACTIVATE, &format!("{named},127.0.0.1:0")]).run();
     server.wait_for_line(&format!("ready: listening on unix:{named}"));
     wait_until("both addresses are there", DEADLINE, || addresses(&server).len() == 2);

@@ -139,3 +139,37 @@ fn programs_are_started_by_the_new_server_when_the_old_one_has_ended() {
     wait_until("the new server has started it", DEADLINE, || count() == 2);
     successor.stop();
 }
+
+#[test]
+fn a_restart_refuses_nobody_and_an_address_that_is_left_out_is_closed() {
+    let builder = Builder::app("kitchen");
+    let (socket, file) = (builder.folder().join("site.sock"), builder.folder().join("maitred.toml"));
+    let key = format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]", socket.display());
+    let mut server = builder.silent().server_key(&key).run();
+    let ready = |server: &Server, mark: usize| {
+        let line = server.wait_for_line_from(mark, "ready: listening on http://");
+        let address = line.split("http://").nth(1).expect("an address");
+        address.trim().parse::<std::net::SocketAddr>().expect("an address")
+    };
+    let address = ready(&server, 0);
+    let gate = server.gate("held");
+    let mut held = Client::connect(address);
+    held.request("GET", &format!("/hold?{}", gate.query()), "Connection: close\r\n");
+    gate.wait_started();
+    let good = fs::read_to_string(&file).expect("written by the builder");
+    fs::write(&file, good.replace(&key, "listen = \"127.0.0.1:0\"")).expect("write");
+    let mark = server.log.mark();
+    assert_eq!(ctl(&server, &["reload", "server"]).0, Some(0));
+    server.wait_for_line_from(mark, "asked to start anew");
+    // In the queue of a socket that the next life has too.
+    let mut early = Client::connect(address);
+    early.request("GET", "/hello", "");
+    gate.open();
+    assert_eq!(held.response("GET").status, 200);
+    assert_eq!(early.response("GET").status, 200);
+    let mark = server.log.lines_from(0).iter().position(|line| line.contains("asked to start anew")).expect("it was");
+    assert_eq!(ready(&server, mark), address, "the kernel had chosen it for the life before");
+    assert!(!socket.exists(), "nobody asked for it any more");
+    assert_eq!(ctl(&server, &["pid"]).0, Some(0), "the control socket is there");
+    assert!(server.stop().success());
+}

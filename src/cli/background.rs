@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::complain;
-use crate::sys::inherited::{BACKGROUND_VARIABLE, READY_VARIABLE};
+use crate::sys::inherited::{BACKGROUND_VARIABLE, Inherited, READY_VARIABLE};
 use crate::sys::process::{Exit, wait_for};
 use crate::sys::restrict::Restrictions;
 use crate::sys::spawn::Spawn;
@@ -20,7 +20,11 @@ const READY: i32 = 3;
 
 /// Starts the server in the background. The exit code is 0 once it is ready, else its own.
 #[must_use]
-pub fn start() -> ExitCode {
+pub fn start(inherited: &Inherited) -> ExitCode {
+    if inherited.notify.is_some() || !inherited.listeners.is_empty() {
+        // It neither finds its main process in the background nor passes its sockets on there.
+        complain("maitred: systemd looks after programs in the foreground; leave daemon out");
+    }
     match started() {
         Ok(code) => code,
         Err(error) => {

@@ -58,7 +58,7 @@ impl Control {
     fn open_unix(&mut self, path: PathBuf, config: &ControlConfig, passed: &mut Passed) -> Result<(), String> {
         let failed = |error| format!("cannot listen on the control socket {}: {error}", path.display());
         let (socket, file) = match passed.take(&Listen::Unix(path.clone())).pop() {
-            Some((socket, is_ours)) => (socket, is_ours.then(|| SocketFile::of_another(path.clone()))),
+            Some((socket, of_systemd)) => (socket, (!of_systemd).then(|| SocketFile::of_another(path.clone()))),
             None => {
                 let (uid, gid) = config.owner.map_or((None, None), |owner| (owner.uid, owner.gid));
                 let options = UnixOptions { backlog: LISTEN_BACKLOG, mode: config.mode, uid, gid };
@@ -88,11 +88,6 @@ impl SocketFile {
     /// It is this server's from now on.
     pub fn claim(&mut self) {
         self.inode = inode(&self.path);
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &std::path::Path {
-        &self.path
     }
 
     /// The file stays: it is another server's by now.

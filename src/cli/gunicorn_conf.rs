@@ -9,10 +9,12 @@ use serde::Deserialize;
 
 use super::probe;
 use crate::config::gunicorn::{self, GunicornFile};
-use crate::config::{Flags, Surroundings, interpreter_of};
+use crate::config::{FILE_DEFAULT, Flags, Surroundings, interpreter_of};
 
 /// A file is evaluated within this.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What Gunicorn reads in the working directory when it is told of no file.
+const USUAL_NAME: &str = "gunicorn.conf.py";
 const SCRIPT: &str = include_str!("read_gunicorn_conf.py");
 
 #[derive(Deserialize)]
@@ -25,6 +27,13 @@ struct Answer {
 /// Whether `place` is for Python to read: a name that ends in `.py`, or one of the forms `file:NAME` and `python:MODULE`.
 fn is_python(place: &str) -> bool {
     place.ends_with(".py") || place.starts_with("python:") || place.starts_with("file:")
+}
+
+/// The file that Gunicorn would read by itself, if it is there and nothing is read in its place.
+pub fn overlooked(flags: &Flags) -> Option<&'static str> {
+    let is_there = |name: &str| std::path::Path::new(name).exists();
+    let is_overlooked = flags.config_file().is_none() && !is_there(FILE_DEFAULT) && is_there(USUAL_NAME);
+    is_overlooked.then_some(USUAL_NAME)
 }
 
 /// Puts what the config file says into `flags`, if that is a `gunicorn.conf.py`.

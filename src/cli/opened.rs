@@ -31,10 +31,15 @@ pub(super) struct Opened {
     pub access_log: Option<AccessLogFile>,
     pub certificates: Option<Certificates>,
     pub statsd: Option<StatsdSender>,
+    /// Files of a predecessor's sockets that are served no longer.
+    pub files_left: Vec<SocketFile>,
+    /// Addresses of systemd's sockets.
+    of_systemd: Vec<Listen>,
 }
 
 impl Opened {
     pub fn open(config: &Config, mut passed: Passed) -> Result<Opened, String> {
+        let of_systemd = passed.of_systemd();
         let server = &config.server;
         let backlog = i32::try_from(server.backlog).unwrap_or(i32::MAX);
         let admin = |address: &Listen| Listener { mode: ADMIN_SOCKET_MODE, ..Listener::plain(address.clone()) };
@@ -45,7 +50,7 @@ impl Opened {
         let control = Control::open(&config.control, &mut passed)?;
         let listen = addresses(config, &passed);
         let listeners = Listeners::open(&listen, shards, backlog, &mut passed)?;
-        for address in passed.addresses() {
+        for address in passed.of_systemd() {
             tracing::warn!("a socket for {address} was passed on, and nothing is served there");
         }
         Ok(Opened {
@@ -54,6 +59,8 @@ impl Opened {
             control,
             access_log: server.access_log.as_ref().map(AccessLogFile::open).transpose()?,
             certificates: Certificates::open(config)?,
+            files_left: passed.files_left(),
+            of_systemd,
             statsd: server.statsd.as_ref().map(StatsdSender::open).transpose()?,
         })
     }
@@ -69,7 +76,6 @@ impl Opened {
     /// What a server that replaces this one is given.
     pub fn handover(
         &self,
-        files: &[SocketFile],
         pidfile: Option<&RefCell<Pidfile>>,
         variables: Vec<(OsString, OsString)>,
     ) -> io::Result<Handover> {
@@ -77,26 +83,27 @@ impl Opened {
         let control = self.control.sockets.trusted.iter().chain(&self.control.sockets.guarded);
         let mut sockets = Vec::new();
         for socket in listeners.map(|listener| &listener.socket).chain(control) {
-            let is_ours = match listen::listening_address(socket)? {
-                listen::Address::Unix(path) => files.iter().any(|file| file.path() == path),
-                listen::Address::Tcp(_) => false,
+            let address = match listen::listening_address(socket)? {
+                listen::Address::Unix(path) => Listen::Unix(path),
+                listen::Address::Tcp(address) => Listen::Tcp(address),
             };
-            sockets.push((socket.try_clone()?, is_ours));
+            sockets.push((socket.try_clone()?, self.of_systemd.contains(&address)));
         }
         let pidfile = pidfile.map(|pidfile| pidfile.borrow().share()).transpose()?;
         Ok(Handover { sockets, pidfile, variables })
     }
 }
 
-/// Where to listen: where the configuration says, and where sockets were passed on for. If it says nothing these are all there is.
+/// Where to listen: where the configuration says, and where systemd has passed sockets on for. If it says nothing these are all there is.
 fn addresses(config: &Config, passed: &Passed) -> Vec<Listener> {
     let server = &config.server;
     if server.listen.is_empty() {
         return Vec::new();
     }
-    let is_replaced = server.listen_is_default && !passed.is_empty();
+    let of_systemd = passed.of_systemd();
+    let is_replaced = server.listen_is_default && !of_systemd.is_empty();
     let mut listen = if is_replaced { Vec::new() } else { server.listen.clone() };
-    for address in passed.addresses() {
+    for address in of_systemd {
         if !listen.iter().any(|listener| is_same(&address, &listener.address)) {
             let tls = !config.tls.is_empty() && matches!(&address, Listen::Tcp(tcp) if tcp.port() == PORT_HTTPS);
             listen.push(Listener { tls, ..Listener::plain(address) });
@@ -124,7 +131,7 @@ impl Listeners {
             let failed = |error: io::Error| format!("cannot listen on {listener}: {error}");
             let taken = passed.take(&listener.address);
             let is_passed = !taken.is_empty();
-            let is_ours = taken.iter().any(|(_, is_ours)| *is_ours);
+            let is_of_systemd = taken.iter().any(|(_, of_systemd)| *of_systemd);
             let taken: Vec<_> = taken.into_iter().map(|(socket, _)| socket).collect();
             let sockets = match &listener.address {
                 Listen::Tcp(tcp) => {
@@ -151,7 +158,7 @@ impl Listeners {
                             vec![listen::unix(path, options).map_err(failed)?]
                         }
                     };
-                    if is_ours {
+                    if is_passed && !is_of_systemd {
                         files.push(SocketFile::of_another(path.clone()));
                     } else if !is_passed {
                         files.push(SocketFile::new(path.clone()));

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use super::control_sockets::SocketFile;
 use crate::config::Listen;
 use crate::sys::listen;
 
@@ -12,7 +13,7 @@ use crate::sys::listen;
 #[derive(Debug, Default)]
 pub(super) struct Passed(Vec<(Listen, Socket)>);
 
-/// A socket, and whether its file is this server's to remove.
+/// A socket, and whether it is systemd's. If it is not, it is of the server that is being replaced, and its file is ours to remove.
 pub(super) type Socket = (OwnedFd, bool);
 
 impl Passed {
@@ -29,24 +30,32 @@ impl Passed {
         Ok(Passed(sockets.into_iter().map(address).collect::<Result<_, _>>()?))
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Every socket of this address.
+    /// Every socket of this address; of the first that there is where the kernel may choose the port.
     pub fn take(&mut self, wanted: &Listen) -> Vec<Socket> {
-        let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(|(address, _)| is_same(address, wanted));
+        let Some(found) = self.0.iter().map(|(address, _)| address).find(|found| is_same(found, wanted)).cloned()
+        else {
+            return Vec::new();
+        };
+        let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(|(address, _)| *address == found);
         self.0 = left;
         let taken: Vec<(Listen, Socket)> = taken;
         taken.into_iter().map(|(_, socket)| socket).collect()
     }
 
-    /// The addresses of what is left, each once.
-    pub fn addresses(&self) -> Vec<Listen> {
+    /// The files of the predecessor's sockets that nobody has taken.
+    pub fn files_left(&self) -> Vec<SocketFile> {
+        let left = self.0.iter().filter_map(|(address, (_, of_systemd))| match address {
+            Listen::Unix(path) if !of_systemd => Some(SocketFile::of_another(path.clone())),
+            _ => None,
+        });
+        left.collect()
+    }
+
+    /// The addresses of systemd's sockets, each once: they are served whatever the configuration says.
+    pub fn of_systemd(&self) -> Vec<Listen> {
         let mut found: Vec<Listen> = Vec::new();
-        for (address, _) in &self.0 {
-            if !found.contains(address) {
+        for (address, (_, of_systemd)) in &self.0 {
+            if *of_systemd && !found.contains(address) {
                 found.push(address.clone());
             }
         }
@@ -54,12 +63,15 @@ impl Passed {
     }
 }
 
-/// Whether a socket of the address `found` is one for `wanted`. A socket for every address of IPv6 accepts those of IPv4 too, and is what systemd makes of a port alone.
+/// Whether a socket of the address `found` is one for `wanted`. A socket for every address of IPv6 accepts those of IPv4 too, and is what systemd
+/// makes of a port alone.
 pub(super) fn is_same(found: &Listen, wanted: &Listen) -> bool {
     let is_any = |address: &SocketAddr| address.ip().is_unspecified();
     match (found, wanted) {
         (Listen::Tcp(found), Listen::Tcp(wanted)) => {
-            found == wanted || (found.is_ipv6() && is_any(found) && is_any(wanted) && found.port() == wanted.port())
+            let is_for_all = found.is_ipv6() && is_any(found) && is_any(wanted);
+            let is_port = wanted.port() == 0 || found.port() == wanted.port();
+            is_port && (found.ip() == wanted.ip() || is_for_all)
         }
         _ => found == wanted,
     }
@@ -104,9 +116,9 @@ mod tests {
         let mut passed = Passed::of(sockets).expect("all of them listen");
         assert_eq!(passed.take(&address).len(), 2);
         assert!(passed.take(&address).is_empty());
-        assert_eq!(passed.addresses(), [Listen::Unix(path.clone())]);
+        assert_eq!(passed.of_systemd(), [Listen::Unix(path.clone())]);
         assert_eq!(passed.take(&Listen::Unix(path)).len(), 1);
-        assert!(passed.is_empty());
+        assert!(passed.of_systemd().is_empty());
         let (other, _) = std::os::unix::net::UnixStream::pair().expect("a pair");
         assert!(Passed::of(vec![(other.into(), false)]).is_err());
     }
@@ -115,6 +127,7 @@ mod tests {
     fn any_address_of_ipv6_is_any_address() {
         let tcp = |text: &str| Listen::Tcp(text.parse().expect("an address"));
         assert!(is_same(&tcp("[::]:80"), &tcp("0.0.0.0:80")));
+        assert!(is_same(&tcp("127.0.0.1:80"), &tcp("127.0.0.1:0")), "the kernel has chosen it before");
         assert!(!is_same(&tcp("[::]:80"), &tcp("0.0.0.0:81")) && !is_same(&tcp("0.0.0.0:80"), &tcp("[::]:80")));
         assert!(!is_same(&tcp("[::1]:80"), &tcp("127.0.0.1:80")));
     }

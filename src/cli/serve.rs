@@ -4,11 +4,10 @@
 //! its part until the supervisor says that the program is to exit.
 
 use std::cell::RefCell;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use super::control_sockets::SocketFile;
 use super::opened::Opened;
 use super::passed::Passed;
 use super::pidfile::Pidfile;
-use super::{EXIT_UNUSABLE, Options, complain, reconfigure};
+use super::{EXIT_UNUSABLE, Options, complain, gunicorn_conf, reconfigure};
 use crate::base::bounds::{LIMIT_KEYS_MAX, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
 use crate::config::Config;
@@ -38,8 +37,8 @@ use crate::sys::{limits, packets, process};
 pub enum Ended {
     /// The program exits.
     Exit(ExitCode),
-    /// The program is to start anew, with these variables in its environment again.
-    Restart(Vec<(OsString, OsString)>),
+    /// The program is to start anew, with these sockets.
+    Restart(Handover),
 }
 
 impl Ended {
@@ -47,10 +46,8 @@ impl Ended {
     pub fn finish(self) -> ExitCode {
         match self {
             Ended::Exit(code) => code,
-            Ended::Restart(variables) => {
-                let mut line = std::env::args_os();
-                let mut command = Command::new(line.next().unwrap_or_else(|| "maitred".into()));
-                let error = command.args(line).envs(variables).exec();
+            Ended::Restart(handover) => {
+                let error = handover.start_anew();
                 complain(format_args!("maitred: cannot start anew: {error}"));
                 ExitCode::FAILURE
             }
@@ -81,6 +78,9 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: 
     if let Some((file, settings)) = &config.taken {
         tracing::info!("{file}: taken: {}", settings.join(", "));
     }
+    if let Some(file) = gunicorn_conf::overlooked(&options.flags()) {
+        tracing::warn!("{file} is there and is not read; --config {file} reads it");
+    }
     for line in &config.left {
         tracing::warn!("not done: {line}");
     }
@@ -89,14 +89,16 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: 
         Err(message) => return unusable(&message),
     };
     let files = Rc::new(RefCell::new(opened.take_files()));
-    let handover = match opened.handover(&files.borrow(), pidfile.as_deref(), variables.clone()) {
+    let handover = match opened.handover(pidfile.as_deref(), variables) {
         Ok(handover) => handover,
         Err(error) => return unusable(&format!("not enough descriptors: {error}")),
     };
-    let own = (pidfile.clone(), files.clone());
+    let own = (pidfile.clone(), files.clone(), std::mem::take(&mut opened.files_left));
     let at_ready = Box::new(move || {
         // Until now the files of a server that this one replaces were that one's.
-        let (pidfile, files) = own;
+        let (pidfile, files, mut left) = own;
+        // Those that nobody serves any more go with this.
+        left.iter_mut().for_each(SocketFile::claim);
         files.borrow_mut().iter_mut().for_each(SocketFile::claim);
         if let Some(pidfile) = pidfile
             && let Err(error) = pidfile.borrow_mut().claim()
@@ -108,14 +110,14 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: 
     let launcher = Launcher::new(inherited.ready, inherited.is_background, at_ready);
     let hosting = Hosting { launcher, systemd, handover, is_successor: inherited.is_successor };
     let ending = serve(config, options, opened, main_log, hosting);
-    if matches!(ending, Ok(Ending::Succeeded(_))) {
+    if matches!(ending, Ok(Ending::Succeeded(_) | Ending::Restart(_))) {
         files.borrow_mut().iter_mut().for_each(SocketFile::leave);
-        if let Some(pidfile) = &pidfile {
-            pidfile.borrow_mut().leave();
-        }
+    }
+    if let (Ok(Ending::Succeeded(_)), Some(pidfile)) = (&ending, &pidfile) {
+        pidfile.borrow_mut().leave();
     }
     match ending {
-        Ok(Ending::Restart) => Ended::Restart(variables),
+        Ok(Ending::Restart(handover)) => Ended::Restart(handover),
         Ok(Ending::Exit(code) | Ending::Succeeded(code)) => {
             Ended::Exit(ExitCode::from(u8::try_from(code).unwrap_or(1)))
         }
@@ -162,7 +164,7 @@ fn serve(
     main_log: Arc<MainLog>,
     hosting: Hosting,
 ) -> io::Result<Ending> {
-    let Opened { listeners, admin, mut control, access_log, certificates, statsd } = opened;
+    let Opened { listeners, admin, mut control, access_log, certificates, statsd, .. } = opened;
     for address in &admin.addresses {
         tracing::info!("admin: listening on {address}");
     }

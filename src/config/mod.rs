@@ -64,6 +64,7 @@ pub use control::{ControlConfig, Credentials, SocketChoice, control_of};
 pub use error::{ConfigErrors, Problem};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};
 pub use hooks::{HookPlace, Hooks};
+pub use merge::FILE_DEFAULT;
 pub use options::{flags, help};
 pub use owner::Owner;
 pub use process::{

@@ -106,12 +106,12 @@ pub struct SupervisorSetup {
 }
 
 /// What follows the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Ending {
     /// The program exits with this code.
     Exit(i32),
-    /// The program is to start anew.
-    Restart,
+    /// The program is to start anew, with these sockets.
+    Restart(Handover),
     /// The program exits with this code, and another process has taken its place.
     Succeeded(i32),
 }
@@ -267,7 +267,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     drop(signal_task);
     let restarts = code == 0 && supervisor.mood == Mood::Restarting;
     Ok(match () {
-        () if restarts => Ending::Restart,
+        () if restarts => Ending::Restart(std::mem::take(&mut supervisor.setup.handover)),
         () if supervisor.is_succeeded => Ending::Succeeded(code),
         () => Ending::Exit(code),
     })

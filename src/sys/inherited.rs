@@ -30,7 +30,7 @@ static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// What was passed on.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    /// Listening sockets, from systemd or from the server that is being replaced, and whether their files are this server's to remove.
+    /// Listening sockets, and whether they are systemd's: the others are of the server that is being replaced.
     pub listeners: Vec<(OwnedFd, bool)>,
     /// This process is to replace another, which runs as long as `ready`'s other end is open.
     pub is_successor: bool,
@@ -67,7 +67,7 @@ impl Inherited {
         let is_successor = list.is_some();
         let numbers: Vec<(RawFd, bool)> = match list {
             Some(list) => unlisted(list.to_str().unwrap_or_default()),
-            None => (SYSTEMD_FIRST..).take(usize::try_from(count).unwrap_or(0)).map(|number| (number, false)).collect(),
+            None => (SYSTEMD_FIRST..).take(usize::try_from(count).unwrap_or(0)).map(|number| (number, true)).collect(),
         };
         if numbers.len() > INHERITED_DESCRIPTORS_MAX {
             let message =
@@ -84,7 +84,7 @@ impl Inherited {
         Ok(Inherited {
             listeners: numbers
                 .into_iter()
-                .map(|(number, is_ours)| Ok((owned(number)?, is_ours)))
+                .map(|(number, of_systemd)| Ok((owned(number)?, of_systemd)))
                 .collect::<io::Result<_>>()?,
             is_successor,
             ready: ready.map(owned).transpose()?,
@@ -106,9 +106,9 @@ impl Inherited {
     }
 }
 
-/// Numbers of descriptors as `MAITRED_LISTEN_FDS` lists them; those whose files the new server is to remove are marked.
+/// Numbers of descriptors as `MAITRED_LISTEN_FDS` lists them; systemd's are marked.
 pub fn listed(sockets: &[(RawFd, bool)]) -> String {
-    let one = |(number, is_ours): &(RawFd, bool)| format!("{number}{}", if *is_ours { "!" } else { "" });
+    let one = |(number, of_systemd): &(RawFd, bool)| format!("{number}{}", if *of_systemd { "!" } else { "" });
     sockets.iter().map(one).collect::<Vec<_>>().join(",")
 }
 

@@ -38,8 +38,10 @@ impl Supervisor {
             self.interrupt_workers();
         }
         self.systemd.stopping();
-        // Whoever connects from now on is not to wait at a socket that nobody accepts on.
-        self.setup.handover.sockets.clear();
+        if self.mood != Mood::Restarting {
+            // Whoever connects from now on is not to wait at a socket that nobody accepts on.
+            self.setup.handover.sockets.clear();
+        }
         self.handle(if fast { Event::Quit } else { Event::Terminate });
         self.programs.stop(fast);
     }
