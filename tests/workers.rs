@@ -92,7 +92,7 @@ fn a_worker_that_outlives_sigabrt_is_killed() {
     let mark = server.log.mark();
     server.wait_for_line_from(mark, "sending SIGABRT");
     server.wait_for_line_from(mark, "worker outlived SIGABRT, sending SIGKILL");
-    assert_eq!(lost.join().expect("a response").status, 502);
+    assert_eq!(lost.join().expect("a response").status, 504);
     let lines = server.log.lines_from(mark);
     let at = |signal: &str| lines.iter().position(|line| line.contains(signal)).expect("waited for");
     assert!(at("sending SIGABRT") < at("sending SIGKILL"), "{lines:?}");
