@@ -133,7 +133,7 @@ const DIRTY: &str = "long tasks are for programs of their own, [program.NAME]";
 const HTTP2: &str = "HTTP/1.1 is spoken";
 const RELOAD: &str = "files are not watched; SIGHUP or `maitred ctl reload app` loads the application anew";
 const RECYCLING: &str = "workers are not replaced by the number of their requests";
-const USER: &str = "the user is whoever starts the server: User= and AmbientCapabilities= of the systemd unit";
+const USER: &str = "user and group in [server] say whom the server, its workers and its programs run as";
 const PASTE: &str = "Paste's files are not read; name the application as MODULE:ATTRIBUTE";
 const UWSGI: &str = "HTTP is spoken, not uwsgi";
 const CONTROL: &str = "[control] says where the server is controlled";
