@@ -12,7 +12,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::complain;
 use crate::sys::inherited::{BACKGROUND_VARIABLE, Inherited, READY_VARIABLE};
 use crate::sys::process::{Exit, wait_for};
-use crate::sys::restrict::Restrictions;
 use crate::sys::spawn::Spawn;
 
 /// The number that the pipe has in the server.
@@ -43,18 +42,12 @@ fn started() -> io::Result<ExitCode> {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let program = std::env::current_exe()?;
     let child = Spawn {
-        program: program.as_os_str(),
         args: &args,
         env: &env,
-        directory: None,
         // Standard error until it is ready, so that what keeps it from that is seen.
         descriptors: &[(null.as_fd(), 1), (told.as_fd(), READY)],
         new_session: true,
-        cpus: None,
-        user: None,
-        umask: None,
-        restrictions: Restrictions::default(),
-        group: None,
+        ..Spawn::of(program.as_os_str())
     }
     .start()?;
     drop(told);

@@ -13,7 +13,6 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::sys::inherited::{LISTENERS_VARIABLE, PIDFILE_VARIABLE, READY_VARIABLE, listed};
-use crate::sys::restrict::Restrictions;
 use crate::sys::spawn::{Child, Spawn};
 
 /// The first descriptor that a successor gets beside the standard ones: the pipe over which it says that it serves.
@@ -70,20 +69,7 @@ impl Handover {
         env.push((READY_VARIABLE.into(), READY.to_string().into()));
         env.push((LISTENERS_VARIABLE.into(), listed(&sockets).into()));
         env.extend(pidfile.map(|number| (PIDFILE_VARIABLE.into(), number.to_string().into())));
-        let child = Spawn {
-            program: &program,
-            args: &args,
-            env: &env,
-            directory: None,
-            descriptors: &descriptors,
-            new_session: false,
-            cpus: None,
-            user: None,
-            umask: None,
-            restrictions: Restrictions::default(),
-            group: None,
-        }
-        .start()?;
+        let child = Spawn { args: &args, env: &env, descriptors: &descriptors, ..Spawn::of(&program) }.start()?;
         Ok((child, heard))
     }
 }

@@ -55,7 +55,24 @@ pub struct Child {
     pub pidfd: OwnedFd,
 }
 
-impl Spawn<'_> {
+impl<'a> Spawn<'a> {
+    /// A program without arguments, environment and descriptors, and otherwise as this process is.
+    pub fn of(program: &'a OsStr) -> Spawn<'a> {
+        Spawn {
+            program,
+            args: &[],
+            env: &[],
+            directory: None,
+            descriptors: &[],
+            new_session: false,
+            cpus: None,
+            user: None,
+            umask: None,
+            restrictions: Restrictions::default(),
+            group: None,
+        }
+    }
+
     /// Starts the program and waits until its exec has succeeded or failed. The error names the program and what could not be
     /// done: change to its directory, become its user, or run it.
     pub fn start(&self) -> io::Result<Child> {
@@ -462,19 +479,7 @@ mod tests {
         for descriptors in
             [[(null.as_fd(), 3), (null.as_fd(), 3)], [(null.as_fd(), 3), (null.as_fd(), CHILD_DESCRIPTOR_MAX)]]
         {
-            let spawn = Spawn {
-                program: OsStr::new("true"),
-                args: &[],
-                env: &[],
-                directory: None,
-                descriptors: &descriptors,
-                new_session: false,
-                cpus: None,
-                user: None,
-                umask: None,
-                restrictions: Restrictions::default(),
-                group: None,
-            };
+            let spawn = Spawn { descriptors: &descriptors, ..Spawn::of(OsStr::new("true")) };
             assert_eq!(spawn.start().expect_err("refused").kind(), io::ErrorKind::InvalidInput);
         }
     }
