@@ -24,7 +24,7 @@ pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> R
             // The file has become shorter than what was announced.
             Ok(0) => return Err(Gone),
             Ok(read) => slice.truncate(read),
-            // A kernel worker waits for the disk, or for the server of a network file system.
+            // The file system knows no reads that don't wait (tmpfs), but these bytes are in memory.
             Err(Errno::OPNOTSUPP) if page_cache::holds(&file, offset, count as u64) => {
                 let read = rustix::io::pread(&file, &mut slice[..], offset).map_err(|_| Gone)?;
                 if read == 0 {
@@ -32,6 +32,7 @@ pub(super) async fn send(ring: &Ring, output: &mut Output, file: FileRange) -> R
                 }
                 slice.truncate(read);
             }
+            // A kernel worker waits for the disk, or for the server of a network file system.
             Err(Errno::AGAIN | Errno::OPNOTSUPP) => {
                 slice.clear();
                 slice = ring.read_at(&file, slice, count, offset).await.map_err(|_| Gone)?;
