@@ -13,6 +13,7 @@ use crate::limits::Shared;
 use crate::observe::Snapshot;
 use crate::tls::{Challenges, Directory};
 use crate::wsgi::pool::Gate;
+use crate::wsgi::share::Share;
 
 /// From the supervisor to a shard.
 #[derive(Debug)]
@@ -40,6 +41,13 @@ pub enum ShardMail {
     Accept,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].
     Gate(Gate),
+    /// This is the share of this generation from now on: it has more workers, or fewer.
+    Share {
+        /// The generation.
+        generation: u32,
+        /// What it may have before it.
+        share: Share,
+    },
     /// No worker of this generation is left: what it had not answered is lost.
     Gone {
         /// The generation.

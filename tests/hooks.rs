@@ -123,6 +123,17 @@ fn a_reload_and_a_killed_worker_have_their_hooks() {
 }
 
 #[test]
+fn the_hook_for_the_number_of_workers_is_called_where_it_follows_the_load() {
+    let keys = Builder::app("hooked").app_key("workers_max = 3").app_key("scale_idle = '1h'");
+    let (builder, notes) = hooked(&["nworkers_changed"], keys);
+    let server = builder.start();
+    server.wait_workers(1);
+    server.signal(Signal::TTIN);
+    assert_eq!(notes.wait_for("nworkers_changed", 2)[1][2..], ["2", "1"]);
+    server.wait_workers(2);
+}
+
+#[test]
 fn a_request_that_a_hook_refuses_is_a_500_and_one_whose_end_fails_is_answered() {
     let (builder, notes) =
         hooked(&["pre_request", "post_request"], Builder::app("hooked").app_key("worker_loop = \"auto\""));

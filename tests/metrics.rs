@@ -73,7 +73,7 @@ fn metrics_are_well_formed_and_add_up() {
     assert_eq!(seen.value("maitred_access_log_lines_total", &[]), 0.0);
     assert_eq!(seen.value("maitred_panics_total", &[]), 0.0);
     assert_eq!((seen.value("maitred_ready", &[]), seen.value("maitred_generation", &[])), (1.0, 1.0));
-    assert_eq!(seen.value("maitred_workers", &[]), 1.0);
+    assert_eq!((seen.value("maitred_workers", &[]), seen.value("maitred_workers_wanted", &[])), (1.0, 1.0));
     assert!(seen.value("process_resident_memory_bytes", &[]) > 1e6 && seen.value("process_open_fds", &[]) > 10.0);
     assert!(seen.value("process_start_time_seconds", &[]) > 1.7e9);
 }

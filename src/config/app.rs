@@ -9,7 +9,7 @@ use super::hooks::hooks;
 use super::merge::FILE_DEFAULT;
 use super::section::{Bases, Reader};
 use super::sources::Surroundings;
-use super::types::{AppConfig, AppTarget};
+use super::types::{AppConfig, AppTarget, AutoscaleConfig};
 use super::value::{Place, Table};
 use super::{django, options, python};
 
@@ -57,6 +57,7 @@ pub fn app(
     }
     let python = find_python(&mut reader, &chdir, around);
     let timeout = reader.value(&options::TIMEOUT);
+    let (workers, autoscale) = workers(&mut reader, around);
     let config = AppConfig {
         // Both stand-ins go with a problem, after which nobody uses the configuration.
         wsgi: target.unwrap_or_else(|| AppTarget::Named(String::new())),
@@ -64,7 +65,8 @@ pub fn app(
             .unwrap_or_else(|| python::Interpreter { path: PathBuf::new(), source: python::InterpreterSource::Path }),
         chdir,
         pythonpath: reader.value(&options::PYTHONPATH),
-        workers: reader.optional(&options::WORKERS).unwrap_or(around.cpus + 1),
+        workers,
+        autoscale,
         threads: reader.value(&options::THREADS),
         timeout,
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
@@ -82,6 +84,37 @@ pub fn app(
     };
     reader.finish();
     Some(config)
+}
+
+/// How many workers there are to begin with, and whether that follows the load.
+fn workers(reader: &mut Reader<'_>, around: &Surroundings) -> (usize, Option<AutoscaleConfig>) {
+    let given = reader.placed(&options::WORKERS);
+    let workers = given.as_ref().map_or(around.cpus + 1, |(workers, _)| *workers);
+    let (min, max) = (reader.placed(&options::SCALE_MIN), reader.placed(&options::SCALE_MAX));
+    let (wait, idle) = (reader.placed(&options::SCALE_WAIT), reader.placed(&options::SCALE_IDLE));
+    let Some((max, place)) = max else {
+        let idle_keys = [
+            (options::SCALE_MIN.spec.name, min.map(|(_, place)| place)),
+            (options::SCALE_WAIT.spec.name, wait.map(|(_, place)| place)),
+            (options::SCALE_IDLE.spec.name, idle.map(|(_, place)| place)),
+        ];
+        for (key, place) in idle_keys {
+            if let Some(place) = place {
+                reader.problem(place, key, "has an effect only with \"workers_max\"");
+            }
+        }
+        return (workers, None);
+    };
+    let min = min.map_or(1, |(min, _)| min);
+    if min > max {
+        reader.problem(place, options::SCALE_MAX.spec.name, format!("is less than \"workers_min\", {min}"));
+    } else if let Some((workers, place)) = given.filter(|(workers, _)| !(min..=max).contains(workers)) {
+        let message = format!("{workers} is not between \"workers_min\" and \"workers_max\", {min} and {max}");
+        reader.problem(place, options::WORKERS.spec.name, message);
+    }
+    let wait = wait.map_or_else(|| reader.value(&options::SCALE_WAIT), |(wait, _)| wait);
+    let idle = idle.map_or_else(|| reader.value(&options::SCALE_IDLE), |(idle, _)| idle);
+    (workers.clamp(min.min(max), max), Some(AutoscaleConfig { min, max, wait, idle }))
 }
 
 /// Where large bodies go; it must be there, or the server could not even start.

@@ -83,8 +83,8 @@ pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use supervisord::{ClientConfig, Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
-    Action, AppConfig, AppTarget, Config, ErrorPage, ErrorPages, Health, HostPattern, LogLevel, MaintenanceConfig,
-    Page, PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, StatsdConfig, StatsdTarget, WorkerLoop,
-    compile,
+    Action, AppConfig, AppTarget, AutoscaleConfig, Config, ErrorPage, ErrorPages, Health, HostPattern, LogLevel,
+    MaintenanceConfig, Page, PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, StatsdConfig,
+    StatsdTarget, WorkerLoop, compile,
 };
 pub use words::split as split_words;

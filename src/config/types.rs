@@ -223,8 +223,10 @@ pub struct AppConfig {
     pub pythonpath: Vec<PathBuf>,
     /// The Python interpreter of the workers; existed when the configuration was read.
     pub python: Interpreter,
-    /// Worker processes, at least 1.
+    /// Worker processes, at least 1; with `autoscale` those to begin with.
     pub workers: usize,
+    /// Their number follows the load.
+    pub autoscale: Option<AutoscaleConfig>,
     /// Threads of each worker, at least 1.
     pub threads: usize,
     /// How long a worker may hold one request before it is killed; `None` = for ever.
@@ -253,6 +255,19 @@ pub struct AppConfig {
     pub response_spool_bytes_max: u64,
     /// Server hooks.
     pub hooks: Hooks,
+}
+
+/// How the number of workers follows the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AutoscaleConfig {
+    /// Fewest workers, at least one.
+    pub min: usize,
+    /// Most workers, at least `min`.
+    pub max: usize,
+    /// Requests are to wait no longer than this on average.
+    pub wait: Duration,
+    /// So long one worker fewer must have been enough.
+    pub idle: Duration,
 }
 
 /// Which inner loop the workers run.

@@ -24,6 +24,8 @@ pub use requests::{Requests, RouteLabel};
 pub use shed::{Shed, ShedCounts};
 pub use statsd::Statsd;
 
+use std::time::Duration;
+
 use crate::base::clock::Monotonic;
 
 /// Who answers a request, as far as its latency is concerned.
@@ -147,6 +149,8 @@ pub struct Snapshot {
     pub is_overloaded: bool,
     /// Requests given to the workers, or waiting, that are not answered in full.
     pub unfinished: u64,
+    /// How many requests workers have had before them, summed up over time: one for a second is a second.
+    pub worker_load: Duration,
     /// Looks at the cache of static files that found what they wanted.
     pub cache_hits: u64,
     /// … and those that did not.

@@ -20,6 +20,8 @@ pub struct WorkerFacts {
     pub busy: u64,
     /// Threads that wait for one.
     pub idle: u64,
+    /// Worker processes that there are to be.
+    pub wanted: u64,
     /// Worker processes that live.
     pub alive: u64,
     /// Workers started so far.
@@ -208,6 +210,8 @@ fn pool(text: &mut Text, workers: &WorkerFacts) {
         .sample(&[("state", "busy")], workers.busy)
         .sample(&[("state", "idle")], workers.idle);
     text.metric("maitred_workers", Kind::Gauge, "Worker processes.").sample(&[], workers.alive);
+    let help = "Worker processes that there are to be.";
+    text.metric("maitred_workers_wanted", Kind::Gauge, help).sample(&[], workers.wanted);
     text.metric("maitred_workers_started_total", Kind::Counter, "Workers started.").sample(&[], workers.started);
     text.metric("maitred_workers_exited_total", Kind::Counter, "Workers ended, whatever for.")
         .sample(&[], workers.exited);

@@ -111,6 +111,7 @@ impl Orders {
                     self.shard.pool.switch(gate);
                     self.tell(ShardNews::Switched { shard: self.shard.number, generation });
                 }
+                ShardMail::Share { generation, share } => self.shard.pool.set_share(generation, share),
                 ShardMail::Gone { generation } => {
                     let pool = self.shard.pool.clone();
                     glommio::spawn_local(async move { pool.lose_generation(generation).await }).detach();

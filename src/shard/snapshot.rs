@@ -24,6 +24,7 @@ pub(super) fn take(shard: &Shard) -> Snapshot {
         withdrawn: unserved.withdrawn,
         is_overloaded: shard.pool.is_overloaded(),
         unfinished: shard.pool.unfinished() as u64,
+        worker_load: shard.pool.load(),
         cache_hits,
         cache_misses,
         cache_entries: cache_entries as u64,

@@ -22,6 +22,13 @@ pub enum ToZygote {
         /// Its process id.
         pid: i32,
     },
+    /// For hooks: there are to be another number of workers.
+    WorkersWanted {
+        /// So many.
+        workers: u32,
+        /// So many there were to be.
+        before: u32,
+    },
     /// For hooks: the server ends.
     Exit,
     /// Fork a worker; the write end of its log pipe rides along.
@@ -59,7 +66,7 @@ pub struct Start {
     /// Server hooks by their names.
     pub hooks: BTreeMap<&'static str, Hook>,
     /// For hooks: workers of the generation before; `None` for the first.
-    pub workers_before: Option<usize>,
+    pub workers_before: Option<u32>,
     /// For hooks: settings, by Gunicorn's names.
     pub cfg: serde_json::Value,
 }

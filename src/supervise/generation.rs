@@ -50,7 +50,7 @@ pub(super) struct About<'a> {
     /// Name of the processes.
     pub proc_name: Option<&'a str>,
     /// Workers of the generation before; `None` for the first.
-    pub workers_before: Option<usize>,
+    pub workers_before: Option<u32>,
 }
 
 /// A generation whose zygote runs.
@@ -100,7 +100,7 @@ impl Generation {
             django: None,
             has_hooks: !app.hooks.is_empty(),
         };
-        generation.tell(&start_message(id, about), None)?;
+        generation.tell(&start_message(id, settings.filled, about), None)?;
         Ok(Started { generation, pid: child.pid, pidfd: child.pidfd, output })
     }
 
@@ -180,7 +180,7 @@ fn environment(app: &AppConfig, user: Option<&User>) -> Vec<(OsString, OsString)
     env
 }
 
-fn start_message(id: GenerationId, about: &About<'_>) -> ToZygote {
+fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote {
     let app = about.app;
     ToZygote::Start(Box::new(Start {
         wsgi: match &app.wsgi {
@@ -192,14 +192,14 @@ fn start_message(id: GenerationId, about: &About<'_>) -> ToZygote {
         preload: app.preload_app,
         worker_loop: app.worker_loop.name(),
         threads: app.threads,
-        multiprocess: app.workers > 1,
+        multiprocess: app.workers > 1 || app.autoscale.is_some_and(|autoscale| autoscale.max > 1),
         server_software: concat!("maitred/", env!("CARGO_PKG_VERSION")).to_owned(),
         generation: id.0,
         proc_name: about.proc_name.map(str::to_owned),
         hooks: app.hooks.iter().map(|(name, place)| (*name, place.into())).collect(),
         workers_before: about.workers_before,
         cfg: serde_json::json!({
-            "workers": app.workers,
+            "workers": workers,
             "threads": app.threads,
             "timeout": app.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
             "graceful_timeout": app.graceful_timeout.as_secs_f64(),

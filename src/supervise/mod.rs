@@ -7,7 +7,8 @@
 pub mod access_log;
 mod acme;
 mod admin;
-pub mod backoff;
+pub mod autoscale;
+mod backoff;
 pub mod certificates;
 pub mod control;
 mod events;

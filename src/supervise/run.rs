@@ -7,6 +7,7 @@ mod equipment;
 mod events;
 mod operations;
 mod reload;
+mod scaling;
 mod signals;
 mod site;
 mod upgrade;
@@ -57,7 +58,6 @@ use crate::sys::process::{self, Pid};
 use crate::sys::signals::SignalFd;
 use crate::wsgi::Loss;
 use crate::wsgi::pool::Gate;
-use crate::wsgi::share::Share;
 pub(super) use site::Reloading;
 
 /// Exit code for what has no code of its own.
@@ -176,8 +176,9 @@ pub(super) struct Supervisor {
     control: Rc<BufferGroup>,
     /// The generation to which shards are being switched, and how many have not done so yet.
     switching: Option<(GenerationId, usize)>,
+    scaling: scaling::Scaling,
     /// How many workers the newest generation was made with.
-    workers_before: Option<usize>,
+    workers_before: Option<u32>,
     systemd: Systemd,
     /// The reload that the service manager was told of and waits for the end of.
     under_reload: Option<site::Reloading>,
@@ -232,6 +233,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         facts: WorkerFacts { has_app: setup.config.app.is_some(), ..WorkerFacts::default() },
         control: ring.buffer_group(MESSAGE_BYTES_MAX + 4096, CONTROL_BUFFERS)?,
         switching: None,
+        scaling: scaling::Scaling::default(),
         workers_before: None,
         systemd: std::mem::take(&mut setup.systemd),
         under_reload: None,
@@ -261,6 +263,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     supervisor.watch_maintenance();
     supervisor.start_watchdog();
     supervisor.start_statsd();
+    supervisor.start_scaling();
     supervisor.tell_of_start();
     supervisor.handle(Event::Start);
     supervisor.tell_of_workers();
@@ -552,9 +555,8 @@ impl Supervisor {
     fn switch_shards(&mut self, id: GenerationId) {
         let Some(found) = self.generations.get(&id) else { return };
         let Some(inbox) = found.inbox.clone() else { return };
-        let threads = found.settings.workers as usize * found.settings.threads as usize;
         let shards = self.setup.shards.len();
-        let share = Share::new(threads, shards);
+        let share = self.share(&found.settings);
         let django = found.django.clone();
         self.send_routes(django.as_ref());
         self.switching = Some((id, shards));

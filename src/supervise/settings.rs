@@ -84,7 +84,8 @@ pub(super) fn restart_keys(old: &Config, new: &Config) -> Vec<&'static str> {
 /// For the next generation.
 pub(super) fn pool_settings(app: &AppConfig) -> PoolSettings {
     PoolSettings {
-        workers: app.workers as u32,
+        workers: app.autoscale.map_or(app.workers, |autoscale| autoscale.max) as u32,
+        filled: app.workers as u32,
         threads: app.threads as u32,
         timeout: app.timeout,
         abort_grace: Duration::from_millis(ABORT_GRACE_MS),

@@ -100,6 +100,8 @@ struct Inner {
     gate: RefCell<Option<Gate>>,
     /// Requests of the gate's generation in the inbox or in workers' hands.
     taken: Cell<usize>,
+    /// The sum of `taken` over time, up to a moment.
+    load: Cell<(Duration, Monotonic)>,
     calls: RefCell<Slab<CallState>>,
     /// Who waits.
     queue: RefCell<Queue>,
@@ -132,6 +134,7 @@ impl Pool {
             retry_safe: Cell::new(false),
             gate: RefCell::new(None),
             taken: Cell::new(0),
+            load: Cell::default(),
             calls: RefCell::new(Slab::new()),
             queue: RefCell::new(Queue::new(1)),
             unserved: Cell::default(),
@@ -151,6 +154,20 @@ impl Pool {
         self.set_taken(0);
         let old = self.0.gate.replace(Some(gate));
         drop(old);
+        self.dispatch();
+    }
+
+    /// What workers have had before them, summed up over time: one request for a second is a second.
+    pub fn load(&self) -> Duration {
+        let (load, up_to) = self.0.load.get();
+        load + self.0.ring.now().since(up_to) * u32::try_from(self.0.taken.get()).unwrap_or(u32::MAX)
+    }
+
+    /// Gives another share of the present generation, if it is this one.
+    pub fn set_share(&self, generation: u32, share: Share) {
+        if let Some(gate) = self.0.gate.borrow_mut().as_mut().filter(|gate| gate.generation == generation) {
+            gate.share = share;
+        }
         self.dispatch();
     }
 
@@ -451,6 +468,7 @@ impl Pool {
     }
 
     fn set_taken(&self, taken: usize) {
+        self.0.load.set((self.load(), self.0.ring.now()));
         self.0.taken.set(taken);
         self.0.ring.expect(taken);
     }

@@ -65,6 +65,12 @@ def hello(environ, start_response, query):
     return answer(start_response, b"Hello, world!\n")
 
 
+def slow(environ, start_response, query):
+    """Answers after `s` seconds."""
+    time.sleep(float(query["s"]))
+    return answer(start_response, b"done\n")
+
+
 def show_environ(environ, start_response, query):
     def plain(value):
         return value if type(value) in (str, bool, int) else "<%s>" % type(value).__name__

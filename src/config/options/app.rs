@@ -19,6 +19,10 @@ pub static APP: Section = Section {
         &PYTHONPATH.spec,
         &PYTHON.spec,
         &WORKERS.spec,
+        &SCALE_MIN.spec,
+        &SCALE_MAX.spec,
+        &SCALE_WAIT.spec,
+        &SCALE_IDLE.spec,
         &THREADS.spec,
         &TIMEOUT.spec,
         &GRACEFUL_TIMEOUT.spec,
@@ -87,6 +91,44 @@ pub static WORKERS: Opt<usize> = Opt {
     .flag("--workers")
     .variable("WEB_CONCURRENCY"),
     read: read::count,
+};
+pub static SCALE_MIN: Opt<usize> = Opt {
+    spec: Spec::new(
+        "workers_min",
+        Unit::Count { min: 1, max: WORKERS_MAX },
+        Default::Described("1, with `workers_max`"),
+        "Fewest workers where their number follows the load.",
+    ),
+    read: read::count,
+};
+pub static SCALE_MAX: Opt<usize> = Opt {
+    spec: Spec::new(
+        "workers_max",
+        Unit::Count { min: 1, max: WORKERS_MAX },
+        Default::Described("the number of workers is fixed"),
+        "Most workers: their number follows the load between `workers_min` and this, beginning with `workers`. Workers are added when requests have \
+         waited longer than `scale_wait` for three seconds, and taken away one by one. No other generation of workers is made for that.",
+    ),
+    read: read::count,
+};
+pub static SCALE_WAIT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "scale_wait",
+        Unit::Duration,
+        Default::Toml("\"100ms\""),
+        "How long requests may wait for a worker on average before workers are added; with `workers_max`.",
+    ),
+    read: read::duration,
+};
+pub static SCALE_IDLE: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "scale_idle",
+        Unit::Duration,
+        Default::Toml("\"1m\""),
+        "How long one worker fewer must have been enough before one is taken away: hardly anybody waited, and the others would have been busy half \
+         of the time at most. Longer if workers had to be added soon after the last time. With `workers_max`.",
+    ),
+    read: read::duration,
 };
 pub static THREADS: Opt<usize> = Opt {
     spec: Spec::new(
@@ -227,6 +269,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
     }
 }

@@ -43,8 +43,10 @@ pub struct Settings {
 /// What holds for a generation, fixed when it begins.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSettings {
-    /// Worker processes, at least one.
+    /// Places for worker processes, at least one.
     pub workers: u32,
+    /// Those of them that are to be filled, from the first on, at least one.
+    pub filled: u32,
     /// Threads of each, at least one.
     pub threads: u32,
     /// A request may take this long; None: for ever.
@@ -143,6 +145,8 @@ pub enum Event {
     VacateSlot(u32),
     /// … and a worker in it again.
     FillSlot(u32),
+    /// So many workers there are to be, of those for whom there are places.
+    Scale(u32),
 }
 
 /// A request that a worker held.

@@ -167,7 +167,9 @@ impl Machine {
         self.wanted = None;
         self.next_generation += 1;
         let generation = GenerationId(self.next_generation);
-        self.generations.push(Generation::new(generation, settings, now));
+        let mut booting = Generation::new(generation, settings, now);
+        booting.scale(settings.filled, now, actions);
+        self.generations.push(booting);
         actions.push(Action::Report(Report::Booting { generation }));
         actions.push(Action::SpawnZygote { generation, settings });
     }

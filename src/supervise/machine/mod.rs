@@ -10,6 +10,7 @@ mod event;
 mod generation;
 mod lifecycle;
 mod report;
+mod scaling;
 #[cfg(test)]
 mod simulation;
 mod slots;
@@ -200,6 +201,7 @@ impl Machine {
                     serving.fill(slot, now);
                 }
             }
+            Event::Scale(workers) => self.scale(workers, now, actions),
             Event::ShardsDrained => {
                 if let Some(stop) = &mut self.stop {
                     stop.shards = Shards::Drained;

@@ -183,7 +183,11 @@ impl World {
             for n in 0..1 + self.random.below(10) {
                 let gap = n * self.random.delay(500);
                 let workers = 1 + self.random.below(4) as u32;
-                self.later(start + gap, Happening::Tell(Event::Reload(pool_settings(workers))));
+                let filled = 1 + self.random.below(u64::from(workers)) as u32;
+                let pool = PoolSettings { filled, ..pool_settings(workers) };
+                self.later(start + gap, Happening::Tell(Event::Reload(pool)));
+                let (gap, filled) = (self.random.delay(20_000), self.random.below(6) as u32);
+                self.later(start + gap, Happening::Tell(Event::Scale(filled)));
             }
         }
         let stop = if self.random.percent(30) { self.random.below(HORIZON) } else { HORIZON };

@@ -21,6 +21,8 @@ pub(super) struct Slot {
     left_at: Option<Monotonic>,
     /// Nobody is to sit here.
     pub is_vacated: bool,
+    /// … because there are to be fewer workers.
+    pub is_unwanted: bool,
 }
 
 #[derive(Debug)]
@@ -172,7 +174,7 @@ impl Generation {
         }
     }
 
-    /// Every place as people see it.
+    /// Every place as people see it; those that are empty for want of work they do not.
     pub(super) fn places(&self) -> Vec<Place> {
         let place = |(number, slot): (usize, &Slot)| {
             let (state, pid) = match &slot.seat {
@@ -186,7 +188,8 @@ impl Generation {
             };
             Place { slot: number as u32, state, pid, since: slot.forked_at, left: slot.left_at }
         };
-        self.slots.iter().enumerate().map(place).collect()
+        let is_shown = |(_, slot): &(usize, &Slot)| !(slot.is_unwanted && matches!(slot.seat, Seat::Vacant { .. }));
+        self.slots.iter().enumerate().filter(is_shown).map(place).collect()
     }
 
     /// A zygote that died between a fork and its report leaves a worker that only the scoreboard tells of.

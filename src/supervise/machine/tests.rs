@@ -10,6 +10,7 @@ const MS: Duration = Duration::from_millis(1);
 pub(super) fn pool_settings(workers: u32) -> PoolSettings {
     PoolSettings {
         workers,
+        filled: workers,
         threads: 2,
         timeout: Some(30 * SECOND),
         abort_grace: 2 * SECOND,
@@ -427,4 +428,29 @@ fn a_worker_that_is_to_end_is_asked_again_until_it_does_or_is_killed() {
     bench.pass(19 * SECOND + 500 * MS);
     assert!(bench.said.drain(..).all(|said| said == "kill 102 15"));
     bench.pass(SECOND).expect(&["kill 102 9"]);
+}
+
+#[test]
+fn places_are_filled_and_emptied_as_there_is_work() {
+    let pool = Some(PoolSettings { filled: 1, ..pool_settings(3) });
+    let mut bench = Bench::new(Settings { pool, ..settings(3) });
+    bench.tell(Event::Start).boot(1, 100, 1, 1);
+    assert_eq!(bench.machine.places().len(), 1, "empty places are not shown");
+    // There is no room for more than three.
+    bench.tell(Event::Scale(9)).expect(&["fork 2 of 1 in 1", "fork 3 of 1 in 2"]);
+    for (worker, number) in [(2, 102), (3, 103)] {
+        bench.tell(Event::WorkerForked { generation: GenerationId(1), worker: WorkerId(worker), pid: pid(number) });
+        bench.show(1, worker - 1, number as u32, SlotState::Idle, 0, Monotonic::ZERO);
+    }
+    bench.pass(SECOND).tell(Event::Scale(1)).expect(&["kill 102 15", "kill 103 15"]);
+    bench.exit(102, DONE, &[], 1).exit(103, DONE, &[], 1).pass(SECOND).expect(&[]);
+    assert_eq!(bench.machine.places().len(), 1);
+    // What a person has emptied stays so.
+    bench.tell(Event::VacateSlot(0)).expect(&["kill 101 15"]);
+    bench.exit(101, DONE, &[], 1).tell(Event::Scale(2)).pass(SECOND).expect(&["fork 4 of 1 in 1"]);
+    bench.tell(Event::FillSlot(0)).pass(SECOND).expect(&["fork 5 of 1 in 0"]);
+    // The next generation begins with as many.
+    let pool = PoolSettings { filled: 2, ..pool_settings(3) };
+    bench.tell(Event::Reload(pool)).boot(2, 200, 6, 2);
+    assert_eq!(bench.machine.places().len(), 2);
 }

@@ -104,6 +104,7 @@ impl Supervisor {
             idle: count(SlotState::Idle),
             alive: self.facts.started.saturating_sub(self.facts.exited),
             generation: self.machine.generation_serving().map_or(0, |generation| generation.0),
+            wanted: u64::from(self.workers_wanted()),
             ..self.facts
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Supervisor;
 use crate::mail::ShardMail;
 use crate::supervise::access_log::AccessLogFile;
-use crate::supervise::machine::Event;
+use crate::supervise::machine::{Event, PoolSettings};
 use crate::supervise::settings::{pool_settings, restart_keys};
 
 impl Supervisor {
@@ -35,9 +35,10 @@ impl Supervisor {
         }
         self.programs.reload(&config.programs);
         self.available.clone_from(&config.programs);
-        let pool = config.app.as_ref().map(pool_settings);
         let config = Arc::new(config);
         self.setup.config = config.clone();
+        self.start_scaling();
+        let pool = config.app.as_ref().map(|app| PoolSettings { filled: self.workers_wanted(), ..pool_settings(app) });
         self.mail(|| ShardMail::Config(config.clone()));
         self.change_access_log();
         self.watch_maintenance();

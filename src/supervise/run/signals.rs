@@ -49,12 +49,13 @@ impl Supervisor {
 
     /// So many workers more, or fewer; at least one is left.
     fn add_workers(&mut self, more: i64) {
-        let Some(app) = &self.setup.config.app else {
+        if self.setup.config.app.is_none() {
             return tracing::info!("without an application there are no workers to add or take away");
-        };
-        let wanted = app.workers as i64 + more;
+        }
+        let workers = self.workers_wanted();
+        let wanted = i64::from(workers) + more;
         if wanted < 1 || wanted > WORKERS_MAX as i64 {
-            return tracing::info!(workers = app.workers, "the number of workers stays as it is");
+            return tracing::info!(workers, "the number of workers stays as it is");
         }
         let count = u32::try_from(wanted).expect("it was just bounded");
         match self.require_running().and_then(|()| self.scale_workers(count)) {

@@ -86,7 +86,7 @@ impl Supervisor {
             readiness: self.state(),
             generation: self.machine.generation_serving().map_or(0, |generation| generation.0),
             facts: self.worker_facts(),
-            workers: self.setup.config.app.as_ref().map_or(0, |app| app.workers),
+            workers: self.workers_wanted() as usize,
             threads: self.setup.config.app.as_ref().map_or(0, |app| app.threads),
             python: String::new(),
             app: String::new(),
@@ -161,7 +161,7 @@ impl Supervisor {
     pub(in crate::supervise) fn scale(&mut self, name: &str, count: u32) -> Result<Option<Reloading>, Fault> {
         self.require_running()?;
         if self.setup.config.app.is_some() && name == self.workers_group() {
-            return self.scale_workers(count).map(Some);
+            return self.scale_workers(count);
         }
         let before = self.site.scales.clone();
         self.site.scales.retain(|(other, _)| other != name);
@@ -191,8 +191,11 @@ impl Supervisor {
         Ok(None)
     }
 
-    /// So many workers, in a new generation.
-    pub(super) fn scale_workers(&mut self, count: u32) -> Result<Reloading, Fault> {
+    /// So many workers, in a new generation; where their number follows the load, in the one that serves.
+    pub(super) fn scale_workers(&mut self, count: u32) -> Result<Option<Reloading>, Fault> {
+        if self.scaling.is_on() {
+            return self.scale_by_hand(count).map(|()| None);
+        }
         if count == 0 {
             let about = "the pool has at least one worker; stop the workers instead";
             return Err(Fault::of(FaultCode::Failed, Some(about)));
@@ -205,6 +208,6 @@ impl Supervisor {
         let generation = self.machine.generation_serving().map_or(0, |generation| generation.0);
         let begun = Reloading { generation, failures: self.site.failures };
         self.handle(Event::Reload(pool));
-        Ok(begun)
+        Ok(Some(begun))
     }
 }

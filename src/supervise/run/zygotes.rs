@@ -54,7 +54,7 @@ impl Supervisor {
         let user = self.started.server.user.as_ref();
         let about = About { app, user, proc_name, workers_before: self.workers_before };
         let started = Generation::start(id, settings, &about, &self.replies);
-        self.workers_before = Some(app.workers);
+        self.workers_before = Some(settings.filled);
         match started {
             Ok(started) => {
                 self.pidfds.insert(started.pid, Some(started.pidfd));

@@ -150,6 +150,9 @@ class _Zygote:
             worker_gone = self._server.WORKERS.pop(message["pid"], None)
             if worker_gone is not None:
                 self._hooks.tell("child_exit", self._server, worker_gone)
+        elif message["type"] == "workers_wanted":
+            self._server.num_workers = message["workers"]
+            self._hooks.tell("nworkers_changed", self._server, message["workers"], message["before"])
         elif message["type"] == "exit":
             self._hooks.tell("on_exit", self._server)
 
