@@ -1,12 +1,13 @@
 # One command for everything. `make help` lists the targets.
 #
 # Owns the order of the steps and the check for needed tools; each step's own work is done by cargo, Django or a script.
-# Settings: PYTHON (default python3), BIND (default 127.0.0.1:8000), CARGO_TARGET_DIR, FUZZ_SECONDS, LOADTEST_ARGS.
+# Settings: PYTHON (default python3), BIND (default 127.0.0.1:8000), CARGO_TARGET_DIR, FUZZ_SECONDS, LOADTEST_ARGS, SOAK_SECONDS.
 
 PYTHON ?= python3
 BIND ?= 127.0.0.1:8000
 FUZZ_SECONDS ?= 30
 LOADTEST_ARGS ?= all --rounds 5
+SOAK_SECONDS ?= 600
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -121,6 +122,12 @@ loadtest-setup: $(PEERS)/.installed ## Install the servers that maitred is measu
 .PHONY: loadtest
 loadtest: loadtest-setup build ## Measure against nginx, h2o, lighttpd, gunicorn, uWSGI, granian and supervisord (LOADTEST_ARGS)
 	$(PEERS)/bin/python loadtest/run.py --maitred $(MAITRED) $(LOADTEST_ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.installed build ## Everything at once for SOAK_SECONDS, with kills, reloads and scalings
+	@$(call need,openssl,openssl)
+	@$(call say,"Soak$(,) $(SOAK_SECONDS) s")
+	$(VENV)/bin/python loadtest/run.py soak --soak-seconds $(SOAK_SECONDS) --maitred $(MAITRED) --check
 
 .PHONY: clean
 clean: ## Remove what was built, the virtual environments and the example site's data

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import http.server
+import random
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import files
 import overload
 import report
 import server
+import soak
 import tree
 import wrk
 
@@ -122,6 +124,45 @@ class OverloadTests(unittest.TestCase):
     def test_quantiles(self):
         self.assertEqual((overload.quantile(range(100), 0.99), overload.quantile([5.0], 0.5)), (99, 5.0))
         self.assertEqual(overload.quantile([], 0.5), float("inf"))
+
+
+class SoakTests(unittest.TestCase):
+    """What became of each request of the soak."""
+
+    def test_a_request_is_excused_by_the_log_alone(self):
+        log = (
+            'WARN a worker died with a request shard=0 request="GET /bytes?n=3&id=12" cause=signal 9 (SIGKILL)\n'
+            'WARN a worker died with a request shard=0 request="GET /hello?id=7" cause=signal 9 (SIGKILL)\n'
+            "INFO something else id=99\n"
+        )
+        self.assertEqual(soak.excused(log), {12, 7})
+
+    def test_answers_are_judged_by_what_was_asked(self):
+        load = soak.Soak(None, 0, b"page", random.Random(1))
+        stream = b"".join(bytes([97 + number]) * 3000 for number in range(5))
+        right = [("hello", b"Hello, world!"), ("static", b"page"), ("large", bytes(soak.LARGE_BYTES)), ("stream", stream)]
+        for kind, body in right:
+            self.assertEqual(load.judge(kind, "200", body, b""), "ok", kind)
+            self.assertEqual(load.judge(kind, "200", body[:-1], b""), "wrong", kind)
+            self.assertEqual(load.judge(kind, "502", b"", b""), "502", kind)
+        self.assertEqual([load.judge("upload", "200", b"sent", sent) for sent in (b"sent", b"other")], ["ok", "wrong"])
+
+    def test_bodies_are_read_by_their_length_or_in_chunks_and_never_in_part(self):
+        async def read(answer, fields):
+            reader = asyncio.StreamReader()
+            reader.feed_data(answer)
+            reader.feed_eof()
+            caller = soak.Caller(None, 0, False)
+            caller.pair = reader, None
+            with unittest.mock.patch.object(reader, "at_eof", return_value=False):
+                return await caller.body(fields)
+
+        whole = b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
+        self.assertEqual(asyncio.run(read(whole, {})), b"abcde")
+        self.assertEqual(asyncio.run(read(b"abcde", {"content-length": "5"})), b"abcde")
+        for part, fields in ((whole[:-4], {}), (b"abcd", {"content-length": "5"})):
+            with self.assertRaises(soak.Cut):
+                asyncio.run(read(part, fields))
 
 
 class FilesTests(unittest.TestCase):

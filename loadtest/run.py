@@ -22,6 +22,7 @@ import overload
 import packing
 import programs
 import slow
+import soak
 import storm
 import throughput
 import tls
@@ -45,9 +46,10 @@ WORK = {
     "tls-idle": tls.idling,
     **{name: attack.measure(name) for name in attack.ATTACKS},
     **programs.WORKS,
+    "soak": soak.soak,
 }
 # Works that are asked for together.
-GROUPS = {"all": list(WORK), "attack": list(attack.ATTACKS), "programs": list(programs.WORKS)}
+GROUPS = {"all": [name for name in WORK if name != "soak"], "attack": list(attack.ATTACKS), "programs": list(programs.WORKS)}
 HERE = Path(__file__).resolve().parent
 
 
@@ -74,7 +76,8 @@ def arguments():
     parser.add_argument("--servers", type=lambda text: text.split(","), help="only these, with commas between them")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each server (default: 5)")
     parser.add_argument("--seconds", type=int, default=4, help="length of a run (default: 4)")
-    parser.add_argument("--seed", type=int, help="of the random kills (default: a new one, printed)")
+    parser.add_argument("--soak-seconds", type=int, default=600, help="length of the soak (default: 600)")
+    parser.add_argument("--seed", type=int, help="of what is random (default: a new one, printed)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument("--check", action="store_true", help="exit with status 1 if a bar is missed")
     return parser.parse_args(namespace=Options())

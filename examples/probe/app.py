@@ -310,11 +310,13 @@ PATHS = {
 
 
 def application(environ, start_response):
-    """Hands the request to the probe of its path; the query gives the probe's parameters."""
+    """Hands the request to the probe of its path; the query gives the probe's parameters, and an `id` that only logs are to tell of."""
     probe = PATHS.get(environ.get("PATH_INFO", ""), not_found)
     if probe is environ_json:
         return probe(environ, start_response)
-    return probe(environ, start_response, **dict(parse_qsl(environ.get("QUERY_STRING", ""))))
+    parameters = dict(parse_qsl(environ.get("QUERY_STRING", "")))
+    parameters.pop("id", None)
+    return probe(environ, start_response, **parameters)
 
 
 validated = validator(application)
