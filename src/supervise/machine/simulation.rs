@@ -51,6 +51,7 @@ impl Random {
 }
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are few of them")]
 enum Happening {
     Tell(Event),
     Imported(GenerationId),
