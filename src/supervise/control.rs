@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::HookPlace;
+use crate::django::Facts;
 
 /// From the supervisor to a zygote.
 #[derive(Clone, Debug, Serialize)]
@@ -95,12 +96,17 @@ pub enum FromZygote {
         /// `module:attribute`; `None` as long as only the workers will find out.
         app: Option<String>,
         /// What a Django project says of itself.
-        django: Option<DjangoFacts>,
+        django: Option<Facts>,
         /// The workers' inner loop: `native` or `python`.
         #[serde(rename = "loop")]
         worker_loop: String,
         /// Why it is not the native one, although that would have been welcome.
         native_missing: Option<String>,
+    },
+    /// What a Django project says of itself, from a worker that has imported the application for itself.
+    Project {
+        /// The same.
+        django: Facts,
     },
     /// The application could not be imported.
     ImportFailed {
@@ -123,17 +129,6 @@ pub enum FromZygote {
         /// Why.
         error: String,
     },
-}
-
-/// What a Django project says of itself.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct DjangoFacts {
-    /// Django's version.
-    pub version: String,
-    /// `STATIC_URL`.
-    pub static_url: Option<String>,
-    /// `STATIC_ROOT`, absolute.
-    pub static_root: Option<PathBuf>,
 }
 
 impl ToZygote {

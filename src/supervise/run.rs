@@ -569,7 +569,7 @@ impl Supervisor {
         self.notices.give(waiting.map(|(token, shard)| Notice::Requeue(Held { shard, token: token.to_bits() })));
     }
 
-    fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
+    fn send_routes(&self, django: Option<&crate::django::Facts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
         let pages = Arc::new(self.setup.config.error_pages.clone());
         self.send_limits(&routes);

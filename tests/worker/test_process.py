@@ -285,14 +285,9 @@ class Imports(unittest.TestCase):
             with Server(None, chdir=directory, pythonpath=[here], environment=environment) as server:
                 report = server.report()
                 self.assertEqual(report["app"], "site_wsgi:application", json.dumps(report))
-                self.assertEqual(
-                    report["django"],
-                    {
-                        "version": "5.2",
-                        "static_url": "/static/",
-                        "static_root": os.path.join(os.path.realpath(directory), "collected"),
-                    },
-                )
+                facts = report["django"]
+                self.assertEqual((facts["version"], facts["static_url"]), ("5.2", "/static/"))
+                self.assertEqual(facts["static_root"], os.path.join(os.path.realpath(directory), "collected"))
                 server.zygote_log.until("connections closed\n")
 
 

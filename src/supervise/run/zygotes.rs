@@ -3,12 +3,13 @@
 //! Owns the way from their messages to the machine's events. Called by the loop.
 
 use super::{Supervisor, Zygote};
+use crate::django::{Facts, Level, contradictions};
 use crate::ring::Descriptor;
 use crate::supervise::control::FromZygote;
 use crate::supervise::generation::{About, Generation};
 use crate::supervise::inbox::Happening;
 use crate::supervise::machine::{Event, GenerationId, PoolSettings, WorkerId};
-use crate::supervise::output;
+use crate::supervise::{output, routes};
 use crate::sys::process::{self, Pid};
 
 impl Supervisor {
@@ -28,10 +29,15 @@ impl Supervisor {
                     native_missing,
                     "application imported"
                 );
-                if let Some(found) = self.generations.get_mut(&generation) {
-                    found.django = django;
+                if let Some(facts) = django {
+                    self.project(generation, facts);
                 }
                 Event::Imported { generation }
+            }
+            FromZygote::Project { django } => {
+                self.site.project(&django);
+                self.project(generation, django);
+                return;
             }
             FromZygote::ImportFailed { traceback, kind } => {
                 Event::ImportFailed { generation, traceback, is_missing: kind == "attribute" }
@@ -46,6 +52,26 @@ impl Supervisor {
             }
         };
         self.handle(event);
+    }
+
+    /// Takes note of what a project says of itself, and tells what of it contradicts the configuration.
+    fn project(&mut self, generation: GenerationId, facts: Facts) {
+        let Some(found) = self.generations.get_mut(&generation).filter(|found| found.django.is_none()) else { return };
+        found.django = Some(facts.clone());
+        let config = &self.setup.config;
+        let told = contradictions(config, &routes::complete(config, Some(&facts)), &facts);
+        for lint in self.site.new_among(told) {
+            match lint.level() {
+                Level::Error => tracing::error!("{lint}"),
+                Level::Warning => tracing::warn!("{lint}"),
+                Level::Note => tracing::info!("{lint}"),
+            }
+        }
+        // Workers that import for themselves may come to know only when requests are theirs already.
+        let serving = self.machine.generation_serving();
+        if serving == Some(generation) || self.switching.is_some_and(|(id, _)| id == generation) {
+            self.send_routes(Some(&facts));
+        }
     }
 
     pub(super) fn spawn_zygote(&mut self, id: GenerationId, settings: PoolSettings) {

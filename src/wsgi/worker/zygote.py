@@ -14,7 +14,7 @@ import sys
 from functools import partial
 
 from . import application as applications
-from . import native, worker
+from . import native, project, worker
 from .worker import _ignore
 
 CONTROL_BYTES_MAX = 64 * 1024
@@ -112,7 +112,10 @@ class _Zygote:
             if message["type"] == "fork":
                 forked = self._fork(message["worker"])
                 if forked is not None:
-                    self._control.close()
+                    control = self._control
+                    if self._application is not None:
+                        control.close()
+                        control = None
                     return partial(
                         worker.run,
                         self._pool,
@@ -122,6 +125,7 @@ class _Zygote:
                         self._application,
                         self._extension,
                         forked,
+                        control,
                     )
             elif self._hooks:
                 self._call_hook(message)
@@ -167,7 +171,7 @@ class _Zygote:
 
     def _import(self):
         self._application = applications.load(self._settings["wsgi"])
-        report = self._report(applications.full_name(self._settings["wsgi"]), applications.django_facts())
+        report = self._report(applications.full_name(self._settings["wsgi"]), project.facts())
         applications.close_connections()
         gc.collect()
         # What is there now stays: collections in the workers need not touch, and so copy, its pages.
