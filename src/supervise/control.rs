@@ -96,17 +96,23 @@ pub enum FromZygote {
         /// `module:attribute`; `None` as long as only the workers will find out.
         app: Option<String>,
         /// What a Django project says of itself.
-        django: Option<Facts>,
+        django: Option<Box<Facts>>,
         /// The workers' inner loop: `native` or `python`.
         #[serde(rename = "loop")]
         worker_loop: String,
         /// Why it is not the native one, although that would have been welcome.
         native_missing: Option<String>,
+        /// Names of some of Python's threads that run beside the one that forks: workers have none of them.
+        #[serde(default)]
+        threads: Vec<String>,
+        /// How many others there are, of libraries.
+        #[serde(default)]
+        native_threads: u32,
     },
     /// What a Django project says of itself, from a worker that has imported the application for itself.
     Project {
         /// The same.
-        django: Facts,
+        django: Box<Facts>,
     },
     /// The application could not be imported.
     ImportFailed {

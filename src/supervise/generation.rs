@@ -38,7 +38,7 @@ pub(super) struct Generation {
     /// The supervisor's end of the control socket; `None` once closed.
     pub control: Option<Descriptor>,
     /// What the application said of itself.
-    pub django: Option<Facts>,
+    pub django: Option<Box<Facts>>,
     /// Its zygote calls server hooks.
     has_hooks: bool,
 }

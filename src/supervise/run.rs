@@ -556,7 +556,7 @@ impl Supervisor {
         let shards = self.setup.shards.len();
         let share = Share::new(threads, shards);
         let django = found.django.clone();
-        self.send_routes(django.as_ref());
+        self.send_routes(django.as_deref());
         self.switching = Some((id, shards));
         self.mail(|| ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share: share.clone() }));
     }

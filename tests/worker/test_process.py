@@ -272,7 +272,10 @@ class Imports(unittest.TestCase):
                 "class settings:\n    configured = True\n    WSGI_APPLICATION = 'site_wsgi.application'\n"
                 "    STATIC_URL = '/static/'\n    STATIC_ROOT = 'collected'\n"
             ),
-            "django/db.py": "class connections:\n    def close_all():\n        print('connections closed', flush=True)\n",
+            "django/db.py": (
+                "class connections:\n    def all(initialized_only):\n        return [connection]\n"
+                "class connection:\n    connection = None\n    def close():\n        print('connections closed', flush=True)\n"
+            ),
             "site_wsgi.py": "import django.conf, django.db\nfrom probe import application\n",
         }
         here = os.path.dirname(os.path.abspath(__file__))

@@ -56,7 +56,7 @@ impl Site {
     /// Takes note of what a worker has said that has imported the application for itself.
     pub fn project(&mut self, facts: &Facts) {
         if let Some(FromZygote::Imported { django, .. }) = &mut self.imported {
-            *django = Some(facts.clone());
+            *django = Some(Box::new(facts.clone()));
         }
     }
 
@@ -112,7 +112,8 @@ impl Supervisor {
             failure: self.site.failure.clone(),
             is_closed: self.is_closed,
         };
-        if let Some(FromZygote::Imported { python, app, django, worker_loop, native_missing }) = &self.site.imported {
+        if let Some(FromZygote::Imported { python, app, django, worker_loop, native_missing, .. }) = &self.site.imported
+        {
             view.python.clone_from(python);
             view.app = app.clone().unwrap_or_default();
             view.django = django.as_ref().map_or_else(String::new, |facts| facts.version.clone());

@@ -18,7 +18,7 @@ impl Supervisor {
             self.site.imported(&message);
         }
         let event = match message {
-            FromZygote::Imported { python, app, django, worker_loop, native_missing } => {
+            FromZygote::Imported { python, app, django, worker_loop, native_missing, threads, native_threads } => {
                 let version = django.as_ref().map(|facts| facts.version.clone());
                 tracing::info!(
                     generation = generation.0,
@@ -29,6 +29,19 @@ impl Supervisor {
                     native_missing,
                     "application imported"
                 );
+                if !threads.is_empty() {
+                    tracing::warn!(
+                        "the application starts threads while it is imported ({}), and workers are forked after that and have none of \
+                         them; start them in a post_fork hook, or set preload_app = false",
+                        threads.join(", ")
+                    );
+                }
+                if native_threads > 0 {
+                    tracing::info!(
+                        native_threads,
+                        "libraries have started threads before workers are forked, which have none of them"
+                    );
+                }
                 if let Some(facts) = django {
                     self.project(generation, facts);
                 }
@@ -55,7 +68,7 @@ impl Supervisor {
     }
 
     /// Takes note of what a project says of itself, and tells what of it contradicts the configuration.
-    fn project(&mut self, generation: GenerationId, facts: Facts) {
+    fn project(&mut self, generation: GenerationId, facts: Box<Facts>) {
         let Some(found) = self.generations.get_mut(&generation).filter(|found| found.django.is_none()) else { return };
         found.django = Some(facts.clone());
         let config = &self.setup.config;

@@ -109,10 +109,3 @@ def explain(failure):
 def kind(failure):
     """Which sort of failure an exception of `load` is, for the control protocol."""
     return "attribute" if isinstance(failure, AttributeMissing) else "import"
-
-
-def close_connections():
-    """Closes the database connections that the import opened: forked workers must not share them."""
-    database = sys.modules.get("django.db")
-    if database is not None:
-        database.connections.close_all()

@@ -14,7 +14,7 @@ import threading
 from functools import partial
 
 from . import application as applications
-from . import native, project, scoreboard
+from . import connections, native, project, scoreboard
 from .errors import errors
 from .serve import Leave, answer, constants, serve
 
@@ -36,6 +36,7 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None):
         os.close(log)
     _make_lines_leave_at_once()
     _reset_signals()
+    connections.abandon()
     faulthandler.enable(file=2, all_threads=True)
     random.seed()
     hooked = _Hooked(*forked) if forked else None

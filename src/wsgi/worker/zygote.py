@@ -11,13 +11,16 @@ import platform
 import signal
 import socket
 import sys
+import threading
 from functools import partial
 
 from . import application as applications
-from . import native, project, worker
+from . import connections, native, project, warm, worker
 from .worker import _ignore
 
 CONTROL_BYTES_MAX = 64 * 1024
+# Names of threads that are told.
+THREADS_TOLD_MAX = 8
 
 
 class Pool:
@@ -171,8 +174,10 @@ class _Zygote:
 
     def _import(self):
         self._application = applications.load(self._settings["wsgi"])
+        warm.warm()
         report = self._report(applications.full_name(self._settings["wsgi"]), project.facts())
-        applications.close_connections()
+        connections.close()
+        report.update(_threads())
         gc.collect()
         # What is there now stays: collections in the workers need not touch, and so copy, its pages.
         gc.freeze()
@@ -197,6 +202,8 @@ class _Zygote:
 
             forked = (self._hooks, self._server, hooks.Worker(self._server, number))
             self._hooks.tell("pre_fork", *forked[1:])
+            # Hooks may have opened some since the import.
+            connections.close()
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
@@ -227,6 +234,16 @@ class _Zygote:
             forked[2].pid = outcome["pid"]
             self._server.WORKERS[outcome["pid"]] = forked[2]
         return None
+
+
+def _threads():
+    """Threads beside this one, which workers will not have: the names of some of Python's, and how many others there are."""
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+    try:
+        native = len(os.listdir("/proc/self/task")) - 1 - len(others)
+    except OSError:
+        native = 0
+    return {"threads": [name[:64] for name in others[:THREADS_TOLD_MAX]], "native_threads": max(native, 0)}
 
 
 def _name_process(name):
