@@ -20,6 +20,7 @@ import files
 import idle
 import packing
 import programs
+import rest
 import slow
 import storm
 import throughput
@@ -35,6 +36,8 @@ WORK = {
     "django": throughput.django,
     "idle": idle.idle,
     "wakeups": idle.wakeups,
+    "memory": rest.memory,
+    "boot": rest.boot,
     "kill": storm.kill,
     "slow": slow.slow,
     **{name: tls.measure(name) for name in tls.WORKS},
