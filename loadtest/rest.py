@@ -11,8 +11,9 @@ import tree
 from report import Bar
 from server import ServerFailed, running
 
-SETTLE_SECONDS = 2
-# So many pages that each worker has answered some: code that is imported by the first request is in memory then.
+# maitred gives back what only its start has needed after ten seconds.
+SETTLE_SECONDS = 12
+# So many pages that each worker has answered some: what was imported by the first request, and counted in shared objects, is memory of its own then.
 PAGES = 400
 PAGES_AT_ONCE = 16
 BOOT_SECONDS_MAX = 60
@@ -47,17 +48,19 @@ def at_rest(options, workers):
     made = []
     for server in options.chosen(peers.django_servers(bench, workers, gunicorn_alone=True)):
         with running([server]):
-            read_pages(server.port, PAGES, PAGES_AT_ONCE)
-            # Memory that maitred has needed at its start alone is given back after ten seconds.
-            time.sleep(SETTLE_SECONDS + (10 if server.name == "maitred" else 0))
+            time.sleep(SETTLE_SECONDS)
             whole, own = tree.pss_bytes(server.roots), python_bytes(server.roots)
+            read_pages(server.port, PAGES, PAGES_AT_ONCE)
+            time.sleep(1)
+            used, own_used = tree.pss_bytes(server.roots), python_bytes(server.roots)
             server.must_run()
-        made.append({"server": server.name, "MiB": whole / 2**20, "MiB of workers": own / 2**20})
+        row = {"MiB": whole, "MiB of workers": own, f"MiB after {PAGES} pages": used, "MiB of workers then": own_used}
+        made.append({"server": server.name} | {name: bytes_used / 2**20 for name, bytes_used in row.items()})
     return made
 
 
 def memory(options, report):
-    """Proportional set size of 2 and of 4 workers of the example site that have answered some pages, and of all that belongs to them."""
+    """Proportional set size of the example site's processes with 2 and with 4 workers, at rest and when all workers have answered pages."""
     throughput.prepare_site(options)
     bars = [Bar("MiB", "<=", 0.75, ("gunicorn",))]
     report.add("The example site at rest, 2 workers: memory of the whole", at_rest(options, 2), bars)

@@ -102,6 +102,9 @@ pub enum FromZygote {
         worker_loop: String,
         /// Why it is not the native one, although that would have been welcome.
         native_missing: Option<String>,
+        /// Whether a free-threaded interpreter has a GIL all the same; `None` for any other.
+        #[serde(default)]
+        gil: Option<bool>,
         /// Names of some of Python's threads that run beside the one that forks: workers have none of them.
         #[serde(default)]
         threads: Vec<String>,

@@ -18,7 +18,7 @@ impl Supervisor {
             self.site.imported(&message);
         }
         let event = match message {
-            FromZygote::Imported { python, app, django, worker_loop, native_missing, threads, native_threads } => {
+            FromZygote::Imported { python, app, django, worker_loop, native_missing, gil, threads, native_threads } => {
                 let version = django.as_ref().map(|facts| facts.version.clone());
                 tracing::info!(
                     generation = generation.0,
@@ -29,6 +29,17 @@ impl Supervisor {
                     native_missing,
                     "application imported"
                 );
+                match gil {
+                    Some(false) => tracing::info!(
+                        "the interpreter has no GIL: threads of one worker run at the same time, so threads = (number of CPUs) with few workers \
+                         does for little memory what many workers do"
+                    ),
+                    Some(true) => tracing::warn!(
+                        "the GIL is on in a free-threaded interpreter, so threads take turns: an extension module, or PYTHON_GIL, has brought \
+                         it back; see Python's own warning, or set more workers"
+                    ),
+                    None => {}
+                }
                 if !threads.is_empty() {
                     tracing::warn!(
                         "the application starts threads while it is imported ({}), and workers are forked after that and have none of \

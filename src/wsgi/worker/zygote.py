@@ -191,6 +191,7 @@ class _Zygote:
             "django": facts,
             "loop": "native" if self._extension else "python",
             "native_missing": self._extension_missing,
+            "gil": _gil(),
         }
 
     def _fork(self, number):
@@ -244,6 +245,13 @@ def _threads():
     except OSError:
         native = 0
     return {"threads": [name[:64] for name in others[:THREADS_TOLD_MAX]], "native_threads": max(native, 0)}
+
+
+def _gil():
+    """Whether a free-threaded interpreter (PEP 703) has a GIL all the same; None for any other interpreter."""
+    if "t" not in getattr(sys, "abiflags", ""):
+        return None
+    return sys._is_gil_enabled()
 
 
 def _name_process(name):
