@@ -60,7 +60,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Every process, in the order of starts.
+    /// Every process, in supervisord's order: groups by priority, those of one group together.
     pub(in crate::supervise) fn views(&self) -> Vec<View> {
         let programs = self.programs.statuses().into_iter().map(|status| self.view(status));
         programs.chain(self.worker_views()).collect()
@@ -77,6 +77,7 @@ impl Supervisor {
             group: status.config.group.clone(),
             name: status.config.name.clone(),
             state: status.state,
+            is_stoppable: status.is_stoppable(),
             pid: status.pid.map_or(0, |pid| pid.as_raw_nonzero().get()),
             started: history.started,
             ended: history.ended,
@@ -98,7 +99,7 @@ impl Supervisor {
         }
     }
 
-    /// The processes of a group, in the order of starts.
+    /// The processes of a group, in supervisord's order.
     pub(in crate::supervise) fn group(&self, name: &str) -> Result<Vec<View>, Fault> {
         let members: Vec<View> = self.views().into_iter().filter(|view| view.group == name).collect();
         let is_known = !members.is_empty()
@@ -153,9 +154,7 @@ impl Supervisor {
 
     fn begin_stop(&mut self, id: ProcessId, name: &str) -> Result<(), Fault> {
         let status = self.status(id).ok_or_else(|| Fault::of(FaultCode::BadName, Some(name)))?;
-        // What would come back by itself is as good as up.
-        let is_up = status.state.is_up() || (status.is_to_start && status.state.is_stopped());
-        if !is_up {
+        if !status.is_stoppable() {
             return Err(Fault::of(FaultCode::NotRunning, Some(name)));
         }
         self.programs.stop_one(id);
