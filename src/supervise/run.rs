@@ -330,7 +330,7 @@ impl Supervisor {
             self.tell_of_workers();
         }
         if is_due {
-            let readings = self.readings();
+            let readings = self.measured();
             self.handle(Event::Tick { readings });
             self.tell_of_workers();
             self.programs.tick();
@@ -479,7 +479,7 @@ impl Supervisor {
     fn perform(&mut self, action: Action) {
         match action {
             Action::SpawnZygote { generation, settings } => self.spawn_zygote(generation, settings),
-            Action::ForkWorker { generation, worker, slot } => self.fork_worker(generation, worker, slot),
+            Action::ForkWorker { generation, worker, place } => self.fork_worker(generation, worker, place),
             Action::SwitchShards { generation } => self.switch_shards(generation),
             Action::OpenShards => {
                 if self.setup.config.app.is_none() {
@@ -558,7 +558,7 @@ impl Supervisor {
         let shards = self.setup.shards.len();
         let share = self.share(&found.settings);
         let django = found.django.clone();
-        self.send_routes(django.as_ref());
+        self.send_routes(django.as_deref());
         self.switching = Some((id, shards));
         self.mail(|| ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share: share.clone() }));
     }
@@ -571,7 +571,7 @@ impl Supervisor {
         self.notices.give(waiting.map(|(token, shard)| Notice::Requeue(Held { shard, token: token.to_bits() })));
     }
 
-    fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
+    fn send_routes(&self, django: Option<&crate::django::Facts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
         let pages = Arc::new(self.setup.config.error_pages.clone());
         self.send_limits(&routes);
