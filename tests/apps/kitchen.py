@@ -404,6 +404,7 @@ def circle_of_redirects(environ, start_response, query):
 
 ROUTES = dict(
     hello=hello,
+    slow=slow,
     environ=show_environ,
     echo=echo,
     digest=digest,

@@ -194,10 +194,11 @@ impl Generation {
 
     /// A worker is to sit in `slot` again.
     pub(super) fn fill(&mut self, slot: u32, now: Monotonic) {
+        let between = self.settings.backoff.between_starts;
         let Some(slot) = self.slots.get_mut(slot as usize) else { return };
         slot.is_vacated = false;
         if let Seat::Vacant { due } = &mut slot.seat {
-            *due = (*due).min(now);
+            *due = (*due).min(slot.forked_at.map_or(now, |last| now.max(last + between)));
         }
     }
 
