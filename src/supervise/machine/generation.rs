@@ -23,7 +23,7 @@ pub(super) struct Generation {
     pub spare: u32,
     /// The replacement of a worker that is to end, in the spare place.
     pub succession: Option<Succession>,
-    /// When the last succession was due.
+    /// When the last succession was due, or a fork for it was asked for.
     pub succeeded_at: Option<Monotonic>,
     /// Set when the boot has failed; taken by the machine.
     pub failure: Option<Failure>,

@@ -286,6 +286,8 @@ impl Generation {
             match succession.seat {
                 Seat::Vacant { due } if due <= now && is_serving => {
                     fork(&mut succession.seat, &mut succession.forked_at, self.spare);
+                    // Should it come to nothing, the next one in the spare place keeps its distance from this one.
+                    self.succeeded_at = Some(now);
                 }
                 Seat::Forking { since, .. } => is_overdue |= now >= since + boot_timeout,
                 _ => {}
