@@ -18,6 +18,7 @@ from pathlib import Path
 import attack
 import files
 import idle
+import overload
 import packing
 import parallel
 import programs
@@ -41,6 +42,7 @@ WORK = {
     "boot": rest.boot,
     "threads": parallel.threads,
     "kill": storm.kill,
+    "overload": overload.overload,
     "slow": slow.slow,
     **{name: tls.measure(name) for name in tls.WORKS},
     "tls-full": tls.handshakes("full"),
