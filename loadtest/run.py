@@ -20,6 +20,7 @@ import files
 import idle
 import packing
 import programs
+import replace
 import slow
 import storm
 import throughput
@@ -32,10 +33,12 @@ WORK = {
     "gzip": packing.file,
     "gzip-app": packing.app,
     "wsgi": throughput.wsgi,
+    "payloads": throughput.payloads,
     "django": throughput.django,
     "idle": idle.idle,
     "wakeups": idle.wakeups,
     "kill": storm.kill,
+    "replace": replace.replace,
     "slow": slow.slow,
     **{name: tls.measure(name) for name in tls.WORKS},
     "tls-full": tls.handshakes("full"),
