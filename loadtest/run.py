@@ -18,6 +18,7 @@ from pathlib import Path
 import attack
 import files
 import idle
+import overload
 import packing
 import programs
 import replace
@@ -39,6 +40,7 @@ WORK = {
     "wakeups": idle.wakeups,
     "kill": storm.kill,
     "replace": replace.replace,
+    "overload": overload.overload,
     "slow": slow.slow,
     **{name: tls.measure(name) for name in tls.WORKS},
     "tls-full": tls.handshakes("full"),

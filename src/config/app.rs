@@ -56,6 +56,7 @@ pub fn app(
         return None;
     }
     let python = find_python(&mut reader, &chdir, around);
+    let timeout = reader.value(&options::TIMEOUT);
     let config = AppConfig {
         // Both stand-ins go with a problem, after which nobody uses the configuration.
         wsgi: target.unwrap_or_else(|| AppTarget::Named(String::new())),
@@ -65,11 +66,13 @@ pub fn app(
         pythonpath: reader.value(&options::PYTHONPATH),
         workers: reader.optional(&options::WORKERS).unwrap_or(around.cpus + 1),
         threads: reader.value(&options::THREADS),
-        timeout: reader.value(&options::TIMEOUT),
+        timeout,
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
         preload_app: reader.value(&options::PRELOAD_APP),
         worker_loop: reader.value(&options::WORKER_LOOP),
         queue: reader.value(&options::QUEUE),
+        queue_timeout: reader.optional(&options::QUEUE_TIMEOUT).unwrap_or(timeout),
+        overload_timeout: reader.value(&options::OVERLOAD_TIMEOUT),
         retry_safe: reader.value(&options::RETRY_SAFE),
         raw_env,
         spool_dir: spool_dir(&mut reader, around),
