@@ -69,15 +69,19 @@ def is_served(connection):
 
 def first_answer(server, deadline):
     """Returns once a request was answered with 200. One more is sent every few milliseconds: a server may have lost an earlier one."""
-    with contextlib.ExitStack() as stack:
-        waiting = []
+    waiting = []
+    try:
         while time.monotonic() < deadline:
             if len(waiting) < ASKING_MAX and (connection := ask(server)):
-                waiting.append(stack.enter_context(connection))
+                waiting.append(connection)
             for connection in select.select(waiting, [], [], ASK_SECONDS)[0]:
                 if is_served(connection):
                     return
                 waiting.remove(connection)
+                connection.close()
+    finally:
+        for connection in waiting:
+            connection.close()
     raise ServerFailed(f"{server.name} got no worker back within {SECONDS_MAX} s\n{server.log_tail()}")
 
 
