@@ -22,6 +22,7 @@ import overload
 import packing
 import parallel
 import programs
+import replace
 import rest
 import slow
 import soak
@@ -36,6 +37,7 @@ WORK = {
     "gzip": packing.file,
     "gzip-app": packing.app,
     "wsgi": throughput.wsgi,
+    "payloads": throughput.payloads,
     "django": throughput.django,
     "idle": idle.idle,
     "wakeups": idle.wakeups,
@@ -43,6 +45,7 @@ WORK = {
     "boot": rest.boot,
     "threads": parallel.threads,
     "kill": storm.kill,
+    "replace": replace.replace,
     "overload": overload.overload,
     "slow": slow.slow,
     **{name: tls.measure(name) for name in tls.WORKS},

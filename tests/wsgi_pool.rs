@@ -82,10 +82,11 @@ fn a_full_queue_is_503_with_retry_after() {
 #[test]
 fn a_client_that_leaves_the_queue_costs_no_worker() {
     let server = with_admin(Builder::app("kitchen:application").shards(1)).start();
+    let gauge = |name: &str| page(&server).value(name, &[]);
     let (first, never) = (server.gate("first"), server.gate("never"));
     let held = server.get_in_thread(&format!("/hold?{}", first.query()));
     first.wait_started();
-    // All but one of them wait in the shard's own queue, where they can still be taken back.
+    // Enough that most of them wait in the shard's own queue, where they can still be taken back.
     let leaving: Vec<_> = (0..40)
         .map(|_| {
             let mut client = server.connect();
@@ -93,13 +94,12 @@ fn a_client_that_leaves_the_queue_costs_no_worker() {
             client
         })
         .collect();
-    let count = |metric| page(&server).value(metric, &[]);
-    wait_until("they are all there", DEADLINE, || count("maitred_requests_in_progress") == 41.0);
     let mut last = server.connect();
     last.request("GET", &format!("/hold?{}", never.query()), "");
-    wait_until("the last one too", DEADLINE, || count("maitred_requests_in_progress") == 42.0);
+    wait_until("all have come", DEADLINE, || gauge("maitred_requests_in_progress") == 42.0);
+    assert!(gauge("maitred_requests_queued") > 0.0);
     drop((leaving, last));
-    wait_until("the shard knows that they have left", DEADLINE, || count("maitred_requests_withdrawn_total") == 40.0);
+    wait_until("it is noticed that they have left", DEADLINE, || gauge("maitred_requests_queued") == 0.0);
     first.open();
     assert_eq!(held.join().expect("a response").status, 200);
     assert_eq!(server.get("/hello").status, 200);

@@ -55,6 +55,7 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None):
     except BaseException as failure:
         errors.write(applications.explain(failure))
         sys.exit(EXIT_NO_APPLICATION if applications.kind(failure) == "attribute" else EXIT_NOT_IMPORTED)
+    loaded = applications.mounted(loaded, os.environ)
     threads = settings["threads"]
     first = slot * threads
     slots = scoreboard.slots(pool.scoreboard, first, threads)
