@@ -56,6 +56,7 @@ pub fn app(
         return None;
     }
     let python = find_python(&mut reader, &chdir, around);
+    let dev = reader.value(&options::DEV);
     let config = AppConfig {
         // Both stand-ins go with a problem, after which nobody uses the configuration.
         wsgi: target.unwrap_or_else(|| AppTarget::Named(String::new())),
@@ -63,11 +64,15 @@ pub fn app(
             .unwrap_or_else(|| python::Interpreter { path: PathBuf::new(), source: python::InterpreterSource::Path }),
         chdir,
         pythonpath: reader.value(&options::PYTHONPATH),
-        workers: reader.optional(&options::WORKERS).unwrap_or(around.cpus + 1),
+        workers: reader.optional(&options::WORKERS).unwrap_or(if dev { 1 } else { around.cpus + 1 }),
         threads: reader.value(&options::THREADS),
-        timeout: reader.value(&options::TIMEOUT),
+        // Whoever looks at a request with a debugger is not to be hurried.
+        timeout: if dev && !reader.has(&options::TIMEOUT) { None } else { reader.value(&options::TIMEOUT) },
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
         preload_app: reader.value(&options::PRELOAD_APP),
+        reload: reader.optional(&options::RELOAD).unwrap_or(dev),
+        reload_extra_files: reader.value(&options::RELOAD_EXTRA_FILES),
+        dev,
         worker_loop: reader.value(&options::WORKER_LOOP),
         queue: reader.value(&options::QUEUE),
         retry_safe: reader.value(&options::RETRY_SAFE),

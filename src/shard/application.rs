@@ -25,6 +25,9 @@ impl Connection {
         body_bytes_max: u64,
         mut facts: Facts,
     ) -> Result<Next, Gone> {
+        if let Some(answered) = Box::pin(self.broken(head, facts)).await {
+            return answered;
+        }
         facts.preference = self.preference(head);
         let body = match head.framing {
             BodyFraming::None => None,
@@ -134,6 +137,9 @@ impl Connection {
             variables: &variables,
             fields: &fields,
         };
+        if self.shard.broken.borrow().is_some() {
+            return Err(Reject::QueueFull);
+        }
         let call = self.shard.pool.call().map_err(|_| Reject::QueueFull)?;
         let reference = match &body {
             None => BodyRef::None,

@@ -30,3 +30,4 @@ mod settings;
 mod spawn;
 pub mod statsd;
 pub mod systemd;
+mod watch;

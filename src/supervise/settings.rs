@@ -91,5 +91,6 @@ pub(super) fn pool_settings(app: &AppConfig) -> PoolSettings {
         boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
         graceful_timeout: app.graceful_timeout,
         backoff: Policy::default(),
+        is_development: app.reload,
     }
 }

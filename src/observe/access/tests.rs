@@ -229,3 +229,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_short_format_is_for_people() {
+    let written = |format: &Format, status: u16| {
+        let mut out = Vec::new();
+        format.write(&mut out, &Record { status, ..record() }, &stamp(), 0);
+        String::from_utf8(out).expect("text")
+    };
+    let plain = Format::parse("short", Escape::Default).expect("a preset");
+    assert_eq!(written(&plain, 200), "09:49:37 200 GET /a%20b/../c?x=1&y=2  1024 B in 12345 ms\n");
+    let coloured = Format::coloured();
+    for (status, colour) in [(200, 39), (304, 36), (404, 33), (503, 31)] {
+        let line = written(&coloured, status);
+        let text = written(&plain, status);
+        assert_eq!(line, format!("\x1b[{colour}m{}\x1b[0m\n", text.trim_end()));
+    }
+    // What a client sends stays text.
+    let foreign = Record { target: b"/\x1b[2J", ..record() };
+    let mut out = Vec::new();
+    coloured.write(&mut out, &foreign, &stamp(), 0);
+    assert_eq!(out.iter().filter(|&&byte| byte == 0x1b).count(), 2);
+}

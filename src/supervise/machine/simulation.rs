@@ -105,6 +105,7 @@ struct World {
     opened: bool,
     last_spawn: Option<Monotonic>,
     reloads_since_spawn: u32,
+    is_development: bool,
     lost: Vec<u64>,
     must_exit_by: Option<Monotonic>,
     exit: Option<i32>,
@@ -117,11 +118,13 @@ impl World {
             random.next();
         }
         let workers = 1 + random.below(4) as u32;
+        let is_development = random.percent(20);
         let [boot_failures, worker_deaths, hangs] =
             [50, 60, 20].map(|worst| if random.percent(40) { 0 } else { random.below(worst) });
         World {
             now: Monotonic::from_nanos(5_000_000_000),
-            machine: Machine::new(settings(workers)),
+            machine: Machine::new(settings_of(workers, is_development)),
+            is_development,
             queue: BTreeMap::new(),
             order: 0,
             processes: BTreeMap::new(),
@@ -183,7 +186,13 @@ impl World {
             for n in 0..1 + self.random.below(10) {
                 let gap = n * self.random.delay(500);
                 let workers = 1 + self.random.below(4) as u32;
-                self.later(start + gap, Happening::Tell(Event::Reload(pool_settings(workers))));
+                self.later(
+                    start + gap,
+                    Happening::Tell(Event::Reload(PoolSettings {
+                        is_development: self.is_development,
+                        ..pool_settings(workers)
+                    })),
+                );
             }
         }
         let stop = if self.random.percent(30) { self.random.below(HORIZON) } else { HORIZON };
@@ -285,6 +294,7 @@ impl World {
                 }
             }
             Action::Report(Report::BootFailed { outcome: BootOutcome::Exit, .. }) => {
+                assert!(!self.is_development, "whoever works on it mends it");
                 let settings = settings(1);
                 self.limit_exit(settings.graceful_timeout + settings.reap_timeout);
             }
@@ -522,6 +532,11 @@ impl World {
         assert!(code == 0 || !self.opened, "an open server ends only when it is told to");
         code
     }
+}
+
+fn settings_of(workers: u32, is_development: bool) -> Settings {
+    let settings = settings(workers);
+    Settings { pool: settings.pool.map(|pool| PoolSettings { is_development, ..pool }), ..settings }
 }
 
 fn raw(pid: Pid) -> i32 {

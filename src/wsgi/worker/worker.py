@@ -23,12 +23,12 @@ EXIT_NOT_IMPORTED = 3
 EXIT_NO_APPLICATION = 4
 
 
-def run(pool, settings, slot, log, loaded, extension, forked=()):
+def run(pool, settings, slot, log, loaded, extension, forked=(), watch=None):
     """Serves until the inbox ends or SIGTERM; then raises SystemExit.
 
     `pool` has the descriptors; `log` becomes 1 and 2, if there is one; `loaded` is the application, or None if it is to be
     imported here; `extension` has the native loop, or is None; `forked` has server hooks with the server and the worker as they see
-    them, or nothing.
+    them, or nothing; `watch` is told of what is imported, if anybody wants to know.
     """
     if log is not None:
         os.dup2(log, 1)
@@ -43,7 +43,9 @@ def run(pool, settings, slot, log, loaded, extension, forked=()):
         if hooked:
             hooked.call("post_fork", hooked.server, hooked.worker)
         if loaded is None:
-            loaded = applications.load(settings["wsgi"])
+            loaded = applications.load(settings["wsgi"], settings.get("serve_static", False))
+            if watch:
+                applications.import_urls()
             gc.collect()
             gc.freeze()
         if hooked:
@@ -51,8 +53,13 @@ def run(pool, settings, slot, log, loaded, extension, forked=()):
             hooked.call("post_worker_init", hooked.worker)
             hooked.worker.booted = True
     except BaseException as failure:
-        errors.write(applications.explain(failure))
+        explanation = applications.explain(failure)
+        errors.write(explanation)
+        if watch:
+            watch.fail(failure, explanation, applications.kind(failure))
         sys.exit(EXIT_NO_APPLICATION if applications.kind(failure) == "attribute" else EXIT_NOT_IMPORTED)
+    if watch:
+        watch.follow()
     threads = settings["threads"]
     first = slot * threads
     slots = scoreboard.slots(pool.scoreboard, first, threads)
