@@ -72,7 +72,8 @@ pub fn programs(
     if problems.len() == before {
         check_dependencies(&found, &places, problems);
     }
-    found.sort_by_key(|group| group.priority);
+    // supervisord's order: by name where the priority is the same.
+    found.sort_by(|a, b| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
     found
 }
 
@@ -297,6 +298,7 @@ fn read_program(
             }
         }
     }
+    processes.sort_by(|a, b| a.name.cmp(&b.name));
     Some(GroupConfig { name: group.to_owned(), priority, processes, listens })
 }
 

@@ -41,8 +41,9 @@ def tell(method, *arguments):
     except xmlrpc.client.Fault as fault:
         answer = f"fault {fault.faultCode} {plain(fault.faultString)!r}"
     if isinstance(answer, list) and answer and isinstance(answer[0], dict) and "status" in answer[0]:
-        # What is done first is told first, which is a race; and of one priority maitred keeps the order of the file.
-        answer.sort(key=lambda item: (item["group"], item["name"]))
+        if method.startswith("supervisor.stop") and arguments[-1:] != (False,):
+            # What ends first is told first, which is a race.
+            answer.sort(key=lambda item: (item["group"], item["name"]))
         if method == "supervisor.startAllProcesses":
             # Whether its end is seen at once is another one.
             answer = [item for item in answer if item["name"] != "quick"]
@@ -96,7 +97,6 @@ sv("startProcess", "missing")
 sv("startProcess", "plain")
 sv("startProcess", "folder")
 sv("startProcess", "quick")
-sv("getProcessInfo", "quick")
 state("quick", "FATAL")
 sv("getProcessInfo", "quick")
 sv("startProcess", "quick", False)

@@ -199,7 +199,7 @@ impl Programs {
         &self.active
     }
 
-    /// Every process, in the order of starts.
+    /// Every process, in supervisord's order: groups by priority, those of one group together.
     pub fn statuses(&self) -> Vec<Status> {
         self.machine.statuses()
     }

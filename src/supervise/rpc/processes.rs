@@ -29,7 +29,7 @@ pub(in crate::supervise) enum Outcome {
 /// Whom a name means.
 pub(in crate::supervise) enum Named {
     One(View),
-    /// In the order of starts.
+    /// In supervisord's order.
     Group(Vec<View>),
 }
 

@@ -60,7 +60,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Every process, in the order of starts.
+    /// Every process, in supervisord's order: groups by priority, those of one group together.
     pub(in crate::supervise) fn views(&self) -> Vec<View> {
         let programs = self.programs.statuses().into_iter().map(|status| self.view(status));
         programs.chain(self.worker_views()).collect()
@@ -98,7 +98,7 @@ impl Supervisor {
         }
     }
 
-    /// The processes of a group, in the order of starts.
+    /// The processes of a group, in supervisord's order.
     pub(in crate::supervise) fn group(&self, name: &str) -> Result<Vec<View>, Fault> {
         let members: Vec<View> = self.views().into_iter().filter(|view| view.group == name).collect();
         let is_known = !members.is_empty()

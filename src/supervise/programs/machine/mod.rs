@@ -130,7 +130,7 @@ impl Machine {
         processes.min()
     }
 
-    /// Every process, in the order of starts.
+    /// Every process, in supervisord's order: groups by priority, those of one group together.
     pub fn statuses(&self) -> Vec<Status> {
         let status = |unit: &Unit| Status {
             id: unit.id,
@@ -139,8 +139,12 @@ impl Machine {
             pid: unit.process.pid(),
             is_to_start: unit.process.is_to_start() || unit.wave == Wave::Waiting,
         };
+        let mut places = HashMap::new();
+        for (place, unit) in self.units.iter().enumerate() {
+            places.entry(&unit.config.group).or_insert(place);
+        }
         let mut units: Vec<&Unit> = self.units.iter().collect();
-        units.sort_by_key(|unit| unit.level);
+        units.sort_by_key(|unit| (unit.level.group, places[&unit.config.group], unit.level.process));
         units.into_iter().map(status).collect()
     }
 
