@@ -448,7 +448,7 @@ fn a_first_boot_that_fails_in_development_is_waited_out() {
     let mut bench = Bench::new(development(1));
     bench.tell(Event::Start).expect(&["spawn 1"]);
     fail_import(&mut bench, 1, 100);
-    bench.expect(&["open", "kill 100 9", "gone 1"]);
+    bench.expect(&["kill 100 9", "open", "gone 1"]);
     // Nothing is tried again by itself, and the next change fails as well.
     bench.pass(600 * SECOND).expect(&[]);
     assert!(!bench.machine.is_ready());
