@@ -6,6 +6,7 @@ mod support;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::supervisor::maitredctl;
 use support::{Builder, DEADLINE, Server, process, value_of, wait_until};
 
 /// Programs alone, with no listener.
@@ -302,4 +303,16 @@ fn many_programs_start_and_stop_without_leaving_anything() {
     assert!(before > 120, "a pipe for each stream");
     server.signal(Signal::TERM);
     assert!(server.wait_exit(Duration::from_secs(60)).is_some_and(|status| status.success()), "{}", server.log.text());
+}
+
+#[test]
+fn a_stop_of_all_ends_what_waits_to_be_started_again() {
+    let crashing = "command = \"false\"\nstartsecs = 0\nautorestart = true\nbackoff = \"exponential\"\nbackoff_first = \"1h\"\nbackoff_max = \"1h\"";
+    let server = alone().program("crashing", crashing).run();
+    server.wait_for_line("program exited unexpectedly program=crashing");
+    let url = format!("unix://{}", server.folder().join("maitred.sock").display());
+    let stopped = maitredctl(&url, &["stop", "all"]);
+    assert_eq!((stopped.text.as_str(), stopped.code), ("crashing: stopped\n", Some(0)));
+    let status = maitredctl(&url, &["status"]).text;
+    assert!(status.lines().any(|line| line.starts_with("crashing ") && line.contains("STOPPED")), "{status}");
 }

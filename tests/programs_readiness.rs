@@ -4,8 +4,10 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use rustix::process::Signal;
 use support::{Builder, DEADLINE, Server, process, value_of, wait_until};
 
@@ -40,6 +42,14 @@ fn http(status: &'static str) -> (String, std::sync::mpsc::Receiver<String>) {
         }
     });
     (address, receiver)
+}
+
+/// A port that is taken as long as the socket is there, so that nobody else listens on it either.
+fn port_without_listener() -> (OwnedFd, SocketAddr) {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = getsockname(&socket).expect("bound").try_into().expect("an address of IPv4");
+    (socket, address)
 }
 
 #[test]
@@ -96,14 +106,11 @@ fn a_port_a_page_a_command_and_its_own_word_make_a_program_ready() {
 
 #[test]
 fn what_does_not_get_ready_is_stopped_and_given_up_with_the_reason() {
-    // A port that nobody listens on.
-    let bound = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = bound.local_addr().expect("bound");
-    drop(bound);
+    let (_held, address) = port_without_listener();
     let (web, _asked) = http("503 Busy");
     let program = |ready: &str| {
         format!(
-            "command = \"sleep 1000\"\nstartretries = 0\nready = {{ {ready}, interval = \"100ms\", within = \"900ms\" }}"
+            "command = \"sleep 1000\"\nstartretries = 0\nready = {{ {ready}, interval = \"100ms\", within = \"3s\" }}"
         )
     };
     let server = alone()

@@ -149,7 +149,10 @@ async fn all(desk: &Desk, deed: Deed, waits: bool) -> Result<Value, Fault> {
 /// Does it to all of those that are not so already.
 async fn many(desk: &Desk, deed: Deed, views: Vec<View>, waits: bool) -> Result<Value, Fault> {
     let begin = move |supervisor: &mut Supervisor| -> Vec<(View, Outcome)> {
-        let concerned = views.into_iter().filter(|view| view.state.is_up() == (deed == Deed::Stop));
+        let concerned = views.into_iter().filter(|view| match deed {
+            Deed::Start => !view.state.is_up(),
+            Deed::Stop => view.is_stoppable,
+        });
         concerned
             .map(|view| {
                 let outcome = supervisor.begin(deed, view.unit, &view.full_name());

@@ -17,6 +17,8 @@ pub(in crate::supervise) struct View {
     pub group: String,
     pub name: String,
     pub state: State,
+    /// A stop has something to do.
+    pub is_stoppable: bool,
     /// 0 without a process.
     pub pid: i32,
     /// Seconds since 1970; 0: never.

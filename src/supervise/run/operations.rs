@@ -77,6 +77,7 @@ impl Supervisor {
             group: status.config.group.clone(),
             name: status.config.name.clone(),
             state: status.state,
+            is_stoppable: status.is_stoppable(),
             pid: status.pid.map_or(0, |pid| pid.as_raw_nonzero().get()),
             started: history.started,
             ended: history.ended,
@@ -153,9 +154,7 @@ impl Supervisor {
 
     fn begin_stop(&mut self, id: ProcessId, name: &str) -> Result<(), Fault> {
         let status = self.status(id).ok_or_else(|| Fault::of(FaultCode::BadName, Some(name)))?;
-        // What would come back by itself is as good as up.
-        let is_up = status.state.is_up() || (status.is_to_start && status.state.is_stopped());
-        if !is_up {
+        if !status.is_stoppable() {
             return Err(Fault::of(FaultCode::NotRunning, Some(name)));
         }
         self.programs.stop_one(id);

@@ -38,6 +38,7 @@ impl Supervisor {
             group: group.to_owned(),
             name: Self::worker_name(place.slot),
             state: state(place.state),
+            is_stoppable: state(place.state).is_up(),
             pid: place.pid.map_or(0, |pid| pid.as_raw_nonzero().get()),
             started: seconds(place.since),
             ended: seconds(place.left),

@@ -78,6 +78,13 @@ pub struct Status {
     pub is_to_start: bool,
 }
 
+impl Status {
+    /// A stop has something to do: what would come back by itself is as good as up.
+    pub fn is_stoppable(&self) -> bool {
+        self.state.is_up() || (self.is_to_start && self.state.is_stopped())
+    }
+}
+
 impl Machine {
     /// A machine to which nothing has happened. `seed` makes waits differ from those of other hosts.
     pub fn new(groups: &[GroupConfig], seed: u64) -> Machine {
