@@ -55,10 +55,10 @@ mod tests {
         for _ in 0..100 {
             assert!(!rest.take(now));
             rest.disturb(now);
-            now = now + 10 * MS;
+            now += 10 * MS;
         }
         assert_eq!(rest.due(), Some(now + QUIET.checked_sub(10 * MS).expect("longer")));
-        now = now + QUIET;
+        now += QUIET;
         assert!(rest.take(now) && !rest.take(now + 10 * LONGEST));
     }
 
@@ -69,7 +69,7 @@ mod tests {
         let mut now = begun;
         while !rest.take(now) {
             rest.disturb(now);
-            now = now + 10 * MS;
+            now += 10 * MS;
             assert!(now.since(begun) < 2 * LONGEST);
         }
         assert!(now.since(begun) >= LONGEST);
@@ -82,7 +82,7 @@ mod tests {
             let mut now = Monotonic::from_nanos(1_000_000_000);
             let mut is_open = false;
             for gap in gaps {
-                now = now + Duration::from_millis(gap);
+                now += Duration::from_millis(gap);
                 let taken = rest.take(now);
                 prop_assert!(is_open || !taken);
                 prop_assert!(taken || !is_open || Duration::from_millis(gap) < QUIET || gap == 0);
