@@ -1,7 +1,9 @@
 """The harness's own tests: what it parses, sums and compares. They need neither wrk nor any server."""
 
+import asyncio
 import gzip
 import http.server
+import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +12,7 @@ import unittest.mock
 
 import attack
 import files
+import overload
 import report
 import server
 import tree
@@ -87,6 +90,38 @@ class AttackTests(unittest.TestCase):
 
     def test_p99_leaves_one_in_a_hundred_out(self):
         self.assertEqual(attack.p99(range(1000)), 990)
+
+
+class OverloadTests(unittest.TestCase):
+    """Clients that do not wait for ever."""
+
+    def test_each_outcome_is_told_from_the_others(self):
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as listening:
+            threading.Thread(target=listening.serve_forever, daemon=True).start()
+            clients = overload.Clients(listening.server_port)
+
+            async def ask():
+                begun, _ = await clients.open_loop(200, 0.5)
+                clients.close()
+                return begun
+
+            begun = asyncio.run(ask())
+            listening.shutdown()
+        self.assertEqual(sum(clients.outcomes.values()), 100)
+        self.assertTrue(clients.outcomes["200"] > 0 and clients.outcomes["503"] > 0)
+        self.assertEqual(len(clients.served), clients.outcomes["200"])
+        self.assertTrue(all(ended > begun and latency > 0 for ended, latency in clients.served))
+
+    def test_a_client_loses_its_patience(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent, unittest.mock.patch("overload.PATIENCE_SECONDS", 0.1):
+            clients = overload.Clients(silent.getsockname()[1])
+            asyncio.run(clients.request())
+        asyncio.run(clients.request())
+        self.assertEqual(clients.outcomes, {"late": 1, "broken": 1})
+
+    def test_quantiles(self):
+        self.assertEqual((overload.quantile(range(100), 0.99), overload.quantile([5.0], 0.5)), (99, 5.0))
+        self.assertEqual(overload.quantile([], 0.5), float("inf"))
 
 
 class FilesTests(unittest.TestCase):

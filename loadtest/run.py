@@ -18,6 +18,7 @@ from pathlib import Path
 import attack
 import files
 import idle
+import overload
 import packing
 import programs
 import slow
@@ -36,6 +37,7 @@ WORK = {
     "idle": idle.idle,
     "wakeups": idle.wakeups,
     "kill": storm.kill,
+    "overload": overload.overload,
     "slow": slow.slow,
     **{name: tls.measure(name) for name in tls.WORKS},
     "tls-full": tls.handshakes("full"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use maitred::config::{
     Action, AppTarget, Autorestart, BackoffConfig, Config, EventSet, Flags, HostPattern, InterpreterSource, Listener,
-    OnFatal, OutputFormat, OutputTarget, RotationConfig, Surroundings, WorkerLoop, load, reference,
+    OnFatal, OutputFormat, OutputTarget, Priority, RotationConfig, Surroundings, WorkerLoop, load, reference,
 };
 use proptest::prelude::*;
 
@@ -111,6 +111,7 @@ fn without_a_file_defaults_hold() {
     assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (4, 1, 1024, true));
     assert_eq!(app.worker_loop, WorkerLoop::Auto);
     assert_eq!((app.timeout, app.graceful_timeout), (Some(Duration::from_secs(30)), Duration::from_secs(30)));
+    assert_eq!((app.queue_timeout, app.overload_timeout), (app.timeout, Some(Duration::from_secs(1))));
     assert_eq!(app.chdir, project.directory.path());
     assert_eq!(app.spool_dir, Path::new("/tmp"));
 }
@@ -147,6 +148,8 @@ fn everything_in_a_file_is_read() {
         preload_app = false
         worker_loop = "python"
         queue = 9
+        queue_timeout = "3s"
+        overload_timeout = 0
         raw_env = ["A=1", "B=x=y"]
         spool_dir = "spool"
 
@@ -160,6 +163,7 @@ fn everything_in_a_file_is_read() {
         [[route]]
         path = "/upload"
         app = true
+        priority = "low"
         max_body = "1G"
         "#,
     );
@@ -177,6 +181,7 @@ fn everything_in_a_file_is_read() {
     assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (7, 8, 9, false));
     assert_eq!(app.worker_loop, WorkerLoop::Python);
     assert_eq!((app.timeout, app.graceful_timeout), (None, Duration::from_secs(2)));
+    assert_eq!((app.queue_timeout, app.overload_timeout), (Some(Duration::from_secs(3)), None));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(app.raw_env, [pair("A", "1"), pair("B", "x=y")]);
     assert_eq!(app.spool_dir, project.path("spool"));
@@ -190,6 +195,7 @@ fn everything_in_a_file_is_read() {
     assert_eq!(files.options.cache_control.as_deref(), Some("public, max-age=60"));
     assert_eq!(files.options.index, ["a.html", "b.html"]);
     assert_eq!(config.routes.iter().map(|route| route.max_body_bytes).collect::<Vec<_>>(), [1 << 20, 1 << 30]);
+    assert_eq!(config.routes.iter().map(|route| route.priority).collect::<Vec<_>>(), [Priority::Normal, Priority::Low]);
     assert!(!config.static_from_django);
 }
 

@@ -79,9 +79,15 @@ fn status_says_how_the_site_stands() {
     let own = url(&server);
     server.wait_workers(2);
     let told = maitredctl(&own, &["status"]).text;
-    for part in
-        ["maitred 0.1.0, pid ", "ready", "2 with 1 threads each, ", " loop", "generation 1", "0 queued", "one  "]
-    {
+    for part in [
+        "maitred 0.1.0, pid ",
+        "ready",
+        "2 with 1 threads each, ",
+        " loop",
+        "generation 1",
+        "0 queued, 0 shed",
+        "one  ",
+    ] {
         assert!(told.contains(part), "{part} in {told}");
     }
     let value = json(&own, &["--json", "status"]);

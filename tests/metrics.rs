@@ -8,32 +8,8 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 use support::files::put;
-use support::metrics::Page;
+use support::metrics::{Page, admin, ask, page, with_admin};
 use support::{Builder, Client, DEADLINE, Server, process, wait_until};
-
-/// With an admin listener on a port that the kernel chooses.
-fn with_admin(builder: Builder) -> Builder {
-    builder.section("[admin]\nlisten = '127.0.0.1:0'")
-}
-
-/// Where the server's log says that the admin listener is.
-fn admin(server: &Server) -> SocketAddr {
-    let line = server.wait_for_line("admin: listening on http://");
-    line.split("http://").nth(1).and_then(|address| address.trim().parse().ok()).expect("an address")
-}
-
-fn ask(address: SocketAddr, path: &str) -> support::Response {
-    let mut client = Client::connect(address);
-    client.request("GET", path, "Connection: close\r\n");
-    client.response("GET")
-}
-
-fn page(server: &Server) -> Page {
-    let response = ask(admin(server), "/metrics");
-    assert_eq!(response.status, 200);
-    assert_eq!(response.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    Page::parse(response.text())
-}
 
 #[test]
 fn metrics_are_well_formed_and_add_up() {

@@ -97,6 +97,16 @@ def sleep(environ, start_response, s="1"):
     return [b"slept"]
 
 
+def work(environ, start_response, cpu="0.002", s="0.008"):
+    """Uses the processor for `cpu` seconds and waits for `s` seconds, as a page with a database does."""
+    end = time.thread_time() + float(cpu)
+    while time.thread_time() < end:
+        pass
+    time.sleep(float(s))
+    start_response("200 OK", [*TEXT, ("Content-Length", "6")])
+    return [b"worked"]
+
+
 def sized(environ, start_response, n="1024"):
     """`n` bytes with a Content-Length."""
     body = b"x" * int(n)
@@ -294,6 +304,7 @@ PATHS = {
     "/stream": stream,
     "/stuck": stuck,
     "/unread": unread,
+    "/work": work,
     "/write": write,
 }
 

@@ -56,7 +56,8 @@ fn run(input: &[u8]) {
             response_fields: head.fields.as_bytes(),
             tls: Tls { client_subject: "CN=\"a\"\\", ..Tls::default() },
             status: 200,
-            upstream: Some(Upstream { header_time: None, response_time: Duration::MAX, queue_time: Duration::ZERO }),
+            upstream: Some(Upstream { header_time: None, response_time: Duration::MAX }),
+            queue_time: Some(Duration::ZERO),
             ..Record::default()
         };
     }

@@ -207,8 +207,8 @@ fn serve(
             readiness: readiness.clone(),
             queue_max: config.app.as_ref().map_or(1, |app| app.queue),
             retry_safe: config.app.as_ref().is_some_and(|app| app.retry_safe),
-            // A request that waits longer than it may take once it is taken is of no use to anybody.
-            queue_timeout: config.app.as_ref().and_then(|app| app.timeout),
+            queue_timeout: config.app.as_ref().and_then(|app| app.queue_timeout),
+            overload_timeout: config.app.as_ref().and_then(|app| app.overload_timeout),
             spool: spool.clone(),
             response_buffer_bytes: config.app.as_ref().map_or(0, |app| app.response_buffer_bytes),
             response_spool_bytes_max: config.app.as_ref().map_or(0, |app| app.response_spool_bytes_max),

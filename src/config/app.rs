@@ -57,6 +57,8 @@ pub fn app(
     }
     let python = find_python(&mut reader, &chdir, around);
     let dev = reader.value(&options::DEV);
+    // Whoever looks at a request with a debugger is not to be hurried.
+    let timeout = if dev && !reader.has(&options::TIMEOUT) { None } else { reader.value(&options::TIMEOUT) };
     let config = AppConfig {
         // Both stand-ins go with a problem, after which nobody uses the configuration.
         wsgi: target.unwrap_or_else(|| AppTarget::Named(String::new())),
@@ -66,8 +68,7 @@ pub fn app(
         pythonpath: reader.value(&options::PYTHONPATH),
         workers: reader.optional(&options::WORKERS).unwrap_or(if dev { 1 } else { around.cpus + 1 }),
         threads: reader.value(&options::THREADS),
-        // Whoever looks at a request with a debugger is not to be hurried.
-        timeout: if dev && !reader.has(&options::TIMEOUT) { None } else { reader.value(&options::TIMEOUT) },
+        timeout,
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
         preload_app: reader.value(&options::PRELOAD_APP),
         reload: reader.optional(&options::RELOAD).unwrap_or(dev),
@@ -75,6 +76,8 @@ pub fn app(
         dev,
         worker_loop: reader.value(&options::WORKER_LOOP),
         queue: reader.value(&options::QUEUE),
+        queue_timeout: reader.optional(&options::QUEUE_TIMEOUT).unwrap_or(timeout),
+        overload_timeout: reader.value(&options::OVERLOAD_TIMEOUT),
         retry_safe: reader.value(&options::RETRY_SAFE),
         raw_env,
         spool_dir: spool_dir(&mut reader, around),

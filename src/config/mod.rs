@@ -32,6 +32,7 @@ mod options;
 mod original;
 mod owner;
 mod pages;
+mod priority;
 mod process;
 mod process_wide;
 mod program_care;
@@ -70,6 +71,7 @@ pub use hooks::{HookPlace, Hooks};
 pub use merge::FILE_DEFAULT;
 pub use options::{flags, help};
 pub use owner::Owner;
+pub use priority::Priority;
 pub use process::{
     Autorestart, BackoffConfig, CareConfig, CheckConfig, GroupConfig, LaunchConfig, OnFatal, Orphans, OutputConfig,
     OutputFormat, OutputTarget, Probe, ProcessConfig, RotationConfig,

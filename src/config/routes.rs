@@ -98,12 +98,14 @@ fn route(
     let max_body_bytes = reader.optional(&options::ROUTE_MAX_BODY).unwrap_or(server.max_body_bytes);
     let intercept_errors = reader.placed(&options::INTERCEPT_ERRORS);
     let sendfile_root = reader.placed(&options::SENDFILE_ROOT);
+    let priority = reader.placed(&options::PRIORITY);
     if let Some(action) = &action
         && *action != Action::App
     {
         let places = [
             ("intercept_errors", intercept_errors.as_ref().map(|(_, place)| place)),
             ("sendfile_root", sendfile_root.as_ref().map(|(_, place)| place)),
+            ("priority", priority.as_ref().map(|(_, place)| place)),
         ];
         for (key, place) in places {
             if let Some(place) = place {
@@ -134,6 +136,7 @@ fn route(
         error_pages: error_pages.unwrap_or_default(),
         intercept_errors: intercept_errors.is_some_and(|(intercepts, _)| intercepts),
         sendfile_root: sendfile_root.map(|(roots, _)| roots).unwrap_or_default(),
+        priority: priority.map(|(priority, _)| priority).unwrap_or_default(),
         ..RouteConfig::new(host, path, action, max_body_bytes)
     })
 }

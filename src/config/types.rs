@@ -23,6 +23,7 @@ pub use super::guard::GuardConfig;
 use super::hooks::Hooks;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
+use super::priority::Priority;
 pub use super::process::{GroupConfig, Orphans};
 pub use super::python::Interpreter;
 pub use super::static_options::StaticOptions;
@@ -242,6 +243,10 @@ pub struct AppConfig {
     pub worker_loop: WorkerLoop,
     /// Requests that may wait for a worker, per shard.
     pub queue: usize,
+    /// How long a request may wait for a worker; `None` = for ever.
+    pub queue_timeout: Option<Duration>,
+    /// … while more requests come than the workers can serve; `None` = no shorter than ever.
+    pub overload_timeout: Option<Duration>,
     /// Run a request with a safe method once more if its worker died with it.
     pub retry_safe: bool,
     /// Environment variables that are set for the workers, later ones win.
@@ -315,6 +320,8 @@ pub struct RouteConfig {
     pub guard: GuardConfig,
     /// How the application's answers are compressed, if they are. Files have levels of their own.
     pub compress: Option<CompressConfig>,
+    /// How urgent its requests are to the application.
+    pub priority: Priority,
 }
 
 impl RouteConfig {
@@ -332,6 +339,7 @@ impl RouteConfig {
             sendfile_root: Vec::new(),
             guard: GuardConfig::default(),
             compress: None,
+            priority: Priority::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod prometheus;
 mod readiness;
 pub mod request_id;
 mod requests;
+mod shed;
 mod statsd;
 
 pub use certificates::{CertificateFacts, certificates};
@@ -20,6 +21,7 @@ pub use limited::{LimitOutcome, Limited};
 pub use page::{ProcessFacts, WorkerFacts, page};
 pub use readiness::{Readiness, State};
 pub use requests::{Requests, RouteLabel};
+pub use shed::{Shed, ShedCounts};
 pub use statsd::Statsd;
 
 use crate::base::clock::Monotonic;
@@ -76,7 +78,7 @@ pub struct ShardMetrics {
     pub files: Latency,
     /// and of the server's own.
     pub server: Latency,
-    /// From the last byte of the head (and of the body, if there was one to read) to the request's being given to the workers.
+    /// From a request's being complete, its body included, to its being given to the workers.
     pub queue_wait: Latency,
     /// From there to the beginning of the answer: what it waited for a worker to take it is in it.
     pub worker_time: Latency,
@@ -137,6 +139,12 @@ pub struct Snapshot {
     pub connections_busy: u64,
     /// Requests that wait in its own queue.
     pub queued: u64,
+    /// Requests that no worker was given, by reason.
+    pub shed: ShedCounts,
+    /// Requests that waited until their clients had left.
+    pub withdrawn: u64,
+    /// More come than workers can serve.
+    pub is_overloaded: bool,
     /// Requests given to the workers, or waiting, that are not answered in full.
     pub unfinished: u64,
     /// Looks at the cache of static files that found what they wanted.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::latency::Latency;
 use super::prometheus::{Kind, Text, seconds};
 use super::requests::{CLASSES, Requests};
-use super::{Limited, ShardMetrics, Snapshot};
+use super::{Limited, ShardMetrics, ShedCounts, Snapshot};
 
 /// What the supervisor knows of the application's workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,7 +162,7 @@ fn limits(text: &mut Text, snapshots: &[Box<Snapshot>]) {
 }
 
 fn queue(text: &mut Text, snapshots: &[Box<Snapshot>]) {
-    let help = "From the last byte of a request's head, its body included, to its being given to the workers.";
+    let help = "From a request's being complete, its body included, to its being given to the workers.";
     text.metric("maitred_queue_wait_seconds", Kind::Histogram, help)
         .times(&[], &sum(snapshots, |snapshot| &snapshot.metrics.queue_wait));
     let help = "From a request's being given to the workers to the beginning of the answer.";
@@ -170,6 +170,19 @@ fn queue(text: &mut Text, snapshots: &[Box<Snapshot>]) {
         .times(&[], &sum(snapshots, |snapshot| &snapshot.metrics.worker_time));
     text.metric("maitred_requests_queued", Kind::Gauge, "Requests that wait in the shards' own queues.")
         .sample(&[], snapshots.iter().map(|snapshot| snapshot.queued).sum::<u64>());
+    let mut shed = ShedCounts::default();
+    snapshots.iter().for_each(|snapshot| shed.add(&snapshot.shed));
+    let help = "Requests for the application that no worker was given and that were answered with 503, by reason.";
+    let mut metric = text.metric("maitred_requests_shed_total", Kind::Counter, help);
+    for (reason, count) in shed.iter() {
+        metric.sample(&[("reason", reason)], count);
+    }
+    let help = "Requests whose clients had left before a worker was given them.";
+    text.metric("maitred_requests_withdrawn_total", Kind::Counter, help)
+        .sample(&[], snapshots.iter().map(|snapshot| snapshot.withdrawn).sum::<u64>());
+    let help = "Shards to which more requests come than the workers can serve, so that overload_timeout counts.";
+    text.metric("maitred_shards_overloaded", Kind::Gauge, help)
+        .sample(&[], snapshots.iter().filter(|snapshot| snapshot.is_overloaded).count());
     text.metric(
         "maitred_requests_in_progress",
         Kind::Gauge,

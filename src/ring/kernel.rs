@@ -33,13 +33,18 @@ pub(super) struct Kernel {
 }
 
 fn set_up(entries: u32, completions: u32) -> io::Result<IoUring> {
-    IoUring::builder()
+    let mut builder = IoUring::builder();
+    builder
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_taskrun_flag()
         .setup_submit_all()
-        .setup_cqsize(completions)
-        .build(entries)
+        .setup_cqsize(completions);
+    // The kernel takes entries in their order and looks up none of them in a second array; before Linux 6.6 it always does.
+    match builder.clone().setup_no_sqarray().build(entries) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => builder.build(entries),
+        other => other,
+    }
 }
 
 /// Sets up the smallest ring with the features that maitred needs and lets it go again.

@@ -26,7 +26,7 @@ impl Connection {
             Handler::Status(status) => bare(*status),
             Handler::Health(health) => self.health(head.method, *health),
             Handler::Missing => missing(),
-            Handler::Static(..) | Handler::App => return None,
+            Handler::Static(..) | Handler::App(_) => return None,
         })
     }
 

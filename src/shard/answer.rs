@@ -58,17 +58,13 @@ impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
         let first = self.first_part(&mut call).await?;
-        snapshot::upstream_began(&self.shard, &mut self.exchange.borrow_mut(), call.sent_at());
-        let Some(first) = first else {
-            drop(call);
-            let detail = "No worker took the request in time.";
-            return self.error(facts, 503, detail).await;
-        };
+        snapshot::upstream_began(&self.shard, &mut self.exchange.borrow_mut(), &call);
         facts.keep_alive &= !self.shard.draining.get();
         match first {
             Part::Head { status, message, fields, body, end } if app::is_final_status(status) => {
                 self.relay(call, facts, status, message, fields, body, end).await
             }
+            Part::Shed(shed) => self.error(facts, 503, shed.detail()).await,
             Part::Lost(Loss::Overdue) => self.error(facts, 504, "The application took too long.").await,
             Part::Lost(_) => self.error(facts, 502, "The application ended while it worked on this request.").await,
             Part::Head { .. } | Part::Body { .. } | Part::File { .. } | Part::Abort => {
@@ -78,13 +74,13 @@ impl Connection {
     }
 
     /// A client that leaves while its request still waits for a worker takes the request with it: one that has only finished
-    /// sending can't be told from it, and Nginx does the same. `None`: no worker took the request in time.
-    async fn first_part(&mut self, call: &mut Call) -> Result<Option<Part>, Gone> {
+    /// sending can't be told from it, and Nginx does the same.
+    async fn first_part(&mut self, call: &mut Call) -> Result<Part, Gone> {
         // Made only for a call that waits in the shard's own queue, which most do not.
         let mut deadline = None;
         poll_fn(|cx| {
             if let Poll::Ready(part) = call.poll_part(cx) {
-                return Poll::Ready(Ok(Some(part)));
+                return Poll::Ready(Ok(part));
             }
             if let Some(limit) = self.shard.timeouts.get().queue.filter(|_| call.is_queued()) {
                 let deadline = deadline.get_or_insert_with(|| {
@@ -93,10 +89,12 @@ impl Connection {
                     deadline
                 });
                 if deadline.poll(cx).is_ready() {
-                    return Poll::Ready(Ok(None));
+                    call.time_out();
+                    return call.poll_part(cx).map(Ok);
                 }
             }
             if self.receiving.recv.poll_ended(cx).is_ready() && call.is_queued() {
+                self.exchange.borrow_mut().left_queue(call.waited());
                 return Poll::Ready(Err(Gone));
             }
             Poll::Pending
@@ -292,7 +290,7 @@ impl Relay<'_> {
                         return Ok(self.is_whole());
                     }
                 }
-                Part::Abort | Part::Lost(_) | Part::Head { .. } => return Ok(false),
+                Part::Abort | Part::Lost(_) | Part::Shed(_) | Part::Head { .. } => return Ok(false),
             }
         }
     }

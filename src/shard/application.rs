@@ -9,8 +9,11 @@ use super::exchange::REQUEST_ID_FIELD;
 use super::output::Gone;
 use super::told::Told;
 use crate::base::bounds::MESSAGE_BYTES_MAX;
+use crate::config::Priority;
 use crate::http::head::Head;
 use crate::http::{BodyFraming, Field, Reject, Version, forwarded, response, target};
+use crate::observe::Shed;
+use crate::response::Response;
 use crate::ring::Payload;
 use crate::wsgi::pool::Call;
 use crate::wsgi::spool::{Spool, Spooled};
@@ -22,6 +25,7 @@ impl Connection {
     pub(super) async fn application(
         &mut self,
         head: &Head<'_>,
+        priority: Priority,
         body_bytes_max: u64,
         mut facts: Facts,
     ) -> Result<Next, Gone> {
@@ -29,6 +33,10 @@ impl Connection {
             return answered;
         }
         facts.preference = self.preference(head);
+        if head.framing != BodyFraming::None && self.shard.pool.admit(priority).is_err() {
+            // A body is not even asked for whose request would be turned away.
+            return self.answer_over_body(head, Response::error(503, Shed::Full.detail()), facts).await;
+        }
         let body = match head.framing {
             BodyFraming::None => None,
             framing => match self.collect(head, framing, body_bytes_max).await {
@@ -40,11 +48,12 @@ impl Connection {
                 Err(BodyError::Gone) => return Err(Gone),
             },
         };
-        match self.encode_call(head, body) {
+        match self.encode_call(head, body, priority) {
             Ok(call) => {
                 self.receiving.recv.set_aside();
                 self.answer_call(call, facts).await
             }
+            Err(Reject::QueueFull) => self.error(facts, 503, Shed::Full.detail()).await,
             Err(reject) => {
                 self.refuse(reject).await?;
                 Ok(Next::Close)
@@ -81,7 +90,12 @@ impl Connection {
     }
 
     /// Makes the request's message and hands it to the pool.
-    pub(super) fn encode_call(&self, head: &Head<'_>, body: Option<Spooled>) -> Result<Call, Reject> {
+    pub(super) fn encode_call(
+        &self,
+        head: &Head<'_>,
+        body: Option<Spooled>,
+        priority: Priority,
+    ) -> Result<Call, Reject> {
         let target = head.target.path_query();
         let raw_path = target.map_or("", |target| target.path);
         let path = target::decode_path(raw_path)?;
@@ -140,7 +154,7 @@ impl Connection {
         if self.shard.broken.borrow().is_some() {
             return Err(Reject::QueueFull);
         }
-        let call = self.shard.pool.call().map_err(|_| Reject::QueueFull)?;
+        let call = self.shard.pool.call(priority).map_err(|_| Reject::QueueFull)?;
         let reference = match &body {
             None => BodyRef::None,
             Some(Spooled::Inline(bytes)) => BodyRef::Inline(bytes),

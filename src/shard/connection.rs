@@ -27,11 +27,11 @@ use super::site::Handler;
 use super::state::{Phase, Shard};
 use crate::base::bounds::{LINGER_BYTES_MAX, LINGER_MS_MAX};
 use crate::base::clock::Monotonic;
-use crate::config::ErrorPage;
+use crate::config::{ErrorPage, Priority};
 use crate::http::head::{self, Head, Parse};
 use crate::http::{BodyFraming, Method, Reject, Version, response};
 use crate::limits;
-use crate::observe::{Labels, State};
+use crate::observe::{Labels, Shed, State};
 use crate::response::Response;
 use crate::ring::{Descriptor, Payload, within};
 use crate::route::RouteId;
@@ -219,7 +219,7 @@ impl Connection {
             Step::Call(call, facts) => self.answer_call(call, facts).await,
             // In boxes of their own: a call should not pay for their size.
             Step::Work(head, route, facts) => Box::pin(self.work(head, route, facts)).await,
-            Step::Overloaded(facts) => Box::pin(self.error(facts, 503, "Too many requests wait already.")).await,
+            Step::Overloaded(facts) => Box::pin(self.error(facts, 503, Shed::Full.detail())).await,
             Step::Refuse(reject) => Box::pin(self.refuse(reject)).await.map(|()| Next::Close),
             Step::Ready(..) => unreachable!("seen to in `turn`"),
         }
@@ -354,8 +354,8 @@ impl Connection {
                         return Step::Ready(hot.ready, if self.is_last { Next::Close } else { Next::Request });
                     }
                 }
-                Handler::App if !site.keeps_heads() && self.shard.broken.borrow().is_none() => {
-                    return self.call(head, facts);
+                &Handler::App(priority) if !site.keeps_heads() && self.shard.broken.borrow().is_none() => {
+                    return self.call(head, priority, facts);
                 }
                 _ => {}
             }
@@ -364,9 +364,9 @@ impl Connection {
     }
 
     /// A request without a body goes to the pool as soon as its head is there.
-    fn call(&self, head: &Head<'_>, mut facts: Facts) -> Step {
+    fn call(&self, head: &Head<'_>, priority: Priority, mut facts: Facts) -> Step {
         facts.preference = self.preference(head);
-        match self.encode_call(head, None) {
+        match self.encode_call(head, None, priority) {
             Ok(call) => Step::Call(call, facts),
             Err(Reject::QueueFull) => Step::Overloaded(facts),
             Err(reject) => Step::Refuse(reject),
@@ -426,7 +426,7 @@ impl Connection {
         facts: Facts,
     ) -> Result<Next, Gone> {
         match handler {
-            Handler::App => self.application(head, body_bytes_max, facts).await,
+            &Handler::App(priority) => self.application(head, priority, body_bytes_max, facts).await,
             Handler::Static(root, prefix) => self.static_file(head, root, prefix, body_bytes_max, facts).await,
             // Not a word, as nginx has it.
             Handler::Status(444) => Err(Gone),

@@ -7,7 +7,7 @@ use super::answer::Facts;
 use super::connection::{Connection, Next};
 use super::output::Gone;
 use crate::base::bounds::{INTERNAL_REDIRECTS_MAX, TARGET_BYTES_MAX};
-use crate::config::ErrorPage;
+use crate::config::{ErrorPage, Priority};
 use crate::http::accel::{self, Accel};
 use crate::http::app::AppFields;
 use crate::http::head::{self, Head};
@@ -197,7 +197,7 @@ impl Connection {
         self.keep(&kept);
         let head = within(&reparsed(&bytes), target);
         let facts = Facts { method: head.method, ..facts };
-        match self.encode_call(&head, None) {
+        match self.encode_call(&head, None, Priority::Normal) {
             Ok(call) => self.answer_call(call, facts).await,
             Err(reject) => self.error(facts, reject.status(), "").await,
         }

@@ -46,6 +46,8 @@ pub(super) struct Exchange {
     sent_before: u64,
     head_bytes: u64,
     body_bytes_received: u64,
+    /// How long it waited for a worker, if it had to do with one.
+    queued: Option<Duration>,
     upstream: Option<Call>,
     id: Id,
     limited: Option<LimitOutcome>,
@@ -196,11 +198,6 @@ impl Exchange {
         self.labels = labels;
     }
 
-    /// When the last byte of its head was there.
-    pub fn started(&self) -> Monotonic {
-        self.started
-    }
-
     /// A request that can't be read.
     pub fn begin_unread(&mut self, shard: &Shard, bytes: &[u8], times: Times) {
         self.labels = Labels::default();
@@ -246,8 +243,14 @@ impl Exchange {
         self.body_bytes_received = bytes;
     }
 
-    /// The answer's first part is there, to a call that was handed over at `sent`.
-    pub fn upstream_began(&mut self, sent: Option<Monotonic>, now: Monotonic) {
+    /// It waited so long for a worker, and its client has left.
+    pub fn left_queue(&mut self, waited: Duration) {
+        self.queued = Some(waited);
+    }
+
+    /// The answer's first part is there, to a call that `waited` and was handed over at `sent`; `None`: no worker was given it.
+    pub fn upstream_began(&mut self, waited: Duration, sent: Option<Monotonic>, now: Monotonic) {
+        self.queued = Some(waited);
         self.upstream = sent.map(|sent| Call { sent, first: Some(now), last: None });
     }
 
@@ -301,6 +304,7 @@ struct End<'a> {
     head_bytes: u64,
     body_bytes_received: u64,
     request_time: Duration,
+    queue_time: Option<Duration>,
     upstream: Option<Upstream>,
     limited: Option<LimitOutcome>,
     id: &'a [u8],
@@ -380,7 +384,6 @@ impl Connection {
         let upstream = exchange.upstream.map(|call| Upstream {
             header_time: call.first.map(|first| first.since(call.sent)),
             response_time: call.last.unwrap_or(now).since(call.sent),
-            queue_time: call.sent.since(exchange.started),
         });
         let source = Source { bytes: &kept.head, parts: &kept.parts, response: &kept.response, wants: kept.wants };
         self.write_line(
@@ -392,6 +395,7 @@ impl Connection {
                 head_bytes: exchange.head_bytes.min(bytes_sent),
                 body_bytes_received: exchange.body_bytes_received,
                 request_time: now.since(exchange.begun),
+                queue_time: exchange.queued,
                 upstream,
                 limited: exchange.limited,
                 id: exchange.id.as_bytes(),
@@ -424,6 +428,7 @@ impl Connection {
                 head_bytes: hot.body_at as u64,
                 body_bytes_received: 0,
                 request_time,
+                queue_time: None,
                 upstream: None,
                 limited: None,
                 id: id.as_bytes(),
@@ -456,6 +461,7 @@ impl Connection {
             body_bytes_sent: end.bytes_sent - end.head_bytes,
             request_length: parts.len as u64 + end.body_bytes_received,
             request_time: end.request_time,
+            queue_time: end.queue_time,
             upstream: end.upstream,
             request_id: end.id,
             limit_status: end.limited.map_or("", LimitOutcome::status),

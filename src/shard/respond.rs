@@ -8,6 +8,7 @@ use super::connection::{Connection, Next};
 use super::file;
 use super::output::Gone;
 use crate::base::bounds::COPIED_RESPONSE_BYTES_MAX;
+use crate::config::Priority;
 use crate::http::head::Head;
 use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{BodyFraming, target};
@@ -113,7 +114,7 @@ impl Connection {
                 Response::error(404, "There is nothing here.")
             }
             Answer::Response(response) => response,
-            Answer::Pass => return self.application(head, max_body, facts).await,
+            Answer::Pass => return self.application(head, Priority::Normal, max_body, facts).await,
         };
         self.answer_over_body(head, response, facts).await
     }

@@ -68,6 +68,8 @@ pub struct ShardSetup {
     pub retry_safe: bool,
     /// How long they may wait; `None`: for ever.
     pub queue_timeout: Option<Duration>,
+    /// … while more come than can be served; `None`: as long as ever.
+    pub overload_timeout: Option<Duration>,
     /// Where large request bodies, and responses of slow clients, are spooled.
     pub spool: PathBuf,
     /// Bytes of one response that are kept in memory for a slow client.
@@ -150,7 +152,8 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
     let spool = Rc::new(SpoolFolder::new(ring, spool));
     let buffering = Buffering::new(ring, &spool, setup.response_buffer_bytes, setup.response_spool_bytes_max);
     let server = &setup.server;
-    let pool = Pool::new(ring.clone(), setup.number, setup.queue_max);
+    let pool = Pool::new(ring.clone(), setup.number);
+    pool.set_queue_limits(setup.queue_max, setup.overload_timeout);
     pool.set_retry_safe(setup.retry_safe);
     let shard = Rc::new(Shard::new(Parts {
         number: setup.number,

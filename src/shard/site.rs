@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 
 use super::extras::Extras;
 use super::guard::Guard;
-use crate::config::{Action, Health, PathPattern, RouteConfig, StaticConfig, compile};
+use crate::config::{Action, Health, PathPattern, Priority, RouteConfig, StaticConfig, compile};
 use crate::http::{Reject, Template, target};
 use crate::limits::{AllowedHosts, Shared};
 use crate::observe::Answerer;
@@ -19,8 +19,8 @@ use crate::static_files::StaticRoot;
 pub(super) enum Handler {
     /// Files beneath a directory, and the path prefix that stands for it.
     Static(Box<StaticRoot>, String),
-    /// The application.
-    App,
+    /// The application, as urgently as this.
+    App(Priority),
     /// A redirect.
     Redirect(Redirect),
     /// The same text for everyone.
@@ -52,7 +52,7 @@ impl Handler {
     /// For the counters.
     pub fn answerer(&self) -> Answerer {
         match self {
-            Handler::App => Answerer::App,
+            Handler::App(_) => Answerer::App,
             Handler::Static(..) => Answerer::Static,
             _ => Answerer::Server,
         }
@@ -189,7 +189,7 @@ impl Route {
 impl Handler {
     fn open(route: &RouteConfig) -> Handler {
         match &route.action {
-            Action::App => Handler::App,
+            Action::App => Handler::App(route.priority),
             Action::Static(files) => open_static(route, files),
             Action::Redirect { status, target } => {
                 let expression = match &route.path {

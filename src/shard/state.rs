@@ -188,7 +188,7 @@ impl Shard {
     pub fn adopt(&self, config: &Config) {
         let server = &config.server;
         let app = config.app.as_ref();
-        self.timeouts.set(Timeouts::of(server, app.and_then(|app| app.timeout)));
+        self.timeouts.set(Timeouts::of(server, app.and_then(|app| app.queue_timeout)));
         self.connections_max.set(server.max_connections);
         self.handshakes.set_max(server.max_handshakes);
         self.min_body_rate.set(server.min_body_rate);
@@ -196,7 +196,7 @@ impl Shard {
         self.request_ids.set(server.request_ids);
         self.request_id_echo.set(server.request_id_echo);
         if let Some(app) = app {
-            self.pool.set_queue_max(app.queue);
+            self.pool.set_queue_limits(app.queue, app.overload_timeout);
             self.pool.set_retry_safe(app.retry_safe);
             self.buffering.set_bounds(app.response_buffer_bytes, app.response_spool_bytes_max);
         }

@@ -1,6 +1,38 @@
-//! Prometheus' text format, read strictly: what breaks the format panics.
+//! The admin listener of a test's server, and its metrics: Prometheus' text format, read strictly. What breaks the format panics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::{Builder, Client, Response, Server};
+
+/// With an admin listener on a port that the kernel chooses.
+pub fn with_admin(builder: Builder) -> Builder {
+    builder.section("[admin]\nlisten = '127.0.0.1:0'")
+}
+
+/// Where the server's log says that the admin listener is.
+#[track_caller]
+pub fn admin(server: &Server) -> SocketAddr {
+    let line = server.wait_for_line("admin: listening on http://");
+    line.split("http://").nth(1).and_then(|address| address.trim().parse().ok()).expect("an address")
+}
+
+/// Asks the admin listener.
+#[track_caller]
+pub fn ask(address: SocketAddr, path: &str) -> Response {
+    let mut client = Client::connect(address);
+    client.request("GET", path, "Connection: close\r\n");
+    client.response("GET")
+}
+
+/// The server's metrics.
+#[track_caller]
+pub fn page(server: &Server) -> Page {
+    let response = ask(admin(server), "/metrics");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    Page::parse(response.text())
+}
 
 /// A page that has been read.
 pub struct Page {

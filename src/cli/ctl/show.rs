@@ -41,10 +41,11 @@ pub(super) fn site(site: &Value) {
             app => app,
         };
         line("application", &format!("{app}, Python {}{django}", text(site, "python")));
+        let overload = if site.member("overloaded").is_some_and(Value::is_true) { ", overloaded" } else { "" };
         line(
             "workers",
             &format!(
-                "{} with {} threads each, {} loop{missing}, generation {}, {} busy, {} idle, {} queued",
+                "{} with {} threads each, {} loop{missing}, generation {}, {} busy, {} idle, {} queued, {} shed{overload}",
                 number(site, "workers"),
                 number(site, "threads"),
                 text(site, "loop"),
@@ -52,6 +53,7 @@ pub(super) fn site(site: &Value) {
                 number(site, "busy"),
                 number(site, "idle"),
                 number(site, "queued"),
+                number(site, "shed"),
             ),
         );
     }

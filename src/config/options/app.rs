@@ -28,6 +28,8 @@ pub static APP: Section = Section {
         &DEV.spec,
         &WORKER_LOOP.spec,
         &QUEUE.spec,
+        &QUEUE_TIMEOUT.spec,
+        &OVERLOAD_TIMEOUT.spec,
         &RETRY_SAFE.spec,
         &RAW_ENV.spec,
         &SPOOL_DIR.spec,
@@ -175,9 +177,30 @@ pub static QUEUE: Opt<usize> = Opt {
         "queue",
         Unit::Count { min: 1, max: QUEUE_MAX },
         Default::Toml("1024"),
-        "Requests that may wait for a worker, per shard; one more is answered with 503.",
+        "Requests that may wait for a worker, per shard; one more is answered with 503, or takes the place of a less urgent one (`priority` of \
+         routes).",
     ),
     read: read::count,
+};
+pub static QUEUE_TIMEOUT: Opt<Option<Duration>> = Opt {
+    spec: Spec::new(
+        "queue_timeout",
+        Unit::DurationOrNever,
+        Default::Described("`timeout`"),
+        "How long a request may wait for a worker before it is answered with 503; 0 is for ever.",
+    ),
+    read: read::duration_or_never,
+};
+pub static OVERLOAD_TIMEOUT: Opt<Option<Duration>> = Opt {
+    spec: Spec::new(
+        "overload_timeout",
+        Unit::DurationOrNever,
+        Default::Toml("\"1s\""),
+        "How long a request may wait instead while more come than the workers can serve: when for five seconds all that got to a worker had \
+         waited longer than this, or when sixteen clients left that had, and until one has waited half as long only. What is served then is \
+         served in time, while a short burst is served whole. 0: `queue_timeout` at all times.",
+    ),
+    read: read::duration_or_never,
 };
 pub static RETRY_SAFE: Opt<bool> = Opt {
     spec: Spec::new(
@@ -239,6 +262,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP QUEUE RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
     }
 }

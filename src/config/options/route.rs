@@ -5,6 +5,7 @@ use super::guard::*;
 use super::static_route::*;
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::BODY_BYTES_MAX;
+use crate::config::priority::{Priority, priority};
 use crate::config::read;
 use crate::config::types::{Health, HostPattern};
 use crate::config::value::Value;
@@ -37,6 +38,7 @@ pub static ROUTE: Section = Section {
         &ERROR_PAGES.spec,
         &INTERCEPT_ERRORS.spec,
         &SENDFILE_ROOT.spec,
+        &PRIORITY.spec,
         &INDEX.spec,
         &LISTING.spec,
         &FALLBACK.spec,
@@ -220,6 +222,16 @@ pub static SENDFILE_ROOT: Opt<Vec<PathBuf>> = Opt {
     ),
     read: read::paths,
 };
+pub static PRIORITY: Opt<Priority> = Opt {
+    spec: Spec::new(
+        "priority",
+        Unit::Text("\"high\", \"normal\" or \"low\""),
+        Default::Toml("\"normal\""),
+        "Which requests workers get first when several wait; those of one level come in their order. One in eight is the one that has waited \
+         longest, whatever its level. In a full queue the last of the least urgent gives way to a more urgent one, and is answered with 503.",
+    ),
+    read: priority,
+};
 pub static HOST: Opt<HostPattern> = Opt {
     spec: Spec::new(
         "host",
@@ -273,7 +285,7 @@ mod tests {
     #[test]
     fn every_declared_default_passes_its_own_check() {
         assert_defaults!(PATH EXACT BEFORE_REGEX REGEX HOST INTERNAL STATIC ROUTE_APP REDIRECT RESPOND HEALTH STATUS CONTENT_TYPE PROXY HEADERS);
-        assert_defaults!(ERROR_PAGES INTERCEPT_ERRORS SENDFILE_ROOT);
+        assert_defaults!(ERROR_PAGES INTERCEPT_ERRORS SENDFILE_ROOT PRIORITY);
         assert_defaults!(ROUTE_MAX_BODY);
     }
 }

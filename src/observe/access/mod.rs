@@ -73,6 +73,8 @@ pub struct Record<'a> {
     pub request_length: u64,
     /// From the request's first byte to this line.
     pub request_time: Duration,
+    /// How long it waited for a worker, whether it got to one or not; `None`: it was no request for the application.
+    pub queue_time: Option<Duration>,
     /// The application's part, if it had one.
     pub upstream: Option<Upstream>,
     /// The request's id.
@@ -105,6 +107,4 @@ pub struct Upstream {
     pub header_time: Option<Duration>,
     /// … to the end of the answer.
     pub response_time: Duration,
-    /// How long it waited for that, from its arrival on.
-    pub queue_time: Duration,
 }

@@ -47,8 +47,8 @@ fn record() -> Record<'static> {
         upstream: Some(Upstream {
             header_time: Some(Duration::from_millis(5)),
             response_time: Duration::from_millis(1007),
-            queue_time: Duration::from_micros(400),
         }),
+        queue_time: Some(Duration::from_micros(400)),
         request_id: b"0123456789abcdef0123456789abcdef",
         limit_status: "PASSED",
     }

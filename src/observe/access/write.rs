@@ -149,7 +149,7 @@ impl<'a> Line<'a> {
             }
             Variable::UpstreamResponseTime => time(record.upstream.map(|upstream| upstream.response_time)),
             Variable::UpstreamHeaderTime => time(record.upstream.and_then(|upstream| upstream.header_time)),
-            Variable::UpstreamQueueTime => time(record.upstream.map(|upstream| upstream.queue_time)),
+            Variable::UpstreamQueueTime => time(record.queue_time),
             Variable::Http(index) => joined(record.fields, self.http[*index], &self.format.http[*index]),
             Variable::SentHttp(index) => {
                 joined(record.response_fields, self.sent_http[*index], &self.format.sent_http[*index])

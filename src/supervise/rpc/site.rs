@@ -51,6 +51,7 @@ async fn status(context: &Context<'_>) -> Value {
     let view = context.desk.ask(|supervisor| supervisor.site_view()).await;
     let snapshots = snapshots(context.ring, context.shards).await;
     let queued: u64 = snapshots.iter().map(|snapshot| snapshot.queued).sum();
+    let shed: u64 = snapshots.iter().map(|snapshot| snapshot.shed.in_all()).sum();
     let connections: u64 = snapshots.iter().map(|snapshot| snapshot.connections_idle + snapshot.connections_busy).sum();
     let number = |number: u64| Value::int(i64::try_from(number).unwrap_or(i64::MAX));
     let (failed_at, reason) = view.failure.unwrap_or_default();
@@ -66,6 +67,8 @@ async fn status(context: &Context<'_>) -> Value {
         ("busy", number(view.facts.busy)),
         ("idle", number(view.facts.idle)),
         ("queued", number(queued)),
+        ("shed", number(shed)),
+        ("overloaded", Value::Bool(snapshots.iter().any(|snapshot| snapshot.is_overloaded))),
         ("connections", number(connections)),
         ("shards", number(context.shards.len() as u64)),
         ("shards_answering", number(snapshots.len() as u64)),
