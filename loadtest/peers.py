@@ -81,9 +81,10 @@ def uwsgi(workers):
     return [*command, "--virtualenv", BIN.parent]
 
 
-def django_servers(bench, workers):
-    """The example site as a team would run it: nginx in front of gunicorn or uWSGI, granian alone, maitred alone."""
-    ports = [free_port() for _ in range(4)]
+def django_servers(bench, workers, gunicorn_alone=False):
+    """The example site as a team would run it: nginx in front of gunicorn or uWSGI, granian alone, maitred alone; and if asked for, gunicorn
+    without anything that serves files."""
+    ports = [free_port() for _ in range(5)]
     static = f"location /static/ {{ alias {bench.scratch}/site/static/; }}"
     to_gunicorn, to_uwsgi = bench.scratch / f"{ports[2]}.sock", bench.scratch / f"{ports[3]}.sock"
     proxied = f"{static} location / {{ proxy_pass http://unix:{to_gunicorn}:; proxy_set_header Host $http_host; }}"
@@ -102,6 +103,6 @@ def django_servers(bench, workers):
             bench.nginx(ports[3], passed),
         ],
     }
-    return [
-        bench.server(name, group, port, cwd=SITE) for (name, group), port in zip(commands.items(), ports, strict=True)
-    ]
+    if gunicorn_alone:
+        commands["gunicorn"] = [[BIN / "gunicorn", "-w", workers, "-b", f"127.0.0.1:{ports[4]}", app]]
+    return [bench.server(name, group, port, cwd=SITE) for (name, group), port in zip(commands.items(), ports, strict=False)]

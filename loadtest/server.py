@@ -57,8 +57,8 @@ class Server:
         """The process ids whose trees are this server."""
         return [process.pid for process in self.processes]
 
-    def start(self):
-        """Start it and return once it has answered a request with a 2xx."""
+    def launch(self):
+        """Start its processes and return at once."""
         with open(self.log, "ab") as log:
             for command in self.commands:
                 pinned = ["taskset", "-c", self.cpus, *command] if self.cpus else command
@@ -72,6 +72,10 @@ class Server:
                     start_new_session=True,
                 )
                 self.processes.append(process)
+
+    def start(self):
+        """Start it and return once it has answered a request with a 2xx."""
+        self.launch()
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self.answers():
             self.must_run()

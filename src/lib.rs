@@ -22,6 +22,7 @@ pub mod route;
 pub mod tls;
 // L3: handlers, and who gets certificates
 pub mod acme;
+pub mod django;
 pub mod static_files;
 pub mod wsgi;
 // what the next layer's two halves tell each other

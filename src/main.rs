@@ -25,10 +25,7 @@ fn main() -> ExitCode {
         Command::Precompress(options) => precompress::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Cert(options) => cert::run(&options),
-        Command::Check(options) => match options.over_environment() {
-            Ok(options) => check::run(&options),
-            Err(message) => unusable(&message),
-        },
+        Command::Check(options) => check::run(options),
         Command::Serve(options) => {
             let inherited = match Inherited::take() {
                 Ok(inherited) => inherited,

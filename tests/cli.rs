@@ -133,8 +133,8 @@ fn check_says_why_an_application_cannot_be_imported() {
     for (arguments, expected) in [
         (&["absent"][..], "FAIL application absent:application: ModuleNotFoundError: No module named 'absent'"),
         (&["broken:app"], "FAIL application broken:app: ValueError: out of order"),
-        (&["number"], "FAIL application number:application: TypeError: 'application' is not callable"),
-        (&["number:app"], "FAIL application number:app: AttributeError: module 'number' has no attribute 'app'"),
+        (&["number"], "FAIL application number:application: 'application' in module 'number' is not callable"),
+        (&["number:app"], "FAIL application number:app: module 'number' has no attribute 'app'"),
         (&[], "FAIL application of Django settings absent.settings: ModuleNotFoundError: No module named "),
         (&["number", "--python", "/bin/true"], "FAIL interpreter /bin/true (configured): does not tell its version"),
         (&["number", "--python", "/absent"], "FAIL --python: /absent is not an executable file"),

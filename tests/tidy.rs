@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["observe", "http", "limits"],
     &["config", "ring", "control"],
     &["tls", "route", "response", "compress"],
-    &["static_files", "wsgi", "cache", "proxy", "acme"],
+    &["static_files", "wsgi", "cache", "proxy", "acme", "django"],
     &["mail"],
     &["shard", "supervise"],
     &["cli"],

@@ -1,6 +1,6 @@
 """A plain WSGI application that shows one thing at each path: what black-box tests and load tests ask for.
 
-`app:application` is the probe, `app:validated` the same inside wsgiref's validator (PEP 3333), `app:hello` a bare hello world.
+`app:application` is the probe, `app:validated` the same inside wsgiref's validator (PEP 3333), `app:hello` a bare hello world, `app:spin` computes.
 Some paths hurt on purpose: they hang, crash or end the worker that runs them.
 """
 
@@ -33,6 +33,16 @@ def page(environ, start_response):
             pages.append(file.read())
     start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(pages[0])))])
     return [pages[0]]
+
+
+def spin(environ, start_response):
+    """Some milliseconds of computing in Python: the application for load tests of threads."""
+    total = 0
+    for number in range(50_000):
+        total += number * number % 7
+    body = b"%d" % total
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 def environ_json(environ, start_response):

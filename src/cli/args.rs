@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::generate;
 
 use super::cert::CertOptions;
+use super::check::CheckOptions;
 use super::ctl::CtlOptions;
 use super::gunicorn_flags::GunicornFlags;
 use super::import::ImportOptions;
@@ -51,6 +52,12 @@ Exit codes: 0; 1 if a file could not be compressed; 2 for wrong arguments.
 Example:
   maitred precompress ./staticfiles --brotli 9 --zstd off";
 
+const CHECK_HELP: &str = "\
+Of a Django project it also says which settings contradict the configuration, each with an id such as maitred.W011; \
+SILENCED_SYSTEM_CHECKS in the settings silences ids. docs/django.md lists them.
+
+Exit codes: 0; 2 if something failed, or is as serious as --fail-level says.";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -58,7 +65,8 @@ pub enum Command {
     #[command(after_help = EXAMPLES)]
     Serve(Options),
     /// Check configuration, kernel, limits, interpreter and application; say in a line each how to mend what is wrong
-    Check(Options),
+    #[command(after_help = CHECK_HELP)]
+    Check(CheckOptions),
     /// Print a supervisord.conf as maitred.toml; say on stderr which lines are not carried over, and why
     #[command(after_help = IMPORT_HELP)]
     Import(ImportOptions),

@@ -1,6 +1,6 @@
 //! `maitred check`: one line for everything that a start depends on, and how to mend what is wrong.
 //!
-//! Owns the list of checks and their order. Changes nothing on the host: sockets are closed at once, no byte code is
+//! Owns the list of checks and their order, and the exit code. Changes nothing on the host: sockets are closed at once, no byte code is
 //! written.
 
 use std::fmt;
@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Args;
 use rustix::fs::{Access, access};
 
 pub use super::environment::environment;
@@ -17,16 +18,20 @@ use super::environment::{basics, descriptors};
 use super::{Asks, EXIT_UNUSABLE, Options, check_programs, pidfile, probe, rlimits};
 use crate::acme::Plan;
 use crate::config::{Action, Config, Listen, Listener, ServerConfig, gunicorn};
+use crate::django::{Facts, Level, Lint, contradictions};
 use crate::http::date;
+use crate::supervise::routes;
 use crate::tls;
 
 /// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// As it should be.
     Ok,
     /// The server works, but less well than it could.
     Hint,
+    /// Something is not as it is meant to be, or not safe.
+    Warn,
     /// The server does not work.
     Fail,
 }
@@ -36,21 +41,23 @@ pub enum Verdict {
 pub struct Finding {
     /// How it came out.
     pub verdict: Verdict,
+    /// What contradicts a Django project's settings has an id.
+    pub id: Option<&'static str>,
     /// What was looked at, what is there, and how to mend it; one line.
     pub text: String,
 }
 
 impl Finding {
     pub(super) fn ok(text: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Ok, text: text.into() }
+        Finding { verdict: Verdict::Ok, id: None, text: text.into() }
     }
 
     pub(super) fn hint(text: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Hint, text: text.into() }
+        Finding { verdict: Verdict::Hint, id: None, text: text.into() }
     }
 
     pub(super) fn fail(text: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Fail, text: text.into() }
+        Finding { verdict: Verdict::Fail, id: None, text: text.into() }
     }
 }
 
@@ -58,23 +65,89 @@ impl fmt::Display for Finding {
     /// `ok   kernel 6.1: io_uring available`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Hint => "hint",
             Verdict::Fail => "FAIL",
+            other => other.name(),
         };
         write!(f, "{verdict:<4} {}", self.text)
     }
 }
 
-/// Runs every check and prints what it found to stdout. Exit code 0, or 2 if something failed.
+impl Verdict {
+    /// As JSON has it.
+    fn name(self) -> &'static str {
+        match self {
+            Verdict::Ok => "ok",
+            Verdict::Hint => "hint",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+        }
+    }
+}
+
+/// Flags of `check`.
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    #[command(flatten)]
+    options: Options,
+    /// Print one JSON array of all that was looked at, each with verdict (ok, hint, warn, fail), id and text
+    #[arg(long)]
+    json: bool,
+    /// What counts as failed besides what fails
+    #[arg(long, value_name = "VERDICT", default_value = "fail")]
+    fail_level: FailLevel,
+}
+
+/// The least serious verdict for which the exit code is not 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FailLevel {
+    /// What fails
+    Fail,
+    /// Warnings too
+    Warn,
+    /// Hints too
+    Hint,
+}
+
+impl FailLevel {
+    fn verdict(self) -> Verdict {
+        match self {
+            FailLevel::Fail => Verdict::Fail,
+            FailLevel::Warn => Verdict::Warn,
+            FailLevel::Hint => Verdict::Hint,
+        }
+    }
+}
+
+/// Runs every check and prints what it found to stdout. Exit code 0, or 2 if something failed or is as serious as `--fail-level` says.
 #[must_use]
-pub fn run(options: &Options) -> ExitCode {
-    rlimits::raise();
-    let mut failed = false;
-    let mut tell = |finding: Finding| {
-        super::tell(&finding);
-        failed |= finding.verdict == Verdict::Fail;
+pub fn run(asked: CheckOptions) -> ExitCode {
+    let options = match asked.options.over_environment() {
+        Ok(options) => options,
+        Err(message) => {
+            super::complain(message);
+            return ExitCode::from(EXIT_UNUSABLE);
+        }
     };
+    let mut worst = Verdict::Ok;
+    let mut told = Vec::new();
+    look(&options, &mut |finding: Finding| {
+        worst = worst.max(finding.verdict);
+        if asked.json {
+            let Finding { verdict, id, text } = finding;
+            told.push(serde_json::json!({ "verdict": verdict.name(), "id": id, "text": text }));
+        } else {
+            super::tell(&finding);
+        }
+    });
+    if asked.json {
+        super::tell(format_args!("{:#}", serde_json::Value::Array(told)));
+    }
+    if worst >= asked.fail_level.verdict() { ExitCode::from(EXIT_UNUSABLE) } else { ExitCode::SUCCESS }
+}
+
+/// Every check in its order.
+fn look(options: &Options, mut tell: &mut dyn FnMut(Finding)) {
+    rlimits::raise();
     let config = super::read(options.flags());
     if let Err(messages) = &config {
         messages.lines().for_each(|line| tell(Finding::fail(line)));
@@ -88,12 +161,29 @@ pub fn run(options: &Options) -> ExitCode {
         acme(&config).into_iter().for_each(&mut tell);
         directories(&config).into_iter().for_each(&mut tell);
         if let Some(app) = &config.app {
-            probe::app(app, &mut tell);
+            let facts = probe::app(app, &mut tell);
+            facts.iter().flat_map(|facts| django(&config, facts)).for_each(&mut tell);
         }
         config.left.iter().map(|line| Finding::hint(format!("not done: {line}"))).for_each(&mut tell);
         check_programs::programs(&config.programs).into_iter().for_each(&mut tell);
     }
-    if failed { ExitCode::from(EXIT_UNUSABLE) } else { ExitCode::SUCCESS }
+}
+
+/// What of a Django project's settings contradicts the configuration.
+fn django(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let found = contradictions(config, &routes::complete(config, Some(facts)), facts);
+    let finding = |lint: Lint| {
+        let verdict = match lint.level() {
+            Level::Error => Verdict::Fail,
+            Level::Warning => Verdict::Warn,
+            Level::Note => Verdict::Hint,
+        };
+        Finding { verdict, id: Some(lint.id), text: lint.to_string() }
+    };
+    match found.is_empty() {
+        true => vec![Finding::ok(format!("settings of Django {}: in accord with the configuration", facts.version))],
+        false => found.into_iter().map(finding).collect(),
+    }
 }
 
 /// The quick checks of the environment, for `serve`: what failed goes to stderr.

@@ -13,6 +13,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::check::Finding;
 use crate::config::{AppConfig, AppTarget, Interpreter};
+use crate::django::Facts;
+use crate::sys::memory;
+use crate::wsgi::source;
 
 /// An interpreter starts within this.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,16 +30,20 @@ const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 const MINORS: std::ops::RangeInclusive<u32> = 9..=14;
 
 const VERSION_SCRIPT: &str = "import sys; print(sys.implementation.name, *sys.version_info[:3])";
-const IMPORT_SCRIPT: &str = include_str!("import_app.py");
 
-/// Checks interpreter and application, in this order; the second only if the first is good.
-pub fn app(app: &AppConfig, tell: &mut impl FnMut(Finding)) {
+/// Checks interpreter and application, in this order; the second only if the first is good. Returns what a Django project says of itself.
+pub fn app(app: &AppConfig, tell: &mut dyn FnMut(Finding)) -> Option<Facts> {
     match interpreter(&app.python) {
         Ok(text) => {
             tell(Finding::ok(text));
-            tell(importable(app));
+            let (finding, facts) = importable(app);
+            tell(finding);
+            facts
         }
-        Err(text) => tell(Finding::fail(text)),
+        Err(text) => {
+            tell(Finding::fail(text));
+            None
+        }
     }
 }
 
@@ -59,25 +66,39 @@ fn interpreter(python: &Interpreter) -> Result<String, String> {
     }
 }
 
-fn importable(app: &AppConfig) -> Finding {
-    let (name, module, attribute) = match &app.wsgi {
-        AppTarget::Named(target) => {
-            let (module, attribute) = target.split_once(':').unwrap_or((target, "application"));
-            (format!("application {target}"), module, attribute)
-        }
-        // Without an attribute the module is that of Django's settings.
-        AppTarget::Django { settings } => (format!("application of Django settings {settings}"), settings.as_str(), ""),
+/// Imports the application as the workers do.
+fn importable(app: &AppConfig) -> (Finding, Option<Facts>) {
+    let (name, target) = match &app.wsgi {
+        AppTarget::Named(target) => (format!("application {target}"), Some(target)),
+        AppTarget::Django { settings } => (format!("application of Django settings {settings}"), None),
     };
-    let mut command = Command::new(&app.python.path);
-    command.args(["-c", IMPORT_SCRIPT, module, attribute]).args(&app.pythonpath).current_dir(&app.chdir);
-    command.env("PYTHONDONTWRITEBYTECODE", "1").envs(app.raw_env.iter().map(|(name, value)| (name, value)));
-    match run(&mut command, IMPORT_TIMEOUT) {
-        Ok(outcome) if outcome.status.success() => Finding::ok(format!("{name}: importable")),
-        Ok(outcome) => {
-            Finding::fail(format!("{name}: {} (imported from {})", outcome.last_line(), app.chdir.display()))
+    match try_out(app, target) {
+        Ok(outcome) if outcome.status.success() => {
+            let told = outcome.stdout.trim_end().lines().next_back().unwrap_or_default();
+            (Finding::ok(format!("{name}: importable")), serde_json::from_str(told).ok().flatten())
         }
-        Err(error) => Finding::fail(format!("{name}: {error}")),
+        Ok(outcome) => {
+            let text = format!("{name}: {} (imported from {})", outcome.last_line(), app.chdir.display());
+            (Finding::fail(text), None)
+        }
+        Err(error) => (Finding::fail(format!("{name}: {error}")), None),
     }
+}
+
+/// The sources come by standard input.
+fn try_out(app: &AppConfig, target: Option<&String>) -> Result<Outcome, String> {
+    // The process starts in `chdir`, whatever its name is made of.
+    let pythonpath: Vec<_> = app.pythonpath.iter().map(|path| path.to_string_lossy()).collect();
+    let settings = serde_json::json!({ "wsgi": target, "chdir": null, "pythonpath": pythonpath });
+    let sources = memory::filled_memfd("maitred-trial", &source::trial(settings.to_string().as_bytes()));
+    let sources = sources.map_err(|error| format!("cannot be tried out: {error}"))?;
+    let mut command = Command::new(&app.python.path);
+    command.args(["-c", source::BOOTSTRAP, "code=0"]).current_dir(&app.chdir).env("PYTHONDONTWRITEBYTECODE", "1");
+    if let AppTarget::Django { settings } = &app.wsgi {
+        command.env("DJANGO_SETTINGS_MODULE", settings);
+    }
+    command.envs(app.raw_env.iter().map(|(name, value)| (name, value)));
+    run_with(&mut command, sources.into(), IMPORT_TIMEOUT)
 }
 
 /// How a process ended and what it said.
@@ -103,7 +124,11 @@ impl Outcome {
 /// # Errors
 /// It could not be run, or did not end in time.
 pub(super) fn run(command: &mut Command, timeout: Duration) -> Result<Outcome, String> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    run_with(command, Stdio::null(), timeout)
+}
+
+fn run_with(command: &mut Command, stdin: Stdio, timeout: Duration) -> Result<Outcome, String> {
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);

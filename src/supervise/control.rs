@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::HookPlace;
+use crate::django::Facts;
 
 /// From the supervisor to a zygote.
 #[derive(Clone, Debug, Serialize)]
@@ -99,12 +100,26 @@ pub enum FromZygote {
         /// `module:attribute`; `None` as long as only the workers will find out.
         app: Option<String>,
         /// What a Django project says of itself.
-        django: Option<DjangoFacts>,
+        django: Option<Box<Facts>>,
         /// The workers' inner loop: `native` or `python`.
         #[serde(rename = "loop")]
         worker_loop: String,
         /// Why it is not the native one, although that would have been welcome.
         native_missing: Option<String>,
+        /// Whether a free-threaded interpreter has a GIL all the same; `None` for any other.
+        #[serde(default)]
+        gil: Option<bool>,
+        /// Names of some of Python's threads that run beside the one that forks: workers have none of them.
+        #[serde(default)]
+        threads: Vec<String>,
+        /// How many others there are, of libraries.
+        #[serde(default)]
+        native_threads: u32,
+    },
+    /// What a Django project says of itself, from a worker that has imported the application for itself.
+    Project {
+        /// The same.
+        django: Box<Facts>,
     },
     /// What the application is made of, of which nothing was said before.
     Files {
@@ -134,17 +149,6 @@ pub enum FromZygote {
         /// Why.
         error: String,
     },
-}
-
-/// What a Django project says of itself.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct DjangoFacts {
-    /// Django's version.
-    pub version: String,
-    /// `STATIC_URL`.
-    pub static_url: Option<String>,
-    /// `STATIC_ROOT`, absolute.
-    pub static_root: Option<PathBuf>,
 }
 
 impl ToZygote {

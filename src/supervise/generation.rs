@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::control::{DjangoFacts, Start, ToZygote};
+use super::control::{Start, ToZygote};
 use super::machine::{GenerationId, PoolSettings, WorkerId};
 use super::spawn::ZygoteSpawn;
 use crate::config::{AppConfig, AppTarget};
+use crate::django::Facts;
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
 use crate::sys::packets::{self, Packet};
@@ -37,7 +38,7 @@ pub(super) struct Generation {
     /// The supervisor's end of the control socket; `None` once closed.
     pub control: Option<Descriptor>,
     /// What the application said of itself.
-    pub django: Option<DjangoFacts>,
+    pub django: Option<Box<Facts>>,
     /// Its zygote calls server hooks.
     has_hooks: bool,
 }
@@ -74,7 +75,7 @@ impl Generation {
         let (inbox, workers_inbox) = packets::pair()?;
         let (control, zygotes_control) = packets::pair()?;
         let scoreboard = Scoreboard::create(settings.workers as usize * settings.threads as usize)?;
-        let code = code()?;
+        let code = memory::filled_memfd("maitred-worker", &source::code())?;
         let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let replies: Vec<_> = replies.iter().map(|fd| fd.as_fd()).collect();
         let child = ZygoteSpawn {
@@ -145,17 +146,6 @@ impl Generation {
         let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
         packets::try_send(control, &[IoSlice::new(&message.encode())], &riding)
     }
-}
-
-/// The workers' sources, in memory that the interpreter reads from its start.
-fn code() -> io::Result<OwnedFd> {
-    let bytes = source::code();
-    let file = memory::memfd("maitred-worker", bytes.len() as u64)?;
-    let mut offset = 0;
-    while offset < bytes.len() {
-        offset += rustix::io::pwrite(&file, &bytes[offset..], offset as u64)?;
-    }
-    Ok(file)
 }
 
 /// That of the server, but for who `user` is and what the application is told.

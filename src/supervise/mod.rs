@@ -23,7 +23,7 @@ mod maintenance;
 mod notices;
 mod output;
 pub mod programs;
-mod routes;
+pub mod routes;
 mod rpc;
 pub mod run;
 mod settings;

@@ -564,7 +564,7 @@ impl Supervisor {
         let shards = self.setup.shards.len();
         let share = Share::new(threads, shards);
         let django = found.django.clone();
-        self.send_routes(django.as_ref());
+        self.send_routes(django.as_deref());
         self.switching = Some((id, shards));
         self.mail(|| ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share: share.clone() }));
     }
@@ -577,7 +577,7 @@ impl Supervisor {
         self.notices.give(waiting.map(|(token, shard)| Notice::Requeue(Held { shard, token: token.to_bits() })));
     }
 
-    fn send_routes(&self, django: Option<&super::control::DjangoFacts>) {
+    fn send_routes(&self, django: Option<&crate::django::Facts>) {
         let routes = Arc::new(routes::complete(&self.setup.config, django));
         let pages = Arc::new(self.setup.config.error_pages.clone());
         self.send_limits(&routes);

@@ -36,6 +36,16 @@ pub fn memfd(name: &str, bytes: u64) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
+/// Makes an anonymous file of these bytes, close-on-exec, read from its beginning.
+pub fn filled_memfd(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = memfd(name, bytes.len() as u64)?;
+    let mut offset = 0;
+    while offset < bytes.len() {
+        offset += rustix::io::pwrite(&file, &bytes[offset..], offset as u64)?;
+    }
+    Ok(file)
+}
+
 /// Makes an empty anonymous file that grows as it is written, close-on-exec.
 pub fn growing_memfd(name: &str) -> io::Result<OwnedFd> {
     Ok(memfd_create(name, MemfdFlags::CLOEXEC)?)

@@ -22,4 +22,4 @@ pub use hello::{Asked, Hello, asked_for};
 pub use leaf::Leaf;
 pub use session::{ClientCertificate, Facts, Failure, ServerSession};
 pub use stamp::Stamps;
-pub use warnings::warnings;
+pub use warnings::{names, warnings};

@@ -53,6 +53,15 @@ pub fn warnings(server: &ServerConfig, entries: &[TlsEntry]) -> Vec<String> {
     found
 }
 
+/// The names that an entry is for: those that it lists, or those in its certificates as far as these can be read.
+#[must_use]
+pub fn names(entry: &TlsEntry) -> Vec<HostPattern> {
+    if !entry.names.is_empty() {
+        return entry.names.clone();
+    }
+    entry.certificates.iter().filter_map(|files| files.read().ok()).flat_map(|certified| names_of(&certified)).collect()
+}
+
 /// The host names in a certificate (RFC 6125 §6.4: those of the subjectAltName alone), in lower case.
 pub(super) fn names_of(certified: &CertifiedKey) -> Vec<HostPattern> {
     let alternatives = first(certified).and_then(|certificate| {

@@ -20,8 +20,22 @@ pub const BOOTSTRAP: &str = "import marshal,os,sys;d=int(dict(a.split('=')for a 
 /// The content of the code memfd: a `marshal` dict from module name to source text, and from `native.so` to the native loop.
 #[must_use]
 pub fn code() -> Vec<u8> {
+    packed(None)
+}
+
+/// The same for an interpreter that only tries an application out (`worker/trial.py`); `settings` is a JSON object.
+#[must_use]
+pub fn trial(settings: &[u8]) -> Vec<u8> {
+    packed(Some(settings))
+}
+
+fn packed(trial: Option<&[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     marshal::dict(&mut out);
+    if let Some(settings) = trial {
+        marshal::text(&mut out, b"trial.json");
+        marshal::bytes(&mut out, settings);
+    }
     marshal::text(&mut out, b"native.so");
     marshal::bytes(&mut out, NATIVE);
     for file in WORKER.files().filter(|file| file.path().extension().is_some_and(|extension| extension == "py")) {

@@ -7,6 +7,7 @@ use std::fs::{self, OpenOptions};
 use super::Supervisor;
 use crate::base::clock;
 use crate::control::{Fault, FaultCode};
+use crate::django::{Facts, Lint};
 use crate::observe::{State as Readiness, WorkerFacts};
 use crate::supervise::control::FromZygote;
 use crate::supervise::machine::{Event, Report};
@@ -17,6 +18,8 @@ use crate::supervise::settings::pool_settings;
 #[derive(Default)]
 pub(super) struct Site {
     imported: Option<FromZygote>,
+    /// What of the project's settings contradicts the configuration, as it was last told.
+    contradictions: Vec<Lint>,
     /// Why the last reload failed, and when, seconds since 1970; None after one that did not.
     failure: Option<(u64, String)>,
     /// Reloads that have failed.
@@ -48,6 +51,19 @@ impl Site {
     /// Takes note of what a zygote has said.
     pub fn imported(&mut self, message: &FromZygote) {
         self.imported = Some(message.clone());
+    }
+
+    /// Takes note of what a worker has said that has imported the application for itself.
+    pub fn project(&mut self, facts: &Facts) {
+        if let Some(FromZygote::Imported { django, .. }) = &mut self.imported {
+            *django = Some(Box::new(facts.clone()));
+        }
+    }
+
+    /// Takes note of contradictions. Those that were not there the last time are to be told.
+    pub fn new_among(&mut self, contradictions: Vec<Lint>) -> Vec<Lint> {
+        let before = std::mem::replace(&mut self.contradictions, contradictions);
+        self.contradictions.iter().filter(|lint| !before.contains(lint)).cloned().collect()
     }
 
     /// Takes note of a report.
@@ -96,7 +112,8 @@ impl Supervisor {
             failure: self.site.failure.clone(),
             is_closed: self.is_closed,
         };
-        if let Some(FromZygote::Imported { python, app, django, worker_loop, native_missing }) = &self.site.imported {
+        if let Some(FromZygote::Imported { python, app, django, worker_loop, native_missing, .. }) = &self.site.imported
+        {
             view.python.clone_from(python);
             view.app = app.clone().unwrap_or_default();
             view.django = django.as_ref().map_or_else(String::new, |facts| facts.version.clone());

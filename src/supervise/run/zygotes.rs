@@ -3,12 +3,13 @@
 //! Owns the way from their messages to the machine's events. Called by the loop.
 
 use super::{Supervisor, Zygote};
+use crate::django::{Facts, Level, contradictions};
 use crate::ring::Descriptor;
 use crate::supervise::control::FromZygote;
 use crate::supervise::generation::{About, Generation};
 use crate::supervise::inbox::Happening;
 use crate::supervise::machine::{Event, GenerationId, PoolSettings, WorkerId};
-use crate::supervise::output;
+use crate::supervise::{output, routes};
 use crate::sys::process::{self, Pid};
 
 impl Supervisor {
@@ -17,7 +18,7 @@ impl Supervisor {
             self.site.imported(&message);
         }
         let event = match message {
-            FromZygote::Imported { python, app, django, worker_loop, native_missing } => {
+            FromZygote::Imported { python, app, django, worker_loop, native_missing, gil, threads, native_threads } => {
                 let version = django.as_ref().map(|facts| facts.version.clone());
                 tracing::info!(
                     generation = generation.0,
@@ -28,12 +29,41 @@ impl Supervisor {
                     native_missing,
                     "application imported"
                 );
-                if let Some(found) = self.generations.get_mut(&generation) {
-                    found.django = django;
+                match gil {
+                    Some(false) => tracing::info!(
+                        "the interpreter has no GIL: threads of one worker run at the same time, so threads = (number of CPUs) with few workers \
+                         does for little memory what many workers do"
+                    ),
+                    Some(true) => tracing::warn!(
+                        "the GIL is on in a free-threaded interpreter, so threads take turns: an extension module, or PYTHON_GIL, has brought \
+                         it back; see Python's own warning, or set more workers"
+                    ),
+                    None => {}
+                }
+                if !threads.is_empty() {
+                    tracing::warn!(
+                        "the application starts threads while it is imported ({}), and workers are forked after that and have none of \
+                         them; start them in a post_fork hook, or set preload_app = false",
+                        threads.join(", ")
+                    );
+                }
+                if native_threads > 0 {
+                    tracing::info!(
+                        native_threads,
+                        "libraries have started threads before workers are forked, which have none of them"
+                    );
+                }
+                if let Some(facts) = django {
+                    self.project(generation, facts);
                 }
                 Event::Imported { generation }
             }
             FromZygote::Files { files, trees } => return self.files_are(generation, &files, &trees),
+            FromZygote::Project { django } => {
+                self.site.project(&django);
+                self.project(generation, django);
+                return;
+            }
             FromZygote::ImportFailed { traceback, kind } => {
                 Event::ImportFailed { generation, traceback, is_missing: kind == "attribute" }
             }
@@ -47,6 +77,26 @@ impl Supervisor {
             }
         };
         self.handle(event);
+    }
+
+    /// Takes note of what a project says of itself, and tells what of it contradicts the configuration.
+    fn project(&mut self, generation: GenerationId, facts: Box<Facts>) {
+        let Some(found) = self.generations.get_mut(&generation).filter(|found| found.django.is_none()) else { return };
+        found.django = Some(facts.clone());
+        let config = &self.setup.config;
+        let told = contradictions(config, &routes::complete(config, Some(&facts)), &facts);
+        for lint in self.site.new_among(told) {
+            match lint.level() {
+                Level::Error => tracing::error!("{lint}"),
+                Level::Warning => tracing::warn!("{lint}"),
+                Level::Note => tracing::info!("{lint}"),
+            }
+        }
+        // Workers that import for themselves may come to know only when requests are theirs already.
+        let serving = self.machine.generation_serving();
+        if serving == Some(generation) || self.switching.is_some_and(|(id, _)| id == generation) {
+            self.send_routes(Some(&facts));
+        }
     }
 
     pub(super) fn spawn_zygote(&mut self, id: GenerationId, settings: PoolSettings) {

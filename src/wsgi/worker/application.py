@@ -1,6 +1,6 @@
-"""Finds and imports the WSGI application, and tells what the server wants to know of a Django project.
+"""Finds and imports the WSGI application.
 
-Never imports Django for an application that does not. Called by the zygote, or by each worker without preload.
+Never imports Django for an application that does not. Called by the zygote, by each worker without preload, and by `maitred check`.
 """
 import ast
 import importlib
@@ -123,25 +123,3 @@ def explain(failure):
 def kind(failure):
     """Which sort of failure an exception of `load` is, for the control protocol."""
     return "attribute" if isinstance(failure, AttributeMissing) else "import"
-
-
-def django_facts():
-    """Version and static files of the Django project that has been imported, or None."""
-    django, conf = sys.modules.get("django"), sys.modules.get("django.conf")
-    if django is None or conf is None or not conf.settings.configured:
-        return None
-    settings = conf.settings
-    root = getattr(settings, "STATIC_ROOT", None)
-    url = getattr(settings, "STATIC_URL", None)
-    return {
-        "version": django.get_version(),
-        "static_url": str(url) if url is not None else None,
-        "static_root": os.path.abspath(os.fspath(root)) if root else None,
-    }
-
-
-def close_connections():
-    """Closes the database connections that the import opened: forked workers must not share them."""
-    database = sys.modules.get("django.db")
-    if database is not None:
-        database.connections.close_all()

@@ -1,8 +1,10 @@
 """Makes the worker's modules importable from memory and starts the zygote.
 
 Owns the importer of the package `maitred_worker`. Run by the interpreter's `-c` text (BOOTSTRAP in source.rs), in
-`__main__`, which has put the sources into `s`: a dict from module name to source, and `native.so` to the extension.
+`__main__`, which has put the sources into `s`: a dict from module name to source, and `native.so` to the extension. With
+`trial.json` in it the application is only tried out.
 """
+import json
 import sys
 from importlib.machinery import ModuleSpec
 
@@ -43,7 +45,12 @@ def main(sources):
         del sys.path[0]
     # Not a source: the native loop, empty if there is none.
     image = sources.pop("native.so")
+    settings = sources.pop("trial.json", None)
     sys.meta_path.insert(0, Importer(sources))
+    if settings is not None:
+        from maitred_worker import trial
+
+        trial.main(json.loads(settings))
     from maitred_worker import zygote
 
     zygote.main(descriptors, image)

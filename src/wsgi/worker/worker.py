@@ -14,7 +14,7 @@ import threading
 from functools import partial
 
 from . import application as applications
-from . import native, scoreboard
+from . import connections, native, project, scoreboard
 from .errors import errors
 from .serve import Leave, answer, constants, serve
 
@@ -23,12 +23,13 @@ EXIT_NOT_IMPORTED = 3
 EXIT_NO_APPLICATION = 4
 
 
-def run(pool, settings, slot, log, loaded, extension, forked=(), watch=None):
+def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, watch=None):
     """Serves until the inbox ends or SIGTERM; then raises SystemExit.
 
     `pool` has the descriptors; `log` becomes 1 and 2, if there is one; `loaded` is the application, or None if it is to be
     imported here; `extension` has the native loop, or is None; `forked` has server hooks with the server and the worker as they see
-    them, or nothing; `watch` is told of what is imported, if anybody wants to know.
+    them, or nothing. `control` is there if the application is to be imported here: the supervisor hears of a Django project over it.
+    `watch` is told of what is imported, if anybody wants to know.
     """
     if log is not None:
         os.dup2(log, 1)
@@ -36,6 +37,7 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), watch=None):
         os.close(log)
     _make_lines_leave_at_once()
     _reset_signals()
+    connections.abandon()
     faulthandler.enable(file=2, all_threads=True)
     random.seed()
     hooked = _Hooked(*forked) if forked else None
@@ -46,6 +48,7 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), watch=None):
             loaded = applications.load(settings["wsgi"], settings.get("serve_static", False))
             if watch:
                 applications.import_urls()
+            _tell_project(control, watch)
             gc.collect()
             gc.freeze()
         if hooked:
@@ -88,6 +91,20 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), watch=None):
     if hooked:
         hooked.ending()
     _exit(fatal)
+
+
+def _tell_project(control, watch):
+    """Tells the supervisor what the zygote tells with preload. Closes the socket, unless it is needed on: its end means that there is no
+    zygote any more."""
+    facts = project.facts()
+    try:
+        if facts is not None:
+            control.send({"type": "project", "django": facts})
+        if not watch:
+            control.close()
+    except OSError:
+        # The server is gone: the inbox says so too.
+        pass
 
 
 class _Hooked:

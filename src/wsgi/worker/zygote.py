@@ -11,13 +11,16 @@ import platform
 import signal
 import socket
 import sys
+import threading
 from functools import partial
 
 from . import application as applications
-from . import native, worker
+from . import connections, native, project, warm, worker
 from .worker import _ignore
 
 CONTROL_BYTES_MAX = 64 * 1024
+# Names of threads that are told.
+THREADS_TOLD_MAX = 8
 
 
 class Pool:
@@ -123,8 +126,11 @@ class _Zygote:
             if message["type"] == "fork":
                 forked = self._fork(message["worker"])
                 if forked is not None:
-                    if not self._watch:
-                        self._control.close()
+                    control = self._control
+                    if self._application is not None:
+                        if not self._watch:
+                            control.close()
+                        control = None
                     return partial(
                         worker.run,
                         self._pool,
@@ -134,6 +140,7 @@ class _Zygote:
                         self._application,
                         self._extension,
                         forked,
+                        control,
                         self._watch,
                     )
             elif self._hooks:
@@ -182,8 +189,10 @@ class _Zygote:
         self._application = applications.load(self._settings["wsgi"], self._settings.get("serve_static", False))
         if self._watch:
             applications.import_urls()
-        report = self._report(applications.full_name(self._settings["wsgi"]), applications.django_facts())
-        applications.close_connections()
+        warm.warm()
+        report = self._report(applications.full_name(self._settings["wsgi"]), project.facts())
+        connections.close()
+        report.update(_threads())
         gc.collect()
         # What is there now stays: collections in the workers need not touch, and so copy, its pages.
         gc.freeze()
@@ -197,6 +206,7 @@ class _Zygote:
             "django": facts,
             "loop": "native" if self._extension else "python",
             "native_missing": self._extension_missing,
+            "gil": _gil(),
         }
 
     def _fork(self, number):
@@ -208,6 +218,8 @@ class _Zygote:
 
             forked = (self._hooks, self._server, hooks.Worker(self._server, number))
             self._hooks.tell("pre_fork", *forked[1:])
+            # Hooks may have opened some since the import.
+            connections.close()
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
@@ -238,6 +250,23 @@ class _Zygote:
             forked[2].pid = outcome["pid"]
             self._server.WORKERS[outcome["pid"]] = forked[2]
         return None
+
+
+def _threads():
+    """Threads beside this one, which workers will not have: the names of some of Python's, and how many others there are."""
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+    try:
+        native = len(os.listdir("/proc/self/task")) - 1 - len(others)
+    except OSError:
+        native = 0
+    return {"threads": [name[:64] for name in others[:THREADS_TOLD_MAX]], "native_threads": max(native, 0)}
+
+
+def _gil():
+    """Whether a free-threaded interpreter (PEP 703) has a GIL all the same; None for any other interpreter."""
+    if "t" not in getattr(sys, "abiflags", ""):
+        return None
+    return sys._is_gil_enabled()
 
 
 def _name_process(name):

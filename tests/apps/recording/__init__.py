@@ -1,0 +1,1 @@
+"""A database backend of Django's that tells what happens on its connections: see base.py."""

@@ -1,0 +1,110 @@
+//! Preload: one thread imports the application, once for each generation, and workers are forked from what it has made.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::Signal;
+use support::{Builder, DEADLINE, process, wait_until};
+
+/// Tells who has imported the module beside it, what that holds, and how much the collector leaves alone.
+const APP: &str = "\
+import gc, os
+import beside
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'%d %s %d' % (beside.importer, beside.VALUE, gc.get_freeze_count())]
+";
+
+fn write(folder: &Path, value: &str) {
+    fs::write(folder.join("preloaded.py"), APP).expect("a writable folder");
+    let beside = format!("import os\nimporter = os.getpid()\nVALUE = b'{value}'\n");
+    fs::write(folder.join("beside.py"), beside).expect("a writable folder");
+}
+
+#[test]
+fn preloaded_code_is_frozen_and_comes_anew_with_each_deploy() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    write(folder.path(), "old");
+    // Files that change within a second have the same time for the byte code's cache.
+    let server = Builder::app("preloaded:application")
+        .chdir(folder.path())
+        .workers(2)
+        .environment("PYTHONDONTWRITEBYTECODE", "1")
+        .start();
+    let words =
+        |server: &support::Server| -> Vec<String> { server.get("/").text().split(' ').map(str::to_owned).collect() };
+    let zygote = server.zygote();
+    let first = words(&server);
+    assert_eq!((first[0].as_str(), first[1].as_str()), (zygote.to_string().as_str(), "old"));
+    assert!(first[2].parse::<u64>().is_ok_and(|frozen| frozen > 1000), "{first:?}");
+    let threads = fs::read_dir(format!("/proc/{zygote}/task")).expect("it runs").count();
+    assert_eq!(threads, 1, "whoever forks has no other thread");
+
+    // A worker that comes later is forked from the same import, whatever the files say now.
+    write(folder.path(), "new");
+    for worker in server.wait_workers(2) {
+        process::signal(worker.pid, Signal::KILL);
+        server.wait_for_line(&format!("pid={} generation=1 exit=", worker.pid));
+    }
+    server.wait_workers(2);
+    assert_eq!(words(&server)[..2], first[..2]);
+
+    let mark = server.log.mark();
+    server.signal(Signal::HUP);
+    server.wait_for_line_from(mark, "application imported");
+    wait_until("the new code answers", DEADLINE, || words(&server)[1] == "new");
+    assert!(process::wait_gone(zygote, DEADLINE), "the zygote of the old code has gone");
+    assert_eq!(words(&server)[0], server.zygote().to_string());
+}
+
+/// Views in a module of their own, as Django's projects have them.
+const SITE: &str = "\
+import os
+from django.conf import settings
+settings.configure(SECRET_KEY='x', ROOT_URLCONF='site_urls', ALLOWED_HOSTS=['*'])
+from django.core.wsgi import get_wsgi_application
+application = get_wsgi_application()
+";
+const URLS: &str = "\
+import os
+from django.http import HttpResponse
+from django.urls import path
+importer = os.getpid()
+urlpatterns = [path('', lambda request: HttpResponse('%d' % importer))]
+";
+
+#[test]
+fn views_of_a_django_project_are_imported_before_the_fork() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    fs::write(folder.path().join("site_wsgi.py"), SITE).expect("a writable folder");
+    fs::write(folder.path().join("site_urls.py"), URLS).expect("a writable folder");
+    let python = support::python::with_django();
+    let builder = || Builder::app("site_wsgi:application").chdir(folder.path()).python(&python);
+    let server = builder().start();
+    assert_eq!(server.get("/").text(), server.zygote().to_string());
+    // Views that can't be imported are an error of the first request, as without preload.
+    fs::write(folder.path().join("site_urls.py"), "raise ValueError('no views today')\n# longer\n")
+        .expect("a writable folder");
+    let server = builder().start();
+    assert_eq!(server.get("/").status, 500);
+    server.wait_for_line("no views today");
+}
+
+#[test]
+fn threads_that_the_application_starts_before_the_fork_are_told_of() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let text = "import threading\n\
+                threading.Thread(target=threading.Event().wait, name='metrics-sender', daemon=True).start()\n\
+                from wsgiref.simple_server import demo_app as application\n";
+    fs::write(folder.path().join("threaded.py"), text).expect("a writable folder");
+    let told = "starts threads while it is imported (metrics-sender)";
+    let server = Builder::app("threaded:application").chdir(folder.path()).start();
+    assert_eq!(server.get("/").status, 200);
+    server.wait_for_line(told);
+    // Each worker that imports for itself has its own.
+    let server = Builder::app("threaded:application").chdir(folder.path()).app_key("preload_app = false").start();
+    assert_eq!(server.get("/").status, 200);
+    assert!(!server.log.text().contains("starts threads"), "{}", server.log.text());
+}
