@@ -24,7 +24,11 @@ class Bench:
 
     def server(self, name, commands, port, **options):
         """A server whose log is in the scratch folder."""
-        env = {"VIRTUAL_ENV": str(BIN.parent), "SITE_DATA": str(self.scratch / "site")} | options.pop("env", {})
+        # A control socket of its own: another server's, in the usual place, is waited for.
+        run = self.scratch / f"run-{port}"
+        run.mkdir(exist_ok=True)
+        env = {"VIRTUAL_ENV": str(BIN.parent), "SITE_DATA": str(self.scratch / "site"), "RUNTIME_DIRECTORY": str(run)}
+        env |= options.pop("env", {})
         return Server(name, commands, port, self.scratch / f"{port}.log", env=env, cpus=self.cpus, **options)
 
     def nginx(self, port, body):

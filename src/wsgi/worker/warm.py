@@ -1,8 +1,10 @@
-"""What a Django project does at its first request once for all, done before the fork: URLs with their views, template engines, translations.
+"""What a Django project does at its first request once for all, done before the fork: URLs with their views, template engines, translations, what models know
+of each other.
 
 Owns the list. Workers share that memory then, and none of them makes its first client wait for it. Asks no view and no database for anything. Called by
 the zygote.
 """
+import importlib
 import sys
 
 
@@ -11,7 +13,7 @@ def warm():
     conf = sys.modules.get("django.conf")
     if "django.core.wsgi" not in sys.modules or conf is None or not conf.settings.configured:
         return
-    for step in (_urls, _templates, _translations):
+    for step in (_urls, _templates, _translations, _models, _sessions):
         try:
             step(conf.settings)
         except Exception:
@@ -30,11 +32,44 @@ def _urls(settings):
 def _templates(settings):
     from django.template import engines
 
-    engines.all()
+    for backend in engines.all():
+        # Django's own; others have no such thing.
+        engine = getattr(backend, "engine", None)
+        if engine is not None:
+            engine.template_loaders
+            engine.template_context_processors
 
 
 def _translations(settings):
-    if settings.USE_I18N:
-        from django.utils.translation import gettext
+    from django.utils.formats import get_format
+    from django.utils.translation import gettext
 
+    if settings.USE_I18N:
         gettext("")
+    get_format("DATE_FORMAT")
+
+
+def _models(settings):
+    """Each model's fields, found at their first use and kept."""
+    from django.apps import apps
+
+    models = apps.get_models()
+    if models:
+        importlib.import_module("django.db.models.sql.compiler")
+    for model in models:
+        options = model._meta
+        options.get_fields()
+        options.concrete_fields
+        options.related_objects
+        options.get_field(options.pk.name)
+        options.default_manager
+
+
+def _sessions(settings):
+    from django.utils.module_loading import import_string
+
+    if "django.contrib.sessions" in settings.INSTALLED_APPS:
+        importlib.import_module(settings.SESSION_ENGINE)
+        import_string(settings.SESSION_SERIALIZER)
+    if "django.contrib.messages" in settings.INSTALLED_APPS:
+        import_string(settings.MESSAGE_STORAGE)
