@@ -97,7 +97,7 @@ def django_servers(bench, workers, gunicorn_alone=False):
     granian = [BIN / "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", ports[1], "--workers", workers]
     commands = {
         "maitred": [bench.serve(ports[0], "--chdir", SITE, "--workers", workers)],
-        "granian": [[*granian, "--log-level", "critical", app]],
+        "granian": [[*granian, "--log-level", "critical", "--respawn-failed-workers", app]],
         "nginx + gunicorn": [
             [BIN / "gunicorn", "-w", workers, "-b", f"unix:{to_gunicorn}", app],
             bench.nginx(ports[2], proxied),

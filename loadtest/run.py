@@ -22,6 +22,7 @@ import overload
 import packing
 import parallel
 import programs
+import replace
 import rest
 import slow
 import storm
@@ -35,6 +36,7 @@ WORK = {
     "gzip": packing.file,
     "gzip-app": packing.app,
     "wsgi": throughput.wsgi,
+    "payloads": throughput.payloads,
     "django": throughput.django,
     "idle": idle.idle,
     "wakeups": idle.wakeups,
@@ -42,6 +44,7 @@ WORK = {
     "boot": rest.boot,
     "threads": parallel.threads,
     "kill": storm.kill,
+    "replace": replace.replace,
     "overload": overload.overload,
     "slow": slow.slow,
     **{name: tls.measure(name) for name in tls.WORKS},

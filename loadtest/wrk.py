@@ -43,12 +43,15 @@ def parse(text):
     return requests, rate, percentiles.get("50", 0.0), percentiles.get("99", 0.0), errors
 
 
-def run(server, path, seconds, connections, cpus=None, fields=(), status=200):
-    """One run against a server that is up. A `status` of 400 and more is what every answer should have; wrk tells no more than how many had one."""
+def run(server, path, seconds, connections, cpus=None, fields=(), status=200, script=None):
+    """One run against a server that is up. A `status` of 400 and more is what every answer should have; wrk tells no more than how many had one.
+    `script` is a file in Lua that says what wrk sends."""
     scheme = "https" if server.tls else "http"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"{scheme}://127.0.0.1:{server.port}{path}"]
     for line in fields:
         command += ["-H", line]
+    if script:
+        command += ["-s", str(script)]
     if cpus:
         command = ["taskset", "-c", cpus, *command]
     before = tree.cpu_seconds(server.roots)

@@ -148,11 +148,11 @@ fn a_program_that_is_not_alive_is_started_anew() {
     server.wait_for_line("restarting it: it has not said that it is alive program=mute");
     assert!(!server.log.text().contains("program=checked exit"));
     let first = value_of(&server.wait_for_line("program started program=checked"), "pid").expect("a pid").to_owned();
+    let mark = server.log.mark();
     fs::remove_file(&flag).expect("it was there");
     server.wait_for_line("program is not alive, restarting it: the command ended with exit code 1 program=checked");
-    let mark = server.log.mark();
     fs::write(&flag, "").expect("the test's own folder");
-    let again = server.wait_for_line_from(mark.saturating_sub(1), "program started program=checked");
+    let again = server.wait_for_line_from(mark, "program started program=checked");
     assert_ne!(value_of(&again, "pid").expect("a pid"), first);
 }
 

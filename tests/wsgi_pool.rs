@@ -2,6 +2,7 @@
 
 mod support;
 
+use support::metrics::{page, with_admin};
 use support::{Builder, DEADLINE, Response, apps, repository, wait_until};
 
 #[test]
@@ -80,7 +81,8 @@ fn a_full_queue_is_503_with_retry_after() {
 
 #[test]
 fn a_client_that_leaves_the_queue_costs_no_worker() {
-    let server = Builder::app("kitchen:application").shards(1).start();
+    let server = with_admin(Builder::app("kitchen:application").shards(1)).start();
+    let gauge = |name: &str| page(&server).value(name, &[]);
     let (first, never) = (server.gate("first"), server.gate("never"));
     let held = server.get_in_thread(&format!("/hold?{}", first.query()));
     first.wait_started();
@@ -94,7 +96,10 @@ fn a_client_that_leaves_the_queue_costs_no_worker() {
         .collect();
     let mut last = server.connect();
     last.request("GET", &format!("/hold?{}", never.query()), "");
+    wait_until("all have come", DEADLINE, || gauge("maitred_requests_in_progress") == 42.0);
+    assert!(gauge("maitred_requests_queued") > 0.0);
     drop((leaving, last));
+    wait_until("it is noticed that they have left", DEADLINE, || gauge("maitred_requests_queued") == 0.0);
     first.open();
     assert_eq!(held.join().expect("a response").status, 200);
     assert_eq!(server.get("/hello").status, 200);

@@ -68,6 +68,14 @@ def echo_all(environ, start_response):
     return [body]
 
 
+def count(environ, start_response):
+    """How many bytes the request's body has, read in pieces of 64 KiB."""
+    pieces = iter(lambda: environ["wsgi.input"].read(65536), b"")
+    body = str(sum(len(piece) for piece in pieces)).encode()
+    start_response("200 OK", [*TEXT, ("Content-Length", str(len(body)))])
+    return [body]
+
+
 def readline(environ, start_response):
     """What readline, readline(n), readlines, iteration and read give, in this order, as JSON."""
     source = environ["wsgi.input"]
@@ -292,6 +300,7 @@ PATHS = {
     "/bytes": sized,
     "/close": close,
     "/closed": closes,
+    "/count": count,
     "/echo": echo,
     "/echo-all": echo_all,
     "/empty": empty,
