@@ -18,6 +18,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 MAITRED := $(TARGET_DIR)/release/maitred
 VENV := .venv
 PEERS := .venv-peers
+FRAMEWORKS := .venv-frameworks
 SITE := examples/site
 # The distribution's interpreter where there is one: figures should be those of what people deploy on.
 PEERS_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) $(PYTHON))
@@ -104,6 +105,16 @@ fuzz: tools ## Fuzz every parser of foreign bytes, FUZZ_SECONDS each
 	@$(call say,"Fuzzing$(,) $(FUZZ_SECONDS) s each")
 	fuzz/run $(FUZZ_SECONDS)
 
+$(FRAMEWORKS)/.installed: tests/frameworks/requirements.txt | tools
+	@$(call say,"Large projects to serve in $(FRAMEWORKS)")
+	@test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/frameworks/requirements.txt
+	@touch $@
+
+.PHONY: frameworks
+frameworks: $(FRAMEWORKS)/.installed build ## Serve a Wagtail project and edit it: log in, upload an image, publish a page
+	$(FRAMEWORKS)/bin/python tests/frameworks/wagtail.py $(MAITRED)
+
 $(PEERS)/.installed: loadtest/requirements.txt | tools
 	@$(call say,"Servers to measure against in $(PEERS)")
 	@test -x $(PEERS)/bin/python || $(PEERS_PYTHON) -m venv $(PEERS)
@@ -125,4 +136,4 @@ loadtest: loadtest-setup build ## Measure against nginx, h2o, lighttpd, gunicorn
 .PHONY: clean
 clean: ## Remove what was built, the virtual environments and the example site's data
 	cargo clean
-	rm -rf $(VENV) $(PEERS) $(SITE)/var
+	rm -rf $(VENV) $(PEERS) $(FRAMEWORKS) $(SITE)/var

@@ -203,6 +203,7 @@ fn the_reason_phrase_of_the_app_may_be_anything() {
     let mut client = server.connect();
     for code in [201, 299, 418, 451, 599] {
         let response = client.get(&format!("/status?code={code}"));
+        assert_eq!(response.reason, "Whatever");
         assert_eq!((response.status, response.body.len()), (code, 0));
     }
 }

@@ -124,6 +124,41 @@ fn the_first_piece_arrives_while_the_app_still_works() {
     assert_eq!(client.get("/hello").status, 200);
 }
 
+/// The app waits at a gate that opens only after the client has seen the hints.
+#[test]
+fn early_hints_arrive_while_the_app_still_works() {
+    let server = kitchen();
+    let gate = server.gate("hints");
+    let mut client = server.connect();
+    client.request("GET", &format!("/hints?{}", gate.query()), "");
+    let hints = client.response("GET");
+    assert_eq!((hints.status, hints.fields.len()), (103, 1), "{hints:?}");
+    assert_eq!(hints.field("link"), Some("</style.css>; rel=preload; as=style"));
+    gate.wait_started();
+    gate.open();
+    assert_eq!(client.response("GET").field("link"), Some("</app.js>; rel=preload; as=script"));
+    let response = client.response("GET");
+    assert_eq!((response.status, response.text()), (200, "hinted\n"));
+    // Several on one connection, and in between what has none.
+    for _ in 0..3 {
+        assert_eq!(client.get("/hints").status, 103);
+        assert_eq!(client.response("GET").status, 103);
+        assert_eq!(client.response("GET").status, 200);
+        assert_eq!(client.get("/hello").status, 200);
+    }
+}
+
+/// RFC 9110 section 15.2: no interim response to HTTP/1.0.
+#[test]
+fn early_hints_are_not_sent_to_http_1_0() {
+    let server = kitchen();
+    let mut client = server.connect();
+    client.send("GET /hints HTTP/1.0\r\n\r\n");
+    let response = client.response("GET");
+    assert_eq!((response.status, response.text()), (200, "hinted\n"));
+    client.expect_end();
+}
+
 #[test]
 fn write_sends_at_once_and_in_order() {
     let server = kitchen();

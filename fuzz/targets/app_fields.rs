@@ -11,6 +11,7 @@ pub const TARGET: super::Target = super::Target {
         b"Connection: close\r\nTransfer-Encoding: chunked\r\nDate: x\r\nServer: y\r\n\r\n",
         b"Set-Cookie: a=b; HttpOnly\r\nProxy-Authenticate: z\r\nLocation: /\xc3\xa9\r\n\r\n",
         b"A: b\r\n c\r\n\r\n",
+        b":Gone fishing\r\nA: b\r\n\r\n",
     ],
     folders: &[],
 };
@@ -18,7 +19,8 @@ pub const TARGET: super::Target = super::Target {
 fn run(input: &[u8]) {
     let Ok(found) = scan(input) else { return };
     let block = found.fields.as_bytes();
-    assert_eq!([block, b"\r\n"].concat(), input);
+    let reason = found.reason.map(|reason| [b":", reason, b"\r\n"].concat()).unwrap_or_default();
+    assert_eq!([&reason[..], block, b"\r\n"].concat(), input);
     assert!(!input[..input.len() - 2].windows(4).any(|end| end == b"\r\n\r\n") && !input.contains(&0));
     let lines: Vec<_> = found.fields.collect();
     assert_eq!(lines.len(), block.iter().filter(|byte| **byte == b'\n').count());

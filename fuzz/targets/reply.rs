@@ -12,6 +12,7 @@ pub const TARGET: super::Target = super::Target {
         b"\x01\0\0\0\x02\0\0\0\x02\0\0\0\0\0\0\0more",
         b"\x01\0\0\0\x02\0\0\0\x03\x01\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0",
         b"\x01\0\0\0\x02\0\0\0\x07\x01\0\0\0\0\0\0",
+        b"\x01\0\0\0\x02\0\0\0\x05\0\x67\0\x0a\0\0\0A: bcd\r\n\r\n",
     ],
     folders: &[],
 };
@@ -24,6 +25,10 @@ fn run(input: &[u8]) {
         ReplyKind::Head { status, fields, body } => {
             assert!((200..=999).contains(status));
             assert!(fields.start == HEADER_BYTES && fields.end == body.start && body.end == input.len());
+            assert!(input[fields.clone()].ends_with(b"\r\n"));
+        }
+        ReplyKind::Hints(fields) => {
+            assert!(!reply.end && fields.start == HEADER_BYTES && fields.end == input.len());
             assert!(input[fields.clone()].ends_with(b"\r\n"));
         }
         ReplyKind::Body(body) => assert!(body.start == HEADER_BYTES && body.end == input.len()),

@@ -45,6 +45,9 @@ pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Fields of a response as an application writes them. Over it: the response is refused.
 pub const RESPONSE_FIELDS_MAX: usize = 256;
 
+/// Early hints of one response that wait for its client; one more is dropped.
+pub const EARLY_HINTS_QUEUED_MAX: usize = 8;
+
 /// One message between a shard and a worker, bytes (either direction).
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// A request body up to here rides along in the message; a larger one is spooled.

@@ -9,6 +9,7 @@ use memchr::memchr_iter;
 
 use super::Fields;
 use super::accel::is_accel;
+use super::fields::is_value;
 use super::framing::parse_length;
 use crate::base::bounds::RESPONSE_FIELDS_MAX;
 
@@ -18,6 +19,8 @@ const FIELDS_USUAL: usize = 24;
 /// Checked field lines and what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppFields<'b> {
+    /// The reason phrase that the application has chosen.
+    pub reason: Option<&'b [u8]>,
     /// The lines, each with its CRLF, without the empty line.
     pub fields: Fields<'b>,
     /// Content-Length, if given.
@@ -46,14 +49,28 @@ pub enum AppFault {
     Length,
 }
 
-/// Checks `block`: lines `Name: value CRLF`, then one empty line, and nothing more.
+/// Checks `block`: lines `Name: value CRLF`, then one empty line, and nothing more. Before them there may be a line without a name, whose value is the
+/// reason phrase.
 pub fn scan(block: &[u8]) -> Result<AppFields<'_>, AppFault> {
     if memchr_iter(b'\n', block).any(|at| at == 0 || block[at - 1] != b'\r') {
         return Err(AppFault::Malformed);
     }
-    match scan_up_to::<FIELDS_USUAL>(block) {
-        Err(AppFault::TooMany) => scan_up_to::<RESPONSE_FIELDS_MAX>(block),
+    let (reason, lines) = split_reason(block)?;
+    let found = match scan_up_to::<FIELDS_USUAL>(lines) {
+        Err(AppFault::TooMany) => scan_up_to::<RESPONSE_FIELDS_MAX>(lines),
         result => result,
+    };
+    found.map(|found| AppFields { reason, ..found })
+}
+
+/// The reason phrase, if the block begins with one (RFC 9112 §4), and the lines behind it.
+fn split_reason(block: &[u8]) -> Result<(Option<&[u8]>, &[u8]), AppFault> {
+    let Some(rest) = block.strip_prefix(b":") else { return Ok((None, block)) };
+    let end = memchr::memchr(b'\r', rest).ok_or(AppFault::Malformed)?;
+    let (reason, rest) = rest.split_at(end);
+    match rest.strip_prefix(b"\r\n") {
+        Some(lines) if reason.iter().copied().all(is_value) => Ok((Some(reason), lines)),
+        _ => Err(AppFault::Malformed),
     }
 }
 
@@ -65,6 +82,7 @@ fn scan_up_to<const MAX: usize>(block: &[u8]) -> Result<AppFields<'_>, AppFault>
         _ => return Err(AppFault::Malformed),
     };
     let mut found = AppFields {
+        reason: None,
         fields: Fields::of_checked(&block[..block.len() - 2]),
         content_length: None,
         has_date: false,
@@ -176,6 +194,15 @@ mod tests {
     }
 
     #[test]
+    fn reasons() {
+        let found = scan(b":Gone caf\xe9\r\nA: b\r\nContent-Length: 7\r\n\r\n").unwrap();
+        assert_eq!((found.reason, found.content_length), (Some(&b"Gone caf\xe9"[..]), Some(7)));
+        assert_eq!(found.fields.as_bytes(), b"A: b\r\nContent-Length: 7\r\n");
+        assert_eq!(scan(b":\r\n\r\n").unwrap().reason, Some(&b""[..]));
+        assert_eq!(scan(b"A: :b\r\n\r\n").unwrap().reason, None);
+    }
+
+    #[test]
     fn faults() {
         for (block, expected) in [
             (&b""[..], AppFault::Malformed),
@@ -188,7 +215,11 @@ mod tests {
             (b"A b: c\r\n\r\n", AppFault::Malformed),
             (b"A : c\r\n\r\n", AppFault::Malformed),
             (b"A: b\r\n c\r\n\r\n", AppFault::Malformed),
-            (b": b\r\n\r\n", AppFault::Malformed),
+            (b"A: b\r\n: c\r\n\r\n", AppFault::Malformed),
+            (b":\r\n", AppFault::Malformed),
+            (b":OK", AppFault::Malformed),
+            (b":O\0K\r\n\r\n", AppFault::Malformed),
+            (b":OK\r\n:OK\r\n\r\n", AppFault::Malformed),
             (b"A\r\n\r\n", AppFault::Malformed),
             (b"Content-Length: x\r\n\r\n", AppFault::Length),
             (b"Content-Length: -1\r\n\r\n", AppFault::Length),

@@ -61,14 +61,20 @@ impl<'o> HeadWriter<'o> {
         assert!((100..=999).contains(&status), "a status has three digits");
         match status {
             200 => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
-            _ => {
-                out.extend_from_slice(b"HTTP/1.1 ");
-                out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
-                out.push(b' ');
-                out.extend_from_slice(reason_phrase(status).as_bytes());
-                out.extend_from_slice(b"\r\n");
-            }
+            _ => return Self::start_with(out, status, reason_phrase(status).as_bytes()),
         }
+        Self { out }
+    }
+
+    /// As [`HeadWriter::start`], with another reason phrase, free of control characters.
+    pub fn start_with(out: &'o mut Vec<u8>, status: u16, reason: &[u8]) -> Self {
+        assert!((100..=999).contains(&status), "a status has three digits");
+        debug_assert!(reason.iter().copied().all(is_value), "a reason phrase holds no control characters");
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(reason);
+        out.extend_from_slice(b"\r\n");
         Self { out }
     }
 

@@ -57,7 +57,11 @@ enum Progress {
 impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
-        let first = self.first_part(&mut call).await?;
+        let mut first = self.first_part(&mut call).await?;
+        while let Part::Hints { message, fields } = first {
+            self.pass_hints(&message[fields], facts.version).await?;
+            first = self.first_part(&mut call).await?;
+        }
         snapshot::upstream_began(&self.shard, &mut self.exchange.borrow_mut(), &call);
         facts.keep_alive &= !self.shard.draining.get();
         match first {
@@ -67,8 +71,28 @@ impl Connection {
             Part::Shed(shed) => self.error(facts, 503, shed.detail()).await,
             Part::Lost(Loss::Overdue) => self.error(facts, 504, "The application took too long.").await,
             Part::Lost(_) => self.error(facts, 502, "The application ended while it worked on this request.").await,
-            Part::Head { .. } | Part::Body { .. } | Part::File { .. } | Part::Abort => {
+            Part::Head { .. } | Part::Hints { .. } | Part::Body { .. } | Part::File { .. } | Part::Abort => {
                 self.error(facts, 500, "The application failed.").await
+            }
+        }
+    }
+
+    /// Tells the client of fields that will come (RFC 8297 §2), if it knows of interim responses (RFC 9110 §15.2).
+    async fn pass_hints(&mut self, block: &[u8], version: Version) -> Result<(), Gone> {
+        match app::scan(block) {
+            Ok(scanned) if version == Version::Http11 => {
+                let mut out = Vec::with_capacity(64 + block.len());
+                let mut lines = Vec::with_capacity(block.len());
+                app::copy_without(scanned.fields, &mut lines, |name| {
+                    app::is_hop_by_hop(name) || is_accel(name) || name.eq_ignore_ascii_case(b"content-length")
+                });
+                HeadWriter::start(&mut out, 103).lines(&lines).finish();
+                self.output.send(Payload::from(out)).await
+            }
+            Ok(_) => Ok(()),
+            Err(fault) => {
+                tracing::error!(shard = self.shard.number, ?fault, "the application's early hints are malformed");
+                Ok(())
             }
         }
     }
@@ -124,7 +148,9 @@ impl Connection {
             drop(call);
             return Box::pin(self.follow(detour, facts)).await;
         }
-        let status = self.held.as_ref().and_then(|held| held.page_status()).unwrap_or(status);
+        let page_status = self.held.as_ref().and_then(|held| held.page_status());
+        let reason = scanned.reason.filter(|_| page_status.is_none());
+        let status = page_status.unwrap_or(status);
         let is_buffered = scanned.content_length.is_some() && !scanned.is_unbuffered;
         let with_body = has_body(facts.method, status);
         let extras = self.extras();
@@ -162,7 +188,10 @@ impl Connection {
             BodyLength::UntilClose => Progress::UntilClose,
         };
         let mut out = Vec::with_capacity(256 + COPIED_RESPONSE_BYTES_MAX);
-        let mut head = HeadWriter::start(&mut out, status);
+        let mut head = match reason {
+            None => HeadWriter::start(&mut out, status),
+            Some(reason) => HeadWriter::start_with(&mut out, status, reason),
+        };
         if !scanned.has_date {
             head = head.date(&self.shard.date().1);
         }
@@ -290,6 +319,8 @@ impl Relay<'_> {
                         return Ok(self.is_whole());
                     }
                 }
+                // Too late for them.
+                Part::Hints { .. } => {}
                 Part::Abort | Part::Lost(_) | Part::Shed(_) | Part::Head { .. } => return Ok(false),
             }
         }

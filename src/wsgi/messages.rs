@@ -134,6 +134,8 @@ pub enum ReplyKind {
     },
     /// More of the body; may be empty together with `end`.
     Body(Range<usize>),
+    /// Early hints (RFC 8297): field lines with the closing empty line, to be sent before the response begins.
+    Hints(Range<usize>),
     /// More of the body, in the descriptor that came along.
     File {
         /// Where in the file, bytes.
@@ -156,6 +158,7 @@ mod code {
     pub(super) const BODY: u8 = 2;
     pub(super) const FILE: u8 = 3;
     pub(super) const ABORT: u8 = 4;
+    pub(super) const HINTS: u8 = 5;
     pub(super) const CREDIT: u8 = 6;
     pub(super) const LOST: u8 = 7;
     pub(super) const REQUEUE: u8 = 8;
@@ -207,18 +210,21 @@ impl Reply {
     pub fn parse(message: &[u8]) -> Result<Self, ProtocolError> {
         let (header, content) = message.split_first_chunk::<HEADER_BYTES>().ok_or(ProtocolError::Short)?;
         let [t0, t1, t2, t3, t4, t5, t6, t7, kind, flags, s0, s1, f0, f1, f2, f3] = *header;
-        if flags & !code::FLAG_END != 0 {
+        // Something always follows hints.
+        let allowed = if kind == code::HINTS { 0 } else { code::FLAG_END };
+        if flags & !allowed != 0 {
             return Err(ProtocolError::Flags(flags));
         }
         let status = u16::from_le_bytes([s0, s1]);
         let fields_length = u32::from_le_bytes([f0, f1, f2, f3]) as usize;
-        if kind != code::HEAD && fields_length != 0 {
+        if !matches!(kind, code::HEAD | code::HINTS) && fields_length != 0 {
             return Err(ProtocolError::Fields);
         }
         let kind = match kind {
             code::HEAD => parse_head(status, fields_length, content)?,
             code::BODY => ReplyKind::Body(HEADER_BYTES..message.len()),
             code::FILE => parse_file(content)?,
+            code::HINTS => parse_hints(fields_length, content)?,
             code::ABORT => empty(content, ReplyKind::Abort)?,
             code::CREDIT => empty(content, ReplyKind::Credit)?,
             code::LOST => empty(content, ReplyKind::Lost(Loss::from_bits(status)))?,
@@ -233,12 +239,19 @@ fn parse_head(status: u16, fields_length: usize, content: &[u8]) -> Result<Reply
     if !(200..=999).contains(&status) {
         return Err(ProtocolError::Status(status));
     }
-    let fields = content.get(..fields_length).ok_or(ProtocolError::Fields)?;
-    if fields != b"\r\n" && !fields.ends_with(b"\r\n\r\n") {
-        return Err(ProtocolError::Fields);
-    }
+    check_fields(content.get(..fields_length))?;
     let body = HEADER_BYTES + fields_length;
     Ok(ReplyKind::Head { status, fields: HEADER_BYTES..body, body: body..HEADER_BYTES + content.len() })
+}
+
+fn parse_hints(fields_length: usize, content: &[u8]) -> Result<ReplyKind, ProtocolError> {
+    check_fields(content.get(..fields_length))?;
+    empty(&content[fields_length..], ReplyKind::Hints(HEADER_BYTES..HEADER_BYTES + fields_length))
+}
+
+fn check_fields(fields: Option<&[u8]>) -> Result<(), ProtocolError> {
+    let ends_well = |fields: &[u8]| fields == b"\r\n" || fields.ends_with(b"\r\n\r\n");
+    if fields.is_some_and(ends_well) { Ok(()) } else { Err(ProtocolError::Fields) }
 }
 
 fn parse_file(content: &[u8]) -> Result<ReplyKind, ProtocolError> {

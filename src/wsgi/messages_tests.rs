@@ -212,6 +212,7 @@ fn replies_parse() {
         (reply(2, 1, 0, 0, b""), true, ReplyKind::Body(16..16)),
         (reply(3, 1, 0, 0, &file), true, ReplyKind::File { offset: 7, count: 9 }),
         (reply(4, 1, 0, 0, b""), true, ReplyKind::Abort),
+        (reply(5, 0, 103, 8, b"A: b\r\n\r\n"), false, ReplyKind::Hints(16..24)),
         (reply(6, 0, 0, 0, b""), false, ReplyKind::Credit),
         (encode_lost(TOKEN, Loss::Signal(9)).to_vec(), true, ReplyKind::Lost(Loss::Signal(9))),
         (encode_lost(TOKEN, Loss::Overdue).to_vec(), true, ReplyKind::Lost(Loss::Overdue)),
@@ -240,6 +241,10 @@ fn malformed_replies_are_named() {
         (reply(1, 0, 200, 0, b""), ProtocolError::Fields),
         (reply(1, 0, 200, 6, b"A: b\r\n"), ProtocolError::Fields),
         (reply(2, 0, 0, 1, b"x"), ProtocolError::Fields),
+        (reply(5, 1, 103, 2, b"\r\n"), ProtocolError::Flags(1)),
+        (reply(5, 0, 103, 2, b"\r\nx"), ProtocolError::Long),
+        (reply(5, 0, 103, 3, b"\r\n"), ProtocolError::Fields),
+        (reply(5, 0, 103, 0, b""), ProtocolError::Fields),
         (reply(3, 0, 0, 0, &far), ProtocolError::FileRange),
     ];
     for (message, wanted) in cases {

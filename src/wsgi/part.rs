@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use super::Loss;
 use super::messages::ReplyKind;
-use crate::base::bounds::MESSAGE_BYTES_MAX;
+use crate::base::bounds::{EARLY_HINTS_QUEUED_MAX, MESSAGE_BYTES_MAX};
 use crate::observe::Shed;
 use crate::ring::Chunk;
 
@@ -28,6 +28,13 @@ pub enum Part {
         body: Range<usize>,
         /// Nothing follows.
         end: bool,
+    },
+    /// Fields that the client may be told before the response begins.
+    Hints {
+        /// The whole message.
+        message: Chunk,
+        /// Where the field lines are, with the empty line at the end.
+        fields: Range<usize>,
     },
     /// More of the body.
     Body {
@@ -55,14 +62,18 @@ pub enum Part {
     Shed(Shed),
 }
 
-/// Puts `part` behind the others. Pieces of a body that wait are put together, up to the size of one message: the window of a response
-/// bounds its bytes, and so it bounds their number too.
+/// Puts `part` behind the others; hints that are too many are dropped. Pieces of a body that wait are put together, up to the size of one message: the
+/// window of a response bounds its bytes, and so it bounds their number too.
 pub(super) fn queue_part(parts: &mut VecDeque<Part>, part: Part) {
     if let (Some(Part::Body { bytes: last, end: last_end }), Part::Body { bytes, end }) = (parts.back_mut(), &part)
         && last.len() + bytes.len() <= MESSAGE_BYTES_MAX
     {
         last.append(bytes);
         *last_end = *end;
+        return;
+    }
+    if matches!(part, Part::Hints { .. }) && parts.len() >= EARLY_HINTS_QUEUED_MAX {
+        // An application's loop would fill the memory: they are hints.
         return;
     }
     parts.push_back(part);
@@ -72,6 +83,7 @@ pub(super) fn queue_part(parts: &mut VecDeque<Part>, part: Part) {
 pub(super) fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<OwnedFd>, end: bool) -> Option<Part> {
     Some(match kind {
         ReplyKind::Head { status, fields, body } => Part::Head { status, message, fields, body, end },
+        ReplyKind::Hints(fields) => Part::Hints { message, fields },
         ReplyKind::Body(range) => {
             message.truncate(range.end);
             message.advance(range.start);
@@ -91,6 +103,17 @@ pub(super) fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<Owned
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hints_that_wait_are_few() {
+        let mut parts = VecDeque::new();
+        for _ in 0..100 {
+            queue_part(&mut parts, Part::Hints { message: Chunk::from(vec![0]), fields: 0..1 });
+        }
+        assert_eq!(parts.len(), EARLY_HINTS_QUEUED_MAX);
+        queue_part(&mut parts, Part::Abort);
+        assert!(matches!(parts.back(), Some(Part::Abort)));
+    }
 
     #[test]
     fn many_small_pieces_that_wait_are_few_parts() {

@@ -134,6 +134,31 @@ def write(environ, start_response, query):
     return [b"returned\n"]
 
 
+def hints(environ, start_response, query):
+    """Early hints at once, the response when the gate opens."""
+    environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload; as=style"), ("Connection", "close")])
+    wait_gate(query)
+    environ["wsgi.early_hints"]([("Link", "</app.js>; rel=preload; as=script")])
+    return answer(start_response, b"hinted\n", more=[("Link", "</style.css>; rel=preload; as=style")])
+
+
+def counted():
+    """Bytes that this process has read and written so far."""
+    with open("/proc/self/io") as file:
+        counts = dict(line.split(": ") for line in file)
+    return int(counts["rchar"]) + int(counts["wchar"])
+
+
+def save(environ, start_response, query):
+    """Keeps the body, which came in a file, under the name `path`."""
+    file, path = environ["maitred.input_file"], query["path"]
+    before = counted()
+    is_moved = file.save(path)
+    seen = {"moved": is_moved, "copied": counted() - before, "size": file.size}
+    seen["same"] = os.fstat(file.fileno()).st_ino == os.stat(path).st_ino
+    return answer(start_response, json.dumps(seen).encode(), kind="application/json")
+
+
 def data(environ, start_response, query):
     """`n` bytes in blocks of `size`; Content-Length unless `open` is given."""
     count, size = int(query["n"]), int(query.get("size", 65536))
@@ -406,6 +431,8 @@ ROUTES = dict(
     hold=hold,
     stream=stream,
     write=write,
+    hints=hints,
+    save=save,
     data=data,
     produce=produce,
     produce_and_leave=produce_and_leave,

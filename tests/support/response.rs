@@ -9,6 +9,8 @@ pub struct Response {
     pub version: String,
     /// Status code.
     pub status: u16,
+    /// The reason phrase.
+    pub reason: String,
     /// Names as sent, values without surrounding blanks.
     pub fields: Vec<(String, String)>,
     /// The body without its framing.
@@ -85,7 +87,8 @@ impl Response {
             }
             fields.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
         }
-        Ok(Response { version: version.to_owned(), status, fields, body: Vec::new() })
+        let reason = rest[4..].to_owned();
+        Ok(Response { version: version.to_owned(), status, reason, fields, body: Vec::new() })
     }
 
     /// The framing of the body in answer to `method`; contradictions are errors.

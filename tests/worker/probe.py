@@ -11,6 +11,7 @@ from wsgiref.validate import validator
 PLAIN = [("Content-Type", "text/plain")]
 barrier = threading.Barrier(2)
 kept = []
+kept_hints = []
 
 
 def application(environ, start_response):
@@ -117,6 +118,65 @@ def do_join(environ, start_response):
 def do_status(environ, start_response):
     start_response(environ["QUERY_STRING"], PLAIN)
     return [b"body"]
+
+
+def do_reason_stream(environ, start_response):
+    start_response("200 Own words", PLAIN)
+    return iter([b"a", b"b"])
+
+
+def do_reason_file(environ, start_response):
+    start_response("200 Own words", PLAIN)
+    return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+
+
+def do_reason_write(environ, start_response):
+    start_response("200 Own words", PLAIN)(b"written")
+    return []
+
+
+def do_hints(environ, start_response):
+    """Early hints: what is special about them is told by the query."""
+    query, hint = environ["QUERY_STRING"], environ["wsgi.early_hints"]
+    fields = [("Link", "</a.css>; rel=preload"), ("X-B", "c")]
+    for stale in kept_hints:
+        stale(fields)
+    if query == "kept":
+        kept_hints[:] = [hint]
+    elif query == "after":
+        start_response("200 OK", PLAIN)(b"hinted")
+        hint(fields)
+        return []
+    elif query == "late":
+        start_response("200 OK", PLAIN)
+        hint(fields)
+        return [b"hinted"]
+    elif query == "bytes":
+        hint((name.encode(), value.encode()) for name, value in fields)
+    elif query == "broken":
+        hint([("X\r\nY", "z")])
+    elif query == "huge":
+        hint([("X", "x" * 70000)])
+    else:
+        hint(fields)
+    if query == "twice":
+        hint(fields)
+    start_response("200 OK", PLAIN)
+    return [b"hinted"]
+
+
+def do_save(environ, start_response):
+    """Keeps the body under the name that the query tells, in the way that stands before it."""
+    how, path = environ["QUERY_STRING"].split(" ")
+    file = environ["maitred.input_file"]
+    before = os.fstat(file.fileno()).st_ino
+    try:
+        is_moved = file.save(path, replace=how == "replace")
+    except FileExistsError:
+        is_moved = "exists"
+    text = "%s %s %d" % (is_moved, os.stat(path).st_ino == before, file.size)
+    start_response("200 OK", PLAIN)
+    return [text.encode()]
 
 
 def do_write(environ, start_response):

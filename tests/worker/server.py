@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 20
 MESSAGE_BYTES_MAX = 64 * 1024
-HEAD, BODY, FILE, ABORT, CREDIT = 1, 2, 3, 4, 6
+HEAD, BODY, FILE, ABORT, HINTS, CREDIT = 1, 2, 3, 4, 5, 6
 
 _PR_SET_CHILD_SUBREAPER = 36
 if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:

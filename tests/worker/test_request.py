@@ -113,6 +113,40 @@ class Requests(unittest.TestCase):
             )
         self.assertEqual(answer.body, b"True")
 
+    def test_a_spooled_body_is_saved_by_giving_its_file_a_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "saved")
+            body = bytes(range(256)) * 20_000
+            for how, wanted in (("new", "True True"), ("new", "exists False"), ("replace", "True True")):
+                descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
+                try:
+                    os.write(descriptor, body)
+                    answer = self.server.ask(
+                        "/save", "POST", QUERY_STRING="%s %s" % (how, path), body=len(body), descriptor=descriptor
+                    )
+                finally:
+                    os.close(descriptor)
+                self.assertEqual(answer.body.decode(), "%s %d" % (wanted, len(body)))
+                with open(path, "rb") as file:
+                    self.assertEqual(file.read(), body)
+                self.assertEqual(os.stat(path).st_mode & 0o777, 0o644)
+                self.assertEqual(os.listdir(folder), ["saved"])
+
+    def test_a_spooled_body_that_can_not_have_a_name_is_copied(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "saved")
+            body = bytes(range(256)) * 4000
+            descriptor = os.memfd_create("body")
+            try:
+                os.write(descriptor, body + b"beyond the body")
+                answer = self.server.ask("/save", "POST", QUERY_STRING="new " + path, body=len(body), descriptor=descriptor)
+            finally:
+                os.close(descriptor)
+            self.assertEqual(answer.body.decode(), "False False %d" % len(body))
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), body)
+            self.assertEqual(os.listdir(folder), ["saved"])
+
     def test_a_spooled_bodys_descriptor_is_closed_with_the_request(self):
         with spooled(b"body") as file:
             number = self.server.ask("/inputs-descriptor", body=4, descriptor=file.fileno()).body.decode()

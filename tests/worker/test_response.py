@@ -4,7 +4,7 @@ import os
 import tempfile
 import unittest
 
-from server import ABORT, BODY, FILE, HEAD, Fifo, Server
+from server import ABORT, BODY, FILE, HEAD, HINTS, Fifo, Server
 
 
 class Responses(unittest.TestCase):
@@ -98,8 +98,38 @@ class Responses(unittest.TestCase):
         self.assertEqual(self.ask("/status", "404 Not Found").status, 404)
         self.assertEqual(self.ask("/status", "418 I'm a teapot").status, 418)
         self.assertEqual(self.ask("/status", "599").status, 599)
-        for status in ("100 Continue", "abc", "2000 OK", "20"):
+        for status in ("100 Continue", "abc", "2000 OK", "20", "200 OK\r\nX: y", "200 O\0K", "200 \u20ac"):
             self.assert_refused("/status", status, "ValueError")
+
+    def test_a_reason_phrase_is_the_first_line_unless_it_is_the_usual_one(self):
+        length = b"Content-Length: 4\r\nContent-Type: text/plain\r\n\r\n"
+        self.assertEqual(self.ask("/status", "404 Gone fishing").fields, b":Gone fishing\r\n" + length)
+        self.assertEqual(self.ask("/status", "200 caf\xe9").fields, b":caf\xe9\r\n" + length)
+        long = "x" * 1000
+        self.assertEqual(self.ask("/status", "200 " + long).fields, b":" + long.encode() + b"\r\n" + length)
+        for status in ("200 OK", "404", "404 "):
+            self.assertEqual(self.ask("/status", status).fields, length)
+        for path in ("/reason-stream", "/reason-file", "/reason-write"):
+            for method in ("GET", "HEAD"):
+                self.assertTrue(self.ask(path, method=method).fields.startswith(b":Own words\r\n"), (path, method))
+
+    def test_early_hints_leave_before_the_response(self):
+        for query in ("list", "late", "bytes"):
+            hints, *others = self.ask("/hints", query).messages
+            self.assertEqual((hints.kind, hints.end, hints.status, hints.body), (HINTS, False, 103, b""))
+            self.assertEqual(hints.fields, b"Link: </a.css>; rel=preload\r\nX-B: c\r\n\r\n")
+            self.assertEqual((others[0].kind, others[0].status, others[-1].end), (HEAD, 200, True))
+            self.assertEqual(b"".join(message.body for message in others), b"hinted")
+        self.assertEqual(self.ask("/hints", "twice").kinds, [HINTS, HINTS, HEAD])
+
+    def test_early_hints_after_the_start_or_the_end_of_the_response_are_nothing(self):
+        self.assertEqual(self.ask("/hints", "after").kinds, [HEAD, BODY])
+        for _ in range(3):
+            self.assertEqual(self.ask("/hints", "kept").kinds, [HEAD])
+
+    def test_early_hints_that_are_not_well_formed_are_refused(self):
+        self.assert_refused("/hints", "broken", "a name is no token")
+        self.assert_refused("/hints", "huge", "too large")
 
     def test_write(self):
         answer = self.ask("/write")
@@ -118,7 +148,13 @@ class Responses(unittest.TestCase):
 
     def test_headers_are_latin_1(self):
         self.assertEqual(self.ask("/header", "X=caf\xe9").headers["x"], "caf\xe9")
-        self.assert_refused("/header", "X=\u20ac", "UnicodeEncodeError")
+        self.assert_refused("/header", "X=\u20ac", "ValueError")
+
+    def test_names_are_tokens(self):
+        for name in ("X Y", "X:", "X\xe9", ""):
+            self.assert_refused("/bad-header", repr([(name, "a")]), "a name is no token")
+        fields = self.ask("/bad-header", "iter([('X!#$%&*+-.^_`|~1', 'a')])").fields
+        self.assertTrue(fields.endswith(b"\r\nX!#$%&*+-.^_`|~1: a\r\n\r\n"), fields)
 
     def test_headers_of_wrong_types_are_refused(self):
         self.assert_refused("/bad-header", "[('A', 1)]", "TypeError")

@@ -50,7 +50,8 @@ static int set_text(PyObject *dict, PyObject *key, const Text *text) {
 int environs_begin(Environs *environs, PyObject *constants) {
     memset(environs, 0, sizeof *environs);
     environs->input_key = PyUnicode_InternFromString("wsgi.input");
-    if (!environs->input_key) return -1;
+    environs->hints_key = PyUnicode_InternFromString("wsgi.early_hints");
+    if (!environs->input_key || !environs->hints_key) return -1;
     Py_IncRef(constants);
     environs->constants = constants;
     return 0;
@@ -68,6 +69,7 @@ void environs_end(Environs *environs) {
     for (int index = 0; index < SHAPES_MAX; index++) shape_end(&environs->shapes[index]);
     CLEAR(environs->constants);
     CLEAR(environs->input_key);
+    CLEAR(environs->hints_key);
 }
 
 int environs_visit(Environs *environs, visitproc visit, void *arg) {
@@ -110,8 +112,14 @@ static int remember(Shape *shape, Remembered *pair, const Text *text, PyObject *
     return 0;
 }
 
+/* Sets what each request has of its own. */
+static int set_own(Environs *environs, PyObject *environ, PyObject *input, PyObject *hints) {
+    if (PyDict_SetItem(environ, environs->input_key, input) < 0) return -1;
+    return PyDict_SetItem(environ, environs->hints_key, hints);
+}
+
 /* The environ of a request whose keys are those of `shape`. */
-static PyObject *make_from(Environs *environs, Shape *shape, const Request *request, PyObject *input) {
+static PyObject *make_from(Environs *environs, Shape *shape, const Request *request, PyObject *input, PyObject *hints) {
     PyObject *environ = PyDict_Copy(shape->dict);
     if (!environ) return NULL;
     for (uint32_t index = 0; index < request->count; index++) {
@@ -132,7 +140,7 @@ static PyObject *make_from(Environs *environs, Shape *shape, const Request *requ
         Py_DecRef(value);
         if (result < 0) goto failed;
     }
-    if (PyDict_SetItem(environ, environs->input_key, input) == 0) return environ;
+    if (set_own(environs, environ, input, hints) == 0) return environ;
 failed:
     Py_DecRef(environ);
     return NULL;
@@ -149,7 +157,7 @@ static int learn(Environs *environs, Shape *shape, const Request *request) {
         return -1;
     }
     shape->dict = PyDict_Copy(environs->constants);
-    if (!shape->dict || PyDict_SetItem(shape->dict, environs->input_key, Py_None) < 0) return -1;
+    if (!shape->dict || set_own(environs, shape->dict, Py_None, Py_None) < 0) return -1;
     Py_ssize_t others = PyDict_Size(shape->dict);
     uint32_t at = 0;
     for (uint32_t index = 0; index < request->count; index++) {
@@ -204,9 +212,9 @@ static int notice(Environs *environs, const Request *request) {
     return 0;
 }
 
-PyObject *environs_make(Environs *environs, const Request *request, PyObject *input) {
+PyObject *environs_make(Environs *environs, const Request *request, PyObject *input, PyObject *hints) {
     Shape *shape = find_shape(environs, request);
-    if (shape) return make_from(environs, shape, request, input);
+    if (shape) return make_from(environs, shape, request, input, hints);
     PyObject *environ = PyDict_New();
     if (!environ) return NULL;
     for (uint32_t index = 0; index < request->count; index++) {
@@ -215,7 +223,7 @@ PyObject *environs_make(Environs *environs, const Request *request, PyObject *in
         Py_DecRef(key);
         if (result < 0) goto failed;
     }
-    if (PyDict_Update(environ, environs->constants) == 0 && PyDict_SetItem(environ, environs->input_key, input) == 0 &&
+    if (PyDict_Update(environ, environs->constants) == 0 && set_own(environs, environ, input, hints) == 0 &&
         notice(environs, request) == 0) {
         return environ;
     }

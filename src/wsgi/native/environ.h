@@ -31,7 +31,7 @@ typedef struct {
 } Remembered;
 
 typedef struct {
-    /* Constants, `wsgi.input` and the shape's keys; those that are not remembered have None. NULL: no shape. */
+    /* Constants, `wsgi.input`, `wsgi.early_hints` and the shape's keys; those that are not remembered have None. NULL: no shape. */
     PyObject *dict;
     uint8_t *keys;
     uint32_t count;
@@ -39,9 +39,9 @@ typedef struct {
 } Shape;
 
 typedef struct {
-    /* What is the same for all requests, and the key of the body. */
+    /* What is the same for all requests, and the keys of what is never remembered. */
     PyObject *constants;
-    PyObject *input_key;
+    PyObject *input_key, *hints_key;
     Shape shapes[SHAPES_MAX];
     uint32_t latest;
     uint32_t oldest;
@@ -55,7 +55,7 @@ int environs_begin(Environs *environs, PyObject *constants);
 void environs_end(Environs *environs);
 int environs_visit(Environs *environs, visitproc visit, void *arg);
 
-/* The environ of a request with `input`, the body. NULL with an exception set. */
-PyObject *environs_make(Environs *environs, const Request *request, PyObject *input);
+/* The environ of a request with `input`, the body, and `hints`, `wsgi.early_hints`. NULL with an exception set. */
+PyObject *environs_make(Environs *environs, const Request *request, PyObject *input, PyObject *hints);
 
 #endif

@@ -1,9 +1,11 @@
-/* `start_response` and `write` (PEP 3333) as objects, one of each a request. See loop.h. */
+/* `start_response` and `write` (PEP 3333) and `wsgi.early_hints` as objects, one of each a request. See loop.h. */
 #include "loop.h"
 
-static PyTypeObject *exchange_type, *write_type;
+#include <string.h>
 
-/* What `start_response` returns. */
+static PyTypeObject *exchange_type, *write_type, *hints_type;
+
+/* What `start_response` returns, and `wsgi.early_hints`: each calls a method of the exchange's response. */
 typedef struct {
     PyObject ob_base;
     Exchange *exchange;
@@ -26,6 +28,15 @@ Exchange *exchange_new(Loop *loop, uint64_t token, uint64_t shard, int is_head) 
     return exchange;
 }
 
+/* The reason phrase as worker/response.py keeps it: a line, or nothing. */
+static PyObject *reason_line(const Exchange *exchange) {
+    char line[REASON_BYTES_MAX + 3] = ":";
+    size_t count = exchange->status ? exchange->reason_bytes : 0;
+    memcpy(line + 1, exchange->reason, count);
+    memcpy(line + 1 + count, "\r\n", 2);
+    return PyBytes_FromStringAndSize(line, count ? (Py_ssize_t)count + 3 : 0);
+}
+
 PyObject *exchange_response(Exchange *exchange) {
     if (exchange->response) return exchange->response;
     Loop *loop = exchange->loop;
@@ -33,7 +44,7 @@ PyObject *exchange_response(Exchange *exchange) {
         PyErr_SetString(PyExc_RuntimeError, "this start_response() is no longer of use");
         return NULL;
     }
-    PyObject *fields = Py_None, *length = Py_None, *response = NULL;
+    PyObject *fields = Py_None, *length = Py_None, *response = NULL, *reason = reason_line(exchange);
     Py_IncRef(fields);
     Py_IncRef(length);
     if (exchange->status) {
@@ -45,11 +56,12 @@ PyObject *exchange_response(Exchange *exchange) {
         Py_DecRef(length);
         length = PyLong_FromUnsignedLongLong(exchange->length);
     }
-    if (fields && length) {
-        response = PyObject_CallFunction(loop->make_response, "KKiiOOi", (unsigned long long)exchange->token,
-                                         (unsigned long long)exchange->shard, exchange->is_head, exchange->status, fields,
-                                         length, exchange->is_over);
+    if (reason && fields && length) {
+        response = PyObject_CallFunction(loop->make_response, "KKiiOOOi", (unsigned long long)exchange->token,
+                                         (unsigned long long)exchange->shard, exchange->is_head, exchange->status, reason,
+                                         fields, length, exchange->is_over);
     }
+    Py_DecRef(reason);
     Py_DecRef(fields);
     Py_DecRef(length);
     /* The call may have let another one in. */
@@ -72,15 +84,21 @@ static PyObject *forward(Exchange *exchange, const char *name, PyObject *args, P
     return result;
 }
 
+static PyObject *method_of(Exchange *exchange, PyTypeObject *type) {
+    Write *method = (Write *)PyType_GenericAlloc(type, 0);
+    if (!method) return NULL;
+    Py_IncRef((PyObject *)exchange);
+    method->exchange = exchange;
+    return (PyObject *)method;
+}
+
+PyObject *exchange_hints(Exchange *exchange) { return method_of(exchange, hints_type); }
+
 static PyObject *exchange_call(PyObject *self, PyObject *args, PyObject *named) {
     Exchange *exchange = (Exchange *)self;
     if (!named && PyTuple_Size(args) == 2 && !exchange->response && !exchange->status && exchange->loop &&
         exchange->loop->current == exchange && head_write(exchange, PyTuple_GetItem(args, 0), PyTuple_GetItem(args, 1))) {
-        Write *write = (Write *)PyType_GenericAlloc(write_type, 0);
-        if (!write) return NULL;
-        Py_IncRef(self);
-        write->exchange = exchange;
-        return (PyObject *)write;
+        return method_of(exchange, write_type);
     }
     return forward(exchange, "start_response", args, named);
 }
@@ -108,6 +126,15 @@ static PyObject *write_call(PyObject *self, PyObject *args, PyObject *named) {
         return NULL;
     }
     return forward(exchange, "write", args, named);
+}
+
+static PyObject *hints_call(PyObject *self, PyObject *args, PyObject *named) {
+    Exchange *exchange = ((Write *)self)->exchange;
+    if (!exchange) {
+        PyErr_SetString(PyExc_RuntimeError, "these early hints are no longer of use");
+        return NULL;
+    }
+    return forward(exchange, "early_hints", args, named);
 }
 
 static int write_traverse(PyObject *self, visitproc visit, void *arg) {
@@ -156,10 +183,23 @@ static PyType_Slot WRITE_SLOTS[] = {
 static PyType_Spec WRITE_SPEC = {
     "maitred_native.Write", sizeof(Write), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, WRITE_SLOTS,
 };
+static PyType_Slot HINTS_SLOTS[] = {
+    {Py_tp_doc, "wsgi.early_hints(headers): tells the client of fields before the response (RFC 8297)."},
+    {Py_tp_new, (void *)no_new},
+    {Py_tp_call, (void *)hints_call},
+    {Py_tp_traverse, (void *)write_traverse},
+    {Py_tp_clear, (void *)write_clear},
+    {Py_tp_dealloc, (void *)write_dealloc},
+    {0, NULL},
+};
+static PyType_Spec HINTS_SPEC = {
+    "maitred_native.EarlyHints", sizeof(Write), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, HINTS_SLOTS,
+};
 
 int exchange_types(PyObject *module) {
     (void)module;
     exchange_type = (PyTypeObject *)PyType_FromSpec(&EXCHANGE_SPEC);
     write_type = (PyTypeObject *)PyType_FromSpec(&WRITE_SPEC);
-    return exchange_type && write_type ? 0 : -1;
+    hints_type = (PyTypeObject *)PyType_FromSpec(&HINTS_SPEC);
+    return exchange_type && write_type && hints_type ? 0 : -1;
 }

@@ -37,8 +37,11 @@ static const uint8_t *ascii(PyObject *text, size_t *length) {
     return bytes;
 }
 
-/* "200 OK": a final status (RFC 9110 section 15) and whatever is behind it. 0 if it is no such thing. */
-static int read_status(PyObject *text) {
+/* Whether a byte may stand in a value or a reason phrase (RFC 9110 section 5.5) and is ASCII. */
+static int is_plain(uint8_t byte) { return (byte >= 0x20 && byte < 0x7f) || byte == '\t'; }
+
+/* "200 OK": a final status (RFC 9110 section 15) and its reason phrase, which is noted. 0 if it is no such thing. */
+static int read_status(Exchange *exchange, PyObject *text) {
     size_t length;
     const uint8_t *bytes = ascii(text, &length);
     if (!bytes || length < 3 || (length > 3 && bytes[3] != ' ')) return 0;
@@ -46,6 +49,16 @@ static int read_status(PyObject *text) {
     for (int index = 0; index < 3; index++) {
         if (bytes[index] < '0' || bytes[index] > '9') return 0;
         code = 10 * code + bytes[index] - '0';
+    }
+    exchange->reason_bytes = 0;
+    if (length > 4 && !(length == 6 && memcmp(bytes, "200 OK", 6) == 0)) {
+        length -= 4;
+        if (length > REASON_BYTES_MAX) return 0;
+        for (size_t index = 0; index < length; index++) {
+            if (!is_plain(bytes[4 + index])) return 0;
+        }
+        memcpy(exchange->reason, bytes + 4, length);
+        exchange->reason_bytes = length;
     }
     return code < 200 ? 0 : code;
 }
@@ -63,17 +76,15 @@ static int write_name(uint8_t *out, const uint8_t *name, size_t length, int *is_
     return length > 0;
 }
 
-/* Copies a value. 0 if it could end its line, or is not ASCII. */
+/* Copies a value. 0 if it has a control character, or is not ASCII. */
 static int write_value(uint8_t *out, const uint8_t *value, size_t length) {
-    uint8_t all = 0;
-    int has_end = 0;
+    int is_other = 0;
     for (size_t index = 0; index < length; index++) {
         uint8_t byte = value[index];
-        all |= byte;
-        has_end |= (byte == '\r') | (byte == '\n') | (byte == 0);
+        is_other |= ((byte < 0x20) & (byte != '\t')) | (byte >= 0x7f);
         out[index] = byte;
     }
-    return all < 0x80 && !has_end;
+    return !is_other;
 }
 
 /* One number and nothing else. */
@@ -88,11 +99,11 @@ static int read_length(const uint8_t *value, size_t length, uint64_t *number) {
 }
 
 int head_write(Exchange *exchange, PyObject *status, PyObject *headers) {
-    int code = read_status(status);
+    int code = read_status(exchange, status);
     if (!code || !is_exactly(headers, &PyList_Type)) return 0;
     uint8_t *const start = exchange->loop->buffers->out + FIELDS_AT;
-    /* Room for the line with the length, which may come to it, and for the empty line. */
-    size_t left = PAYLOAD_BYTES_MAX - 64 - 2;
+    /* Room for the lines that may come to it, and for the empty line. */
+    size_t left = PAYLOAD_BYTES_MAX - HEAD_EXTRA_BYTES - 2;
     uint8_t *at = start;
     int has_length = 0;
     Py_ssize_t count = PyList_Size(headers);

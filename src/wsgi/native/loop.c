@@ -132,7 +132,7 @@ static PyObject *make_input(Loop *loop) {
 /* A request whose body is in a descriptor, or that has descriptors which do not belong to it: Python's from here on. */
 static PyObject *hand_over(Loop *loop, const Taken *taken) {
     PyObject *environ = NULL, *body = NULL, *fatal = NULL, *descriptors = descriptor_list(taken);
-    if (descriptors) environ = environs_make(&loop->environs, &loop->buffers->request, Py_None);
+    if (descriptors) environ = environs_make(&loop->environs, &loop->buffers->request, Py_None, Py_None);
     if (environ) body = make_body(&loop->buffers->request);
     if (body) fatal = PyObject_CallFunctionObjArgs(loop->answer, environ, body, descriptors, NULL);
     Py_DecRef(body);
@@ -189,11 +189,13 @@ static PyObject *respond(Loop *loop, const Taken *taken) {
         return NULL;
     }
     if (taken->count || request->body == BODY_SPOOLED) return hand_over(loop, taken);
-    PyObject *environ = NULL, *fatal = NULL, *input = make_input(loop);
-    if (input) environ = environs_make(&loop->environs, request, input);
+    PyObject *environ = NULL, *fatal = NULL, *hints = NULL, *input = make_input(loop);
+    Exchange *exchange = input ? exchange_new(loop, loop->slot->token, shard, request->is_head) : NULL;
+    if (exchange) hints = exchange_hints(exchange);
+    if (hints) environ = environs_make(&loop->environs, request, input, hints);
+    Py_DecRef(hints);
     Py_DecRef(input);
-    Exchange *exchange = environ ? exchange_new(loop, loop->slot->token, shard, request->is_head) : NULL;
-    if (exchange) {
+    if (environ) {
         loop->current = exchange;
         fatal = exchange_run(loop, exchange, environ);
         loop->current = NULL;

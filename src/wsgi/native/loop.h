@@ -18,8 +18,12 @@
 #define KIND_HEAD 1
 #define FLAG_END 1
 
-/* Where field lines are put: before them there is room for the header and a line with the length. */
-#define FIELDS_AT 64
+/* Longest reason phrase that is dealt with here. */
+#define REASON_BYTES_MAX 64
+/* Bytes that a head may have beside its field lines: a line with the length and one with the reason phrase. */
+#define HEAD_EXTRA_BYTES (48 + REASON_BYTES_MAX + 3)
+/* Where field lines are put: before them there is room for the header and for those. */
+#define FIELDS_AT 192
 
 /* A thread's line in the scoreboard: see worker/scoreboard.py. Others read it at any time. */
 typedef struct {
@@ -32,6 +36,7 @@ typedef struct {
     uint64_t unused[3];
 } Slot;
 _Static_assert(sizeof(Slot) == 64, "a line of the scoreboard");
+_Static_assert(HEADER_BYTES + HEAD_EXTRA_BYTES <= FIELDS_AT, "a head fits before its field lines");
 
 typedef struct Loop Loop;
 
@@ -46,6 +51,9 @@ typedef struct {
     int is_head;
     /* 0: start_response() has not been called. */
     int status;
+    /* The reason phrase, if it is not OK's; else of no length. */
+    size_t reason_bytes;
+    uint8_t reason[REASON_BYTES_MAX];
     int has_length;
     uint64_t length;
     /* Bytes of field lines at FIELDS_AT in the loop's buffer, with the empty line. */
@@ -86,6 +94,8 @@ struct Loop {
 /* exchange.c */
 int exchange_types(PyObject *module);
 Exchange *exchange_new(Loop *loop, uint64_t token, uint64_t shard, int is_head);
+/* What the application knows as `wsgi.early_hints`. NULL with an exception set. */
+PyObject *exchange_hints(Exchange *exchange);
 /* The exchange's `Response`, made if need be; borrowed. NULL with an exception set. */
 PyObject *exchange_response(Exchange *exchange);
 

@@ -23,6 +23,16 @@ static uint8_t *write_length(uint8_t *at, uint64_t number) {
     return at;
 }
 
+/* Puts ":REASON" before what begins at `at`. Returns where it begins. */
+static uint8_t *write_reason(uint8_t *at, const Exchange *exchange) {
+    *--at = '\n';
+    *--at = '\r';
+    at -= exchange->reason_bytes;
+    memcpy(at, exchange->reason, exchange->reason_bytes);
+    *--at = ':';
+    return at;
+}
+
 static void write_header(uint8_t *at, uint64_t token, int status, uint32_t fields) {
     uint16_t code = (uint16_t)status;
     memcpy(at, &token, 8);
@@ -62,7 +72,7 @@ int reply_send(Exchange *exchange, PyObject *result) {
     if (!exchange->status || (!is_list && !is_exactly(result, &PyTuple_Type))) return 0;
     Loop *loop = exchange->loop;
     uint8_t *const body = loop->buffers->out + FIELDS_AT + exchange->fields;
-    size_t room = PAYLOAD_BYTES_MAX - 64 - exchange->fields, total = 0;
+    size_t room = PAYLOAD_BYTES_MAX - HEAD_EXTRA_BYTES - exchange->fields, total = 0;
     Py_ssize_t count = is_list ? PyList_Size(result) : PyTuple_Size(result);
     PyObject *gathered = NULL;
     char *bytes = NULL;
@@ -87,6 +97,7 @@ int reply_send(Exchange *exchange, PyObject *result) {
         if (!exchange->has_length && (total || !exchange->is_head)) fields = write_length(fields, total);
         if (exchange->is_head) total = 0;
     }
+    if (exchange->reason_bytes) fields = write_reason(fields, exchange);
     write_header(fields - HEADER_BYTES, exchange->token, status, (uint32_t)(body - fields));
     struct iovec parts[2] = {{fields - HEADER_BYTES, (size_t)(body - fields) + HEADER_BYTES}, {bytes, total}};
     int is_one = !gathered || !total;

@@ -120,6 +120,27 @@ def explain(failure):
     return text
 
 
+def mounted(application, environment):
+    """`application` under the path that SCRIPT_NAME in the process's environment names, as Gunicorn has it; without one, itself."""
+    prefix = environment.get("SCRIPT_NAME", "").rstrip("/")
+    if not prefix:
+        return application
+    # As paths come: each byte is a character (PEP 3333, "Unicode Issues").
+    prefix = prefix.encode("utf-8", "surrogateescape").decode("latin-1")
+
+    def at(environ, start_response):
+        path = environ["PATH_INFO"]
+        rest = path[len(prefix) :]
+        if not path.startswith(prefix) or rest[:1] not in ("", "/"):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"Not Found\n"]
+        environ["SCRIPT_NAME"] = prefix
+        environ["PATH_INFO"] = rest
+        return application(environ, start_response)
+
+    return at
+
+
 def kind(failure):
     """Which sort of failure an exception of `load` is, for the control protocol."""
     return "attribute" if isinstance(failure, AttributeMissing) else "import"

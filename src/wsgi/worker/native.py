@@ -66,11 +66,12 @@ class Hooks:
         self._replies = replies
         self._application = application
 
-    def make_response(self, token, shard, head_only, status, fields, declared, is_over):
+    def make_response(self, token, shard, head_only, status, reason, fields, declared, is_over):
         """The Response that takes over from a request's `start_response`, whose state it is given."""
         response = Response(self._replies[shard], token, head_only)
         response.words = self._words
         response.status = status
+        response.reason = reason
         response.fields = fields
         response.declared = declared
         response.started = response.ended = bool(is_over)

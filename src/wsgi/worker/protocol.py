@@ -15,6 +15,7 @@ HEAD = 1
 BODY = 2
 FILE = 3
 ABORT = 4
+HINTS = 5
 CREDIT = 6
 # Flag of a reply: the last one of its token.
 END = 1

@@ -4,6 +4,7 @@ Owns the order of a response's messages: HEAD first, exactly one with END, or AB
 phrase and hop-by-hop fields to the shard. Called by `serve`.
 """
 import array
+import re
 import socket
 from time import monotonic, monotonic_ns
 
@@ -16,6 +17,7 @@ from .protocol import (
     END,
     FILE,
     HEAD,
+    HINTS,
     PAYLOAD_BYTES_MAX,
     WINDOW_BYTES,
     ClientGone,
@@ -24,6 +26,11 @@ from .protocol import (
     pack_header,
 )
 from .scoreboard import STARTED_NS
+
+# A final status and its reason phrase, which PEP 3333 puts one space behind it (RFC 9112 section 4).
+_STATUS = re.compile(r"[2-9][0-9]{2}(?: [\t -~\x80-\xff]*)?").fullmatch
+# Names, which are tokens, and values without control characters (RFC 9110 sections 5.1, 5.5), each name with a NUL behind it.
+_FIELDS = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+\0[\t -~\x80-\xff]*\r\n)*").fullmatch
 
 # Statuses without a body (RFC 9110 sections 15.3.5, 15.4.5).
 _BODILESS = frozenset((204, 304))
@@ -43,6 +50,7 @@ class Response:
     replies = None  # the shard's reply socket
     head_only = False  # the request's method is HEAD
     status = 0
+    reason = b""  # the reason phrase as a line, if it is not OK's (src/http/app.rs)
     fields = None  # encoded field lines with the closing empty line
     declared = None  # Content-Length as the application gave it
     started = False  # the head has been sent
@@ -69,20 +77,31 @@ class Response:
                 exc_info = None
         elif self.fields is not None:
             raise AssertionError("start_response() was called a second time without exc_info")
-        code = int(status[:3])
-        if not 200 <= code <= 999 or status[3:4] not in (" ", ""):
+        if not _STATUS(status):
             raise ValueError("not a status line of a final response: %r" % (status,))
-        text = "".join([name + ": " + value + "\r\n" for name, value in headers])
-        # Every line end must be one of ours: nothing can be smuggled into the head.
-        if not len(headers) == text.count("\n") == text.count("\r") or "\0" in text:
-            raise ValueError("a header contains a control character: %r" % (headers,))
-        self.declared = _content_length(text.lower())
+        text = _field_lines(headers)
+        declared = _content_length(text.lower())
+        reason = b"" if status == "200 OK" or not status[4:] else b":%b\r\n" % status[4:].encode("latin-1")
         fields = (text + "\r\n").encode("latin-1")
-        if len(fields) > PAYLOAD_BYTES_MAX - 64:
+        if len(reason) + len(fields) > PAYLOAD_BYTES_MAX - 64:
             raise ValueError("the headers are too large: %d bytes" % len(fields))
-        self.status = code
+        self.declared = declared
+        self.status = int(status[:3])
+        self.reason = reason
         self.fields = fields
         return self.write
+
+    def early_hints(self, headers):
+        """`wsgi.early_hints`: has the client told of these fields at once, in a response with status 103 (RFC 8297), if it knows of such. Harmless
+        once the final response has begun."""
+        # Gunicorn takes bytes, too.
+        lines = _field_lines([(_text(name), _text(value)) for name, value in headers])
+        if self.started or self.ended:
+            return
+        fields = (lines + "\r\n").encode("latin-1")
+        if len(fields) > PAYLOAD_BYTES_MAX:
+            raise ValueError("the hints are too large: %d bytes" % len(fields))
+        self._transmit(HINTS, 0, 103, fields, b"")
 
     def write(self, data):
         """The imperative way to send a body: leaves at once."""
@@ -116,6 +135,7 @@ class Response:
                 self.fields = fields = b"Content-Length: %d\r\n%b" % (self.declared, fields)
             if self.head_only:
                 body = b""
+        fields = self.reason + fields
         length = len(fields)
         if length + len(body) > PAYLOAD_BYTES_MAX:
             self._emit(body)
@@ -153,9 +173,9 @@ class Response:
             count = min(count, self.declared)
         self.started = True
         if not count or self._is_bodiless():
-            self._transmit(HEAD, END, self.status, self.fields, b"")
+            self._transmit(HEAD, END, self.status, self.reason + self.fields, b"")
             return
-        self._transmit(HEAD, 0, self.status, self.fields, b"")
+        self._transmit(HEAD, 0, self.status, self.reason + self.fields, b"")
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
         self._transmit(FILE, END, 0, b"", pack_file(offset, count), ancillary)
 
@@ -185,7 +205,7 @@ class Response:
         if not self.started:
             if self.fields is None:
                 raise AssertionError("the body came before start_response()")
-            kind, status, fields = HEAD, self.status, self.fields
+            kind, status, fields = HEAD, self.status, self.reason + self.fields
             self.started = True
             if self._is_bodiless():
                 self._transmit(HEAD, END, status, fields, b"")
@@ -243,7 +263,22 @@ class Response:
         if self.declared is None and not self._is_bodiless():
             self.fields = b"Content-Length: 0\r\n" + self.fields
         self.started = True
-        self._transmit(HEAD, END, self.status, self.fields, b"")
+        self._transmit(HEAD, END, self.status, self.reason + self.fields, b"")
+
+
+def _field_lines(headers):
+    """The lines of (name, value) pairs. Raises ValueError or TypeError where they are not well-formed: nothing can be smuggled into a head."""
+    headers = list(headers)
+    text = "".join([name + "\0" + value + "\r\n" for name, value in headers])
+    if text.count("\0") != len(headers) or not _FIELDS(text):
+        # The names only: a value may be a secret.
+        names = [name for name, value in headers if not _FIELDS("%s\0%s\r\n" % (name, value))]
+        raise ValueError("a name is no token or a value has a control character: %s" % ", ".join(map(ascii, names)))
+    return text.replace("\0", ": ")
+
+
+def _text(value):
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _content_length(text):

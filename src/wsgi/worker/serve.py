@@ -114,13 +114,14 @@ def answer(environ, body, descriptors, words, replies, application):
         try:
             if type(body) is not int:
                 raise TypeError("a body is bytes or a length, not %s" % type(body).__name__)
-            body_input = spooled_input(_only(descriptors), body)
+            body_input, environ["maitred.input_file"] = spooled_input(_only(descriptors), body)
         except (TypeError, ValueError) as failure:
             return refuse(words[TOKEN], replies, descriptors, failure, environ)
         descriptors = ()
     environ["wsgi.input"] = body_input
     response = Response(replies, words[TOKEN], environ["REQUEST_METHOD"] == "HEAD")
     response.words = words
+    environ["wsgi.early_hints"] = response.early_hints
     fatal = respond(application, environ, response)
     response.release()
     if body is not None and type(body) is not bytes:

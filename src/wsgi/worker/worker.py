@@ -63,6 +63,7 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, w
         sys.exit(EXIT_NO_APPLICATION if applications.kind(failure) == "attribute" else EXIT_NOT_IMPORTED)
     if watch:
         watch.follow()
+    loaded = applications.mounted(loaded, os.environ)
     threads = settings["threads"]
     first = slot * threads
     slots = scoreboard.slots(pool.scoreboard, first, threads)
