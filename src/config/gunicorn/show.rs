@@ -105,6 +105,14 @@ pub fn reload_extra_files(config: &Config) -> String {
     of_app(config, |app| list(app.reload_extra_files.iter().map(|path| path.display())))
 }
 
+pub fn max_requests(config: &Config) -> String {
+    of_app(config, |app| app.max_requests.unwrap_or(0))
+}
+
+pub fn max_requests_jitter(config: &Config) -> String {
+    of_app(config, |app| app.max_requests_jitter)
+}
+
 pub fn preload_app(config: &Config) -> String {
     of_app(config, |app| truth(app.preload_app))
 }
