@@ -26,6 +26,8 @@ pub enum ShardMail {
     Limits(Arc<Shared>),
     /// Close the site for all whom these rules don't let through; `None`: open it.
     Maintenance(Option<Arc<MaintenanceConfig>>),
+    /// In development: the application could not be imported, and this says why; `None`: it could.
+    Broken(Option<Arc<str>>),
     /// Believe these peers on whom they forward for.
     Trust(Arc<Trust>),
     /// Show these certificates to clients that connect from now on.

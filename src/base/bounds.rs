@@ -90,6 +90,18 @@ pub const WEAR_LOOK_SECONDS: u64 = 1;
 
 /// Generations that may drain at a time; a reload waits until one of them is gone.
 pub const DRAINING_GENERATIONS_MAX: usize = 2;
+/// In development an old generation has so long to finish what it has in hand, seconds.
+pub const DEVELOPMENT_DRAIN_SECONDS: u64 = 2;
+/// Directories that are watched for changes of the application.
+pub const WATCHED_DIRECTORIES_MAX: usize = 16 * 1024;
+/// Names of files that are watched for changes of the application.
+pub const WATCHED_FILES_MAX: usize = 128 * 1024;
+/// Further files that are watched because somebody has named them.
+pub const RELOAD_EXTRA_FILES_MAX: usize = 1024;
+/// Files are left alone for so long before a change of them is acted upon, milliseconds.
+pub const WATCH_QUIET_MS: u64 = 50;
+/// Files that never come to rest are acted upon after so long all the same, milliseconds.
+pub const WATCH_QUIET_MS_MAX: u64 = 5_000;
 /// Workers that may die before any of a new generation is up; then its boot has failed.
 pub const BOOT_DEATHS_MAX: u32 = 3;
 /// Exits of processes that the supervisor does not know yet (a fork report is still under way), kept for that report: so many, and one for each worker.

@@ -31,6 +31,7 @@ Examples:
   maitred serve                            in a Django project: find manage.py and serve the site
   maitred serve mysite.wsgi                serve a WSGI application on http://127.0.0.1:8000
   maitred serve mysite.wsgi -b :8080 -w 4 --static /static/=./staticfiles
+  maitred serve --dev                      the same for development: reload on changes, static files from the apps
   maitred serve --static /=./public        serve files alone
   maitred check -c /etc/maitred.toml       say what is wrong with a configuration and its host";
 
@@ -146,6 +147,9 @@ pub struct Options {
     /// Let each worker import the application for itself
     #[arg(long)]
     no_preload: bool,
+    /// Development: reload on changes, one worker, short access log on stdout, static files straight from the apps' folders
+    #[arg(long)]
+    dev: bool,
     #[arg(short, long, value_name = "NAME=VALUE", help = help::RAW_ENV)]
     env: Vec<String>,
     /// Least serious messages to log; MAITRED_LOG does the same, also by module
@@ -222,6 +226,7 @@ impl Options {
             statics: self.statics.clone(),
             shards: self.shards.clone(),
             no_preload: self.no_preload,
+            dev: self.dev,
             env: self.env.clone(),
             scales: Vec::new(),
             settings: self.gunicorn.0.clone(),

@@ -186,7 +186,7 @@ fn read(table: Table, place: &Place, bases: Bases<'_>, problems: &mut Vec<Proble
 fn explain(error: &FormatError) -> String {
     let meant = match error {
         FormatError::Unknown(name) => nearest(name, Format::names()).map(|name| format!("${name}")),
-        FormatError::NoPreset(text) => nearest(text, Format::names().take(3)).map(str::to_owned),
+        FormatError::NoPreset(text) => nearest(text, Format::names().take(4)).map(str::to_owned),
         _ => None,
     };
     meant.map_or_else(|| error.to_string(), |name| format!("{error}; did you mean \"{name}\"?"))

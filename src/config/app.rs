@@ -56,8 +56,10 @@ pub fn app(
         return None;
     }
     let python = find_python(&mut reader, &chdir, around);
-    let timeout = reader.value(&options::TIMEOUT);
-    let (workers, autoscale) = workers(&mut reader, around);
+    let dev = reader.value(&options::DEV);
+    // Whoever looks at a request with a debugger is not to be hurried.
+    let timeout = if dev && !reader.has(&options::TIMEOUT) { None } else { reader.value(&options::TIMEOUT) };
+    let (workers, autoscale) = workers(&mut reader, if dev { 1 } else { around.cpus + 1 });
     let config = AppConfig {
         // Both stand-ins go with a problem, after which nobody uses the configuration.
         wsgi: target.unwrap_or_else(|| AppTarget::Named(String::new())),
@@ -71,6 +73,9 @@ pub fn app(
         timeout,
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
         preload_app: reader.value(&options::PRELOAD_APP),
+        reload: reader.optional(&options::RELOAD).unwrap_or(dev),
+        reload_extra_files: reader.value(&options::RELOAD_EXTRA_FILES),
+        dev,
         max_requests: Some(reader.value(&options::MAX_REQUESTS)).filter(|requests| *requests > 0),
         max_requests_jitter: reader.value(&options::MAX_REQUESTS_JITTER),
         max_lifetime: reader.value(&options::MAX_LIFETIME),
@@ -91,9 +96,9 @@ pub fn app(
 }
 
 /// How many workers there are to begin with, and whether that follows the load.
-fn workers(reader: &mut Reader<'_>, around: &Surroundings) -> (usize, Option<AutoscaleConfig>) {
+fn workers(reader: &mut Reader<'_>, default: usize) -> (usize, Option<AutoscaleConfig>) {
     let given = reader.placed(&options::WORKERS);
-    let workers = given.as_ref().map_or(around.cpus + 1, |(workers, _)| *workers);
+    let workers = given.as_ref().map_or(default, |(workers, _)| *workers);
     let (min, max) = (reader.placed(&options::SCALE_MIN), reader.placed(&options::SCALE_MAX));
     let (wait, idle) = (reader.placed(&options::SCALE_WAIT), reader.placed(&options::SCALE_IDLE));
     let Some((max, place)) = max else {

@@ -115,6 +115,9 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
         gunicorn::apply(given, tables, &mut left);
     }
     server_variables(&mut server, around);
+    if app.as_ref().is_some_and(|app| app.value(options::DEV.spec.name) == Some(&Value::Bool(true))) {
+        development_log(&mut server);
+    }
     if let Some(app) = &mut app {
         variables(app, around);
     }
@@ -303,6 +306,20 @@ fn server_flags(server: &mut Table, flags: &Flags, source: Source) {
     }
 }
 
+/// The log of a server for development, unless another one is named: at the terminal, and at once.
+fn development_log(server: &mut Table) {
+    let name = options::ACCESS_LOG.spec.name;
+    if server.holds(name) {
+        return;
+    }
+    let said = |text: &str| argument(Source::CommandLine, "--dev", Value::Text(text.to_owned()));
+    let mut log = Table::default();
+    log.set(options::LOG_PATH.spec.name, said("stdout"));
+    log.set(options::LOG_FORMAT.spec.name, said("short"));
+    log.set(options::LOG_FLUSH.spec.name, said("100ms"));
+    server.set(name, argument(Source::CommandLine, "--dev", Value::Table(log)));
+}
+
 /// What the environment says of listening and of proxies, where nothing else does.
 fn server_variables(server: &mut Table, around: &Surroundings) {
     let listen = options::LISTEN.spec.name;
@@ -332,6 +349,7 @@ fn app_flags(app: Option<Table>, flags: &Flags, source: Source) -> Option<Table>
         (&options::TIMEOUT.spec, "--timeout", flags.timeout.clone().map(Value::Text)),
         (&options::GRACEFUL_TIMEOUT.spec, "--graceful-timeout", flags.graceful_timeout.clone().map(Value::Text)),
         (&options::PRELOAD_APP.spec, "--no-preload", flags.no_preload.then_some(Value::Bool(false))),
+        (&options::DEV.spec, "--dev", flags.dev.then_some(Value::Bool(true))),
     ];
     let given = given.into_iter().filter_map(|(spec, flag, value)| Some((spec.name, argument(source, flag, value?))));
     let env = list("--env", &flags.env).map(|placed| (options::RAW_ENV.spec.name, placed));

@@ -14,7 +14,8 @@ use super::types::{AppTarget, HostPattern, WorkerLoop, compile};
 use super::units;
 use super::value::Value;
 use crate::base::bounds::{
-    MAINTENANCE_EXCEPTIONS_MAX, REGEX_BYTES_MAX, SENDFILE_ROOTS_MAX, TIMEOUT_MAX_MS, TIMEOUT_MIN_MS,
+    MAINTENANCE_EXCEPTIONS_MAX, REGEX_BYTES_MAX, RELOAD_EXTRA_FILES_MAX, SENDFILE_ROOTS_MAX, TIMEOUT_MAX_MS,
+    TIMEOUT_MIN_MS,
 };
 
 impl fmt::Display for Unit {
@@ -153,6 +154,12 @@ fn absolute(text: &str, base: &Path) -> Result<PathBuf, String> {
         return Err(format!("{} is not UTF-8", path.display()));
     }
     Ok(path)
+}
+
+/// One path or several, of which any may be missing yet.
+pub fn files(value: &Value, unit: Unit, base: &Path) -> Result<Vec<PathBuf>, String> {
+    let files = strings(value, unit)?.into_iter().map(|text| absolute(text, base));
+    few(files.collect::<Result<_, _>>()?, RELOAD_EXTRA_FILES_MAX)
 }
 
 pub fn search_path(value: &Value, unit: Unit, base: &Path) -> Result<Vec<PathBuf>, String> {

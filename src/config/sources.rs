@@ -39,6 +39,8 @@ pub struct Flags {
     pub shards: Option<String>,
     /// Do not import the application before forking.
     pub no_preload: bool,
+    /// For development.
+    pub dev: bool,
     /// `NAME=VALUE` each.
     pub env: Vec<String>,
     /// Programs by their names, and how many processes each is to have.

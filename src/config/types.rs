@@ -235,6 +235,12 @@ pub struct AppConfig {
     pub graceful_timeout: Duration,
     /// Import the application once, before workers are forked.
     pub preload_app: bool,
+    /// Load it anew when one of its files changes, and show what is wrong with it to whoever looks.
+    pub reload: bool,
+    /// Further files, and directories, whose changes count; absolute.
+    pub reload_extra_files: Vec<PathBuf>,
+    /// Static files come straight from the folders of Django's apps.
+    pub dev: bool,
     /// Replace a worker after so many requests; `None` = never.
     pub max_requests: Option<u64>,
     /// … and a random number of up to so many more.

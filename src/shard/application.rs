@@ -29,6 +29,9 @@ impl Connection {
         body_bytes_max: u64,
         mut facts: Facts,
     ) -> Result<Next, Gone> {
+        if let Some(answered) = Box::pin(self.broken(head, facts)).await {
+            return answered;
+        }
         facts.preference = self.preference(head);
         if head.framing != BodyFraming::None && self.shard.pool.admit(priority).is_err() {
             // A body is not even asked for whose request would be turned away.
@@ -148,6 +151,9 @@ impl Connection {
             variables: &variables,
             fields: &fields,
         };
+        if self.shard.broken.borrow().is_some() {
+            return Err(Reject::QueueFull);
+        }
         let call = self.shard.pool.call(priority).map_err(|_| Reject::QueueFull)?;
         let reference = match &body {
             None => BodyRef::None,

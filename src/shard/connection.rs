@@ -354,7 +354,9 @@ impl Connection {
                         return Step::Ready(hot.ready, if self.is_last { Next::Close } else { Next::Request });
                     }
                 }
-                &Handler::App(priority) if !site.keeps_heads() => return self.call(head, priority, facts),
+                &Handler::App(priority) if !site.keeps_heads() && self.shard.broken.borrow().is_none() => {
+                    return self.call(head, priority, facts);
+                }
                 _ => {}
             }
         }

@@ -11,6 +11,7 @@ mod answer;
 mod application;
 mod auth;
 mod body;
+mod broken;
 mod buffered;
 mod challenge;
 mod connection;

@@ -96,6 +96,7 @@ impl Orders {
                 ShardMail::Config(config) => self.shard.adopt(&config),
                 ShardMail::Limits(shared) => *self.shard.shared.borrow_mut() = shared,
                 ShardMail::Maintenance(rules) => *self.shard.maintenance.borrow_mut() = rules,
+                ShardMail::Broken(reason) => *self.shard.broken.borrow_mut() = reason,
                 ShardMail::Trust(trust) => *self.shard.trust.borrow_mut() = trust,
                 ShardMail::Certificates(directory) => {
                     *self.shard.handshakes.directory.borrow_mut() = Some(directory);

@@ -86,6 +86,8 @@ pub(super) struct Shard {
     pub pages: RefCell<Arc<ErrorPages>>,
     /// While the site is closed: who gets through.
     pub maintenance: RefCell<Option<Arc<MaintenanceConfig>>>,
+    /// Why the application can't be asked, while somebody is at work on it.
+    pub broken: RefCell<Option<Arc<str>>>,
     /// What a certificate authority looks for now; mostly `None`.
     pub challenges: RefCell<Option<Arc<Challenges>>>,
     /// Which peers are proxies that say the truth.
@@ -156,6 +158,7 @@ impl Shard {
             site: RefCell::new(Rc::new(Site::empty())),
             pages: RefCell::default(),
             maintenance: RefCell::default(),
+            broken: RefCell::default(),
             challenges: RefCell::default(),
             trust: RefCell::default(),
             proxy_complaints: Complaints::default(),

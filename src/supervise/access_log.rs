@@ -4,7 +4,7 @@
 //! SIGUSR1 and when the server rotates it. A file that can't be opened anew is said so, and the old one goes on.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::base::clock::Monotonic;
 use crate::base::mail::Sender;
 use crate::config::{AccessLogConfig, LogTarget, Rotation, SyslogServer};
 use crate::mail::ShardMail;
+use crate::observe::access::{Escape, Format};
 
 /// Permissions of a file that is made, before the process's umask.
 const FILE_MODE: u32 = 0o644;
@@ -27,6 +28,8 @@ pub(super) const ROTATION_LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct AccessLogFile {
     config: Arc<AccessLogConfig>,
+    /// The same as the shards have it: in colours where it goes to a terminal.
+    shown: Arc<AccessLogConfig>,
     state: RefCell<State>,
 }
 
@@ -47,7 +50,11 @@ impl AccessLogFile {
             LogTarget::Stdout | LogTarget::Syslog(_) => format!("cannot open the access log: {error}"),
         })?;
         let state = RefCell::new(State { sink, opened: Monotonic::now() });
-        Ok(AccessLogFile { config: Arc::new(config.clone()), state })
+        let shown = match has_colours(config) {
+            true => AccessLogConfig { format: Format::coloured(), ..config.clone() },
+            false => config.clone(),
+        };
+        Ok(AccessLogFile { config: Arc::new(config.clone()), shown: Arc::new(shown), state })
     }
 
     /// What was asked for.
@@ -66,7 +73,7 @@ impl AccessLogFile {
                 }
             };
             // A shard that has stopped reads no mail.
-            if let Err(error) = shard.send(ShardMail::AccessLog { config: self.config.clone(), sink }) {
+            if let Err(error) = shard.send(ShardMail::AccessLog { config: self.shown.clone(), sink }) {
                 tracing::debug!(shard = number, %error, "mail to a shard was not delivered");
             }
         }
@@ -129,6 +136,14 @@ fn shift(path: &Path, keep: u32) -> io::Result<()> {
         }
     }
     std::fs::rename(path, numbered(1))
+}
+
+/// Whether lines for people go to a terminal that shows colours (https://no-color.org).
+fn has_colours(config: &AccessLogConfig) -> bool {
+    config.target == LogTarget::Stdout
+        && Format::parse("short", Escape::Default).is_ok_and(|short| short == config.format)
+        && io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn open_target(target: &LogTarget) -> io::Result<OwnedFd> {

@@ -52,6 +52,10 @@ pub struct Start {
     pub pythonpath: Vec<PathBuf>,
     /// Import once, before workers are forked.
     pub preload: bool,
+    /// Say which files were read.
+    pub reload: bool,
+    /// Answer for Django's static files, which are in no one place.
+    pub serve_static: bool,
     /// Which inner loop the workers run: `auto`, `native` or `python`.
     pub worker_loop: &'static str,
     /// Threads of each worker.
@@ -123,6 +127,13 @@ pub enum FromZygote {
     Project {
         /// The same.
         django: Box<Facts>,
+    },
+    /// What the application is made of, of which nothing was said before.
+    Files {
+        /// Files, and names that would be read if there were such files.
+        files: Vec<PathBuf>,
+        /// Directories of which everything counts.
+        trees: Vec<PathBuf>,
     },
     /// The application could not be imported.
     ImportFailed {

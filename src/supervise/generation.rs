@@ -182,6 +182,8 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
         chdir: app.chdir.clone(),
         pythonpath: app.pythonpath.iter().map(PathBuf::clone).collect(),
         preload: app.preload_app,
+        reload: app.reload,
+        serve_static: app.dev,
         worker_loop: app.worker_loop.name(),
         threads: app.threads,
         multiprocess: app.workers > 1 || app.autoscale.is_some_and(|autoscale| autoscale.max > 1),

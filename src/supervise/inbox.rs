@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -33,6 +34,8 @@ pub(super) enum Happening {
     News(ShardNews),
     /// The flag file of maintenance mode has come or gone.
     Maintenance(bool),
+    /// Files that the application is made of have changed, and come to rest.
+    FilesChanged(Vec<PathBuf>),
     /// From the zygote of this generation.
     Zygote(GenerationId, FromZygote),
     /// Somebody asks for the metrics.

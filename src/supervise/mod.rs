@@ -31,3 +31,4 @@ mod settings;
 mod spawn;
 pub mod statsd;
 pub mod systemd;
+mod watch;

@@ -23,6 +23,9 @@ pub fn complete(config: &Config, django: Option<&Facts>) -> Vec<RouteConfig> {
 }
 
 fn complete_static(routes: &mut Vec<RouteConfig>, config: &Config, django: Option<&Facts>) {
+    if config.app.as_ref().is_some_and(|app| app.dev) {
+        return leave_to_app(routes, django);
+    }
     if !config.static_from_django {
         return;
     }
@@ -41,4 +44,16 @@ fn complete_static(routes: &mut Vec<RouteConfig>, config: &Config, django: Optio
     let route = RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), files, config.server.max_body_bytes);
     let (error_pages, guard) = (config.error_pages.clone(), config.guard.clone());
     routes.push(RouteConfig { error_pages, guard, ..route });
+}
+
+/// In development Django's finders say where static files are: what `collectstatic` has put together is left aside, whoever has configured it.
+fn leave_to_app(routes: &mut Vec<RouteConfig>, django: Option<&Facts>) {
+    let Some((url, root)) = django.and_then(|facts| facts.static_url.as_ref().zip(facts.static_root.as_ref())) else {
+        return;
+    };
+    let Some(path) = local_path(url) else { return };
+    let is_collected = |route: &RouteConfig| {
+        route.path.is_prefix(&path) && matches!(&route.action, Action::Static(files) if files.directory == *root)
+    };
+    routes.retain(|route| !is_collected(route));
 }

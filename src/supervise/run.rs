@@ -3,6 +3,7 @@
 //! Owns the descriptors of the pool's generations and the handles of all children. Decides nothing that `machine` can decide.
 //! Runs on an executor of its own that is not pinned; nothing in it can slow a request. Called by `cli`.
 
+mod development;
 mod equipment;
 mod events;
 mod operations;
@@ -46,6 +47,7 @@ use super::rpc::{Changes, Mood};
 use super::settings::settings;
 use super::statsd::StatsdSender;
 use super::systemd::Systemd;
+use super::watch::Watch;
 use crate::base::bounds::{CONTROL_BUFFERS, MESSAGE_BYTES_MAX};
 use crate::base::clock::Monotonic;
 use crate::base::mail::{Receiver, Sender};
@@ -205,6 +207,8 @@ pub(super) struct Supervisor {
     /// The programs of the configuration that was read last; those that are looked after may be others.
     available: Vec<GroupConfig>,
     watch: Option<glommio::Task<()>>,
+    /// The watch over the application's files, in development.
+    files: Option<(Rc<Watch>, glommio::Task<()>)>,
 }
 
 async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending> {
@@ -252,6 +256,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         workers: Workers::default(),
         available: setup.config.programs.clone(),
         watch: None,
+        files: None,
         setup,
     };
     let signal_task = glommio::spawn_local(listen_to_signals(ring.clone(), signals, inbox.clone()));
@@ -261,6 +266,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
     supervisor.start_admin()?;
     supervisor.start_control();
     supervisor.watch_maintenance();
+    supervisor.watch_files();
     supervisor.start_watchdog();
     supervisor.start_statsd();
     supervisor.start_scaling();
@@ -346,6 +352,7 @@ impl Supervisor {
             Happening::Signal(signal) => self.signal(signal),
             Happening::News(news) => self.news(news),
             Happening::Maintenance(closed) => self.close_site(self.is_to_be_closed(closed)),
+            Happening::FilesChanged(paths) => self.files_changed(&paths),
             Happening::Zygote(generation, message) => self.zygote(generation, message),
             Happening::Program(id, happened) => self.programs.happened(id, happened),
             Happening::OrphanGone => self.programs.after_reaping(),
@@ -482,7 +489,7 @@ impl Supervisor {
             Action::ForkWorker { generation, worker, place } => self.fork_worker(generation, worker, place),
             Action::SwitchShards { generation } => self.switch_shards(generation),
             Action::OpenShards => {
-                if self.setup.config.app.is_none() {
+                if self.machine.generation_serving().is_none() {
                     self.send_routes(None);
                 }
                 self.mail(|| ShardMail::Accept);
@@ -542,6 +549,7 @@ impl Supervisor {
                     found.tell_hooks(&ToZygote::WorkerExited { pid: pid.as_raw_nonzero().get() });
                 }
                 self.site.note(&report);
+                self.note_boot(&report);
                 self.note_worker(&report);
                 report.log();
             }

@@ -93,6 +93,7 @@ pub(super) fn pool_settings(app: &AppConfig) -> PoolSettings {
         boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
         graceful_timeout: app.graceful_timeout,
         backoff: Policy::default(),
+        is_development: app.reload,
         recycle: Recycle {
             requests: app.max_requests,
             requests_jitter: app.max_requests_jitter,

@@ -81,6 +81,7 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
                 Err(message) => left.push(note(message)),
             },
             Meaning::WorkerClass => left.extend(worker_class(&value).map(note)),
+            Meaning::ReloadEngine => left.extend(reload_engine(&value).map(note)),
             Meaning::Hook(spec) => {
                 let app = tables.app.get_or_insert_default();
                 let value = dotted_callable(value);
@@ -229,6 +230,16 @@ fn worker_class(value: &Value) -> Option<String> {
             text.escape_debug()
         )),
         _ => Some("a class of workers of one's own has no place here".to_owned()),
+    }
+}
+
+fn reload_engine(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) if matches!(text.as_str(), "auto" | "inotify") => None,
+        Value::Text(text) if text == "poll" => {
+            Some("files are watched with inotify, without looking at them again and again".to_owned())
+        }
+        _ => Some("there is no such engine; files are watched with inotify".to_owned()),
     }
 }
 

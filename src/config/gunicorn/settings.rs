@@ -62,6 +62,8 @@ pub enum Meaning {
     AccessLogFormat,
     /// The kind of workers.
     WorkerClass,
+    /// How files are watched.
+    ReloadEngine,
     /// A key of the one `[[tls]]` that Gunicorn's settings make.
     Tls(&'static Spec),
     /// Whether clients are asked for certificates.
@@ -90,6 +92,7 @@ impl Setting {
             Meaning::AccessLog => "Where the access log goes: a path, or - for stdout".to_owned(),
             Meaning::AccessLogFormat => "Its lines, in Gunicorn's notation".to_owned(),
             Meaning::WorkerClass => "sync and gthread are what there is".to_owned(),
+            Meaning::ReloadEngine => "auto and inotify are what there is".to_owned(),
             Meaning::CertReqs => "0, 1 or 2; the same as client_auth in [[tls]]".to_owned(),
             Meaning::Hook(spec) => format!("The same as {} in [app.hooks]", spec.name),
             Meaning::Always => "Always so".to_owned(),
@@ -131,7 +134,6 @@ const STRICT: &str = "requests that can be read in two ways are refused, always"
 const ASGI: &str = "applications are WSGI";
 const DIRTY: &str = "long tasks are for programs of their own, [program.NAME]";
 const HTTP2: &str = "HTTP/1.1 is spoken";
-const RELOAD: &str = "files are not watched; SIGHUP or `maitred ctl reload app` loads the application anew";
 const USER: &str = "user and group in [server] say whom the server, its workers and its programs run as";
 const PASTE: &str = "Paste's files are not read; name the application as MODULE:ATTRIBUTE";
 const UWSGI: &str = "HTTP is spoken, not uwsgi";
@@ -179,9 +181,10 @@ static SETTINGS: &[Setting] = &[
         Bounded(&options::LIMIT_REQUEST_FIELD_SIZE.spec),
     )
     .shown(show::limit_request_field_size),
-    setting("reload", &["--reload"], Nothing(true), Without(RELOAD)),
-    setting("reload_engine", &["--reload-engine"], Value("ENGINE"), Without(RELOAD)),
-    setting("reload_extra_files", &["--reload-extra-file"], Values("FILE"), Without(RELOAD)),
+    setting("reload", &["--reload"], Nothing(true), App(&options::RELOAD.spec)).shown(show::reload),
+    setting("reload_engine", &["--reload-engine"], Value("ENGINE"), ReloadEngine),
+    setting("reload_extra_files", &["--reload-extra-file"], Values("FILE"), App(&options::RELOAD_EXTRA_FILES.spec))
+        .shown(show::reload_extra_files),
     setting("spew", &["--spew"], Nothing(true), Without("to trace lines, set sys.settrace in the application")),
     setting("check_config", &[], Nothing(true), Always),
     setting("print_config", &[], Nothing(true), Always),

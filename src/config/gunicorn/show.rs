@@ -97,6 +97,14 @@ pub fn limit_request_field_size(config: &Config) -> String {
     config.server.head_limits.field_bytes.to_string()
 }
 
+pub fn reload(config: &Config) -> String {
+    of_app(config, |app| truth(app.reload))
+}
+
+pub fn reload_extra_files(config: &Config) -> String {
+    of_app(config, |app| list(app.reload_extra_files.iter().map(|path| path.display())))
+}
+
 pub fn max_requests(config: &Config) -> String {
     of_app(config, |app| app.max_requests.unwrap_or(0))
 }

@@ -44,9 +44,9 @@ pub static LOG_PATH: Opt<Option<LogTarget>> = Opt {
 pub static LOG_FORMAT: Opt<String> = Opt {
     spec: Spec::new(
         "format",
-        Unit::Text("`combined`, `common`, `json` or text with variables"),
+        Unit::Text("`combined`, `common`, `json`, `short` or text with variables"),
         Default::Toml("\"combined\""),
-        "What a line looks like: nginx's `combined`, the Common Log Format, one JSON object a line, or text with nginx's variables, such as \
+        "What a line looks like: nginx's `combined`, the Common Log Format, one JSON object a line, one for people at a terminal, or text with nginx's variables, such as \
          `\"$remote_addr $request_time $http_host\"`.",
     )
     .elsewhere(&["log_format", "access_log_format"]),

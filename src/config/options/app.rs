@@ -28,6 +28,9 @@ pub static APP: Section = Section {
         &TIMEOUT.spec,
         &GRACEFUL_TIMEOUT.spec,
         &PRELOAD_APP.spec,
+        &RELOAD.spec,
+        &RELOAD_EXTRA_FILES.spec,
+        &DEV.spec,
         &MAX_REQUESTS.spec,
         &MAX_REQUESTS_JITTER.spec,
         &MAX_LIFETIME.spec,
@@ -90,7 +93,7 @@ pub static WORKERS: Opt<usize> = Opt {
     spec: Spec::new(
         "workers",
         Unit::Count { min: 1, max: WORKERS_MAX },
-        Default::Described("usable CPUs + 1 (gunicorn: 1)"),
+        Default::Described("usable CPUs + 1 (gunicorn: 1); 1 with `dev`"),
         "Worker processes.",
     )
     .flag("--workers")
@@ -150,7 +153,7 @@ pub static TIMEOUT: Opt<Option<Duration>> = Opt {
         "timeout",
         Unit::DurationOrNever,
         Default::Toml("\"30s\""),
-        "How long a worker may hold one request before it is killed; 0 is for ever.",
+        "How long a worker may hold one request before it is killed; 0 is for ever, as is nothing at all with `dev`.",
     )
     .flag("--timeout"),
     read: read::duration_or_never,
@@ -173,6 +176,38 @@ pub static PRELOAD_APP: Opt<bool> = Opt {
         "Import the application once and fork the workers from there: they start at once and share memory. `--no-preload` turns it off.",
     )
     .elsewhere(&["preload"]),
+    read: read::boolean,
+};
+pub static RELOAD: Opt<bool> = Opt {
+    spec: Spec::new(
+        "reload",
+        Unit::Bool,
+        Default::Described("`false`; `true` with `dev`"),
+        "Development: load the application anew when a file changes that it is made of: modules that were imported (but for the standard library \
+         and installed packages), Django's templates. What can't be imported is shown as a page, to everybody, until the next change.",
+    )
+    .flag("--reload"),
+    read: read::boolean,
+};
+pub static RELOAD_EXTRA_FILES: Opt<Vec<PathBuf>> = Opt {
+    spec: Spec::new(
+        "reload_extra_files",
+        Unit::Texts("a path or a list of them"),
+        Default::Toml("[]"),
+        "Further files whose changes count for `reload`; of a directory, everything in it.",
+    )
+    .flag("--reload-extra-file"),
+    read: read::files,
+};
+pub static DEV: Opt<bool> = Opt {
+    spec: Spec::new(
+        "dev",
+        Unit::Bool,
+        Default::Toml("false"),
+        "Development: `reload`, one worker, no `timeout`, a short access log on stdout, and the static files of Django's apps from where they \
+         are, without `collectstatic`. What is set otherwise stays as it is set.",
+    )
+    .flag("--dev"),
     read: read::boolean,
 };
 pub static MAX_REQUESTS: Opt<u64> = Opt {
@@ -312,7 +347,6 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
-        assert_defaults!(MAX_REQUESTS MAX_REQUESTS_JITTER MAX_LIFETIME MAX_RSS);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RELOAD RELOAD_EXTRA_FILES DEV MAX_REQUESTS MAX_REQUESTS_JITTER MAX_LIFETIME MAX_RSS WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
     }
 }

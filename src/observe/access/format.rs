@@ -35,8 +35,10 @@ const JSON: [(&str, &str); 17] = [
     ("forwarded_for", "http_x_forwarded_for"),
     ("request_id", "request_id"),
 ];
+/// What is worth knowing while one works on a site.
+const SHORT: &str = "$time_of_day $status $request_method $request_uri  $body_bytes_sent B in $request_time_ms ms";
 /// Names of the presets.
-const PRESETS: [&str; 3] = ["combined", "common", "json"];
+const PRESETS: [&str; 4] = ["combined", "common", "json", "short"];
 
 /// A parsed format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub(super) enum Segment {
     Variable(Variable),
     /// A variable as a JSON value: a number, a string or null.
     Json(Variable),
+    /// What makes a terminal go on in the colour of the status.
+    Colour,
 }
 
 /// What a format needs of a request beyond what is at hand anyway.
@@ -106,7 +110,7 @@ impl fmt::Display for FormatError {
             FormatError::Unknown(name) => write!(f, "there is no variable \"${name}\""),
             FormatError::NoPreset(text) => write!(
                 f,
-                "\"{text}\" is neither \"combined\", \"common\" or \"json\" nor a format with variables, such as \"$remote_addr $status\""
+                "\"{text}\" is neither \"combined\", \"common\", \"json\" or \"short\" nor a format with variables, such as \"$remote_addr $status\""
             ),
             FormatError::NoName => f.write_str("a \"$\" must be followed by the name of a variable"),
             FormatError::Unclosed => f.write_str("a \"${\" lacks its \"}\""),
@@ -130,6 +134,7 @@ impl Format {
             "combined" => format.add(COMBINED)?,
             "common" => format.add(COMMON)?,
             "json" => format.add_json()?,
+            "short" => format.add(SHORT)?,
             _ if text.len() > ACCESS_FORMAT_BYTES_MAX => return Err(FormatError::TooLong),
             _ if text.chars().any(|c| c.is_control() && c != '\t') => return Err(FormatError::Control),
             _ if !text.contains('$') => return Err(FormatError::NoPreset(text.to_owned())),
@@ -142,6 +147,15 @@ impl Format {
     /// nginx's `combined`.
     pub fn combined() -> Format {
         Format::parse("combined", Escape::Default).expect("the preset is well-formed")
+    }
+
+    /// `short` for a terminal: in the colour of its status.
+    pub fn coloured() -> Format {
+        let mut format = Format::parse("short", Escape::Default).expect("the preset is well-formed");
+        format.segments.insert(0, Segment::Colour);
+        format.segments.push(Segment::Literal(b"\x1b[0m".to_vec()));
+        format.finish();
+        format
     }
 
     /// Names that a misspelt preset or variable may have meant.
@@ -252,7 +266,7 @@ impl Format {
                 let after = left;
                 left += match segment {
                     Segment::Literal(text) => text.len(),
-                    Segment::Variable(_) | Segment::Json(_) => VALUE_BYTES_MAX,
+                    Segment::Variable(_) | Segment::Json(_) | Segment::Colour => VALUE_BYTES_MAX,
                 };
                 after
             })

@@ -97,6 +97,11 @@ impl Stamp {
         &self.local
     }
 
+    /// `13:55:36`.
+    pub fn time_of_day(&self) -> &[u8] {
+        &self.iso[11..19]
+    }
+
     /// `2026-11-24T13:55:36+00:00`.
     pub fn iso8601(&self) -> &[u8] {
         &self.iso

@@ -159,7 +159,8 @@ fn variables() {
 #[test]
 fn every_name_that_is_offered_is_taken() {
     for name in Format::names() {
-        let text = if ["combined", "common", "json"].contains(&name) { name.to_owned() } else { format!("${name}") };
+        let text =
+            if ["combined", "common", "json", "short"].contains(&name) { name.to_owned() } else { format!("${name}") };
         assert!(Format::parse(&text, Escape::Default).is_ok(), "{name}");
     }
 }
@@ -213,7 +214,7 @@ proptest! {
         };
         let json = written(&Format::parse("json", Escape::Default).expect("the preset"), &record);
         prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
-        let all: String = Format::names().skip(3).map(|name| format!("${name} ")).collect();
+        let all: String = Format::names().skip(4).map(|name| format!("${name} ")).collect();
         for escape in [Escape::Default, Escape::Json] {
             let line = written(&Format::parse(&all, escape).expect("all variables"), &record);
             let inner = line.strip_suffix('\n').expect("a line ends");
@@ -228,4 +229,26 @@ proptest! {
             prop_assert!(written(&format, &record()).ends_with('\n'));
         }
     }
+}
+
+#[test]
+fn the_short_format_is_for_people() {
+    let written = |format: &Format, status: u16| {
+        let mut out = Vec::new();
+        format.write(&mut out, &Record { status, ..record() }, &stamp(), 0);
+        String::from_utf8(out).expect("text")
+    };
+    let plain = Format::parse("short", Escape::Default).expect("a preset");
+    assert_eq!(written(&plain, 200), "09:49:37 200 GET /a%20b/../c?x=1&y=2  1024 B in 12345 ms\n");
+    let coloured = Format::coloured();
+    for (status, colour) in [(200, 39), (304, 36), (404, 33), (503, 31)] {
+        let line = written(&coloured, status);
+        let text = written(&plain, status);
+        assert_eq!(line, format!("\x1b[{colour}m{}\x1b[0m\n", text.trim_end()));
+    }
+    // What a client sends stays text.
+    let foreign = Record { target: b"/\x1b[2J", ..record() };
+    let mut out = Vec::new();
+    coloured.write(&mut out, &foreign, &stamp(), 0);
+    assert_eq!(out.iter().filter(|&&byte| byte == 0x1b).count(), 2);
 }

@@ -12,6 +12,7 @@ pub(super) enum Variable {
     RemoteUser,
     TimeLocal,
     TimeIso8601,
+    TimeOfDay,
     Msec,
     Request,
     RequestMethod,
@@ -58,7 +59,7 @@ pub(super) enum Variable {
 use Variable::*;
 
 /// Names that stand for themselves; those that end in a name of the user's choice are in [`PREFIXES`].
-const NAMES: [(&str, Variable); 43] = [
+const NAMES: [(&str, Variable); 44] = [
     ("remote_addr", RemoteAddr),
     ("remote_port", RemotePort),
     ("realip_remote_addr", RealipRemoteAddr),
@@ -66,6 +67,7 @@ const NAMES: [(&str, Variable); 43] = [
     ("remote_user", RemoteUser),
     ("time_local", TimeLocal),
     ("time_iso8601", TimeIso8601),
+    ("time_of_day", TimeOfDay),
     ("msec", Msec),
     ("request", Request),
     ("request_method", RequestMethod),

@@ -48,6 +48,7 @@ impl Format {
                 Segment::Literal(text) => out.extend_from_slice(text),
                 Segment::Variable(variable) => line.push(out, variable, room),
                 Segment::Json(variable) => line.push_json(out, variable, room),
+                Segment::Colour => out.extend_from_slice(colour(record.status)),
             }
         }
         out.push(b'\n');
@@ -116,6 +117,7 @@ impl<'a> Line<'a> {
                 value.and_then(user::of_credentials).map_or(Value::Absent, Value::Decoded)
             }
             Variable::TimeLocal => Value::Plain(self.stamp.local()),
+            Variable::TimeOfDay => Value::Plain(self.stamp.time_of_day()),
             Variable::TimeIso8601 => Value::Plain(self.stamp.iso8601()),
             Variable::Msec => Value::Time(Duration::from_millis(self.wall_ms)),
             Variable::Request => Value::Foreign(record.request_line),
@@ -199,6 +201,16 @@ fn joined<'a>(block: &'a [u8], found: Found<'a>, name: &[u8]) -> Value<'a> {
             let separator: &[u8] = if name == b"cookie" { b"; " } else { b", " };
             Value::Decoded(fields::all(block, name).collect::<Vec<_>>().join(separator))
         }
+    }
+}
+
+/// Plain, cyan, yellow or red (ECMA-48 SGR).
+fn colour(status: u16) -> &'static [u8] {
+    match status {
+        300..=399 => b"\x1b[36m",
+        400..=499 => b"\x1b[33m",
+        500.. => b"\x1b[31m",
+        _ => b"\x1b[39m",
     }
 }
 

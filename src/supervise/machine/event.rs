@@ -1,6 +1,7 @@
 //! The machine's vocabulary: what it is told, what it asks for, what it reports. Values only.
 
 use super::recycling::{Recycle, Wear};
+use crate::base::bounds::DEVELOPMENT_DRAIN_SECONDS;
 use crate::base::clock::Monotonic;
 use crate::supervise::backoff;
 use crate::sys::memory::SlotView;
@@ -60,8 +61,21 @@ pub struct PoolSettings {
     pub graceful_timeout: Duration,
     /// The pace of restarts of workers and of zygotes.
     pub backoff: backoff::Policy,
+    /// Somebody is at work on the application: a first boot that fails does not end the program, and old generations end soon.
+    pub is_development: bool,
     /// When workers are replaced although they are well.
     pub recycle: Recycle,
+}
+
+impl PoolSettings {
+    /// How long an old generation may drain after a reload. What is still asked of old code while somebody writes new code is mostly a
+    /// stream that never ends by itself.
+    pub(super) fn drain_timeout(&self) -> Duration {
+        match self.is_development {
+            true => self.graceful_timeout.min(Duration::from_secs(DEVELOPMENT_DRAIN_SECONDS)),
+            false => self.graceful_timeout,
+        }
+    }
 }
 
 /// What happened. The loop reports each thing once, in the order in which it learned of it.
@@ -417,4 +431,6 @@ pub enum BootOutcome {
     KeepOld,
     /// The generation before goes on without a zygote; another boot follows.
     Retry(Duration),
+    /// There is none before it: the next reload is waited for.
+    Wait,
 }

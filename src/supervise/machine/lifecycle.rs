@@ -79,7 +79,7 @@ impl Machine {
         self.open(actions);
         let end = self.stop.as_ref().map(|stop| stop.deadline);
         for older in self.generations.iter_mut().filter(|generation| generation.id < id && generation.is_serving()) {
-            let deadline = now + older.settings.graceful_timeout;
+            let deadline = now + older.settings.drain_timeout();
             older.drain(end.map_or(deadline, |end| end.min(deadline)), actions);
         }
     }
@@ -139,7 +139,9 @@ impl Machine {
             return;
         }
         let serving = self.generations.iter().find(|generation| generation.is_serving());
+        let waits = self.pool.is_some_and(|pool| pool.is_development);
         let outcome = match serving {
+            None if waits => BootOutcome::Wait,
             None if !self.is_open => BootOutcome::Exit,
             Some(serving) if serving.zygote != Zygote::Gone => BootOutcome::KeepOld,
             _ => {
@@ -150,8 +152,10 @@ impl Machine {
             }
         };
         actions.push(Action::Report(Report::BootFailed { generation: id, reason, outcome }));
-        if outcome == BootOutcome::Exit {
-            self.begin_stop(code, now, actions);
+        match outcome {
+            BootOutcome::Exit => self.begin_stop(code, now, actions),
+            BootOutcome::Wait => self.open(actions),
+            BootOutcome::KeepOld | BootOutcome::Retry(_) => {}
         }
     }
 

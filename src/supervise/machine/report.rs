@@ -36,6 +36,9 @@ impl Report {
                 BootOutcome::KeepOld => {
                     error!(%generation, "reload failed, the running generation goes on:\n{reason}")
                 }
+                BootOutcome::Wait => {
+                    error!(%generation, "the application could not be started; the next change tries again:\n{reason}")
+                }
                 BootOutcome::Retry(wait) => {
                     error!(%generation, retry_in = ?wait, "the application could not be started again:\n{reason}")
                 }

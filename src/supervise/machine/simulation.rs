@@ -112,6 +112,7 @@ struct World {
     opened: bool,
     last_spawn: Option<Monotonic>,
     reloads_since_spawn: u32,
+    is_development: bool,
     lost: Vec<u64>,
     must_exit_by: Option<Monotonic>,
     exit: Option<i32>,
@@ -133,11 +134,16 @@ impl World {
             random.next();
         }
         let workers = 1 + random.below(4) as u32;
+        let is_development = random.percent(20);
         let [boot_failures, worker_deaths, hangs] =
             [50, 60, 20].map(|worst| if random.percent(40) { 0 } else { random.below(worst) });
         World {
             now: Monotonic::from_nanos(5_000_000_000),
-            machine: Machine::new(Settings { pool: Some(random_pool(&mut random, workers)), ..settings(workers) }),
+            machine: Machine::new(Settings {
+                pool: Some(PoolSettings { is_development, ..random_pool(&mut random, workers) }),
+                ..settings(workers)
+            }),
+            is_development,
             queue: BTreeMap::new(),
             order: 0,
             processes: BTreeMap::new(),
@@ -200,7 +206,8 @@ impl World {
                 let gap = n * self.random.delay(500);
                 let workers = 1 + self.random.below(4) as u32;
                 let filled = 1 + self.random.below(u64::from(workers)) as u32;
-                let pool = PoolSettings { filled, ..random_pool(&mut self.random, workers) };
+                let pool = random_pool(&mut self.random, workers);
+                let pool = PoolSettings { filled, is_development: self.is_development, ..pool };
                 self.later(start + gap, Happening::Tell(Event::Reload(pool)));
                 let (gap, filled) = (self.random.delay(20_000), self.random.below(6) as u32);
                 self.later(start + gap, Happening::Tell(Event::Scale(filled)));
@@ -314,6 +321,7 @@ impl World {
                 }
             }
             Action::Report(Report::BootFailed { outcome: BootOutcome::Exit, .. }) => {
+                assert!(!self.is_development, "whoever works on it mends it");
                 let settings = settings(1);
                 self.limit_exit(settings.graceful_timeout + settings.reap_timeout);
             }

@@ -17,6 +17,7 @@ pub(super) fn pool_settings(workers: u32) -> PoolSettings {
         boot_timeout: 60 * SECOND,
         graceful_timeout: 20 * SECOND,
         backoff: crate::supervise::backoff::Policy::default(),
+        is_development: false,
         recycle: Recycle::default(),
     }
 }
@@ -459,4 +460,45 @@ fn places_are_filled_and_emptied_as_there_is_work() {
     let pool = PoolSettings { filled: 2, ..pool_settings(3) };
     bench.tell(Event::Reload(pool)).boot(2, 200, 6, 2);
     assert_eq!(bench.machine.places().len(), 2);
+}
+
+fn development(workers: u32) -> Settings {
+    let pool = PoolSettings { is_development: true, ..pool_settings(workers) };
+    Settings { pool: Some(pool), ..settings(workers) }
+}
+
+fn fail_import(bench: &mut Bench, generation: u32, zygote: i32) {
+    let id = GenerationId(generation);
+    bench.tell(Event::ZygoteSpawned { generation: id, pid: pid(zygote) });
+    bench.tell(Event::ImportFailed { generation: id, traceback: "SyntaxError".into(), is_missing: false });
+    bench.exit(zygote, Exit::Code(0), &[], 0);
+}
+
+#[test]
+fn a_first_boot_that_fails_in_development_is_waited_out() {
+    let pool = development(1).pool.expect("just made");
+    let mut bench = Bench::new(development(1));
+    bench.tell(Event::Start).expect(&["spawn 1"]);
+    fail_import(&mut bench, 1, 100);
+    bench.expect(&["kill 100 9", "open", "gone 1"]);
+    // Nothing is tried again by itself, and the next change fails as well.
+    bench.pass(600 * SECOND).expect(&[]);
+    assert!(!bench.machine.is_ready());
+    bench.tell(Event::Reload(pool)).expect(&["spawn 2"]);
+    fail_import(&mut bench, 2, 200);
+    bench.expect(&["kill 200 9", "gone 2"]);
+    bench.tell(Event::Reload(pool)).expect(&["spawn 3"]);
+    bench.boot(3, 300, 1, 1);
+    assert!(bench.machine.is_ready());
+    bench.tell(Event::Terminate).expect(&["drain shards"]);
+}
+
+#[test]
+fn in_development_old_generations_end_soon() {
+    let pool = development(1).pool.expect("just made");
+    let mut bench = Bench::new(development(1));
+    bench.tell(Event::Start).boot(1, 100, 1, 1);
+    bench.tell(Event::Reload(pool)).boot(2, 200, 2, 1);
+    bench.pass(SECOND).expect(&[]);
+    bench.pass(2 * SECOND).expect(&["kill 100 9", "kill 101 9"]);
 }

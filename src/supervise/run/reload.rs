@@ -42,6 +42,7 @@ impl Supervisor {
         self.mail(|| ShardMail::Config(config.clone()));
         self.change_access_log();
         self.watch_maintenance();
+        self.watch_files();
         match pool {
             // The routes come with the generation that knows what Django says of them.
             Some(pool) => self.handle(Event::Reload(pool)),

@@ -58,6 +58,7 @@ impl Supervisor {
                 }
                 Event::Imported { generation }
             }
+            FromZygote::Files { files, trees } => return self.files_are(generation, &files, &trees),
             FromZygote::Project { django } => {
                 self.site.project(&django);
                 self.project(generation, django);
@@ -100,6 +101,9 @@ impl Supervisor {
 
     pub(super) fn spawn_zygote(&mut self, id: GenerationId, settings: PoolSettings) {
         let Some(app) = &self.setup.config.app else { unreachable!("only an application has generations") };
+        if let Some((watch, _)) = &self.files {
+            watch.begins(id);
+        }
         let proc_name = self.setup.config.server.proc_name.as_deref();
         let user = self.started.server.user.as_ref();
         let about = About { app, user, proc_name, workers_before: self.workers_before };

@@ -35,12 +35,19 @@ def enter_directory(directory, pythonpath):
         sys.path.insert(0, path)
 
 
-def load(name):
-    """The application that `name` means: `module`, `module:attribute`, `module:factory("literal")`, or None for Django's."""
+def load(name, serves_static=False):
+    """The application that `name` means: `module`, `module:attribute`, `module:factory("literal")`, or None for Django's. If it
+    `serves_static`, with Django's static files before it."""
     if name is None:
-        return _load_django()
-    module_name, _, expression = name.partition(":")
-    return _evaluate(importlib.import_module(module_name), expression or "application")
+        loaded = _load_django()
+    else:
+        module_name, _, expression = name.partition(":")
+        loaded = _evaluate(importlib.import_module(module_name), expression or "application")
+    if serves_static:
+        from . import statics
+
+        return statics.around(loaded)
+    return loaded
 
 
 def full_name(name):
@@ -89,6 +96,13 @@ def _evaluate(module, expression):
     if not callable(found):
         raise AttributeMissing("%r in module %r is not callable" % (expression, module.__name__))
     return found
+
+
+def import_urls():
+    """Imports what Django puts off until its first request: the URLs, and with them the views."""
+    conf, urls = sys.modules.get("django.conf"), sys.modules.get("django.urls")
+    if conf is not None and urls is not None and conf.settings.configured and hasattr(conf.settings, "ROOT_URLCONF"):
+        urls.get_resolver().url_patterns
 
 
 def explain(failure):

@@ -23,12 +23,13 @@ EXIT_NOT_IMPORTED = 3
 EXIT_NO_APPLICATION = 4
 
 
-def run(pool, settings, slot, log, loaded, extension, forked=(), control=None):
+def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, watch=None):
     """Serves until the inbox ends or SIGTERM; then raises SystemExit.
 
     `pool` has the descriptors; `log` becomes 1 and 2, if there is one; `loaded` is the application, or None if it is to be
     imported here; `extension` has the native loop, or is None; `forked` has server hooks with the server and the worker as they see
     them, or nothing. `control` is there if the application is to be imported here: the supervisor hears of a Django project over it.
+    `watch` is told of what is imported, if anybody wants to know.
     """
     if log is not None:
         os.dup2(log, 1)
@@ -44,8 +45,10 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None):
         if hooked:
             hooked.call("post_fork", hooked.server, hooked.worker)
         if loaded is None:
-            loaded = applications.load(settings["wsgi"])
-            _tell_project(control)
+            loaded = applications.load(settings["wsgi"], settings.get("serve_static", False))
+            if watch:
+                applications.import_urls()
+            _tell_project(control, watch)
             gc.collect()
             gc.freeze()
         if hooked:
@@ -53,8 +56,13 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None):
             hooked.call("post_worker_init", hooked.worker)
             hooked.worker.booted = True
     except BaseException as failure:
-        errors.write(applications.explain(failure))
+        explanation = applications.explain(failure)
+        errors.write(explanation)
+        if watch:
+            watch.fail(failure, explanation, applications.kind(failure))
         sys.exit(EXIT_NO_APPLICATION if applications.kind(failure) == "attribute" else EXIT_NOT_IMPORTED)
+    if watch:
+        watch.follow()
     loaded = applications.mounted(loaded, os.environ)
     threads = settings["threads"]
     first = slot * threads
@@ -86,13 +94,15 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None):
     _exit(fatal)
 
 
-def _tell_project(control):
-    """Tells the supervisor what the zygote tells with preload. Closes the socket: its end means that there is no zygote any more."""
+def _tell_project(control, watch):
+    """Tells the supervisor what the zygote tells with preload. Closes the socket, unless it is needed on: its end means that there is no
+    zygote any more."""
     facts = project.facts()
     try:
         if facts is not None:
             control.send({"type": "project", "django": facts})
-        control.close()
+        if not watch:
+            control.close()
     except OSError:
         # The server is gone: the inbox says so too.
         pass

@@ -1,6 +1,6 @@
 """The process that imports the application once and forks workers on request.
 
-Owns the control socket: one JSON object a packet. Single-threaded; leaves no zombies: a worker is forked twice, so that it
+Owns the control socket: one JSON object a packet. Workers have a share of it in development only, to say what they import. Single-threaded; leaves no zombies: a worker is forked twice, so that it
 belongs to the server, which is a child subreaper (prctl(2)). Called by bootstrap.
 """
 import array
@@ -93,6 +93,8 @@ class _Zygote:
         self._extension_missing = None
         # Server hooks, and the server as they see it; None without any.
         self._hooks = self._server = None
+        # What is said of the application's files in development; None otherwise.
+        self._watch = None
 
     def run(self):
         """Serves the supervisor. Returns in a forked worker only, with what it is to do."""
@@ -100,15 +102,24 @@ class _Zygote:
             if self._settings.get("proc_name"):
                 _name_process(self._settings["proc_name"])
             self._choose_loop(self._settings.get("worker_loop", "auto"))
-            applications.enter_directory(self._settings.get("chdir"), self._settings.get("pythonpath") or [])
+            directories = self._settings.get("pythonpath") or []
+            applications.enter_directory(self._settings.get("chdir"), directories)
+            if self._settings.get("reload"):
+                from .watch import Watch
+
+                self._watch = Watch(self._control, [os.getcwd(), *directories])
             if self._settings.get("hooks"):
                 self._begin_hooks()
             report = self._import() if self._settings.get("preload", True) else self._report(self._settings["wsgi"], None)
         except BaseException as failure:
             explanation = applications.explain(failure)
             kind = applications.kind(failure)
+            if self._watch:
+                self._watch.report(failure)
             self._control.send({"type": "import_failed", "traceback": explanation, "kind": kind})
             raise EOFError from None
+        if self._watch:
+            self._watch.report()
         self._control.send(report)
         while True:
             message, log = self._control.receive()
@@ -117,7 +128,8 @@ class _Zygote:
                 if forked is not None:
                     control = self._control
                     if self._application is not None:
-                        control.close()
+                        if not self._watch:
+                            control.close()
                         control = None
                     return partial(
                         worker.run,
@@ -129,6 +141,7 @@ class _Zygote:
                         self._extension,
                         forked,
                         control,
+                        self._watch,
                     )
             elif self._hooks:
                 self._call_hook(message)
@@ -176,7 +189,9 @@ class _Zygote:
             self._extension_missing = str(failure)
 
     def _import(self):
-        self._application = applications.load(self._settings["wsgi"])
+        self._application = applications.load(self._settings["wsgi"], self._settings.get("serve_static", False))
+        if self._watch:
+            applications.import_urls()
         warm.warm()
         report = self._report(applications.full_name(self._settings["wsgi"]), project.facts())
         connections.close()
