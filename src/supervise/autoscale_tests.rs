@@ -75,7 +75,7 @@ impl World {
                 }
                 in_hand += self.busy;
             }
-            let steps = if begun > 0 { waited / begun } else { self.waiting.front().copied().unwrap_or(0) };
+            let steps = waited.checked_div(begun).or(self.waiting.front().copied()).unwrap_or(0);
             let wait = Duration::from_secs(1) / STEPS * steps;
             let second = Second { wait, busy: f64::from(in_hand) / f64::from(STEPS), up: self.up };
             self.up = self.autoscale.wanted();
