@@ -85,6 +85,11 @@ fn settings_in_accord_with_the_configuration_are_silent() {
     let folder = folder();
     let config = config(folder.path(), &[LISTEN, TLS, APP, FILES, ALL]);
     assert_eq!(found(&config, good(folder.path())), (vec![], String::new()));
+    // In development DEBUG is meant to be on, and nobody collects static files.
+    let dev = APP.replace("workers = 2", "dev = true");
+    let dev = self::config(folder.path(), &[PLAIN, &dev, ALL]);
+    let changes = json!({ "debug": true, "static_root_state": "missing", "allowed_hosts": ["*"] });
+    assert_eq!(found(&dev, with(folder.path(), changes)), (vec![], String::new()));
     // What could not be told is not checked.
     assert_eq!(found(&config, json!({ "version": "5.2", "debug": true })), (vec![], String::new()));
 }

@@ -23,7 +23,8 @@ use crate::config::{Config, RouteConfig};
 pub fn contradictions(config: &Config, routes: &[RouteConfig], facts: &Facts) -> Vec<Lint> {
     let Some(site) = site::Site::new(config, routes, facts) else { return Vec::new() };
     let mut found = Vec::new();
-    if facts.complete {
+    // In development DEBUG is on, and static files come from the folders of the apps.
+    if facts.complete && !site.app.dev {
         files::contradictions(&site, &mut found);
         hosts::contradictions(&site, &mut found);
         https::contradictions(&site, &mut found);
