@@ -84,6 +84,7 @@ fn numbers() -> Vec<Bound> {
             told: "server.head_timeout: ".to_owned(),
         },
         number("WORKERS_MAX", "[app]\nwsgi = \"a:b\"", "workers", WORKERS_MAX),
+        number("WEAR_REQUESTS_MAX", "[app]\nwsgi = \"a:b\"", "max_requests", WEAR_REQUESTS_MAX),
         number("WORKER_THREADS_MAX", "[app]\nwsgi = \"a:b\"", "threads", WORKER_THREADS_MAX),
         number("QUEUE_MAX", "[app]\nwsgi = \"a:b\"", "queue", QUEUE_MAX),
         number("RESPONSE_BUFFER_BYTES_MAX", "[app]\nwsgi = \"a:b\"", "response_buffer", RESPONSE_BUFFER_BYTES_MAX),

@@ -98,6 +98,10 @@ fn settings_have_gunicorn_s_flags() {
         "10.0.0.1,::1",
         "--worker-connections",
         "99",
+        "--max-requests",
+        "1000",
+        "--max-requests-jitter",
+        "50",
         "-e",
         "A=1",
         "--pythonpath",
@@ -108,6 +112,8 @@ fn settings_have_gunicorn_s_flags() {
     let shown = printed(&output);
     let here = folder.path().canonicalize().expect("there");
     for (name, value) in [
+        ("max_requests", "1000"),
+        ("max_requests_jitter", "50"),
         ("bind", "['127.0.0.1:5']"),
         ("backlog", "77"),
         ("workers", "3"),

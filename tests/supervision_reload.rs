@@ -4,10 +4,9 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::Signal;
-use support::{Builder, DEADLINE, Server, apps, process, wait_until};
+use support::{Builder, DEADLINE, Server, apps, process, wait_until, while_loaded};
 use tempfile::TempDir;
 
 /// `reloadable:application` in a folder of its own, as edition `one`.
@@ -53,32 +52,15 @@ fn sighup_brings_new_code_and_ends_the_old_generation() {
 fn reloads_under_load_lose_no_request() {
     const RELOADS: usize = 3;
     let (server, folder) = reloadable(2);
-    let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for keep in [true, true, false] {
-            let (server, stop, served) = (&server, &stop, &served);
-            scope.spawn(move || {
-                let mut client = server.connect();
-                while !stop.load(Ordering::Relaxed) {
-                    let response = client.get("/");
-                    // The scope's end reports a panic of this thread.
-                    assert_eq!(response.status, 200);
-                    served.fetch_add(1, Ordering::Relaxed);
-                    if !keep || response.closes() {
-                        client = server.connect();
-                    }
-                }
-            });
-        }
+    let served = while_loaded(&server, "/", || {
         for round in 1..=RELOADS {
             let name = format!("round-{round}");
             edit(folder.path(), &format!("NAME = '{name}'\n"));
             server.signal(Signal::HUP);
             wait_until("the next edition", DEADLINE, || edition(&server) == name);
         }
-        stop.store(true, Ordering::Relaxed);
     });
-    assert!(served.load(Ordering::Relaxed) > 50);
+    assert!(served > 50, "{served}");
 }
 
 #[test]

@@ -83,6 +83,11 @@ pub const CHILD_DESCRIPTOR_MAX: i32 = 256;
 /// One line of a worker's or zygote's output, bytes; a longer one is logged in pieces.
 pub const OUTPUT_LINE_BYTES_MAX: usize = 8 * 1024;
 
+/// Requests after which a worker may be replaced, and the most that may be added to that at random.
+pub const WEAR_REQUESTS_MAX: u64 = 1_000_000_000_000;
+/// How often requests and memory of workers are looked at that are to be replaced for them, seconds.
+pub const WEAR_LOOK_SECONDS: u64 = 1;
+
 /// Generations that may drain at a time; a reload waits until one of them is gone.
 pub const DRAINING_GENERATIONS_MAX: usize = 2;
 /// Workers that may die before any of a new generation is up; then its boot has failed.

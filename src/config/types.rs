@@ -233,6 +233,14 @@ pub struct AppConfig {
     pub graceful_timeout: Duration,
     /// Import the application once, before workers are forked.
     pub preload_app: bool,
+    /// Replace a worker after so many requests; `None` = never.
+    pub max_requests: Option<u64>,
+    /// … and a random number of up to so many more.
+    pub max_requests_jitter: u64,
+    /// Replace a worker so long after its start; `None` = never.
+    pub max_lifetime: Option<Duration>,
+    /// Replace a worker that has so much memory, bytes; `None` = however much it has.
+    pub max_rss_bytes: Option<u64>,
     /// Which inner loop the workers run.
     pub worker_loop: WorkerLoop,
     /// Requests that may wait for a worker, per shard.

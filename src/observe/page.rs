@@ -30,6 +30,12 @@ pub struct WorkerFacts {
     pub timed_out: u64,
     /// Requests that died with their worker.
     pub lost: u64,
+    /// Workers replaced after their number of requests,
+    pub recycled_requests: u64,
+    /// … for their age,
+    pub recycled_lifetime: u64,
+    /// … for their memory.
+    pub recycled_memory: u64,
     /// The newest generation that has taken over; 0: none yet.
     pub generation: u32,
 }
@@ -215,6 +221,14 @@ fn pool(text: &mut Text, workers: &WorkerFacts) {
     text.metric("maitred_workers_timed_out_total", Kind::Counter, help).sample(&[], workers.timed_out);
     let help = "Requests that died with their worker.";
     text.metric("maitred_requests_lost_total", Kind::Counter, help).sample(&[], workers.lost);
+    text.metric(
+        "maitred_workers_recycled_total",
+        Kind::Counter,
+        "Workers replaced although they were well, by reason.",
+    )
+    .sample(&[("reason", "requests")], workers.recycled_requests)
+    .sample(&[("reason", "lifetime")], workers.recycled_lifetime)
+    .sample(&[("reason", "memory")], workers.recycled_memory);
     text.metric("maitred_generation", Kind::Gauge, "The generation of workers that serves.")
         .sample(&[], workers.generation);
 }

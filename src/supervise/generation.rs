@@ -74,7 +74,9 @@ impl Generation {
         let app = about.app;
         let (inbox, workers_inbox) = packets::pair()?;
         let (control, zygotes_control) = packets::pair()?;
-        let scoreboard = Scoreboard::create(settings.workers as usize * settings.threads as usize)?;
+        // One place more than workers, for the replacement of one that is to end.
+        let places = settings.workers as usize + 1;
+        let scoreboard = Scoreboard::create(places * settings.threads as usize)?;
         let code = memory::filled_memfd("maitred-worker", &source::code())?;
         let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let replies: Vec<_> = replies.iter().map(|fd| fd.as_fd()).collect();
@@ -106,9 +108,9 @@ impl Generation {
     }
 
     /// Asks the zygote for a worker. Returns the end of its output pipe.
-    pub fn fork(&self, worker: WorkerId, slot: u32) -> io::Result<OwnedFd> {
+    pub fn fork(&self, worker: WorkerId, place: u32) -> io::Result<OwnedFd> {
         let (output, workers_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        self.tell(&ToZygote::Fork { worker: worker.0, slot }, Some(workers_output))?;
+        self.tell(&ToZygote::Fork { worker: worker.0, slot: place }, Some(workers_output))?;
         Ok(output)
     }
 

@@ -327,7 +327,7 @@ impl Supervisor {
             self.tell_of_workers();
         }
         if is_due {
-            let readings = self.readings();
+            let readings = self.measured();
             self.handle(Event::Tick { readings });
             self.tell_of_workers();
             self.programs.tick();
@@ -476,7 +476,7 @@ impl Supervisor {
     fn perform(&mut self, action: Action) {
         match action {
             Action::SpawnZygote { generation, settings } => self.spawn_zygote(generation, settings),
-            Action::ForkWorker { generation, worker, slot } => self.fork_worker(generation, worker, slot),
+            Action::ForkWorker { generation, worker, place } => self.fork_worker(generation, worker, place),
             Action::SwitchShards { generation } => self.switch_shards(generation),
             Action::OpenShards => {
                 if self.setup.config.app.is_none() {

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use super::backoff::Policy;
-use super::machine::{PoolSettings, Settings};
+use super::machine::{PoolSettings, Recycle, Settings};
 use crate::base::bounds::{ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, FAST_STOP_SECONDS, REAP_SECONDS};
+use crate::base::clock::{self, Monotonic};
 use crate::config::{AppConfig, Config, ServerConfig};
 
 /// For the life of the program.
@@ -91,5 +92,12 @@ pub(super) fn pool_settings(app: &AppConfig) -> PoolSettings {
         boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
         graceful_timeout: app.graceful_timeout,
         backoff: Policy::default(),
+        recycle: Recycle {
+            requests: app.max_requests,
+            requests_jitter: app.max_requests_jitter,
+            lifetime: app.max_lifetime,
+            rss_bytes: app.max_rss_bytes,
+            seed: clock::wall_seconds() ^ (Monotonic::now().as_nanos() << 20),
+        },
     }
 }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod external;
 pub mod files;
 pub mod gate;
+pub mod load;
 pub mod log;
 pub mod metrics;
 pub mod process;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 pub use builder::Builder;
 pub use client::{Client, ReadError};
 pub use gate::Gate;
+pub use load::while_loaded;
 pub use response::Response;
 pub use server::Server;
 

@@ -132,7 +132,6 @@ const ASGI: &str = "applications are WSGI";
 const DIRTY: &str = "long tasks are for programs of their own, [program.NAME]";
 const HTTP2: &str = "HTTP/1.1 is spoken";
 const RELOAD: &str = "files are not watched; SIGHUP or `maitred ctl reload app` loads the application anew";
-const RECYCLING: &str = "workers are not replaced by the number of their requests";
 const USER: &str = "user and group in [server] say whom the server, its workers and its programs run as";
 const PASTE: &str = "Paste's files are not read; name the application as MODULE:ATTRIBUTE";
 const UWSGI: &str = "HTTP is spoken, not uwsgi";
@@ -151,8 +150,10 @@ static SETTINGS: &[Setting] = &[
     setting("threads", &[], Value("N"), App(&options::THREADS.spec)).shown(show::threads),
     setting("worker_connections", &["--worker-connections"], Value("N"), Server(&options::MAX_CONNECTIONS.spec))
         .shown(show::worker_connections),
-    setting("max_requests", &["--max-requests"], Value("N"), Without(RECYCLING)),
-    setting("max_requests_jitter", &["--max-requests-jitter"], Value("N"), Without(RECYCLING)),
+    setting("max_requests", &["--max-requests"], Value("N"), App(&options::MAX_REQUESTS.spec))
+        .shown(show::max_requests),
+    setting("max_requests_jitter", &["--max-requests-jitter"], Value("N"), App(&options::MAX_REQUESTS_JITTER.spec))
+        .shown(show::max_requests_jitter),
     setting("timeout", &[], Value("SECONDS"), App(&options::TIMEOUT.spec)).shown(show::timeout),
     setting("graceful_timeout", &[], Value("SECONDS"), App(&options::GRACEFUL_TIMEOUT.spec))
         .shown(show::graceful_timeout),

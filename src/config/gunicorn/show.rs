@@ -97,6 +97,14 @@ pub fn limit_request_field_size(config: &Config) -> String {
     config.server.head_limits.field_bytes.to_string()
 }
 
+pub fn max_requests(config: &Config) -> String {
+    of_app(config, |app| app.max_requests.unwrap_or(0))
+}
+
+pub fn max_requests_jitter(config: &Config) -> String {
+    of_app(config, |app| app.max_requests_jitter)
+}
+
 pub fn preload_app(config: &Config) -> String {
     of_app(config, |app| truth(app.preload_app))
 }

@@ -2,7 +2,8 @@
 
 use super::{Default, HOOKS, Opt, Section, Spec, Unit};
 use crate::base::bounds::{
-    QUEUE_MAX, RESPONSE_BUFFER_BYTES_MAX, RESPONSE_SPOOL_BYTES_MAX, WORKER_THREADS_MAX, WORKERS_MAX,
+    QUEUE_MAX, RESPONSE_BUFFER_BYTES_MAX, RESPONSE_SPOOL_BYTES_MAX, RSS_BYTES_MAX, WEAR_REQUESTS_MAX,
+    WORKER_THREADS_MAX, WORKERS_MAX,
 };
 use crate::config::read;
 use crate::config::types::{AppTarget, WorkerLoop};
@@ -23,6 +24,10 @@ pub static APP: Section = Section {
         &TIMEOUT.spec,
         &GRACEFUL_TIMEOUT.spec,
         &PRELOAD_APP.spec,
+        &MAX_REQUESTS.spec,
+        &MAX_REQUESTS_JITTER.spec,
+        &MAX_LIFETIME.spec,
+        &MAX_RSS.spec,
         &WORKER_LOOP.spec,
         &QUEUE.spec,
         &QUEUE_TIMEOUT.spec,
@@ -128,6 +133,44 @@ pub static PRELOAD_APP: Opt<bool> = Opt {
     .elsewhere(&["preload"]),
     read: read::boolean,
 };
+pub static MAX_REQUESTS: Opt<u64> = Opt {
+    spec: Spec::new(
+        "max_requests",
+        Unit::Count { min: 0, max: WEAR_REQUESTS_MAX },
+        Default::Toml("0"),
+        "After so many requests a worker is replaced, and goes on until its replacement is up; 0 is never. Looked at once a second.",
+    ),
+    read: read::count_u64,
+};
+pub static MAX_REQUESTS_JITTER: Opt<u64> = Opt {
+    spec: Spec::new(
+        "max_requests_jitter",
+        Unit::Count { min: 0, max: WEAR_REQUESTS_MAX },
+        Default::Toml("0"),
+        "A random number of up to so many is added to `max_requests`, another one for each worker.",
+    ),
+    read: read::count_u64,
+};
+pub static MAX_LIFETIME: Opt<Option<Duration>> = Opt {
+    spec: Spec::new(
+        "max_lifetime",
+        Unit::DurationOrNever,
+        Default::Toml("0"),
+        "After so long, less a random part of up to a tenth, a worker is replaced; 0 is never.",
+    ),
+    read: read::duration_or_never,
+};
+pub static MAX_RSS: Opt<u64> = Opt {
+    spec: Spec::new(
+        "max_rss",
+        Unit::Size { max: RSS_BYTES_MAX },
+        Default::Toml("0"),
+        "A worker with more resident memory than that between requests is replaced; 0 is never. Looked at once a second. With `preload_app` what \
+         workers share with each other counts for each of them.",
+    )
+    .elsewhere(&["reload_on_rss", "reload-on-rss"]),
+    read: read::size,
+};
 pub static WORKER_LOOP: Opt<WorkerLoop> = Opt {
     spec: Spec::new(
         "worker_loop",
@@ -228,5 +271,6 @@ mod tests {
     #[test]
     fn every_declared_default_passes_its_own_check() {
         assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(MAX_REQUESTS MAX_REQUESTS_JITTER MAX_LIFETIME MAX_RSS);
     }
 }

@@ -14,6 +14,12 @@ pub(super) fn invariants(machine: &Machine) {
     assert!(generations.is_sorted_by(|older, newer| older.id < newer.id), "each id is used once, in order");
     for generation in generations {
         assert_eq!(generation.slots.len(), generation.settings.workers.max(1) as usize, "a slot for each worker");
+        let mut places: Vec<u32> = generation.slots.iter().map(|slot| slot.place).chain([generation.spare]).collect();
+        places.sort_unstable();
+        assert!(
+            places.iter().copied().eq(0..=generation.settings.workers.max(1)),
+            "each place is one slot's, or spare"
+        );
         assert!(generation.failure.is_none() || machine.stop.is_some(), "a failed boot was judged");
         assert!(machine.has_exited || !generation.is_gone(), "what is gone was released");
     }

@@ -1,5 +1,6 @@
 //! The machine's vocabulary: what it is told, what it asks for, what it reports. Values only.
 
+use super::recycling::{Recycle, Wear};
 use crate::base::clock::Monotonic;
 use crate::supervise::backoff;
 use crate::sys::memory::SlotView;
@@ -57,6 +58,8 @@ pub struct PoolSettings {
     pub graceful_timeout: Duration,
     /// The pace of restarts of workers and of zygotes.
     pub backoff: backoff::Policy,
+    /// When workers are replaced although they are well.
+    pub recycle: Recycle,
 }
 
 /// What happened. The loop reports each thing once, in the order in which it learned of it.
@@ -191,10 +194,12 @@ pub enum PlaceState {
 pub struct Reading {
     /// Whose scoreboard.
     pub generation: GenerationId,
-    /// The worker's slot (scoreboard index / threads).
-    pub slot: u32,
+    /// The worker's place in it (index / threads).
+    pub place: u32,
     /// What it says.
     pub view: SlotView,
+    /// The process's resident memory, bytes, if that was looked at.
+    pub rss_bytes: Option<u64>,
 }
 
 /// What the loop is to do, in this order.
@@ -204,7 +209,7 @@ pub enum Action {
     SpawnZygote {
         /// The new one.
         generation: GenerationId,
-        /// What it is made with (the number of slots is workers × threads).
+        /// What it is made with (the number of scoreboard slots is (workers + 1) × threads).
         settings: PoolSettings,
     },
     /// Ask the zygote for a worker. Answered by `WorkerForked` or `ForkFailed`.
@@ -213,8 +218,8 @@ pub enum Action {
         generation: GenerationId,
         /// The new one.
         worker: WorkerId,
-        /// Its scoreboard slot.
-        slot: u32,
+        /// Its place in the scoreboard, from 0 to the number of workers: there is one more than these.
+        place: u32,
     },
     /// Tell every shard to send new requests to this generation. Answered by `ShardsSwitched`.
     SwitchShards {
@@ -284,6 +289,8 @@ pub enum KillReason {
     AbortIgnored,
     /// A person wants it to end, when it has finished what it has in hand.
     Asked,
+    /// Its replacement is up: it is to end, when it has finished what it has in hand.
+    Worn(Wear),
     /// It was asked to end and did not.
     AskIgnored,
     /// Its generation has ended: it drained too long, its boot failed, or the program stops.
@@ -333,6 +340,17 @@ pub enum Report {
         pid: Pid,
         /// Whose.
         generation: GenerationId,
+    },
+    /// A worker is to be replaced; its replacement comes first.
+    WorkerWorn {
+        /// Which.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+        /// Whose.
+        generation: GenerationId,
+        /// Why.
+        wear: Wear,
     },
     /// A worker is being ended.
     WorkerSignalled {

@@ -1,6 +1,7 @@
 //! One generation of the pool as the machine sees it: its phase, its zygote, its worker slots.
 
 use super::event::{Action, GenerationId, KillReason, PoolSettings, Reading, Report};
+use super::recycling::Succession;
 use super::slots::{Seat, Slot, never_filled};
 use super::worker::Worker;
 use super::{EXIT_FAILED, EXIT_IMPORT_FAILED};
@@ -18,6 +19,12 @@ pub(super) struct Generation {
     pub phase: Phase,
     pub zygote: Zygote,
     pub slots: Vec<Slot>,
+    /// The place in the scoreboard that no slot has.
+    pub spare: u32,
+    /// The replacement of a worker that is to end, in the spare place.
+    pub succession: Option<Succession>,
+    /// When the last succession was due.
+    pub succeeded_at: Option<Monotonic>,
     /// Set when the boot has failed; taken by the machine.
     pub failure: Option<Failure>,
     pub boot_deaths: u32,
@@ -62,12 +69,16 @@ pub(super) enum Zygote {
 
 impl Generation {
     pub fn new(id: GenerationId, settings: PoolSettings, now: Monotonic) -> Generation {
+        let workers = settings.workers.max(1);
         Generation {
             id,
             settings,
             phase: Phase::Importing { since: now },
             zygote: Zygote::Spawning,
-            slots: (0..settings.workers.max(1)).map(|_| Slot::default()).collect(),
+            slots: (0..workers).map(Slot::at).collect(),
+            spare: workers,
+            succession: None,
+            succeeded_at: None,
             failure: None,
             boot_deaths: 0,
         }
@@ -94,18 +105,31 @@ impl Generation {
     /// Its processes are reaped and none is on its way.
     pub fn is_gone(&self) -> bool {
         let is_over = matches!(self.phase, Phase::Closing { .. } | Phase::Ending);
-        is_over && self.zygote == Zygote::Gone && !self.slots.iter().any(|slot| matches!(slot.seat, Seat::Live(_)))
+        is_over && self.zygote == Zygote::Gone && self.workers().next().is_none()
     }
 
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
-        self.slots.iter().filter_map(|slot| match &slot.seat {
+        self.seats().filter_map(|seat| match seat {
+            Seat::Live(worker) => Some(worker),
+            _ => None,
+        })
+    }
+
+    /// Those of the slots, and the successor's.
+    fn seats(&self) -> impl Iterator<Item = &Seat> {
+        self.slots.iter().map(|slot| &slot.seat).chain(self.succession.iter().map(|succession| &succession.seat))
+    }
+
+    fn workers_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
+        let slots = self.slots.iter_mut().map(|slot| &mut slot.seat);
+        slots.chain(self.succession.iter_mut().map(|succession| &mut succession.seat)).filter_map(|seat| match seat {
             Seat::Live(worker) => Some(worker),
             _ => None,
         })
     }
 
     pub fn has_pending_fork(&self) -> bool {
-        self.slots.iter().any(|slot| matches!(slot.seat, Seat::Forking { .. }))
+        self.seats().any(|seat| matches!(seat, Seat::Forking { .. }))
     }
 
     /// Closes the inbox of a serving generation, or brings the end of a draining one forward.
@@ -160,6 +184,12 @@ impl Generation {
                 _ => {}
             }
         }
+        if let Some(succession) = &mut self.succession
+            && matches!(succession.seat, Seat::Forking { .. })
+        {
+            // Should it be there all the same, the scoreboard will tell.
+            succession.seat = Seat::Vacant { due: now };
+        }
         self.fail(match self.phase {
             Phase::Importing { .. } => {
                 format!("the interpreter ended while it imported the application: {exit}")
@@ -173,11 +203,12 @@ impl Generation {
         for slot in &mut self.slots {
             if let Seat::Live(worker) = &mut slot.seat {
                 if slot.is_vacated {
-                    worker.ask_to_end(self.settings.graceful_timeout, now, actions);
+                    worker.ask_to_end(self.settings.graceful_timeout, KillReason::Asked, now, actions);
                 }
                 worker.settle(&self.settings, now, actions);
             }
         }
+        self.settle_succession(now, actions);
         match self.phase {
             Phase::Importing { since } => {
                 if now >= since + self.settings.boot_timeout {
@@ -193,7 +224,9 @@ impl Generation {
             Phase::Draining { deadline } => {
                 if now >= deadline {
                     self.phase = Phase::Ending;
-                } else if self.slots.iter().all(|slot| matches!(slot.seat, Seat::Done) || never_filled(slot)) {
+                } else if self.succession.is_none()
+                    && self.slots.iter().all(|slot| matches!(slot.seat, Seat::Done) || never_filled(slot))
+                {
                     self.phase = Phase::Closing { deadline: deadline.min(now + CLOSING_MAX) };
                     actions.push(Action::CloseControl { generation: self.id });
                 }
@@ -219,11 +252,8 @@ impl Generation {
         if self.zygote == Zygote::Gone {
             self.adopt(readings, next_worker, now, actions);
         }
-        for slot in &mut self.slots {
-            if let Seat::Live(worker) = &mut slot.seat {
-                worker.look(readings, self.id, &self.settings, now, actions);
-            }
-        }
+        let (id, settings) = (self.id, self.settings);
+        self.workers_mut().for_each(|worker| worker.look(readings, id, &settings, now, actions));
     }
 
     fn kill_all(&mut self, actions: &mut Vec<Action>) {
@@ -231,11 +261,7 @@ impl Generation {
             self.zygote = Zygote::Alive { pid, is_killed: true };
             actions.push(Action::Kill { pid, signal: Signal::KILL });
         }
-        for slot in &mut self.slots {
-            if let Seat::Live(worker) = &mut slot.seat {
-                worker.kill(KillReason::GenerationEnded, actions);
-            }
-        }
+        self.workers_mut().for_each(|worker| worker.kill(KillReason::GenerationEnded, actions));
     }
 
     /// When a tick is due for this generation's sake.
@@ -254,6 +280,12 @@ impl Generation {
             Seat::Live(worker) => worker.wake_at(&self.settings),
             _ => None,
         });
-        slots.chain(phase).min()
+        let successor = self.succession.iter().filter_map(|succession| match &succession.seat {
+            Seat::Vacant { due } if can_fork && self.is_serving() => Some(*due),
+            Seat::Forking { since, .. } if can_fork => Some(*since + self.settings.boot_timeout),
+            Seat::Live(worker) => worker.wake_at(&self.settings),
+            _ => None,
+        });
+        slots.chain(successor).chain(phase).min()
     }
 }

@@ -20,6 +20,7 @@ impl Machine {
                 generation.settle(&mut self.next_worker, now, actions);
             }
             self.judge_boots(now, actions);
+            self.recycle(now, actions);
             self.release_gone(actions);
             self.boot_if_wanted(now, actions);
             self.exit_if_done(now, actions);
@@ -29,6 +30,13 @@ impl Machine {
         }
         if !self.generations.iter().any(Generation::has_pending_fork) {
             self.early.clear();
+        }
+    }
+
+    /// Replaces what is worn, unless all workers are about to go anyway.
+    fn recycle(&mut self, now: Monotonic, actions: &mut Vec<Action>) {
+        if self.stop.is_none() && !self.generations.iter().any(Generation::is_booting) {
+            self.generations.iter_mut().for_each(|generation| generation.begin_succession(now, actions));
         }
     }
 

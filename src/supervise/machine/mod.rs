@@ -9,6 +9,9 @@ mod check;
 mod event;
 mod generation;
 mod lifecycle;
+mod recycling;
+#[cfg(test)]
+mod recycling_tests;
 mod report;
 #[cfg(test)]
 mod simulation;
@@ -22,6 +25,7 @@ pub use event::{
     Action, BootOutcome, Event, GenerationId, Held, KillReason, Place, PlaceState, PoolSettings, Reading, Report,
     Settings, WorkerId,
 };
+pub use recycling::{Recycle, Wear};
 
 use crate::base::bounds::EARLY_EXITS_MAX;
 use crate::base::clock::Monotonic;

@@ -1,6 +1,6 @@
 //! Reports as lines of the diagnostic log.
 
-use super::{BootOutcome, KillReason, Report};
+use super::{BootOutcome, KillReason, Report, Wear};
 use crate::observe::WorkerFacts;
 use crate::sys::process::signal_name;
 use tracing::{error, info, warn};
@@ -11,6 +11,11 @@ impl Report {
         match self {
             Report::WorkerStarted { .. } => facts.started += 1,
             Report::WorkerSignalled { reason: KillReason::RequestTimeout(_), .. } => facts.timed_out += 1,
+            Report::WorkerSignalled { reason: KillReason::Worn(wear), .. } => match wear {
+                Wear::Requests { .. } => facts.recycled_requests += 1,
+                Wear::Lifetime { .. } => facts.recycled_lifetime += 1,
+                Wear::Memory { .. } => facts.recycled_memory += 1,
+            },
             Report::WorkerExited { lost, .. } => {
                 facts.exited += 1;
                 facts.lost += *lost as u64;
@@ -42,6 +47,10 @@ impl Report {
             Report::WorkerStarted { worker, pid, generation } => {
                 info!(%worker, pid = pid.as_raw_nonzero(), %generation, "worker started");
             }
+            Report::WorkerWorn { worker, pid, generation, wear } => {
+                let pid = pid.as_raw_nonzero();
+                info!(%worker, pid, %generation, "worker is to be replaced: {wear}");
+            }
             Report::WorkerSignalled { worker, pid, signal, reason } => {
                 let (pid, signal) = (pid.as_raw_nonzero(), signal_name(signal.as_raw()).unwrap_or("a signal"));
                 match reason {
@@ -55,6 +64,7 @@ impl Report {
                         error!(%worker, pid, "worker outlived SIGABRT, sending {signal}")
                     }
                     KillReason::Asked => info!(%worker, pid, "worker is to end, sending {signal}"),
+                    KillReason::Worn(_) => info!(%worker, pid, "worker's replacement is up, sending {signal}"),
                     KillReason::AskIgnored => {
                         error!(%worker, pid, "worker did not end in time, sending {signal}")
                     }

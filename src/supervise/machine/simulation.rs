@@ -51,6 +51,7 @@ impl Random {
 }
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are few of them")]
 enum Happening {
     Tell(Event),
     Imported(GenerationId),
@@ -75,6 +76,10 @@ struct Process {
     is_unreported: bool,
     request: Option<(u64, Monotonic)>,
     served: u64,
+    rss_bytes: u64,
+    born: Monotonic,
+    /// It was told to take no more.
+    is_leaving: bool,
 }
 
 #[derive(Default)]
@@ -83,6 +88,8 @@ struct Pool {
     inbox_closed: bool,
     served_since: Option<Monotonic>,
     last_fork: HashMap<u32, Monotonic>,
+    /// The worker that is being replaced, and since when.
+    worn: Option<(Pid, Monotonic)>,
 }
 
 struct World {
@@ -110,6 +117,15 @@ struct World {
     exit: Option<i32>,
 }
 
+impl Pool {
+    fn recycles(&self) -> bool {
+        self.settings.is_some_and(|settings| {
+            let recycle = settings.recycle;
+            recycle.requests.is_some() || recycle.lifetime.is_some() || recycle.rss_bytes.is_some()
+        })
+    }
+}
+
 impl World {
     fn new(seed: u64) -> World {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -121,7 +137,7 @@ impl World {
             [50, 60, 20].map(|worst| if random.percent(40) { 0 } else { random.below(worst) });
         World {
             now: Monotonic::from_nanos(5_000_000_000),
-            machine: Machine::new(settings(workers)),
+            machine: Machine::new(Settings { pool: Some(random_pool(&mut random, workers)), ..settings(workers) }),
             queue: BTreeMap::new(),
             order: 0,
             processes: BTreeMap::new(),
@@ -183,8 +199,15 @@ impl World {
             for n in 0..1 + self.random.below(10) {
                 let gap = n * self.random.delay(500);
                 let workers = 1 + self.random.below(4) as u32;
-                self.later(start + gap, Happening::Tell(Event::Reload(pool_settings(workers))));
+                let pool = random_pool(&mut self.random, workers);
+                self.later(start + gap, Happening::Tell(Event::Reload(pool)));
             }
+        }
+        for _ in 0..self.random.below(4) {
+            let (slot, start, rest) =
+                (self.random.below(4) as u32, self.random.below(HORIZON), self.random.delay(20_000));
+            self.later(start, Happening::Tell(Event::VacateSlot(slot)));
+            self.later(start + rest, Happening::Tell(Event::FillSlot(slot)));
         }
         let stop = if self.random.percent(30) { self.random.below(HORIZON) } else { HORIZON };
         let first = if self.random.percent(20) { Event::Quit } else { Event::Terminate };
@@ -220,7 +243,8 @@ impl World {
         for (id, pool) in &self.pools {
             let live =
                 self.processes.values().filter(|process| process.generation == *id && process.slot.is_some()).count();
-            assert!(live <= pool.settings.map_or(0, |settings| settings.workers as usize), "{live} workers of {id:?}");
+            let workers = pool.settings.map_or(0, |settings| settings.workers as usize);
+            assert!(live <= workers + usize::from(pool.recycles()), "{live} workers of {id:?}");
         }
     }
 
@@ -232,7 +256,7 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::SpawnZygote { generation, settings } => self.spawn_zygote(generation, settings),
-            Action::ForkWorker { generation, worker, slot } => self.fork_worker(generation, worker, slot),
+            Action::ForkWorker { generation, worker, place } => self.fork_worker(generation, worker, place),
             Action::SwitchShards { generation } => {
                 let has_worker =
                     self.processes.values().any(|process| process.generation == generation && process.is_up);
@@ -270,6 +294,8 @@ impl World {
                     self.later(delay, Happening::Ends(pid, Exit::Signal { signal: 9, core_dumped: false }));
                 } else if signal == Signal::ABORT && !process.hangs && !process.is_stuck {
                     self.later(MS, Happening::Ends(pid, Exit::Signal { signal: 6, core_dumped: true }));
+                } else if signal == Signal::TERM && !process.hangs && !process.is_stuck {
+                    self.leave(pid);
                 }
             }
             Action::ReportLost { held, .. } => self.lost.extend(held.iter().map(|held| held.token)),
@@ -287,6 +313,20 @@ impl World {
             Action::Report(Report::BootFailed { outcome: BootOutcome::Exit, .. }) => {
                 let settings = settings(1);
                 self.limit_exit(settings.graceful_timeout + settings.reap_timeout);
+            }
+            Action::Report(Report::WorkerWorn { pid, generation, .. }) => {
+                let now = self.now;
+                let pool = self.pools.get_mut(&generation).expect("spawned");
+                assert!(pool.worn.replace((pid, now)).is_none(), "one is replaced at a time");
+            }
+            Action::Report(Report::WorkerSignalled { pid, reason: KillReason::Worn(_), .. }) => {
+                let generation = self.processes[&raw(pid)].generation;
+                let begun = self.pools[&generation].worn.filter(|(worn, _)| *worn == pid).map(|(_, since)| since);
+                let begun = begun.expect("a worn worker was told of");
+                let is_successor = |process: &Process| {
+                    process.generation == generation && process.is_up && !process.is_leaving && process.born >= begun
+                };
+                assert!(self.processes.values().any(is_successor), "nobody leaves before the replacement is up");
             }
             Action::Report(_) => {}
             Action::Exit { code } => self.exit = Some(code),
@@ -351,6 +391,7 @@ impl World {
             return;
         }
         let pid = self.new_process(generation, Some(slot));
+        self.processes.get_mut(&raw(pid)).expect("just made").born = now;
         if self.random.percent(self.worker_deaths / 10) {
             self.processes.get_mut(&raw(pid)).expect("just made").is_unreported = true;
             self.later(0, Happening::Ends(zygote, Exit::Signal { signal: 9, core_dumped: false }));
@@ -402,6 +443,7 @@ impl World {
                 if let Some(process) = self.processes.get_mut(&raw(pid)) {
                     process.request = None;
                     process.served += 1;
+                    process.rss_bytes += self.random.below(100);
                     let delay = self.random.delay(2000);
                     self.later(delay, Happening::TakesRequest(pid));
                 }
@@ -416,7 +458,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&raw(pid)) else {
             return;
         };
-        if self.pools[&process.generation].inbox_closed {
+        if self.pools[&process.generation].inbox_closed || process.is_leaving {
             return;
         }
         self.next_token += 1;
@@ -456,6 +498,8 @@ impl World {
             }
         }
         let process = self.processes.remove(&raw(pid)).expect("it was just there");
+        let pool = self.pools.get_mut(&process.generation).expect("spawned");
+        pool.worn = pool.worn.filter(|(worn, _)| *worn != pid);
         let held: Vec<Held> = process.request.iter().map(|(token, _)| Held { shard: 0, token: *token }).collect();
         let exit = if exit == Exit::Code(0) && !held.is_empty() { Exit::Code(1) } else { exit };
         self.tell(Event::ChildExited { pid, exit, held, served: process.served });
@@ -478,6 +522,18 @@ impl World {
         }
     }
 
+    /// A worker heeds SIGTERM: it finishes what it has, and ends.
+    fn leave(&mut self, pid: Pid) {
+        let process = self.processes.get_mut(&raw(pid)).expect("the caller looked");
+        if std::mem::replace(&mut process.is_leaving, true) {
+            return;
+        }
+        let is_busy = process.request.is_some();
+        let delay = self.random.delay(if is_busy { 5000 } else { 20 });
+        self.later(delay, Happening::FinishesRequest(pid));
+        self.later(delay, Happening::Ends(pid, Exit::Code(0)));
+    }
+
     fn new_process(&mut self, generation: GenerationId, slot: Option<u32>) -> Pid {
         self.next_pid += 1;
         let process = Process {
@@ -489,6 +545,9 @@ impl World {
             is_unreported: false,
             request: None,
             served: 0,
+            rss_bytes: self.random.below(500),
+            born: self.now,
+            is_leaving: false,
         };
         self.processes.insert(self.next_pid, process);
         Pid::from_raw(self.next_pid).expect("positive")
@@ -506,7 +565,8 @@ impl World {
             let (token, started) = process.request.unwrap_or((0, Monotonic::ZERO));
             let state = if token == 0 { SlotState::Idle } else { SlotState::Busy };
             let view = SlotView { token, shard: 0, pid: *pid as u32, started, done: process.served, state };
-            Some(Reading { generation: process.generation, slot: process.slot?, view })
+            let rss_bytes = Some(process.rss_bytes);
+            Some(Reading { generation: process.generation, place: process.slot?, view, rss_bytes })
         })
         .collect()
     }
@@ -522,6 +582,22 @@ impl World {
         assert!(code == 0 || !self.opened, "an open server ends only when it is told to");
         code
     }
+}
+
+/// Workers that are worn by anything, now and then by the first request.
+fn random_pool(random: &mut Random, workers: u32) -> PoolSettings {
+    let mut recycle = Recycle { seed: random.next(), ..Recycle::default() };
+    if random.percent(30) {
+        recycle.requests = Some(1 + random.below(20));
+        recycle.requests_jitter = random.below(10);
+    }
+    if random.percent(20) {
+        recycle.lifetime = Some(Duration::from_millis(1 + random.below(30_000)));
+    }
+    if random.percent(20) {
+        recycle.rss_bytes = Some(random.below(1000));
+    }
+    PoolSettings { recycle, ..pool_settings(workers) }
 }
 
 fn raw(pid: Pid) -> i32 {

@@ -1,7 +1,8 @@
 //! The worker slots of a generation: filled by forks, emptied by deaths, filled again at the pace of the backoff.
 
-use super::event::{Action, Held, Place, PlaceState, Reading, Report, WorkerId};
+use super::event::{Action, Held, KillReason, Place, PlaceState, Reading, Report, WorkerId};
 use super::generation::{Generation, Phase, Zygote};
+use super::recycling::Succession;
 use super::worker::Worker;
 use super::{EXIT_IMPORT_FAILED, EXIT_NO_APPLICATION};
 use crate::base::bounds::BOOT_DEATHS_MAX;
@@ -14,11 +15,13 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     pub seat: Seat,
+    /// Its place in the scoreboard, now.
+    pub place: u32,
     backoff: Backoff,
     /// When a fork was last asked for.
-    forked_at: Option<Monotonic>,
+    pub forked_at: Option<Monotonic>,
     /// When the last worker ended.
-    left_at: Option<Monotonic>,
+    pub left_at: Option<Monotonic>,
     /// Nobody is to sit here.
     pub is_vacated: bool,
 }
@@ -39,6 +42,13 @@ pub(super) enum Seat {
     Done,
 }
 
+impl Slot {
+    /// An empty one with this place in the scoreboard.
+    pub fn at(place: u32) -> Slot {
+        Slot { place, ..Slot::default() }
+    }
+}
+
 impl Default for Seat {
     fn default() -> Self {
         Seat::Vacant { due: Monotonic::ZERO }
@@ -48,11 +58,12 @@ impl Default for Seat {
 impl Generation {
     /// The zygote has answered. Returns whether the worker was awaited.
     pub fn worker_forked(&mut self, id: WorkerId, pid: Pid, now: Monotonic) -> bool {
-        for slot in &mut self.slots {
-            if let Seat::Forking { worker, since } = slot.seat
+        let slots = self.slots.iter_mut().map(|slot| &mut slot.seat);
+        for seat in slots.chain(self.succession.iter_mut().map(|succession| &mut succession.seat)) {
+            if let Seat::Forking { worker, since } = *seat
                 && worker == id
             {
-                slot.seat = Seat::Live(Worker::new(id, pid, since, now));
+                *seat = Seat::Live(Worker::new(id, pid, since, now));
                 return true;
             }
         }
@@ -61,8 +72,12 @@ impl Generation {
 
     pub fn fork_failed(&mut self, id: WorkerId, now: Monotonic) {
         let settings = self.settings;
+        let is_its = |seat: &Seat| matches!(seat, Seat::Forking { worker, .. } if *worker == id);
+        if self.succession.as_ref().is_some_and(|succession| is_its(&succession.seat)) {
+            return self.successor_fork_failed(now);
+        }
         for slot in &mut self.slots {
-            if matches!(slot.seat, Seat::Forking { worker, .. } if worker == id) {
+            if is_its(&slot.seat) {
                 let wait = slot.backoff.died(&settings.backoff, Duration::ZERO).max(settings.backoff.between_starts);
                 slot.seat = Seat::Vacant { due: now + wait };
             }
@@ -79,19 +94,19 @@ impl Generation {
         now: Monotonic,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let Some(index) =
-            self.slots.iter().position(|slot| matches!(&slot.seat, Seat::Live(worker) if worker.pid == pid))
-        else {
-            return false;
-        };
-        let Seat::Live(worker) = std::mem::replace(&mut self.slots[index].seat, Seat::Done) else {
-            unreachable!("the seat was just seen to be live");
-        };
+        let Some((index, worker)) = self.unseat(pid) else { return false };
         let is_clean = exit.is_success() && held.is_empty();
         let has_worked = served > 0 || !held.is_empty();
-        let restart_in = self.reseat(index, &worker, is_clean, has_worked, now);
-        self.slots[index].left_at = Some(now);
-        let restart_in = restart_in.filter(|_| !self.slots[index].is_vacated);
+        let restart_in = match index {
+            None => self.successor_ended(&worker, has_worked, now),
+            Some(index) => {
+                self.slots[index].left_at = Some(now);
+                let is_succeeded = self.is_succeeded(index);
+                let restart_in =
+                    if is_succeeded { None } else { self.reseat(index, &worker, is_clean, has_worked, now) };
+                restart_in.filter(|_| !self.slots[index].is_vacated)
+            }
+        };
         let (generation, lost) = (self.id, held.len());
         actions.push(Action::Report(Report::WorkerExited {
             worker: worker.id,
@@ -118,6 +133,18 @@ impl Generation {
             }
         }
         true
+    }
+
+    /// Takes a worker out of its slot, whose index is returned with it; None: it is the successor of one.
+    fn unseat(&mut self, pid: Pid) -> Option<(Option<usize>, Worker)> {
+        let slots = self.slots.iter_mut().enumerate().map(|(index, slot)| (Some(index), &mut slot.seat));
+        let successor = self.succession.iter_mut().map(|succession| (None, &mut succession.seat));
+        let (index, seat) =
+            slots.chain(successor).find(|(_, seat)| matches!(seat, Seat::Live(worker) if worker.pid == pid))?;
+        match std::mem::replace(seat, Seat::Done) {
+            Seat::Live(worker) => Some((index, worker)),
+            _ => unreachable!("the seat was just seen to be live"),
+        }
     }
 
     /// Decides whether and when an emptied slot is filled again, and returns the wait.
@@ -159,7 +186,7 @@ impl Generation {
         let Some(slot) = self.slots.get_mut(slot as usize) else { return };
         slot.is_vacated = true;
         if let Seat::Live(worker) = &mut slot.seat {
-            worker.ask_to_end(limit, now, actions);
+            worker.ask_to_end(limit, KillReason::Asked, now, actions);
         }
     }
 
@@ -175,6 +202,9 @@ impl Generation {
     /// Every place as people see it.
     pub(super) fn places(&self) -> Vec<Place> {
         let place = |(number, slot): (usize, &Slot)| {
+            if let Some(place) = self.succeeding(number) {
+                return place;
+            }
             let (state, pid) = match &slot.seat {
                 Seat::Live(worker) if worker.is_leaving() => (PlaceState::Leaving, Some(worker.pid)),
                 Seat::Live(worker) if worker.is_up => (PlaceState::Serving, Some(worker.pid)),
@@ -199,15 +229,27 @@ impl Generation {
     ) {
         for reading in readings.iter().filter(|reading| reading.generation == self.id) {
             let pid = i32::try_from(reading.view.pid).ok().and_then(Pid::from_raw);
-            let (Some(pid), Some(slot)) = (pid, self.slots.get_mut(reading.slot as usize)) else {
-                continue;
+            let Some(pid) = pid.filter(|_| reading.view.state != SlotState::Empty) else { continue };
+            let slot = self.slots.iter_mut().find(|slot| slot.place == reading.place);
+            let successor = self.succession.as_ref();
+            let is_known = match (&slot, successor) {
+                (Some(slot), _) => matches!(slot.seat, Seat::Live(_)),
+                (None, Some(succession)) => matches!(succession.seat, Seat::Live(_)),
+                (None, None) => reading.place != self.spare,
             };
-            if matches!(slot.seat, Seat::Live(_)) || reading.view.state == SlotState::Empty {
+            if is_known {
                 continue;
             }
-            let worker = take_id(next_worker);
-            actions.push(Action::Report(Report::WorkerStarted { worker, pid, generation: self.id }));
-            slot.seat = Seat::Live(Worker::new(worker, pid, now, now));
+            let id = take_id(next_worker);
+            actions.push(Action::Report(Report::WorkerStarted { worker: id, pid, generation: self.id }));
+            let worker = Worker::new(id, pid, now, now);
+            match slot {
+                Some(slot) => slot.seat = Seat::Live(worker),
+                None => {
+                    let index = successor.map_or(0, |succession| succession.slot);
+                    self.succession = Some(Succession::adopted(index, worker));
+                }
+            }
         }
     }
 
@@ -215,25 +257,39 @@ impl Generation {
         let Zygote::Alive { pid, is_killed: false } = self.zygote else {
             return;
         };
-        for (index, slot) in self.slots.iter_mut().enumerate() {
+        let (generation, boot_timeout, is_serving) = (self.id, self.settings.boot_timeout, self.is_serving());
+        let mut fork = |seat: &mut Seat, forked_at: &mut Option<Monotonic>, place| {
+            let worker = take_id(next_worker);
+            *seat = Seat::Forking { worker, since: now };
+            *forked_at = Some(now);
+            actions.push(Action::ForkWorker { generation, worker, place });
+        };
+        let mut is_overdue = false;
+        for slot in &mut self.slots {
             match slot.seat {
                 Seat::Vacant { due }
                     if due <= now
                         && !slot.is_vacated
                         && !(never_filled(slot) && matches!(self.phase, Phase::Draining { .. })) =>
                 {
-                    let worker = take_id(next_worker);
-                    slot.seat = Seat::Forking { worker, since: now };
-                    slot.forked_at = Some(now);
-                    actions.push(Action::ForkWorker { generation: self.id, worker, slot: index as u32 });
+                    fork(&mut slot.seat, &mut slot.forked_at, slot.place);
                 }
-                Seat::Forking { since, .. } if now >= since + self.settings.boot_timeout => {
-                    self.zygote = Zygote::Alive { pid, is_killed: true };
-                    actions.push(Action::Kill { pid, signal: Signal::KILL });
-                    return;
-                }
+                Seat::Forking { since, .. } => is_overdue |= now >= since + boot_timeout,
                 _ => {}
             }
+        }
+        if let Some(succession) = &mut self.succession {
+            match succession.seat {
+                Seat::Vacant { due } if due <= now && is_serving => {
+                    fork(&mut succession.seat, &mut succession.forked_at, self.spare);
+                }
+                Seat::Forking { since, .. } => is_overdue |= now >= since + boot_timeout,
+                _ => {}
+            }
+        }
+        if is_overdue {
+            self.zygote = Zygote::Alive { pid, is_killed: true };
+            actions.push(Action::Kill { pid, signal: Signal::KILL });
         }
     }
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::sys::memory::{SlotState, SlotView};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-const MS: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
 pub(super) fn pool_settings(workers: u32) -> PoolSettings {
     PoolSettings {
@@ -16,6 +16,7 @@ pub(super) fn pool_settings(workers: u32) -> PoolSettings {
         boot_timeout: 60 * SECOND,
         graceful_timeout: 20 * SECOND,
         backoff: crate::supervise::backoff::Policy::default(),
+        recycle: Recycle::default(),
     }
 }
 
@@ -28,20 +29,20 @@ pub(super) fn settings(workers: u32) -> Settings {
     }
 }
 
-fn pid(number: i32) -> Pid {
+pub(super) fn pid(number: i32) -> Pid {
     Pid::from_raw(number).expect("a positive number")
 }
 
 /// A machine, its clock, and the actions since the last look, without reports and in a short form.
-struct Bench {
-    machine: Machine,
-    now: Monotonic,
+pub(super) struct Bench {
+    pub machine: Machine,
+    pub now: Monotonic,
     said: Vec<String>,
-    readings: Vec<Reading>,
+    pub readings: Vec<Reading>,
 }
 
 impl Bench {
-    fn new(settings: Settings) -> Bench {
+    pub fn new(settings: Settings) -> Bench {
         Bench {
             machine: Machine::new(settings),
             now: Monotonic::from_nanos(1_000_000_000),
@@ -50,14 +51,14 @@ impl Bench {
         }
     }
 
-    fn tell(&mut self, event: Event) -> &mut Bench {
+    pub fn tell(&mut self, event: Event) -> &mut Bench {
         let actions = self.machine.handle(event, self.now);
         self.said.extend(actions.iter().filter_map(short));
         self
     }
 
     /// Lets `span` pass; ticks come exactly when they are asked for.
-    fn pass(&mut self, span: Duration) -> &mut Bench {
+    pub fn pass(&mut self, span: Duration) -> &mut Bench {
         let end = self.now + span;
         while let Some(at) = self.machine.wake_at(self.now).filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -68,15 +69,15 @@ impl Bench {
         self
     }
 
-    fn exit(&mut self, number: i32, exit: Exit, held: &[Held], served: u64) -> &mut Bench {
+    pub fn exit(&mut self, number: i32, exit: Exit, held: &[Held], served: u64) -> &mut Bench {
         self.readings.retain(|reading| reading.view.pid != number as u32);
         self.tell(Event::ChildExited { pid: pid(number), exit, held: held.to_vec(), served })
     }
 
-    fn show(
+    pub fn show(
         &mut self,
         generation: u32,
-        slot: u32,
+        place: u32,
         number: u32,
         state: SlotState,
         token: u64,
@@ -84,18 +85,23 @@ impl Bench {
     ) -> &mut Bench {
         let view = SlotView { token, shard: 0, pid: number, started, done: 0, state };
         self.readings.retain(|reading| reading.view.pid != number);
-        self.readings.push(Reading { generation: GenerationId(generation), slot, view });
+        self.readings.push(Reading { generation: GenerationId(generation), place, view, rss_bytes: None });
         self
     }
 
+    /// What was said since the last look.
+    pub fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.said)
+    }
+
     #[track_caller]
-    fn expect(&mut self, said: &[&str]) -> &mut Bench {
+    pub fn expect(&mut self, said: &[&str]) -> &mut Bench {
         assert_eq!(std::mem::take(&mut self.said), said);
         self
     }
 
     /// Boots a generation whose zygote is `zygote` and whose workers are the numbers that follow.
-    fn boot(&mut self, generation: u32, zygote: i32, first_worker: u32, workers: u32) -> &mut Bench {
+    pub fn boot(&mut self, generation: u32, zygote: i32, first_worker: u32, workers: u32) -> &mut Bench {
         let id = GenerationId(generation);
         self.tell(Event::ZygoteSpawned { generation: id, pid: pid(zygote) });
         self.tell(Event::Imported { generation: id });
@@ -110,7 +116,7 @@ impl Bench {
     }
 
     /// A server with one generation of two workers (processes 101 and 102, zygote 100).
-    fn serving() -> Bench {
+    pub fn serving() -> Bench {
         let mut bench = Bench::new(settings(2));
         bench.tell(Event::Start).boot(1, 100, 1, 2);
         assert!(bench.machine.is_ready());
@@ -121,7 +127,7 @@ impl Bench {
 fn short(action: &Action) -> Option<String> {
     Some(match action {
         Action::SpawnZygote { generation, .. } => format!("spawn {generation}"),
-        Action::ForkWorker { generation, worker, slot } => format!("fork {worker} of {generation} in {slot}"),
+        Action::ForkWorker { generation, worker, place } => format!("fork {worker} of {generation} in {place}"),
         Action::SwitchShards { generation } => format!("switch to {generation}"),
         Action::OpenShards => "open".into(),
         Action::CloseInbox { generation } => format!("close inbox {generation}"),
@@ -140,8 +146,8 @@ fn short(action: &Action) -> Option<String> {
     })
 }
 
-const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
-const DONE: Exit = Exit::Code(0);
+pub(super) const KILLED: Exit = Exit::Signal { signal: 9, core_dumped: false };
+pub(super) const DONE: Exit = Exit::Code(0);
 
 #[test]
 fn a_first_start_opens_the_shards_once_a_worker_is_up() {

@@ -1,8 +1,9 @@
 //! One worker process as the machine sees it: from the report of its fork to its reaping.
 
 use super::event::{Action, GenerationId, Held, KillReason, PoolSettings, Reading, Report, WorkerId};
+use super::recycling::{Seen, Wear};
 use crate::base::clock::Monotonic;
-use crate::sys::memory::SlotState;
+use crate::sys::memory::{SlotState, SlotView};
 use crate::sys::process::{Pid, Signal};
 use std::time::Duration;
 
@@ -30,8 +31,12 @@ pub(super) struct Worker {
     suspect: Option<(Held, Monotonic)>,
     /// A request that was seen in hand before its thread had noted the time, and since when.
     untimed: Option<(u64, Monotonic)>,
-    /// When to read its scoreboard slots next.
-    look_at: Monotonic,
+    /// Why it is to be replaced.
+    pub worn: Option<Wear>,
+    /// What it had finished when it was first seen to have too much memory.
+    large_at: Option<u64>,
+    /// When to read its scoreboard slots next; None: never.
+    look_at: Option<Monotonic>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,11 +64,13 @@ impl Worker {
             overdue: None,
             suspect: None,
             untimed: None,
-            look_at: now + BOOT_LOOK_MIN,
+            worn: None,
+            large_at: None,
+            look_at: Some(now + BOOT_LOOK_MIN),
         }
     }
 
-    /// Looks at its slots: is it up, is a request over its time?
+    /// Looks at its slots: is it up, is a request over its time, is it worn?
     pub fn look(
         &mut self,
         readings: &[Reading],
@@ -76,20 +83,40 @@ impl Worker {
         let own = || readings.iter().filter(|reading| reading.generation == generation && reading.view.pid == number);
         self.is_up |= own().any(|reading| reading.view.state != SlotState::Empty);
         if !self.is_up {
-            self.look_at = now + (now.since(self.since) / 4).clamp(BOOT_LOOK_MIN, BOOT_LOOK_MAX);
+            self.look_at = Some(now + (now.since(self.since) / 4).clamp(BOOT_LOOK_MIN, BOOT_LOOK_MAX));
             return;
         }
-        let Some(timeout) = settings.timeout else {
-            return;
-        };
-        self.look_at = now + timeout;
+        let views: Vec<SlotView> = own().map(|reading| reading.view).collect();
+        if self.worn.is_none() {
+            let seen = Seen {
+                done: views.iter().map(|view| view.done).sum(),
+                is_idle: views.iter().all(|view| view.state != SlotState::Busy),
+                rss_bytes: own().find_map(|reading| reading.rss_bytes),
+            };
+            self.worn = settings.recycle.judge(self.id, self.since, seen, &mut self.large_at, now);
+        }
+        let overdue_at = settings.timeout.map(|timeout| self.look_for_overdue(&views, timeout, settings, now, actions));
+        let worn_at = settings.recycle.look_at(self.id, self.since, now).filter(|_| self.worn.is_none());
+        self.look_at = overdue_at.into_iter().chain(worn_at).min();
+    }
+
+    /// Ends it if a request takes too long. Returns when to look again.
+    fn look_for_overdue(
+        &mut self,
+        views: &[SlotView],
+        timeout: Duration,
+        settings: &PoolSettings,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) -> Monotonic {
+        let mut look_at = now + timeout;
         let mut overdue = Vec::new();
-        for view in own().map(|reading| reading.view).filter(|view| view.state == SlotState::Busy) {
+        for view in views.iter().filter(|view| view.state == SlotState::Busy) {
             // Just taken, and the thread has not had its turn since: its time begins when it was first seen so.
             let started = if view.started == Monotonic::ZERO { self.seen(view.token, now) } else { view.started };
             let deadline = started + timeout;
             if deadline > now {
-                self.look_at = self.look_at.min(deadline);
+                look_at = look_at.min(deadline);
             } else {
                 overdue.push((Held { shard: view.shard, token: view.token }, started));
             }
@@ -101,9 +128,10 @@ impl Worker {
                 self.overdue = Some(held);
                 self.abort(KillReason::RequestTimeout(held), settings, now, actions);
             }
-            None if self.suspect.is_some() => self.look_at = now + CONFIRM_AFTER,
+            None if self.suspect.is_some() => look_at = now + CONFIRM_AFTER,
             None => {}
         }
+        look_at
     }
 
     /// When `token` was first seen in hand without a time of its own.
@@ -134,10 +162,10 @@ impl Worker {
     }
 
     /// Asks it to end when it has finished what it has in hand, within `limit`; once, and only when it is up.
-    pub fn ask_to_end(&mut self, limit: Duration, now: Monotonic, actions: &mut Vec<Action>) {
+    pub fn ask_to_end(&mut self, limit: Duration, reason: KillReason, now: Monotonic, actions: &mut Vec<Action>) {
         if self.is_up && matches!(self.ending, Ending::No) {
             self.ending = Ending::Asked { again_at: now + ASK_AGAIN_AFTER, kill_at: now + limit };
-            self.signal(Signal::TERM, KillReason::Asked, actions);
+            self.signal(Signal::TERM, reason, actions);
         }
     }
 
@@ -157,8 +185,11 @@ impl Worker {
     /// When a tick is due for this worker's sake.
     pub fn wake_at(&self, settings: &PoolSettings) -> Option<Monotonic> {
         match self.ending {
-            Ending::No if !self.is_up => Some(self.look_at.min(self.since + settings.boot_timeout)),
-            Ending::No => settings.timeout.map(|_| self.look_at),
+            Ending::No if !self.is_up => {
+                let boot_end = self.since + settings.boot_timeout;
+                Some(self.look_at.map_or(boot_end, |look_at| look_at.min(boot_end)))
+            }
+            Ending::No => self.look_at,
             Ending::Asked { again_at, kill_at } => Some(again_at.min(kill_at)),
             Ending::Aborted { kill_at } => Some(kill_at),
             Ending::Killed => None,

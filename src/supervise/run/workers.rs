@@ -8,6 +8,7 @@ use crate::control::{Fault, FaultCode};
 use crate::supervise::machine::{Event, Place, PlaceState, Reading};
 use crate::supervise::programs::machine::State;
 use crate::supervise::rpc::{Deed, Outcome, Unit, View};
+use crate::sys::family;
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid, Signal};
 
@@ -120,8 +121,24 @@ impl Supervisor {
             for index in 0..found.scoreboard.slots() {
                 let view = found.scoreboard.read(index);
                 if view.state != SlotState::Empty {
-                    readings.push(Reading { generation, slot: index as u32 / threads, view });
+                    readings.push(Reading { generation, place: index as u32 / threads, view, rss_bytes: None });
                 }
+            }
+        }
+        readings
+    }
+
+    /// The same, with the memory of those who are to have no more than so much.
+    pub(super) fn measured(&self) -> Vec<Reading> {
+        let mut readings = self.readings();
+        let mut last = None;
+        for reading in &mut readings {
+            let settings = self.generations.get(&reading.generation).map(|found| &found.settings);
+            let is_measured = settings.is_some_and(|settings| settings.recycle.rss_bytes.is_some());
+            // One of a worker's threads tells it for all.
+            let pid = i32::try_from(reading.view.pid).ok().and_then(Pid::from_raw);
+            if is_measured && last.replace(reading.view.pid) != Some(reading.view.pid) {
+                reading.rss_bytes = pid.map(family::resident_bytes);
             }
         }
         readings

@@ -134,9 +134,9 @@ impl Supervisor {
         .detach();
     }
 
-    pub(super) fn fork_worker(&mut self, generation: GenerationId, worker: WorkerId, slot: u32) {
+    pub(super) fn fork_worker(&mut self, generation: GenerationId, worker: WorkerId, place: u32) {
         let Some(found) = self.generations.get(&generation) else { return };
-        match found.fork(worker, slot) {
+        match found.fork(worker, place) {
             Ok(pipe) => output::log_worker(&self.ring, pipe, worker),
             Err(error) => self.tell(Event::ForkFailed { generation, worker, error: error.to_string() }),
         }
