@@ -132,6 +132,20 @@ fn what_does_not_get_ready_is_stopped_and_given_up_with_the_reason() {
 }
 
 #[test]
+fn a_command_that_checks_ends_with_the_server_and_with_all_that_it_has_started() {
+    let mut server = alone()
+        .program(
+            "slow",
+            "command = \"sleep 1000\"\nready = { command = \"sh -c 'sleep 2000; true'\", timeout = \"1h\" }",
+        )
+        .run();
+    // The server, the program, the shell that checks it and what that has started.
+    wait_until("the command has started another", DEADLINE, || server.family().len() == 4);
+    assert_eq!(server.stop().code(), Some(0));
+    wait_until("nothing is left of it", DEADLINE, || server.family().is_empty());
+}
+
+#[test]
 fn a_program_that_is_not_alive_is_started_anew() {
     let builder = alone();
     let flag = builder.folder().join("alive");

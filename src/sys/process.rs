@@ -145,6 +145,11 @@ pub fn signal(pid: Pid, signal: Signal) -> io::Result<()> {
     gone_is_fine(rustix::process::kill_process(pid, signal))
 }
 
+/// Sends a signal to the process group of a child that leads one and was not reaped yet, as [`signal`] does.
+pub fn signal_group(leader: Pid, signal: Signal) -> io::Result<()> {
+    gone_is_fine(rustix::process::kill_process_group(leader, signal))
+}
+
 fn gone_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
     match result {
         Ok(()) | Err(Errno::SRCH) => Ok(()),

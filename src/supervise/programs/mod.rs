@@ -25,7 +25,6 @@ mod telling;
 mod tree;
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -100,7 +99,6 @@ pub(super) struct Programs {
 struct Command {
     id: ProcessId,
     main: Pid,
-    pidfd: OwnedFd,
     has_timed_out: bool,
 }
 
@@ -179,7 +177,7 @@ impl Programs {
     pub fn end_check(&mut self, command: Pid) {
         if let Some(found) = self.commands.get_mut(&command) {
             found.has_timed_out = true;
-            if let Err(error) = process::signal_pidfd(&found.pidfd, Signal::KILL) {
+            if let Err(error) = process::signal_group(command, Signal::KILL) {
                 tracing::warn!(%error, "a command that checks a program can't be killed");
             }
         }
@@ -355,6 +353,9 @@ impl Programs {
             // Nobody is there any more to whom a failure would matter.
             let _ = self.signal(id, Target::Tree, libc::SIGKILL);
         }
+        for command in self.commands.keys() {
+            let _ = process::signal_group(*command, Signal::KILL);
+        }
         // They were given less than their time, but nobody would come to kill them.
         self.strays.iter().for_each(|stray| stray.signal(Signal::KILL));
         for pid in family::children(rustix::process::getpid()) {
@@ -433,7 +434,7 @@ impl Programs {
         let told = Told { server_url: self.server_url.as_deref(), ..Told::default() };
         match spawn::start_check(config, words, told) {
             Ok(child) => {
-                self.commands.insert(child.pid, Command { id, main, pidfd: child.pidfd, has_timed_out: false });
+                self.commands.insert(child.pid, Command { id, main, has_timed_out: false });
                 probes::time_out(&self.ring, &self.inbox, child.pid, check.timeout);
                 None
             }
