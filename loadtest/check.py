@@ -14,6 +14,7 @@ import unittest.mock
 import attack
 import files
 import overload
+import reload
 import report
 import server
 import soak
@@ -163,6 +164,26 @@ class SoakTests(unittest.TestCase):
         for part, fields in ((whole[:-4], {}), (b"abcd", {"content-length": "5"})):
             with self.assertRaises(soak.Cut):
                 asyncio.run(read(part, fields))
+
+
+class ReloadTests(unittest.TestCase):
+    """Load on a server that reloads."""
+
+    def test_the_longest_time_without_an_answer_is_kept(self):
+        client = reload.Client(0)
+
+        async def answered():
+            return "200"
+
+        async def asked():
+            for pause in (0.0, 0.05, 0.0):
+                await asyncio.sleep(pause)
+                await client.request()
+
+        client.exchange = answered
+        asyncio.run(asked())
+        self.assertGreaterEqual(client.longest_gap, 0.05)
+        self.assertEqual(client.outcomes["200"], 3)
 
 
 class FilesTests(unittest.TestCase):

@@ -22,6 +22,7 @@ import overload
 import packing
 import parallel
 import programs
+import reload
 import replace
 import rest
 import slow
@@ -45,6 +46,7 @@ WORK = {
     "boot": rest.boot,
     "threads": parallel.threads,
     "kill": storm.kill,
+    "reload": reload.reload,
     "replace": replace.replace,
     "overload": overload.overload,
     "slow": slow.slow,

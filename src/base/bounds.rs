@@ -87,6 +87,8 @@ pub const OUTPUT_LINE_BYTES_MAX: usize = 8 * 1024;
 pub const WEAR_REQUESTS_MAX: u64 = 1_000_000_000_000;
 /// How often requests and memory of workers are looked at that are to be replaced for them, seconds.
 pub const WEAR_LOOK_SECONDS: u64 = 1;
+/// What is told of the answer to a warm-up that was not the expected one, bytes.
+pub const WARMUP_EXCERPT_BYTES: usize = 256;
 
 /// Generations that may drain at a time; a reload waits until one of them is gone.
 pub const DRAINING_GENERATIONS_MAX: usize = 2;

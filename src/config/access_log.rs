@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::error::Problem;
 use super::options;
 use super::section::{Bases, Reader, nearest};
+use super::status::StatusPattern;
 use super::value::{Place, Placed, Table, Value};
 use crate::observe::access::{Format, FormatError};
 
@@ -26,7 +27,7 @@ pub struct AccessLogConfig {
     /// Paths whose requests are not logged.
     pub skip: Vec<SkippedPath>,
     /// Statuses that are not logged.
-    pub skip_status: Vec<SkippedStatus>,
+    pub skip_status: Vec<StatusPattern>,
     /// The part of requests with statuses below 400 that is logged, above 0 and at most 1.
     pub sample: f64,
     /// When the file is rotated by the server itself.
@@ -73,15 +74,6 @@ pub enum SkippedPath {
     Prefix(String),
 }
 
-/// Statuses that are not logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SkippedStatus {
-    /// This one.
-    Exact(u16),
-    /// All of a hundred: 2 for 2xx.
-    Class(u16),
-}
-
 /// When the server rotates the file itself; all `None`: never.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rotation {
@@ -99,16 +91,6 @@ impl SkippedPath {
         match self {
             SkippedPath::Exact(text) => path == text.as_bytes(),
             SkippedPath::Prefix(text) => path.starts_with(text.as_bytes()),
-        }
-    }
-}
-
-impl SkippedStatus {
-    /// Whether `status` is meant.
-    pub fn holds(self, status: u16) -> bool {
-        match self {
-            SkippedStatus::Exact(exact) => status == exact,
-            SkippedStatus::Class(class) => status / 100 == class,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::section::{Bases, Reader};
 use super::sources::Surroundings;
 use super::types::{AppConfig, AppTarget, AutoscaleConfig};
 use super::value::{Place, Table};
+use super::warmup::warmup;
 use super::{django, options, python};
 
 /// What the search for an application has to go by.
@@ -76,6 +77,8 @@ pub fn app(
         reload: reader.optional(&options::RELOAD).unwrap_or(dev),
         reload_extra_files: reader.value(&options::RELOAD_EXTRA_FILES),
         dev,
+        reload_mode: reader.value(&options::RELOAD_MODE),
+        warmup: warmup(&mut reader),
         max_requests: Some(reader.value(&options::MAX_REQUESTS)).filter(|requests| *requests > 0),
         max_requests_jitter: reader.value(&options::MAX_REQUESTS_JITTER),
         max_lifetime: reader.value(&options::MAX_LIFETIME),

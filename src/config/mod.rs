@@ -50,15 +50,17 @@ mod server;
 mod sources;
 mod static_options;
 mod static_route;
+mod status;
 mod supervisor;
 mod supervisord;
 mod tls;
 mod types;
 mod units;
 mod value;
+mod warmup;
 mod words;
 
-pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SkippedStatus, SyslogConfig, SyslogServer};
+pub use access_log::{AccessLogConfig, LogTarget, Rotation, SkippedPath, SyslogConfig, SyslogServer};
 pub use acme::{AcmeBinding, AcmeConfig, ChallengeChoice};
 pub use address::{Listen, Listener};
 pub use build::load;
@@ -80,11 +82,13 @@ pub use python::{Interpreter, InterpreterSource, interpreter_of};
 pub use reference::reference;
 pub use sources::{Flags, GivenFlag, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
+pub use status::StatusPattern;
 pub use supervisord::{ClientConfig, Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
     Action, AppConfig, AppTarget, AutoscaleConfig, Config, ErrorPage, ErrorPages, Health, HostPattern, LogLevel,
-    MaintenanceConfig, Page, PathPattern, RequestIds, RouteConfig, ServerConfig, StaticConfig, StatsdConfig,
-    StatsdTarget, WorkerLoop, compile,
+    MaintenanceConfig, Page, PathPattern, ReloadMode, RequestIds, RouteConfig, ServerConfig, StaticConfig,
+    StatsdConfig, StatsdTarget, WorkerLoop, compile,
 };
+pub use warmup::WarmupConfig;
 pub use words::split as split_words;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::options::Unit;
-use super::types::{AppTarget, HostPattern, WorkerLoop, compile};
+use super::types::{AppTarget, HostPattern, ReloadMode, WorkerLoop, compile};
 use super::units;
 use super::value::Value;
 use crate::base::bounds::{
@@ -201,6 +201,14 @@ pub fn wsgi(value: &Value, unit: Unit, _: &Path) -> Result<AppTarget, String> {
         return Err(format!("\"{attribute}\" is not a Python name"));
     }
     Ok(AppTarget::Named(format!("{module}:{attribute}")))
+}
+
+pub fn reload_mode(value: &Value, unit: Unit, _: &Path) -> Result<ReloadMode, String> {
+    match value {
+        Value::Text(text) if text == "switch" => Ok(ReloadMode::Switch),
+        Value::Text(text) if text == "rolling" => Ok(ReloadMode::Rolling),
+        _ => Err(not(unit, value)),
+    }
 }
 
 pub fn worker_loop(value: &Value, unit: Unit, _: &Path) -> Result<WorkerLoop, String> {

@@ -28,6 +28,7 @@ pub use super::process::{GroupConfig, Orphans};
 pub use super::python::Interpreter;
 pub use super::static_options::StaticOptions;
 pub use super::tls::TlsEntry;
+use super::warmup::WarmupConfig;
 
 /// Everything that the server was told, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -241,6 +242,10 @@ pub struct AppConfig {
     pub reload_extra_files: Vec<PathBuf>,
     /// Static files come straight from the folders of Django's apps.
     pub dev: bool,
+    /// How a new generation takes the place of the one before.
+    pub reload_mode: ReloadMode,
+    /// What a new generation has to answer before it is given requests.
+    pub warmup: Option<WarmupConfig>,
     /// Replace a worker after so many requests; `None` = never.
     pub max_requests: Option<u64>,
     /// … and a random number of up to so many more.
@@ -304,6 +309,15 @@ impl WorkerLoop {
             Self::Python => "python",
         }
     }
+}
+
+/// How a new generation of workers takes the place of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadMode {
+    /// It is there in full before the other leaves.
+    Switch,
+    /// Worker by worker.
+    Rolling,
 }
 
 /// How the WSGI callable is found.

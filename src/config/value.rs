@@ -103,6 +103,15 @@ impl Value {
             Value::Other(kind) => kind,
         }
     }
+
+    /// The items of a list; of anything else, itself.
+    pub fn each(&self) -> impl Iterator<Item = &Value> {
+        let (list, single) = match self {
+            Value::List(items) => (items.as_slice(), None),
+            other => (&[][..], Some(other)),
+        };
+        list.iter().map(|item| &item.value).chain(single)
+    }
 }
 
 /// Keys and values; no key twice.

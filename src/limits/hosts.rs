@@ -14,6 +14,8 @@ pub struct AllowedHosts {
     suffixes: Vec<String>,
     networks: Vec<IpNet>,
     all: bool,
+    /// The first one that is a name.
+    first_name: Option<String>,
 }
 
 /// Longest name in the DNS, bytes, with its dots (RFC 1035 §2.3.4).
@@ -50,10 +52,17 @@ impl AllowedHosts {
                 self.suffixes.push(format!(".{}", checked(name)?));
             }
             if let Some(name) = with_itself {
-                self.names.insert(checked(name)?);
+                let name = checked(name)?;
+                self.first_name.get_or_insert_with(|| name.clone());
+                self.names.insert(name);
             }
         }
         Some(())
+    }
+
+    /// The first name of the list, in lower case.
+    pub fn first_name(&self) -> Option<&str> {
+        self.first_name.as_deref()
     }
 
     /// Whether every host is served.

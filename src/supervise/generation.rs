@@ -37,6 +37,8 @@ pub(super) struct Generation {
     pub scoreboard: Scoreboard,
     /// The supervisor's end of the control socket; `None` once closed.
     pub control: Option<Descriptor>,
+    /// Where the answer to a warm-up request comes in, until somebody listens there.
+    pub warmup: Option<OwnedFd>,
     /// What the application said of itself.
     pub django: Option<Box<Facts>>,
     /// Its zygote calls server hooks.
@@ -79,7 +81,10 @@ impl Generation {
         let scoreboard = Scoreboard::create(places * settings.threads as usize)?;
         let code = memory::filled_memfd("maitred-worker", &source::code())?;
         let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let replies: Vec<_> = replies.iter().map(|fd| fd.as_fd()).collect();
+        let warmup = app.warmup.as_ref().map(|_| packets::pair()).transpose()?;
+        // After those of the shards.
+        let of_warmup = warmup.iter().map(|(_, workers)| workers.as_fd());
+        let replies: Vec<_> = replies.iter().map(|fd| fd.as_fd()).chain(of_warmup).collect();
         let child = ZygoteSpawn {
             python: &app.python.path,
             bootstrap: source::BOOTSTRAP,
@@ -100,6 +105,7 @@ impl Generation {
             workers_inbox,
             scoreboard,
             control: Some(Rc::new(control)),
+            warmup: warmup.map(|(own, _)| own),
             django: None,
             has_hooks: !app.hooks.is_empty(),
         };

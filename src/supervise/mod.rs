@@ -31,4 +31,5 @@ mod settings;
 mod spawn;
 pub mod statsd;
 pub mod systemd;
+mod warmup;
 mod watch;

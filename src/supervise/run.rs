@@ -487,6 +487,7 @@ impl Supervisor {
         match action {
             Action::SpawnZygote { generation, settings } => self.spawn_zygote(generation, settings),
             Action::ForkWorker { generation, worker, place } => self.fork_worker(generation, worker, place),
+            Action::WarmUp { generation } => self.warm_up(generation),
             Action::SwitchShards { generation } => self.switch_shards(generation),
             Action::OpenShards => {
                 if self.machine.generation_serving().is_none() {
@@ -522,10 +523,16 @@ impl Supervisor {
                 }
             }
             Action::Kill { pid, signal } => self.kill(pid, signal),
-            Action::ReportLost { held, exit, overdue, .. } => self.notices.give(held.into_iter().map(|held| {
-                let loss = if Some(held) == overdue { Loss::Overdue } else { Loss::from(exit) };
-                Notice::Lost(held, loss)
-            })),
+            Action::ReportLost { generation, held, exit, overdue } => {
+                if held.iter().any(|held| held.shard as usize == self.replies.len()) {
+                    let failure = Some(format!("the worker that had the warm-up request died: {exit}"));
+                    self.tell(Event::WarmedUp { generation, failure });
+                }
+                self.notices.give(held.into_iter().map(|held| {
+                    let loss = if Some(held) == overdue { Loss::Overdue } else { Loss::from(exit) };
+                    Notice::Lost(held, loss)
+                }));
+            }
             Action::GenerationGone { generation } => {
                 self.requeue(generation);
                 self.generations.remove(&generation);

@@ -8,7 +8,7 @@ use super::backoff::Policy;
 use super::machine::{PoolSettings, Recycle, Settings};
 use crate::base::bounds::{ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, FAST_STOP_SECONDS, REAP_SECONDS};
 use crate::base::clock::{self, Monotonic};
-use crate::config::{AppConfig, Config, ServerConfig};
+use crate::config::{AppConfig, Config, ReloadMode, ServerConfig};
 
 /// For the life of the program.
 pub(super) fn settings(config: &Config) -> Settings {
@@ -92,6 +92,8 @@ pub(super) fn pool_settings(app: &AppConfig) -> PoolSettings {
         abort_grace: Duration::from_millis(ABORT_GRACE_MS),
         boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
         graceful_timeout: app.graceful_timeout,
+        rolling: app.reload_mode == ReloadMode::Rolling,
+        warmup: app.warmup.as_ref().map(|warmup| warmup.timeout),
         backoff: Policy::default(),
         is_development: app.reload,
         recycle: Recycle {

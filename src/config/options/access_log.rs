@@ -2,8 +2,9 @@
 
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::{ACCESS_BUFFER_BYTES_MAX, ACCESS_ROTATE_BYTES_MAX, ACCESS_ROTATED_FILES_MAX};
-use crate::config::access_log::{LogTarget, SkippedPath, SkippedStatus, target};
+use crate::config::access_log::{LogTarget, SkippedPath, target};
 use crate::config::read;
+use crate::config::status::{self, StatusPattern};
 use crate::config::value::Value;
 use crate::observe::access::Escape;
 use std::path::Path;
@@ -83,14 +84,14 @@ pub static LOG_SKIP: Opt<Vec<SkippedPath>> = Opt {
     ),
     read: skipped_paths,
 };
-pub static LOG_SKIP_STATUS: Opt<Vec<SkippedStatus>> = Opt {
+pub static LOG_SKIP_STATUS: Opt<Vec<StatusPattern>> = Opt {
     spec: Spec::new(
         "skip_status",
         Unit::Texts("a status, a class such as \"2xx\", or a list of them"),
         Default::Toml("[]"),
         "Statuses that are not logged.",
     ),
-    read: skipped_statuses,
+    read: status::statuses,
 };
 pub static LOG_SAMPLE: Opt<f64> = Opt {
     spec: Spec::new(
@@ -151,27 +152,7 @@ fn skipped_paths(value: &Value, unit: Unit, base: &Path) -> Result<Vec<SkippedPa
             None => SkippedPath::Exact(text),
         })
     };
-    items(value).map(|item| path(read::text(item, unit, base)?)).collect()
-}
-
-fn skipped_statuses(value: &Value, unit: Unit, _: &Path) -> Result<Vec<SkippedStatus>, String> {
-    let status = |value: &Value| match value {
-        Value::Integer(status @ 100..=999) => Some(SkippedStatus::Exact(*status as u16)),
-        Value::Text(text) => match text.as_bytes() {
-            [class @ b'1'..=b'9', b'x' | b'X', b'x' | b'X'] => Some(SkippedStatus::Class(u16::from(class - b'0'))),
-            _ => text.parse().ok().filter(|status| (100..=999).contains(status)).map(SkippedStatus::Exact),
-        },
-        _ => None,
-    };
-    items(value).map(|item| status(item).ok_or_else(|| format!("must be {unit}"))).collect()
-}
-
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    let (list, single) = match value {
-        Value::List(items) => (items.as_slice(), None),
-        other => (&[][..], Some(other)),
-    };
-    list.iter().map(|item| &item.value).chain(single)
+    value.each().map(|item| path(read::text(item, unit, base)?)).collect()
 }
 
 fn sample(value: &Value, unit: Unit, _: &Path) -> Result<f64, String> {

@@ -6,7 +6,9 @@ use crate::base::bounds::{
     WORKER_THREADS_MAX, WORKERS_MAX,
 };
 use crate::config::read;
-use crate::config::types::{AppTarget, WorkerLoop};
+use crate::config::status::{self, StatusPattern};
+use crate::config::types::{AppTarget, ReloadMode, WorkerLoop};
+use crate::config::warmup;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +33,11 @@ pub static APP: Section = Section {
         &RELOAD.spec,
         &RELOAD_EXTRA_FILES.spec,
         &DEV.spec,
+        &RELOAD_MODE.spec,
+        &WARMUP.spec,
+        &WARMUP_STATUS.spec,
+        &WARMUP_TIMEOUT.spec,
+        &WARMUP_HOST.spec,
         &MAX_REQUESTS.spec,
         &MAX_REQUESTS_JITTER.spec,
         &MAX_LIFETIME.spec,
@@ -210,6 +217,55 @@ pub static DEV: Opt<bool> = Opt {
     .flag("--dev"),
     read: read::boolean,
 };
+pub static RELOAD_MODE: Opt<ReloadMode> = Opt {
+    spec: Spec::new(
+        "reload_mode",
+        Unit::Text("\"switch\" or \"rolling\""),
+        Default::Toml("\"switch\""),
+        "How a reload replaces the workers. `switch`: the new ones are there, then the old ones leave. `rolling`, where memory does not allow two sets: \
+         worker by worker; never are there more than `workers` + 1, and half of them serve at any time.",
+    ),
+    read: read::reload_mode,
+};
+pub static WARMUP: Opt<String> = Opt {
+    spec: Spec::new(
+        "warmup",
+        Unit::Text("a path that begins with /, with or without a query"),
+        Default::Described("none"),
+        "What a new generation of workers is asked for before it is given requests: \"/healthz\". Without the expected answer a reload has failed and \
+         the old workers go on; at the start the server ends with code 3. It goes to the application, past routes, limits and the access log.",
+    ),
+    read: warmup::target,
+};
+pub static WARMUP_STATUS: Opt<Vec<StatusPattern>> = Opt {
+    spec: Spec::new(
+        "warmup_status",
+        Unit::Texts("a status, a class such as \"2xx\", or a list of them"),
+        Default::Toml("[\"2xx\", \"3xx\"]"),
+        "The statuses that are expected.",
+    ),
+    read: status::statuses,
+};
+pub static WARMUP_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "warmup_timeout",
+        Unit::Duration,
+        Default::Toml("\"30s\""),
+        "How long the answer to `warmup` may take, once a worker is up; then the log gets the stacks of the workers.",
+    ),
+    read: read::duration,
+};
+pub static WARMUP_HOST: Opt<String> = Opt {
+    spec: Spec::new(
+        "warmup_host",
+        Unit::Text("a host, with or without a port"),
+        Default::Described(
+            "the first name in Django's ALLOWED_HOSTS, else in `allowed_hosts` of `[server]`, else in `[[tls]]`, else `localhost`",
+        ),
+        "The Host field of `warmup`. Django has to know it (`ALLOWED_HOSTS`).",
+    ),
+    read: warmup::host,
+};
 pub static MAX_REQUESTS: Opt<u64> = Opt {
     spec: Spec::new(
         "max_requests",
@@ -347,6 +403,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RELOAD RELOAD_EXTRA_FILES DEV MAX_REQUESTS MAX_REQUESTS_JITTER MAX_LIFETIME MAX_RSS WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(RELOAD_MODE WARMUP WARMUP_STATUS WARMUP_TIMEOUT WARMUP_HOST MAX_REQUESTS MAX_REQUESTS_JITTER MAX_LIFETIME MAX_RSS);
     }
 }

@@ -59,6 +59,10 @@ pub struct PoolSettings {
     pub boot_timeout: Duration,
     /// An old generation may drain this long after a reload.
     pub graceful_timeout: Duration,
+    /// It replaces the one before worker by worker: never are there more than one beside so many workers as either has.
+    pub rolling: bool,
+    /// A warm-up request has to be answered, within this; None: there is none.
+    pub warmup: Option<Duration>,
     /// The pace of restarts of workers and of zygotes.
     pub backoff: backoff::Policy,
     /// Somebody is at work on the application: a first boot that fails does not end the program, and old generations end soon.
@@ -144,6 +148,13 @@ pub enum Event {
     Tick {
         /// Every slot of every generation's scoreboard that is not empty.
         readings: Vec<Reading>,
+    },
+    /// The warm-up request of a generation was answered, or can't be any more.
+    WarmedUp {
+        /// Whose.
+        generation: GenerationId,
+        /// Why it proves nothing; None: it was answered as is expected.
+        failure: Option<String>,
     },
     /// SIGHUP, once the new configuration was read and found good.
     Reload(PoolSettings),
@@ -239,6 +250,11 @@ pub enum Action {
         /// Its place in the scoreboard, from 0 to the number of workers: there is one more than these.
         place: u32,
     },
+    /// Send the generation, which has a worker, its warm-up request. Answered by `WarmedUp`.
+    WarmUp {
+        /// The new one.
+        generation: GenerationId,
+    },
     /// Tell every shard to send new requests to this generation. Answered by `ShardsSwitched`.
     SwitchShards {
         /// The new one.
@@ -303,6 +319,10 @@ pub enum KillReason {
     RequestTimeout(Held),
     /// It was not ready in time after its fork.
     BootTimeout,
+    /// It makes room for a worker of the next generation.
+    Rolled,
+    /// Its generation has not answered the warm-up request.
+    WarmupTimeout,
     /// It outlived SIGABRT.
     AbortIgnored,
     /// A person wants it to end, when it has finished what it has in hand.

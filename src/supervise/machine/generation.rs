@@ -44,6 +44,10 @@ pub(super) enum Phase {
     Importing { since: Monotonic },
     /// Workers are being forked; none is up.
     Warming,
+    /// It has a worker, and a warm-up request to answer.
+    Proving { until: Monotonic, is_late: bool },
+    /// It has proven itself, and gets more workers for those of the generation before, one by one.
+    Gathering { until: Monotonic, ask_at: Monotonic },
     /// It has a worker; the shards are being told.
     Switching { since: Monotonic },
     /// The shards send it requests.
@@ -85,7 +89,7 @@ impl Generation {
     }
 
     pub fn is_booting(&self) -> bool {
-        matches!(self.phase, Phase::Importing { .. } | Phase::Warming)
+        matches!(self.phase, Phase::Importing { .. } | Phase::Warming | Phase::Proving { .. } | Phase::Gathering { .. })
     }
 
     /// It has a worker and an open inbox.
@@ -116,7 +120,7 @@ impl Generation {
     }
 
     /// Those of the slots, and the successor's.
-    fn seats(&self) -> impl Iterator<Item = &Seat> {
+    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
         self.slots.iter().map(|slot| &slot.seat).chain(self.succession.iter().map(|succession| &succession.seat))
     }
 
@@ -139,14 +143,18 @@ impl Generation {
                 self.phase = Phase::Draining { deadline };
                 actions.push(Action::CloseInbox { generation: self.id });
                 for slot in &mut self.slots {
-                    let is_left = self.zygote == Zygote::Gone || slot.is_vacated;
+                    let is_left = self.zygote == Zygote::Gone || slot.is_unwanted();
                     if matches!(slot.seat, Seat::Vacant { .. }) && is_left {
                         slot.seat = Seat::Done;
                     }
                 }
             }
             Phase::Draining { deadline: own } | Phase::Closing { deadline: own } => *own = (*own).min(deadline),
-            Phase::Importing { .. } | Phase::Warming | Phase::Ending => {}
+            Phase::Importing { .. }
+            | Phase::Warming
+            | Phase::Proving { .. }
+            | Phase::Gathering { .. }
+            | Phase::Ending => {}
         }
     }
 
@@ -198,8 +206,8 @@ impl Generation {
         });
     }
 
-    /// Takes every step whose time has come. `next_worker` counts worker ids.
-    pub fn settle(&mut self, next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
+    /// Takes every step whose time has come. `next_worker` counts worker ids; so many workers as there is `room` for may be forked.
+    pub fn settle(&mut self, next_worker: &mut u32, room: usize, now: Monotonic, actions: &mut Vec<Action>) {
         for slot in &mut self.slots {
             if let Seat::Live(worker) = &mut slot.seat {
                 if slot.is_vacated {
@@ -215,12 +223,29 @@ impl Generation {
                     self.fail(format!("the application was not imported within {:?}", self.settings.boot_timeout));
                 }
             }
-            Phase::Warming if self.workers().any(|worker| worker.is_up) => {
-                self.phase = Phase::Switching { since: now };
-                actions.push(Action::Report(Report::TakesOver { generation: self.id }));
-                actions.push(Action::SwitchShards { generation: self.id });
+            Phase::Warming if self.workers().any(|worker| worker.is_up) => match self.settings.warmup {
+                Some(limit) => {
+                    self.phase = Phase::Proving { until: now + limit, is_late: false };
+                    actions.push(Action::WarmUp { generation: self.id });
+                }
+                None => self.proven(now, actions),
+            },
+            Phase::Proving { until, is_late: false } if now >= until => {
+                // The log gets their stacks, which say where they are.
+                let settings = self.settings;
+                self.phase = Phase::Proving { until: now + settings.abort_grace, is_late: true };
+                let up = self.workers_mut().filter(|worker| worker.is_up);
+                up.for_each(|worker| worker.abort(KillReason::WarmupTimeout, &settings, now, actions));
             }
-            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } => {}
+            Phase::Proving { until, is_late: true } if now >= until || self.workers().next().is_none() => {
+                let limit = self.settings.warmup.unwrap_or_default();
+                self.fail(format!("the warm-up request was not answered within {limit:?}"));
+            }
+            Phase::Warming
+            | Phase::Proving { .. }
+            | Phase::Gathering { .. }
+            | Phase::Switching { .. }
+            | Phase::Serving { .. } => {}
             Phase::Draining { deadline } => {
                 if now >= deadline {
                     self.phase = Phase::Ending;
@@ -240,10 +265,39 @@ impl Generation {
         }
         match self.phase {
             Phase::Ending => self.kill_all(actions),
-            Phase::Importing { .. } | Phase::Closing { .. } => {}
-            Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Draining { .. } => {
-                self.fork_due(next_worker, now, actions);
+            Phase::Importing { .. } | Phase::Proving { is_late: true, .. } | Phase::Closing { .. } => {}
+            Phase::Warming
+            | Phase::Proving { .. }
+            | Phase::Gathering { .. }
+            | Phase::Switching { .. }
+            | Phase::Serving { .. }
+            | Phase::Draining { .. } => {
+                self.fork_due(next_worker, room, now, actions);
             }
+        }
+    }
+
+    fn proven(&mut self, now: Monotonic, actions: &mut Vec<Action>) {
+        if self.settings.rolling {
+            self.phase = Phase::Gathering { until: now + self.settings.boot_timeout, ask_at: now };
+        } else {
+            self.take_over(now, actions);
+        }
+    }
+
+    pub fn take_over(&mut self, now: Monotonic, actions: &mut Vec<Action>) {
+        self.phase = Phase::Switching { since: now };
+        actions.push(Action::Report(Report::TakesOver { generation: self.id }));
+        actions.push(Action::SwitchShards { generation: self.id });
+    }
+
+    /// Its warm-up request has come to an end, which is good or, for this reason, not.
+    pub fn warmed_up(&mut self, failure: Option<String>, now: Monotonic, actions: &mut Vec<Action>) {
+        match (self.phase, failure) {
+            (Phase::Proving { is_late: false, .. }, None) => self.proven(now, actions),
+            (Phase::Proving { is_late: false, .. }, Some(reason)) => self.fail(reason),
+            // It is too late, or was over before.
+            _ => {}
         }
     }
 
@@ -265,23 +319,34 @@ impl Generation {
     }
 
     /// When a tick is due for this generation's sake.
-    pub fn wake_at(&self) -> Option<Monotonic> {
+    pub fn wake_at(&self, has_room: bool, now: Monotonic) -> Option<Monotonic> {
         let phase = match self.phase {
             Phase::Importing { since } => Some(since + self.settings.boot_timeout),
+            Phase::Proving { until, .. } => Some(until),
+            Phase::Gathering { until, ask_at } => [ask_at, until].into_iter().filter(|at| *at > now).min(),
             Phase::Draining { deadline } | Phase::Closing { deadline } => Some(deadline),
             Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } | Phase::Ending => None,
         };
         let is_draining = matches!(self.phase, Phase::Draining { .. });
         let can_fork = matches!(self.zygote, Zygote::Alive { is_killed: false, .. })
-            && (is_draining || self.phase == Phase::Warming || self.is_serving());
+            && (is_draining
+                || matches!(
+                    self.phase,
+                    Phase::Warming | Phase::Proving { is_late: false, .. } | Phase::Gathering { .. }
+                )
+                || self.is_serving());
         let slots = self.slots.iter().filter_map(|slot| match &slot.seat {
-            Seat::Vacant { due } if can_fork && !slot.is_vacated && !(is_draining && never_filled(slot)) => Some(*due),
+            Seat::Vacant { due }
+                if can_fork && has_room && !slot.is_unwanted() && !(is_draining && never_filled(slot)) =>
+            {
+                Some(*due)
+            }
             Seat::Forking { since, .. } if can_fork => Some(*since + self.settings.boot_timeout),
             Seat::Live(worker) => worker.wake_at(&self.settings),
             _ => None,
         });
         let successor = self.succession.iter().filter_map(|succession| match &succession.seat {
-            Seat::Vacant { due } if can_fork && self.is_serving() => Some(*due),
+            Seat::Vacant { due } if can_fork && has_room && self.is_serving() => Some(*due),
             Seat::Forking { since, .. } if can_fork => Some(*since + self.settings.boot_timeout),
             Seat::Live(worker) => worker.wake_at(&self.settings),
             _ => None,

@@ -16,10 +16,12 @@ impl Machine {
         for _ in 0..ROUNDS_MAX {
             let before = actions.len();
             self.settle_stop(now, actions);
-            for generation in &mut self.generations {
-                generation.settle(&mut self.next_worker, now, actions);
+            for index in 0..self.generations.len() {
+                let room = self.room();
+                self.generations[index].settle(&mut self.next_worker, room, now, actions);
             }
             self.judge_boots(now, actions);
+            self.roll(now, actions);
             self.recycle(now, actions);
             self.release_gone(actions);
             self.boot_if_wanted(now, actions);
@@ -151,6 +153,7 @@ impl Machine {
                 BootOutcome::Retry(wait)
             }
         };
+        self.roll_back();
         actions.push(Action::Report(Report::BootFailed { generation: id, reason, outcome }));
         match outcome {
             BootOutcome::Exit => self.begin_stop(code, now, actions),

@@ -13,9 +13,14 @@ mod recycling;
 #[cfg(test)]
 mod recycling_tests;
 mod report;
+mod rolling;
+#[cfg(test)]
+mod rolling_tests;
 mod scaling;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_random;
 mod slots;
 mod stop;
 #[cfg(test)]
@@ -113,7 +118,8 @@ impl Machine {
         if self.has_exited {
             return None;
         }
-        let generations = self.generations.iter().filter_map(Generation::wake_at);
+        let has_room = self.room() > 0;
+        let generations = self.generations.iter().filter_map(|generation| generation.wake_at(has_room, now));
         let wanted = self.wanted.filter(|_| self.may_boot());
         let stop = self.stop.as_ref().map(|stop| stop.wake_at(now));
         generations.chain(wanted).chain(stop).min()
@@ -189,6 +195,11 @@ impl Machine {
             Event::Tick { readings } => {
                 for generation in &mut self.generations {
                     generation.look(&readings, &mut self.next_worker, now, actions);
+                }
+            }
+            Event::WarmedUp { generation, failure } => {
+                if let Some(found) = self.generation(generation) {
+                    found.warmed_up(failure, now, actions);
                 }
             }
             Event::Reload(pool) => self.reload(pool, now, actions),

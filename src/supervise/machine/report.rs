@@ -63,6 +63,10 @@ impl Report {
                     KillReason::BootTimeout => {
                         error!(%worker, pid, "worker did not become ready in time, sending {signal}")
                     }
+                    KillReason::Rolled => info!(%worker, pid, "worker makes room for a new one, sending {signal}"),
+                    KillReason::WarmupTimeout => {
+                        error!(%worker, pid, "the warm-up request was not answered in time, sending {signal}")
+                    }
                     KillReason::AbortIgnored => {
                         error!(%worker, pid, "worker outlived SIGABRT, sending {signal}")
                     }

@@ -1,7 +1,8 @@
 //! Random worlds: workers that die at any point, slow and failing boots, hanging processes, reload storms, stops. Each world is made from a
 //! seed; a failure prints it, and `MAITRED_SIMULATION_SEED=n` plays that world alone.
 
-use super::tests::{pool_settings, settings};
+use super::simulation_random::{Random, random_pool};
+use super::tests::settings;
 use super::*;
 use crate::sys::memory::{SlotState, SlotView};
 use std::collections::{BTreeMap, HashMap};
@@ -22,32 +23,6 @@ fn random_worlds_keep_every_promise() {
         *exits.entry(code).or_insert(0) += 1;
     }
     assert!(only.is_some() || (exits[&0] > exits[&3] && exits[&3] > 0), "worlds of both kinds were played: {exits:?}");
-}
-
-/// xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled" (2016).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        (self.next() >> 11) % bound
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-
-    /// Mostly short, sometimes up to `max_ms`, in nanoseconds.
-    fn delay(&mut self, max_ms: u64) -> u64 {
-        let max = if self.percent(80) { max_ms / 10 } else { max_ms };
-        self.below(max * MS + 1)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +62,8 @@ struct Pool {
     settings: Option<PoolSettings>,
     inbox_closed: bool,
     served_since: Option<Monotonic>,
+    is_proven: bool,
+    is_gone: bool,
     last_fork: HashMap<u32, Monotonic>,
     /// The worker that is being replaced, and since when.
     worn: Option<(Pid, Monotonic)>,
@@ -103,6 +80,8 @@ struct World {
     pools: BTreeMap<GenerationId, Pool>,
     next_pid: i32,
     next_token: u64,
+    /// Reloads go worker by worker.
+    rolling: bool,
     /// How bad the world is, percent.
     boot_failures: u64,
     worker_deaths: u64,
@@ -135,15 +114,17 @@ impl World {
         }
         let workers = 1 + random.below(4) as u32;
         let is_development = random.percent(20);
+        let rolling = random.percent(40);
         let [boot_failures, worker_deaths, hangs] =
             [50, 60, 20].map(|worst| if random.percent(40) { 0 } else { random.below(worst) });
         World {
             now: Monotonic::from_nanos(5_000_000_000),
             machine: Machine::new(Settings {
-                pool: Some(PoolSettings { is_development, ..random_pool(&mut random, workers) }),
+                pool: Some(PoolSettings { is_development, ..random_pool(&mut random, workers, rolling) }),
                 ..settings(workers)
             }),
             is_development,
+            rolling,
             queue: BTreeMap::new(),
             order: 0,
             processes: BTreeMap::new(),
@@ -206,7 +187,7 @@ impl World {
                 let gap = n * self.random.delay(500);
                 let workers = 1 + self.random.below(4) as u32;
                 let filled = 1 + self.random.below(u64::from(workers)) as u32;
-                let pool = random_pool(&mut self.random, workers);
+                let pool = random_pool(&mut self.random, workers, self.rolling);
                 let pool = PoolSettings { filled, is_development: self.is_development, ..pool };
                 self.later(start + gap, Happening::Tell(Event::Reload(pool)));
                 let (gap, filled) = (self.random.delay(20_000), self.random.below(6) as u32);
@@ -243,6 +224,9 @@ impl World {
                     self.limit_exit(settings.fast_timeout + settings.reap_timeout);
                 }
             }
+            Event::WarmedUp { generation, failure: None } => {
+                self.pools.get_mut(generation).expect("spawned").is_proven = true;
+            }
             _ => {}
         }
         let actions = self.machine.handle(event, self.now);
@@ -267,7 +251,24 @@ impl World {
         match action {
             Action::SpawnZygote { generation, settings } => self.spawn_zygote(generation, settings),
             Action::ForkWorker { generation, worker, place } => self.fork_worker(generation, worker, place),
+            Action::WarmUp { generation } => {
+                let up = self.processes.iter().find(|(_, process)| process.generation == generation && process.is_up);
+                let pid =
+                    up.and_then(|(pid, _)| Pid::from_raw(*pid)).expect("a generation is asked once it has a worker");
+                let (delay, answer) = (self.random.delay(8000), self.random.below(100));
+                let failure = (answer < self.boot_failures).then(|| "500".to_owned());
+                if self.random.percent(self.worker_deaths / 4) {
+                    self.later(delay, Happening::Ends(pid, Exit::Signal { signal: 11, core_dumped: true }));
+                    let failure = Some("died".to_owned());
+                    self.later(delay, Happening::Tell(Event::WarmedUp { generation, failure }));
+                } else if !self.random.percent(self.hangs) {
+                    self.later(delay, Happening::Tell(Event::WarmedUp { generation, failure }));
+                }
+            }
             Action::SwitchShards { generation } => {
+                let pool = &self.pools[&generation];
+                let needs_proof = pool.settings.expect("spawned").warmup.is_some();
+                assert!(pool.is_proven || !needs_proof, "a generation takes over once it has proven itself");
                 let has_worker =
                     self.processes.values().any(|process| process.generation == generation && process.is_up);
                 assert!(has_worker, "a generation takes over once it has a worker");
@@ -312,6 +313,7 @@ impl World {
             Action::GenerationGone { generation } => {
                 let left = |process: &&Process| process.generation == generation && !process.is_unreported;
                 assert!(!self.processes.values().any(|process| left(&process)), "gone means gone");
+                self.pools.get_mut(&generation).expect("spawned").is_gone = true;
             }
             Action::DrainShards { .. } | Action::StopShards => {
                 let max_ms = if matches!(action, Action::StopShards) { 100 } else { 40_000 };
@@ -324,6 +326,14 @@ impl World {
                 assert!(!self.is_development, "whoever works on it mends it");
                 let settings = settings(1);
                 self.limit_exit(settings.graceful_timeout + settings.reap_timeout);
+            }
+            Action::Report(Report::WorkerSignalled { pid, reason: KillReason::Rolled, .. }) => {
+                let generation = self.processes[&raw(pid)].generation;
+                let is_new = |process: &Process| process.generation > generation && process.is_up;
+                assert!(self.rolling && self.processes.values().any(is_new), "one comes, then one goes");
+                let newest = self.pools.values().next_back().expect("spawned");
+                let needs_proof = newest.settings.expect("spawned").warmup.is_some();
+                assert!(newest.is_proven || !needs_proof, "nobody leaves for what has not proven itself");
             }
             Action::Report(Report::WorkerWorn { pid, generation, .. }) => {
                 let now = self.now;
@@ -402,6 +412,7 @@ impl World {
             return;
         }
         let pid = self.new_process(generation, Some(slot));
+        self.check_bound();
         self.processes.get_mut(&raw(pid)).expect("just made").born = now;
         if self.random.percent(self.worker_deaths / 10) {
             self.processes.get_mut(&raw(pid)).expect("just made").is_unreported = true;
@@ -426,6 +437,14 @@ impl World {
         if is_closed {
             self.later(up + MS, Happening::Ends(pid, Exit::Code(0)));
         }
+    }
+
+    /// In a rolling reload nobody is forked beyond one more than there are to be.
+    fn check_bound(&self) {
+        let live = self.processes.values().filter(|process| process.slot.is_some() && !process.is_unreported).count();
+        let workers = |pool: &Pool| pool.settings.map_or(0, |settings| settings.workers as usize);
+        let most = self.pools.values().filter(|pool| !pool.is_gone).map(workers).max().unwrap_or(0);
+        assert!(!self.rolling || live <= most + 1, "{live} workers, of {most}");
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -593,22 +612,6 @@ impl World {
         assert!(code == 0 || !self.opened, "an open server ends only when it is told to");
         code
     }
-}
-
-/// Workers that are worn by anything, now and then by the first request.
-fn random_pool(random: &mut Random, workers: u32) -> PoolSettings {
-    let mut recycle = Recycle { seed: random.next(), ..Recycle::default() };
-    if random.percent(30) {
-        recycle.requests = Some(1 + random.below(20));
-        recycle.requests_jitter = random.below(10);
-    }
-    if random.percent(20) {
-        recycle.lifetime = Some(Duration::from_millis(1 + random.below(30_000)));
-    }
-    if random.percent(20) {
-        recycle.rss_bytes = Some(random.below(1000));
-    }
-    PoolSettings { recycle, ..pool_settings(workers) }
 }
 
 fn raw(pid: Pid) -> i32 {

@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub is_vacated: bool,
     /// … because there are to be fewer workers.
     pub is_unwanted: bool,
+    /// Its worker has made, or makes, room for one of the next generation.
+    pub is_retired: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,11 @@ impl Slot {
     /// An empty one with this place in the scoreboard.
     pub fn at(place: u32) -> Slot {
         Slot { place, ..Slot::default() }
+    }
+
+    /// No worker is to come here.
+    pub fn is_unwanted(&self) -> bool {
+        self.is_vacated || self.is_retired
     }
 }
 
@@ -106,7 +113,7 @@ impl Generation {
                 let is_succeeded = self.is_succeeded(index);
                 let restart_in =
                     if is_succeeded { None } else { self.reseat(index, &worker, is_clean, has_worked, now) };
-                restart_in.filter(|_| !self.slots[index].is_vacated)
+                restart_in.filter(|_| !self.slots[index].is_unwanted())
             }
         };
         let (generation, lost) = (self.id, held.len());
@@ -121,7 +128,7 @@ impl Generation {
         if !held.is_empty() {
             actions.push(Action::ReportLost { generation, held: held.to_vec(), exit, overdue: worker.overdue });
         }
-        if self.phase == Phase::Warming {
+        if matches!(self.phase, Phase::Warming | Phase::Proving { is_late: false, .. }) {
             self.boot_deaths += 1;
             if self.boot_deaths >= BOOT_DEATHS_MAX {
                 let code = match exit {
@@ -130,7 +137,7 @@ impl Generation {
                 };
                 self.fail_with(
                     code,
-                    format!("{BOOT_DEATHS_MAX} workers ended before any was up, the last one with {exit}"),
+                    format!("{BOOT_DEATHS_MAX} workers ended before the generation served, the last one with {exit}"),
                 );
             }
         }
@@ -160,9 +167,12 @@ impl Generation {
     ) -> Option<Duration> {
         let policy = self.settings.backoff;
         let is_refilled = match self.phase {
-            Phase::Importing { .. } | Phase::Warming | Phase::Switching { .. } | Phase::Serving { .. } => true,
+            Phase::Importing { .. } | Phase::Warming | Phase::Proving { .. } | Phase::Gathering { .. } => true,
+            Phase::Switching { .. } | Phase::Serving { .. } => true,
             // Its death may have left requests in the inbox that nobody else reads.
-            Phase::Draining { .. } => has_worked && !is_clean && self.zygote != Zygote::Gone,
+            Phase::Draining { .. } => {
+                has_worked && !is_clean && self.zygote != Zygote::Gone && !self.slots[index].is_unwanted()
+            }
             Phase::Closing { .. } | Phase::Ending => false,
         };
         if !is_refilled {
@@ -213,7 +223,7 @@ impl Generation {
                 Seat::Live(worker) if worker.is_up => (PlaceState::Serving, Some(worker.pid)),
                 Seat::Live(worker) => (PlaceState::Starting, Some(worker.pid)),
                 Seat::Forking { .. } => (PlaceState::Starting, None),
-                Seat::Vacant { .. } if slot.is_vacated => (PlaceState::Vacated, None),
+                Seat::Vacant { .. } if slot.is_unwanted() => (PlaceState::Vacated, None),
                 Seat::Vacant { .. } => (PlaceState::Waiting, None),
                 Seat::Done => (PlaceState::Done, None),
             };
@@ -257,7 +267,13 @@ impl Generation {
         }
     }
 
-    pub(super) fn fork_due(&mut self, next_worker: &mut u32, now: Monotonic, actions: &mut Vec<Action>) {
+    pub(super) fn fork_due(
+        &mut self,
+        next_worker: &mut u32,
+        mut room: usize,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
         let Zygote::Alive { pid, is_killed: false } = self.zygote else {
             return;
         };
@@ -273,9 +289,11 @@ impl Generation {
             match slot.seat {
                 Seat::Vacant { due }
                     if due <= now
-                        && !slot.is_vacated
+                        && room > 0
+                        && !slot.is_unwanted()
                         && !(never_filled(slot) && matches!(self.phase, Phase::Draining { .. })) =>
                 {
+                    room -= 1;
                     fork(&mut slot.seat, &mut slot.forked_at, slot.place);
                 }
                 Seat::Forking { since, .. } => is_overdue |= now >= since + boot_timeout,
@@ -284,7 +302,7 @@ impl Generation {
         }
         if let Some(succession) = &mut self.succession {
             match succession.seat {
-                Seat::Vacant { due } if due <= now && is_serving => {
+                Seat::Vacant { due } if due <= now && room > 0 && is_serving => {
                     fork(&mut succession.seat, &mut succession.forked_at, self.spare);
                     // Should it come to nothing, the next one in the spare place keeps its distance from this one.
                     self.succeeded_at = Some(now);

@@ -18,6 +18,8 @@ pub(super) fn pool_settings(workers: u32) -> PoolSettings {
         graceful_timeout: 20 * SECOND,
         backoff: crate::supervise::backoff::Policy::default(),
         is_development: false,
+        rolling: false,
+        warmup: None,
         recycle: Recycle::default(),
     }
 }
@@ -130,6 +132,7 @@ fn short(action: &Action) -> Option<String> {
     Some(match action {
         Action::SpawnZygote { generation, .. } => format!("spawn {generation}"),
         Action::ForkWorker { generation, worker, place } => format!("fork {worker} of {generation} in {place}"),
+        Action::WarmUp { generation } => format!("warm up {generation}"),
         Action::SwitchShards { generation } => format!("switch to {generation}"),
         Action::OpenShards => "open".into(),
         Action::CloseInbox { generation } => format!("close inbox {generation}"),
@@ -501,4 +504,68 @@ fn in_development_old_generations_end_soon() {
     bench.tell(Event::Reload(pool)).boot(2, 200, 2, 1);
     bench.pass(SECOND).expect(&[]);
     bench.pass(2 * SECOND).expect(&["kill 100 9", "kill 101 9"]);
+}
+
+/// A server of two workers whose generations have to answer a warm-up request within five seconds, with a worker (101) up.
+fn proving() -> Bench {
+    let mut settings = settings(2);
+    settings.pool.as_mut().expect("there is one").warmup = Some(5 * SECOND);
+    let mut bench = Bench::new(settings);
+    let id = GenerationId(1);
+    bench.tell(Event::Start).tell(Event::ZygoteSpawned { generation: id, pid: pid(100) });
+    bench.tell(Event::Imported { generation: id });
+    bench.tell(Event::WorkerForked { generation: id, worker: WorkerId(1), pid: pid(101) });
+    bench.tell(Event::WorkerForked { generation: id, worker: WorkerId(2), pid: pid(102) });
+    bench.show(1, 0, 101, SlotState::Idle, 0, Monotonic::ZERO).pass(SECOND);
+    bench.expect(&["spawn 1", "fork 1 of 1 in 0", "fork 2 of 1 in 1", "warm up 1"]);
+    bench
+}
+
+#[test]
+fn a_generation_takes_over_once_it_has_answered_its_warm_up_request() {
+    let mut bench = proving();
+    let id = GenerationId(1);
+    bench.tell(Event::WarmedUp { generation: id, failure: None }).expect(&["switch to 1"]);
+    bench.tell(Event::ShardsSwitched { generation: id }).expect(&["open"]);
+    // What comes late changes nothing.
+    bench.tell(Event::WarmedUp { generation: id, failure: Some("late".into()) }).pass(9 * SECOND).expect(&[]);
+    assert!(bench.machine.is_ready());
+}
+
+#[test]
+fn a_wrong_answer_to_the_warm_up_ends_a_first_start_and_fails_a_reload() {
+    let mut bench = proving();
+    bench.tell(Event::WarmedUp { generation: GenerationId(1), failure: Some("500".into()) });
+    bench.expect(&["kill 100 9", "kill 101 9", "kill 102 9"]);
+    bench.exit(101, KILLED, &[], 0).exit(102, KILLED, &[], 0).exit(100, KILLED, &[], 0).expect(&["gone 1", "exit 3"]);
+
+    let mut bench = Bench::serving();
+    let two = GenerationId(2);
+    bench.tell(Event::Reload(PoolSettings { warmup: Some(5 * SECOND), ..pool_settings(1) }));
+    bench.tell(Event::ZygoteSpawned { generation: two, pid: pid(200) }).tell(Event::Imported { generation: two });
+    bench.tell(Event::WorkerForked { generation: two, worker: WorkerId(3), pid: pid(201) });
+    bench.show(2, 0, 201, SlotState::Idle, 0, Monotonic::ZERO).pass(SECOND);
+    bench.expect(&["spawn 2", "fork 3 of 2 in 0", "warm up 2"]);
+    bench.tell(Event::WarmedUp { generation: two, failure: Some("500".into()) }).expect(&["kill 200 9", "kill 201 9"]);
+    bench.exit(201, KILLED, &[], 0).exit(200, KILLED, &[], 0).expect(&["gone 2"]);
+    assert!(bench.machine.is_ready());
+}
+
+#[test]
+fn a_warm_up_that_is_not_answered_in_time_leaves_the_stacks_and_fails() {
+    let mut bench = proving();
+    bench.pass(3900 * MS).expect(&[]).pass(200 * MS).expect(&["kill 101 6"]);
+    // Its answer comes too late, and nobody takes its place.
+    bench.exit(101, KILLED, &[Held { shard: 9, token: 1 }], 0).expect(&["lost [1] of 1"]);
+    bench.tell(Event::WarmedUp { generation: GenerationId(1), failure: Some("died".into()) }).expect(&[]);
+    bench.pass(2 * SECOND).expect(&["kill 100 9", "kill 102 9"]);
+    bench.exit(102, KILLED, &[], 0).exit(100, KILLED, &[], 0).expect(&["gone 1", "exit 3"]);
+}
+
+#[test]
+fn workers_that_die_of_the_warm_up_fail_the_boot() {
+    let mut bench = proving();
+    bench.exit(101, KILLED, &[Held { shard: 9, token: 1 }], 0).expect(&["lost [1] of 1", "fork 3 of 1 in 0"]);
+    bench.tell(Event::WarmedUp { generation: GenerationId(1), failure: Some("died".into()) });
+    bench.expect(&["kill 100 9", "kill 102 9"]);
 }

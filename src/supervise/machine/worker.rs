@@ -196,7 +196,8 @@ impl Worker {
         }
     }
 
-    fn abort(&mut self, reason: KillReason, settings: &PoolSettings, now: Monotonic, actions: &mut Vec<Action>) {
+    /// Ends it, with the stacks of its threads in the log, unless that was done before.
+    pub fn abort(&mut self, reason: KillReason, settings: &PoolSettings, now: Monotonic, actions: &mut Vec<Action>) {
         if matches!(self.ending, Ending::No | Ending::Asked { .. }) {
             self.ending = Ending::Aborted { kill_at: now + settings.abort_grace };
             self.signal(Signal::ABORT, reason, actions);

@@ -9,6 +9,7 @@ use crate::supervise::control::FromZygote;
 use crate::supervise::generation::{About, Generation};
 use crate::supervise::inbox::Happening;
 use crate::supervise::machine::{Event, GenerationId, PoolSettings, WorkerId};
+use crate::supervise::warmup::Warmup;
 use crate::supervise::{output, routes};
 use crate::sys::process::{self, Pid};
 
@@ -143,6 +144,32 @@ impl Supervisor {
         match found.fork(worker, place) {
             Ok(pipe) => output::log_worker(&self.ring, pipe, worker),
             Err(error) => self.tell(Event::ForkFailed { generation, worker, error: error.to_string() }),
+        }
+    }
+
+    /// Sends a generation its warm-up request.
+    pub(super) fn warm_up(&mut self, generation: GenerationId) {
+        let shard = self.replies.len() as u32;
+        let found = self.generations.get_mut(&generation);
+        let django = found.as_ref().and_then(|found| found.django.as_deref());
+        let warmup = Warmup::new(&self.setup.config, django);
+        let sent = match (warmup, found) {
+            (Some(warmup), Some(Generation { inbox: Some(inbox), warmup: replies @ Some(_), .. })) => {
+                tracing::info!(generation = generation.0, "warm-up: {}", warmup.describe());
+                let inbox_of_loop = self.inbox.clone();
+                let verdict =
+                    move |failure| inbox_of_loop.push(Happening::Event(Event::WarmedUp { generation, failure }));
+                let sent = warmup.send(inbox, shard);
+                let replies = replies.take().expect("it was just seen");
+                warmup.listen(&self.ring, replies, &self.control, verdict);
+                sent
+            }
+            // A reload has taken the warm-up out of the configuration meanwhile: there is nothing to prove.
+            _ => return self.tell(Event::WarmedUp { generation, failure: None }),
+        };
+        if let Err(error) = sent {
+            let failure = Some(format!("the warm-up request could not be sent: {error}"));
+            self.tell(Event::WarmedUp { generation, failure });
         }
     }
 
