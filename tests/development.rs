@@ -294,12 +294,13 @@ INSTALLED_APPS = ['django.contrib.staticfiles', 'shop']
 STATIC_URL = 'static/'
 STATIC_ROOT = BASE / 'collected'
 STATICFILES_DIRS = [('named', BASE / 'assets')]
+STORAGES = {'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}
 TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', 'APP_DIRS': True, 'DIRS': [BASE / 'pages']}]
 ";
     let urls = "\
 from django.shortcuts import render
 from django.urls import path
-urlpatterns = [path('', lambda request: render(request, 'home.html')), path('shop', lambda request: render(request, 'shop.html'))]
+urlpatterns = [path('', lambda request: render(request, 'home.html')), path('shop', lambda request: render(request, 'shop.html')), path('linked', lambda request: render(request, 'linked.html'))]
 ";
     let manage = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'settings')\n";
     for (name, text) in [
@@ -310,6 +311,7 @@ urlpatterns = [path('', lambda request: render(request, 'home.html')), path('sho
         ("shop/static/shop/a.css", "a { color: red }"),
         ("shop/templates/shop.html", "shop one"),
         ("pages/home.html", "home one"),
+        ("pages/linked.html", "{% load static %}{% static 'shop/a.css' %}"),
         ("assets/b.js", "b"),
         ("collected/shop/a.css", "stale"),
         ("collected/only.css", "stale"),
@@ -339,6 +341,8 @@ fn dev_serves_static_files_from_where_the_finders_find_them() {
     assert_eq!(found.field("content-type"), Some("text/css; charset=utf-8"));
     assert_eq!(found.field("cache-control"), Some("no-cache"));
     assert_eq!(body(&server, "/static/named/b.js"), "b");
+    // Pages name what is there, not the hashed names of a manifest, which is missing.
+    assert_eq!(body(&server, "/linked"), "/static/shop/a.css");
     // What was collected once is left aside.
     assert_eq!(server.get("/static/only.css").status, 404);
     // A change shows at once, and so does a new file, and one in a folder that was not there.

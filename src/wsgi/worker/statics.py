@@ -21,6 +21,7 @@ def around(application):
     prefix = _local_path(getattr(settings, "STATIC_URL", None))
     if prefix is None or "django.contrib.staticfiles" not in settings.INSTALLED_APPS:
         return application
+    _name_as_found()
 
     def with_static_files(environ, start_response):
         path = environ["PATH_INFO"]
@@ -32,6 +33,15 @@ def around(application):
         return application(environ, start_response)
 
     return with_static_files
+
+
+def _name_as_found():
+    """Has the project's pages name files as the finders know them, not by the hashes of files that were collected once, or are missing."""
+    from django.contrib.staticfiles.storage import staticfiles_storage
+
+    # ManifestStaticFilesStorage and what is made from it; Django does the same with DEBUG on.
+    if hasattr(staticfiles_storage, "stored_name"):
+        staticfiles_storage.stored_name = lambda name: name
 
 
 def _local_path(url):
