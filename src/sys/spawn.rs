@@ -454,18 +454,10 @@ mod tests {
             ("/etc/passwd", io::ErrorKind::PermissionDenied),
         ] {
             let spawn = Spawn {
-                program: OsStr::new(program),
-                args: &[],
                 env: &variables(),
-                directory: None,
                 // Would overwrite a low-numbered error pipe.
                 descriptors: &[(stdin.as_fd(), 3), (stdin.as_fd(), 4), (stdin.as_fd(), 5)],
-                new_session: false,
-                cpus: None,
-                user: None,
-                umask: None,
-                restrictions: Restrictions::default(),
-                group: None,
+                ..Spawn::of(OsStr::new(program))
             };
             let error = spawn.start().expect_err(program);
             assert_eq!(error.kind(), kind);

@@ -24,12 +24,6 @@ fn done(bench: &mut Bench, number: u32, done: u64) -> &mut Bench {
     bench
 }
 
-/// `worker` is forked as process `number`, and up in this place.
-fn comes_up(bench: &mut Bench, worker: u32, number: i32, place: u32) -> &mut Bench {
-    bench.tell(Event::WorkerForked { generation: GenerationId(1), worker: WorkerId(worker), pid: pid(number) });
-    bench.show(1, place, number as u32, SlotState::Idle, 0, Monotonic::ZERO).pass(5 * MS)
-}
-
 #[test]
 fn a_worn_worker_is_asked_to_end_once_its_replacement_is_up() {
     let mut bench = counted();
@@ -41,7 +35,7 @@ fn a_worn_worker_is_asked_to_end_once_its_replacement_is_up() {
     bench.exit(102, DONE, &[], 1000).pass(5 * SECOND).expect(&[]);
     // The place that has become free is the spare one now.
     done(&mut bench, 103, 1000).pass(SECOND).expect(&["fork 4 of 1 in 1"]);
-    comes_up(&mut bench, 4, 104, 1).expect(&["kill 103 15"]).exit(103, DONE, &[], 1000).expect(&[]);
+    bench.comes_up(1, 4, 104, 1).expect(&["kill 103 15"]).exit(103, DONE, &[], 1000).expect(&[]);
     assert_eq!(bench.machine.workers_serving(), 2);
 }
 
@@ -50,9 +44,9 @@ fn never_are_two_replaced_at_once() {
     let mut bench = counted();
     done(&mut bench, 101, 5000);
     done(&mut bench, 102, 5000).pass(SECOND).expect(&["fork 3 of 1 in 2"]);
-    comes_up(&mut bench, 3, 103, 2).expect(&["kill 101 15"]);
+    bench.comes_up(1, 3, 103, 2).expect(&["kill 101 15"]);
     bench.pass(900 * MS).expect(&[]).exit(101, DONE, &[], 5000).expect(&["fork 4 of 1 in 0"]);
-    comes_up(&mut bench, 4, 104, 0).expect(&["kill 102 15"]).exit(102, DONE, &[], 5000).pass(5 * SECOND).expect(&[]);
+    bench.comes_up(1, 4, 104, 0).expect(&["kill 102 15"]).exit(102, DONE, &[], 5000).pass(5 * SECOND).expect(&[]);
 }
 
 #[test]
@@ -68,7 +62,7 @@ fn a_worker_whose_replacement_does_not_come_up_goes_on() {
     bench.tell(Event::ForkFailed { generation: GenerationId(1), worker: WorkerId(5), error });
     bench.pass(SECOND).expect(&["fork 6 of 1 in 2"]);
     assert_eq!(bench.machine.workers_serving(), 2);
-    comes_up(&mut bench, 6, 106, 2).expect(&["kill 101 15"]);
+    bench.comes_up(1, 6, 106, 2).expect(&["kill 101 15"]);
 }
 
 #[test]
@@ -76,25 +70,25 @@ fn a_replacement_takes_the_place_of_a_worker_that_dies_before_it_was_asked() {
     let mut bench = counted();
     done(&mut bench, 101, 1000).pass(SECOND).expect(&["fork 3 of 1 in 2"]);
     bench.exit(101, KILLED, &[Held { shard: 0, token: 7 }], 1000).expect(&["lost [7] of 1"]);
-    comes_up(&mut bench, 3, 103, 2).pass(5 * SECOND).expect(&[]);
+    bench.comes_up(1, 3, 103, 2).pass(5 * SECOND).expect(&[]);
     assert_eq!(bench.machine.workers_serving(), 2);
     // One that dies on its way is followed by another, and so is the worker itself.
     done(&mut bench, 102, 1000).pass(SECOND).expect(&["fork 4 of 1 in 0"]);
     bench.tell(Event::WorkerForked { generation: GenerationId(1), worker: WorkerId(4), pid: pid(104) });
     bench.exit(104, KILLED, &[], 0).exit(102, KILLED, &[], 1000).expect(&["fork 5 of 1 in 1"]);
-    comes_up(&mut bench, 5, 105, 1).pass(5 * SECOND).expect(&[]);
+    bench.comes_up(1, 5, 105, 1).pass(5 * SECOND).expect(&[]);
 }
 
 #[test]
 fn old_workers_are_replaced_one_after_another() {
     let mut bench = serving(Recycle { lifetime: Some(100 * SECOND), ..Recycle::default() });
     bench.pass(85 * SECOND).expect(&[]).pass(15 * SECOND).expect(&["fork 3 of 1 in 2"]);
-    comes_up(&mut bench, 3, 103, 2);
+    bench.comes_up(1, 3, 103, 2);
     let asked = bench.take();
     let [first] = &asked[..] else { panic!("one was asked: {asked:?}") };
     let (first, other) = if first == "kill 101 15" { (101, 102) } else { (102, 101) };
     bench.exit(first, DONE, &[], 3).expect(&[&format!("fork 4 of 1 in {}", first - 101)]);
-    comes_up(&mut bench, 4, 104, first as u32 - 101).expect(&[&format!("kill {other} 15")]);
+    bench.comes_up(1, 4, 104, first as u32 - 101).expect(&[&format!("kill {other} 15")]);
     bench.exit(other, DONE, &[], 3).pass(80 * SECOND).expect(&[]);
 }
 
@@ -119,7 +113,7 @@ fn a_worn_worker_may_finish_what_it_has_for_as_long_as_a_request_may_take() {
     let mut bench = counted();
     let now = bench.now;
     done(bench.show(1, 0, 101, SlotState::Busy, 9, now), 101, 1000).pass(SECOND).expect(&["fork 3 of 1 in 2"]);
-    comes_up(&mut bench, 3, 103, 2).expect(&["kill 101 15"]);
+    bench.comes_up(1, 3, 103, 2).expect(&["kill 101 15"]);
     bench.pass(28 * SECOND);
     assert!(bench.take().iter().all(|said| said == "kill 101 15"), "it is asked again and again");
     // Its time is over: that of any request, and not of the reload, which is shorter.
@@ -132,7 +126,7 @@ fn where_nobody_is_to_be_no_replacement_stays() {
     let mut bench = counted();
     done(&mut bench, 101, 1000).pass(SECOND).expect(&["fork 3 of 1 in 2"]);
     bench.tell(Event::VacateSlot(0)).expect(&["kill 101 15"]);
-    comes_up(&mut bench, 3, 103, 2).expect(&["kill 103 15"]);
+    bench.comes_up(1, 3, 103, 2).expect(&["kill 103 15"]);
     bench.exit(101, DONE, &[], 1000).exit(103, DONE, &[], 0).pass(SECOND / 2).expect(&[]);
     assert_eq!(bench.machine.places()[0].state, PlaceState::Vacated);
     bench.tell(Event::FillSlot(0)).expect(&["fork 4 of 1 in 2"]);
@@ -143,7 +137,7 @@ fn a_reload_and_a_stop_leave_no_replacement_behind() {
     let mut bench = counted();
     done(&mut bench, 101, 1000).pass(SECOND).expect(&["fork 3 of 1 in 2"]);
     bench.tell(Event::Reload(pool_settings(1))).boot(2, 200, 4, 1);
-    comes_up(&mut bench, 3, 103, 2).expect(&[]);
+    bench.comes_up(1, 3, 103, 2).expect(&[]);
     bench.exit(101, DONE, &[], 1000).exit(102, DONE, &[], 3).expect(&[]);
     bench.exit(103, DONE, &[], 0).expect(&["close control 1"]).exit(100, DONE, &[], 0).expect(&["gone 1"]);
 

@@ -19,38 +19,32 @@ fn reloading(workers: u32, next: PoolSettings) -> Bench {
     bench
 }
 
-/// `worker` of the second generation is forked as process `number`, and up in this place.
-fn comes_up(bench: &mut Bench, worker: u32, number: i32, place: u32) -> &mut Bench {
-    bench.tell(Event::WorkerForked { generation: GenerationId(2), worker: WorkerId(worker), pid: pid(number) });
-    bench.show(2, place, number as u32, SlotState::Idle, 0, Monotonic::ZERO).pass(5 * MS)
-}
-
 #[test]
 fn one_comes_and_one_goes() {
     let mut bench = reloading(4, rolling(4));
     bench.expect(&["fork 5 of 2 in 0"]);
-    comes_up(&mut bench, 5, 205, 0).expect(&["kill 101 15"]).pass(SECOND / 2).expect(&[]);
+    bench.comes_up(2, 5, 205, 0).expect(&["kill 101 15"]).pass(SECOND / 2).expect(&[]);
     bench.exit(101, DONE, &[], 3).expect(&["fork 6 of 2 in 1"]);
     // As many are new as will still take requests of the old: they take over, and the others leave as they get done.
-    comes_up(&mut bench, 6, 206, 1).expect(&["kill 102 15", "switch to 2"]);
+    bench.comes_up(2, 6, 206, 1).expect(&["kill 102 15", "switch to 2"]);
     bench.tell(Event::ShardsSwitched { generation: GenerationId(2) }).expect(&["close inbox 1"]);
     bench.exit(102, DONE, &[], 3).expect(&["fork 7 of 2 in 2"]);
-    comes_up(&mut bench, 7, 207, 2).pass(SECOND / 2).expect(&[]);
+    bench.comes_up(2, 7, 207, 2).pass(SECOND / 2).expect(&[]);
     bench.exit(103, DONE, &[], 3).expect(&["fork 8 of 2 in 3"]).exit(104, DONE, &[], 3).expect(&["close control 1"]);
-    comes_up(&mut bench, 8, 208, 3).exit(100, DONE, &[], 0).expect(&["gone 1"]);
+    bench.comes_up(2, 8, 208, 3).exit(100, DONE, &[], 0).expect(&["gone 1"]);
     assert_eq!(bench.machine.workers_serving(), 4);
 }
 
 #[test]
 fn the_first_new_worker_proves_the_generation_before_anybody_leaves() {
     let mut bench = reloading(2, PoolSettings { warmup: Some(5 * SECOND), ..rolling(2) });
-    comes_up(&mut bench, 3, 203, 0).expect(&["fork 3 of 2 in 0", "warm up 2"]).pass(SECOND).expect(&[]);
+    bench.comes_up(2, 3, 203, 0).expect(&["fork 3 of 2 in 0", "warm up 2"]).pass(SECOND).expect(&[]);
     bench.tell(Event::WarmedUp { generation: GenerationId(2), failure: Some("500".into()) });
     bench.expect(&["kill 200 9", "kill 203 9"]).exit(203, KILLED, &[], 0).exit(200, KILLED, &[], 0).expect(&["gone 2"]);
     assert_eq!(bench.machine.workers_serving(), 2);
 
     let mut bench = reloading(2, PoolSettings { warmup: Some(5 * SECOND), ..rolling(2) });
-    comes_up(&mut bench, 3, 203, 0).expect(&["fork 3 of 2 in 0", "warm up 2"]);
+    bench.comes_up(2, 3, 203, 0).expect(&["fork 3 of 2 in 0", "warm up 2"]);
     bench.tell(Event::WarmedUp { generation: GenerationId(2), failure: None });
     bench.expect(&["kill 101 15", "switch to 2"]);
 }
@@ -58,7 +52,7 @@ fn the_first_new_worker_proves_the_generation_before_anybody_leaves() {
 #[test]
 fn those_who_left_come_back_if_the_new_generation_fails_on_its_way() {
     let mut bench = reloading(4, rolling(4));
-    comes_up(&mut bench, 5, 205, 0).exit(101, DONE, &[], 3);
+    bench.comes_up(2, 5, 205, 0).exit(101, DONE, &[], 3);
     bench.expect(&["fork 5 of 2 in 0", "kill 101 15", "fork 6 of 2 in 1"]);
     bench.exit(200, KILLED, &[], 0).expect(&["kill 205 9", "fork 7 of 1 in 0"]);
     bench.exit(205, KILLED, &[], 0).expect(&["gone 2"]);
@@ -67,7 +61,7 @@ fn those_who_left_come_back_if_the_new_generation_fails_on_its_way() {
 #[test]
 fn a_worker_that_dies_meanwhile_makes_room_as_well() {
     let mut bench = reloading(3, rolling(3));
-    comes_up(&mut bench, 4, 204, 0).expect(&["fork 4 of 2 in 0", "kill 101 15"]);
+    bench.comes_up(2, 4, 204, 0).expect(&["fork 4 of 2 in 0", "kill 101 15"]);
     // One of the old ones that was to stay comes back before a new one comes.
     bench.exit(102, KILLED, &[], 3).expect(&["fork 5 of 1 in 1", "switch to 2"]);
     bench.exit(101, DONE, &[], 3).expect(&["fork 6 of 2 in 1"]);
@@ -76,12 +70,12 @@ fn a_worker_that_dies_meanwhile_makes_room_as_well() {
 #[test]
 fn an_old_worker_that_is_busy_for_long_holds_nothing_up() {
     let mut bench = reloading(4, rolling(4));
-    comes_up(&mut bench, 5, 205, 0).expect(&["fork 5 of 2 in 0", "kill 101 15"]).pass(900 * MS).expect(&[]);
+    bench.comes_up(2, 5, 205, 0).expect(&["fork 5 of 2 in 0", "kill 101 15"]).pass(900 * MS).expect(&[]);
     bench.pass(SECOND / 4);
     let asked = bench.take();
     assert!(asked.contains(&"kill 102 15".to_owned()), "{asked:?}");
     bench.exit(102, DONE, &[], 3).expect(&["fork 6 of 2 in 1"]);
-    comes_up(&mut bench, 6, 206, 1);
+    bench.comes_up(2, 6, 206, 1);
     assert!(bench.take().contains(&"switch to 2".to_owned()));
 }
 
@@ -90,7 +84,7 @@ fn more_and_fewer_workers_are_reached_within_the_bound() {
     let mut bench = reloading(2, rolling(4));
     bench.expect(&["fork 3 of 2 in 0", "fork 4 of 2 in 1", "fork 5 of 2 in 2"]);
     let mut bench = reloading(3, rolling(1));
-    comes_up(&mut bench, 4, 204, 0).expect(&["fork 4 of 2 in 0", "switch to 2"]);
+    bench.comes_up(2, 4, 204, 0).expect(&["fork 4 of 2 in 0", "switch to 2"]);
 }
 
 #[test]

@@ -104,6 +104,13 @@ impl Bench {
         self
     }
 
+    /// A worker of a generation is forked as process `number`, and up in this place.
+    pub fn comes_up(&mut self, generation: u32, worker: u32, number: i32, place: u32) -> &mut Bench {
+        let id = GenerationId(generation);
+        self.tell(Event::WorkerForked { generation: id, worker: WorkerId(worker), pid: pid(number) });
+        self.show(generation, place, number as u32, SlotState::Idle, 0, Monotonic::ZERO).pass(5 * MS)
+    }
+
     /// Boots a generation whose zygote is `zygote` and whose workers are the numbers that follow.
     pub fn boot(&mut self, generation: u32, zygote: i32, first_worker: u32, workers: u32) -> &mut Bench {
         let id = GenerationId(generation);
