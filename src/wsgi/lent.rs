@@ -34,3 +34,31 @@ impl Lent {
         self.0.retain(|_, (since, _)| now.since(*since).as_secs() < BODIES_LENT_SECONDS);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wsgi::region_pool::RegionPool;
+
+    #[test]
+    fn only_so_many_bodies_are_remembered_and_only_for_so_long() {
+        let pool = RegionPool::new();
+        let body = || BodyFile::Memory(pool.lease(1).expect("memory").expect("room"));
+        let token = |slot: usize| Token { slot: slot as u32, serial: 1 };
+        let mut lent = Lent::default();
+        let at = |seconds: u64| Monotonic::from_nanos(seconds * 1_000_000_000);
+        for slot in 0..BODIES_LENT_MAX + 10 {
+            lent.keep(token(slot), body(), at(slot as u64 / 128));
+        }
+        assert_eq!(lent.0.len(), BODIES_LENT_MAX);
+        // The first comes back; one that was not remembered, and one that comes back twice, are no news.
+        for slot in [0, 0, BODIES_LENT_MAX + 1] {
+            lent.end(token(slot));
+            assert_eq!((lent.0.len(), pool.kept()), (BODIES_LENT_MAX - 1, 1));
+        }
+        lent.trim(at(BODIES_LENT_SECONDS));
+        assert_eq!((lent.0.len(), pool.kept()), (128, 1));
+        lent.trim(at(BODIES_LENT_SECONDS + 1));
+        assert_eq!((lent.0.len(), pool.kept()), (0, 1));
+    }
+}
