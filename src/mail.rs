@@ -41,6 +41,8 @@ pub enum ShardMail {
     },
     /// Begin to accept connections.
     Accept,
+    /// Look whether connections wait to be accepted: another who accepted on the same sockets may have been woken for them.
+    Look,
     /// Send requests to this generation from now on; answered by [`ShardNews::Switched`].
     Gate(Gate),
     /// This is the share of this generation from now on: it has more workers, or fewer.

@@ -178,6 +178,11 @@ fn values_that_can_not_be_are_told_with_code_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {variable}");
         assert!(text(&output.stderr).contains(expected), "{expected} is not in {}", text(&output.stderr));
     }
+    let script = r#"MAITRED_CMD_ARGS=$(printf '\377') exec "$0" serve good"#;
+    let output = run(Path::new("/bin/sh"), folder.path(), &["-c", script, env!("CARGO_BIN_EXE_maitred")], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let expected = "environment variable MAITRED_CMD_ARGS: is not UTF-8";
+    assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -66,6 +66,28 @@ fn a_client_that_goes_on_after_the_last_response_is_cut_off() {
 }
 
 #[test]
+fn a_full_shard_leaves_a_common_listener_to_the_others() {
+    let builder = Builder::bare().shards(2).server_key("max_connections = 2").argument("-b").argument("127.0.0.1:0");
+    let (folder, socket) = (builder.folder().to_owned(), builder.folder().join("site.sock"));
+    std::fs::write(folder.join("file.txt"), "file").expect("the test's folder is writable");
+    let builder = builder.argument("-b").argument(&format!("unix:{}", socket.display()));
+    let _server = builder.static_route("/", &folder, "").start();
+    // As many as both may have, and each is there until the end: the kernel wakes whom it likes.
+    let mut clients: Vec<_> = (0..4).map(|_| Client::connect_unix(&socket)).collect();
+    for client in &mut clients {
+        client.read_timeout(DEADLINE);
+        assert_eq!(client.get("/file.txt").status, 200);
+    }
+    let mut last = Client::connect_unix(&socket);
+    last.request("GET", "/file.txt", "");
+    last.read_timeout(Duration::from_millis(300));
+    assert_eq!(last.try_response("GET").err(), Some(ReadError::Timeout));
+    drop(clients.swap_remove(1));
+    last.read_timeout(DEADLINE);
+    assert_eq!(last.response("GET").status, 200);
+}
+
+#[test]
 fn connections_beyond_the_bound_wait_to_be_accepted() {
     let builder = Builder::bare().shards(1).server_key("max_connections = 2");
     let folder = builder.folder().to_owned();

@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use support::{Builder, DEADLINE, process, wait_until};
@@ -107,4 +109,45 @@ fn threads_that_the_application_starts_before_the_fork_are_told_of() {
     let server = Builder::app("threaded:application").chdir(folder.path()).app_key("preload_app = false").start();
     assert_eq!(server.get("/").status, 200);
     assert!(!server.log.text().contains("starts threads"), "{}", server.log.text());
+}
+
+/// A folder whose name is no UTF-8, with a module that tells where it is, and how a hook and `sys.path` have that.
+fn nameless() -> (tempfile::TempDir, PathBuf) {
+    let outer = tempfile::tempdir().expect("the temporary folder is writable");
+    let folder = outer.path().join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&folder).expect("a writable folder");
+    let app = "import os, sys\n\
+        def told(worker):\n    global chdir\n    chdir = worker.cfg.chdir\n\
+        def application(environ, start_response):\n    start_response('200 OK', [])\n    \
+        return [b'\\n'.join(map(os.fsencode, (os.getcwd(), sys.path[0], chdir, __file__)))]\n";
+    fs::write(folder.join("placed.py"), app).expect("a writable folder");
+    fs::write(folder.join("broken.py"), "import nothing_of_that_name\n").expect("a writable folder");
+    (outer, folder)
+}
+
+fn in_folder(folder: &Path, application: &str) -> Builder {
+    let python = support::python::interpreter();
+    let python = python.to_str().expect("the interpreter of the tests has a name in UTF-8");
+    Builder::command_line(&[application, "--python", python, "--workers", "1"]).working_directory(folder)
+}
+
+#[test]
+fn a_directory_whose_name_is_no_text_is_told_as_it_is() {
+    let (_outer, folder) = nameless();
+    let config = "[app]\nwsgi = \"placed\"\n[app.hooks]\npost_worker_init = \"placed:told\"\n";
+    fs::write(folder.join("maitred.toml"), config).expect("a writable folder");
+    let server = in_folder(&folder, "placed").start();
+    let told = server.get("/").body;
+    let at = folder.as_os_str().as_bytes();
+    let expected = [at, b"\n", at, b"\n", at, b"\n", at, b"/placed.py"].concat();
+    assert_eq!(String::from_utf8_lossy(&told), String::from_utf8_lossy(&expected));
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_failed_import_from_a_directory_whose_name_is_no_text_is_told_of() {
+    let (_outer, folder) = nameless();
+    let refusal = in_folder(&folder, "broken").refuse();
+    assert_eq!(refusal.code, Some(3), "{}", refusal.stderr);
+    assert!(refusal.stderr.contains("No module named 'nothing_of_that_name'"), "{}", refusal.stderr);
 }

@@ -13,6 +13,8 @@ pub const CHUNKS_WAITING_MAX: usize = 8;
 
 /// Connections that were accepted and wait for their shard; then the kernel is told to stop accepting.
 pub const ACCEPTED_WAITING_MAX: usize = 256;
+/// How often a shard that accepts no more takes what waits in a listener's queue still.
+pub const LAST_ACCEPTS_MAX: usize = 16;
 
 /// Submission queue entries of a shard's ring.
 pub const RING_ENTRIES: u32 = 1024;

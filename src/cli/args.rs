@@ -3,6 +3,7 @@
 //! Owns names and shapes of the flags. What they mean and whether their values are right is told by the options'
 //! declarations in [`crate::config`].
 
+use std::env::VarError;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -198,8 +199,12 @@ impl Options {
     /// # Errors
     /// A sentence: it is not in the form of arguments, or one of them is none of ours.
     pub fn over_environment(self) -> Result<Options, String> {
-        let Some(text) = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty()) else { return Ok(self) };
         let refused = |message: &str| format!("environment variable {VARIABLE}: {message}");
+        let text = match std::env::var(VARIABLE) {
+            Ok(text) if !text.trim().is_empty() => text,
+            Ok(_) | Err(VarError::NotPresent) => return Ok(self),
+            Err(VarError::NotUnicode(_)) => return Err(refused("is not UTF-8")),
+        };
         let words = split_words(&text).map_err(|message| refused(&message))?;
         let parsed = VariableArguments::try_parse_from(words).map_err(|error| {
             let text = error.to_string();

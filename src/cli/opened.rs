@@ -177,6 +177,7 @@ impl Listeners {
                     sockets
                 }
             };
+            let is_shared = sockets.len() < shards;
             let dealt = deal(sockets, shards).map_err(failed)?;
             for (own, sockets) in by_shard.iter_mut().zip(dealt) {
                 let protocol = Protocol {
@@ -184,7 +185,7 @@ impl Listeners {
                     redirect_https: listener.redirect_https,
                     proxy_header: listener.proxy_protocol,
                 };
-                own.extend(sockets.into_iter().map(|socket| ShardListener { socket, protocol }));
+                own.extend(sockets.into_iter().map(|socket| ShardListener { socket, protocol, is_shared }));
             }
         }
         // Where browsers look by themselves, if that is one of them.

@@ -458,7 +458,7 @@ impl Stream {
         self.starved = false;
         let fd = self.fd.as_raw_fd();
         match &self.queue {
-            Queue::Accept(_) => Sqe::Accept { fd },
+            Queue::Accept(queue) => Sqe::Accept { fd, multishot: queue.is_greedy },
             Queue::Recv(queue) => Sqe::Recv { fd, group: queue.group.id, multishot: queue.has_received },
             Queue::Message(queue) => Sqe::RecvMsg { fd, group: queue.group.id, msg: queue.header() },
         }

@@ -11,9 +11,10 @@ use std::time::Duration;
 /// what they point to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sqe {
-    /// Multishot accept; descriptors arrive close-on-exec.
+    /// Accept, once or again and again; descriptors arrive close-on-exec.
     Accept {
         fd: RawFd,
+        multishot: bool,
     },
     /// Receive into a buffer of a group, once or again and again.
     Recv {

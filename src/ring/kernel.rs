@@ -86,7 +86,11 @@ fn is_passing(error: &io::Error) -> bool {
 
 fn lower(sqe: Sqe) -> squeue::Entry {
     match sqe {
-        Sqe::Accept { fd } => opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC).build(),
+        Sqe::Accept { fd, multishot: true } => opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC).build(),
+        Sqe::Accept { fd, multishot: false } => {
+            let nobody = (std::ptr::null_mut(), std::ptr::null_mut());
+            opcode::Accept::new(Fd(fd), nobody.0, nobody.1).flags(libc::SOCK_CLOEXEC).build()
+        }
         Sqe::Recv { fd, group, multishot: true } => opcode::RecvMulti::new(Fd(fd), group).build(),
         // A length of 0 stands for that of the buffer.
         Sqe::Recv { fd, group, multishot: false } => opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0)

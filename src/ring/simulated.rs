@@ -133,7 +133,7 @@ impl World {
     fn can_go_on(&self, sqe: &Sqe) -> bool {
         let socket = |fd: &RawFd| &self.sockets[fd];
         match sqe {
-            Sqe::Accept { fd } => !socket(fd).connections.is_empty(),
+            Sqe::Accept { fd, .. } => !socket(fd).connections.is_empty(),
             Sqe::Recv { fd, .. } | Sqe::RecvInto { fd, .. } => {
                 let socket = socket(fd);
                 !socket.incoming.is_empty() || socket.eof || socket.reset
@@ -186,7 +186,7 @@ impl World {
     fn step(&mut self, running: &mut Running) -> bool {
         let key = running.key;
         match running.sqe {
-            Sqe::Accept { fd } => {
+            Sqe::Accept { fd, multishot } => {
                 if self.random.chance(self.faults.emfile) {
                     self.post_error(running, libc::EMFILE);
                     return false;
@@ -194,7 +194,10 @@ impl World {
                 let Some(connection) = self.sockets.get_mut(&fd).expect("known").connections.pop_front() else {
                     return true;
                 };
-                self.post_more(key, connection.into_raw_fd(), None)
+                match multishot {
+                    true => self.post_more(key, connection.into_raw_fd(), None),
+                    false => self.post(key, connection.into_raw_fd(), None, false),
+                }
             }
             Sqe::Recv { fd, group, multishot } => self.step_recv(running, fd, group, multishot),
             Sqe::RecvInto { fd, ptr, len } => self.step_recv_into(running, fd, ptr, len as usize),

@@ -1,5 +1,6 @@
 //! The ring against the real kernel, and against a simulated one (`properties.rs`).
 
+mod accepts;
 mod driver;
 mod files;
 mod messages;

@@ -8,8 +8,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::connection::Connection;
 use super::panic::contained;
 use super::state::{Entry, Phase, Shard};
@@ -30,6 +28,8 @@ pub struct ShardListener {
     pub socket: OwnedFd,
     /// What is spoken there.
     pub protocol: Protocol,
+    /// Whether other shards accept on it too.
+    pub is_shared: bool,
 }
 
 /// What is spoken on a listener.
@@ -46,33 +46,40 @@ pub struct Protocol {
 /// A listener on which a task accepts.
 pub(super) struct Accepting {
     shard: Rc<Shard>,
-    listener: Descriptor,
     protocol: Protocol,
     incoming: Rc<RefCell<AcceptStream>>,
-    _task: glommio::Task<()>,
+    task: glommio::Task<()>,
 }
 
 impl Accepting {
-    pub fn begin(shard: &Rc<Shard>, listener: Descriptor, protocol: Protocol) -> Accepting {
-        let incoming = Rc::new(RefCell::new(shard.ring.accept(&listener)));
+    pub fn begin(shard: &Rc<Shard>, listener: ShardListener) -> Accepting {
+        let ShardListener { socket, protocol, is_shared } = listener;
+        let socket = Rc::new(socket);
+        let incoming = if is_shared { shard.ring.accept_in_turn(&socket) } else { shard.ring.accept(&socket) };
+        let incoming = Rc::new(RefCell::new(incoming));
         let task = glommio::spawn_local(accept(shard.clone(), incoming.clone(), protocol));
-        Accepting { shard: shard.clone(), listener, protocol, incoming, _task: task }
+        Accepting { shard: shard.clone(), protocol, incoming, task }
     }
 
     /// Whether connections wait in the kernel's queue.
     pub fn has_backlog(&self) -> bool {
-        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut polled = [PollFd::new(&self.listener, PollFlags::IN)];
-        poll(&mut polled, Some(&AT_ONCE)).is_ok_and(|ready| ready > 0)
+        self.incoming.borrow().has_backlog()
     }
 
-    /// Accepts no more and closes the listener. What was accepted by then is served.
+    /// Looks into the kernel's queue: another has ended that was woken for what came there.
+    pub fn look(&self) {
+        self.incoming.borrow_mut().pause();
+    }
+
+    /// Accepts no more and closes the listener. What waits there by then is served, beyond the bound on connections too: nobody else
+    /// might know of it, and no more will come.
     pub async fn end(self) {
-        let left = poll_fn(|cx| self.incoming.borrow_mut().poll_stopped(cx)).await;
-        for socket in left {
-            if self.shard.connections.borrow().len() < self.shard.connections_max.get() {
-                begin(&self.shard, Rc::new(socket), self.protocol);
-            }
+        let Accepting { shard, protocol, incoming, task } = self;
+        // It would begin anew to accept. Its future, and with it the other handle, is gone when this is over.
+        task.cancel().await;
+        let mut incoming = Rc::into_inner(incoming).expect("its task is gone").into_inner();
+        for socket in incoming.finish().await {
+            begin(&shard, Rc::new(socket), protocol);
         }
     }
 }
@@ -83,7 +90,8 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
     let mut complained: Option<Monotonic> = None;
     loop {
         while shard.connections.borrow().len() >= shard.connections_max.get() {
-            // A few more are accepted meanwhile, up to a bound of the stream's own; the others wait in the kernel's queue.
+            // On a listener of its own a few more are accepted meanwhile, up to a bound of the stream's; the others wait in the
+            // kernel's queue, and on a listener that is shared they are for whichever shard asks for them.
             let now = shard.ring.now();
             if complained.is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE) {
                 complained = Some(now);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accept::{Accepting, Protocol, ShardListener};
+use super::accept::{Accepting, ShardListener};
 use super::site::Site;
 use super::snapshot;
 use super::state::Shard;
@@ -28,7 +28,7 @@ pub(super) struct Orders {
     mail: Receiver<ShardMail>,
     news: Sender<ShardNews>,
     bell: Descriptor,
-    listeners: Vec<(Descriptor, Protocol)>,
+    listeners: Vec<ShardListener>,
     accepting: Vec<Accepting>,
     /// Others accept on the listeners once this shard does not.
     goes_on: bool,
@@ -48,7 +48,7 @@ impl Orders {
             mail,
             news,
             bell,
-            listeners: listeners.into_iter().map(|found| (Rc::new(found.socket), found.protocol)).collect(),
+            listeners,
             accepting: Vec::new(),
             goes_on: false,
             routes: Arc::default(),
@@ -107,6 +107,7 @@ impl Orders {
                     let _ = done.send(());
                 }
                 ShardMail::Accept => self.accept(),
+                ShardMail::Look => self.accepting.iter().for_each(Accepting::look),
                 ShardMail::Gate(gate) => {
                     let generation = gate.generation;
                     self.shard.pool.switch(gate);
@@ -147,8 +148,8 @@ impl Orders {
     }
 
     fn accept(&mut self) {
-        for (listener, protocol) in std::mem::take(&mut self.listeners) {
-            self.accepting.push(Accepting::begin(&self.shard, listener, protocol));
+        for listener in std::mem::take(&mut self.listeners) {
+            self.accepting.push(Accepting::begin(&self.shard, listener));
         }
         self.tell(ShardNews::Accepting { shard: self.shard.number });
     }

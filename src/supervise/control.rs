@@ -3,9 +3,10 @@
 //! Pure: bytes in, values out. The Python side is `wsgi/worker/zygote.py`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::HookPlace;
 use crate::django::Facts;
@@ -47,9 +48,9 @@ pub struct Start {
     /// `module:attribute`; `None`: the Django settings' `WSGI_APPLICATION`.
     pub wsgi: Option<String>,
     /// First on `sys.path`, and the working directory.
-    pub chdir: PathBuf,
+    pub chdir: WirePath,
     /// Further directories for `sys.path`.
-    pub pythonpath: Vec<PathBuf>,
+    pub pythonpath: Vec<WirePath>,
     /// Import once, before workers are forked.
     pub preload: bool,
     /// Say which files were read.
@@ -72,15 +73,32 @@ pub struct Start {
     pub hooks: BTreeMap<&'static str, Hook>,
     /// For hooks: workers of the generation before; `None` for the first.
     pub workers_before: Option<u32>,
-    /// For hooks: settings, by Gunicorn's names.
+    /// For hooks: settings, by Gunicorn's names, but for `chdir`, which is above.
     pub cfg: serde_json::Value,
+}
+
+/// A path. The names of files are bytes, and JSON has text alone: each byte is a character (latin-1).
+#[derive(Clone, Debug)]
+pub struct WirePath(PathBuf);
+
+impl From<&Path> for WirePath {
+    fn from(path: &Path) -> WirePath {
+        WirePath(path.to_owned())
+    }
+}
+
+impl Serialize for WirePath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let latin1: String = self.0.as_os_str().as_bytes().iter().map(|&byte| char::from(byte)).collect();
+        serializer.serialize_str(&latin1)
+    }
 }
 
 /// Where a hook is found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hook {
     /// The file, if it is in no module.
-    file: Option<PathBuf>,
+    file: Option<WirePath>,
     /// The module.
     module: Option<String>,
     /// The attribute, perhaps with dots.
@@ -91,7 +109,7 @@ impl From<&HookPlace> for Hook {
     fn from(place: &HookPlace) -> Hook {
         match place.clone() {
             HookPlace::Module(module, attribute) => Hook { file: None, module: Some(module), attribute },
-            HookPlace::File(file, attribute) => Hook { file: Some(file), module: None, attribute },
+            HookPlace::File(file, attribute) => Hook { file: Some(WirePath(file)), module: None, attribute },
         }
     }
 }
@@ -161,7 +179,7 @@ pub enum FromZygote {
 impl ToZygote {
     /// As a packet.
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("these values have no maps with odd keys and no failing parts")
+        serde_json::to_vec(self).expect("these values have no maps with odd keys, and paths are texts here")
     }
 }
 
@@ -186,5 +204,12 @@ mod tests {
         let forked = FromZygote::parse(br#"{"type":"forked","worker":3,"pid":77}"#).expect("a packet");
         assert_eq!(forked, FromZygote::Forked { worker: 3, pid: 77 });
         assert!(FromZygote::parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_path_is_told_byte_for_byte_whatever_it_is_made_of() {
+        let path = std::ffi::OsStr::from_bytes(b"/srv/caf\xe9/\"\xc3\xa9");
+        let told = serde_json::to_string(&WirePath::from(Path::new(path))).expect("a text");
+        assert_eq!(told, "\"/srv/caf\u{e9}/\\\"\u{c3}\u{a9}\"");
     }
 }

@@ -5,7 +5,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -185,8 +184,8 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
             AppTarget::Named(name) => Some(name.clone()),
             AppTarget::Django { .. } => None,
         },
-        chdir: app.chdir.clone(),
-        pythonpath: app.pythonpath.iter().map(PathBuf::clone).collect(),
+        chdir: app.chdir.as_path().into(),
+        pythonpath: app.pythonpath.iter().map(|path| path.as_path().into()).collect(),
         preload: app.preload_app,
         reload: app.reload,
         serve_static: app.dev,
@@ -204,7 +203,6 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
             "timeout": app.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
             "graceful_timeout": app.graceful_timeout.as_secs_f64(),
             "preload_app": app.preload_app,
-            "chdir": app.chdir,
             "proc_name": about.proc_name.unwrap_or("maitred"),
             "env": app.raw_env.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         }),

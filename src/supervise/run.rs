@@ -362,7 +362,11 @@ impl Supervisor {
             Happening::ControlEnded(generation) => self.control_ended(generation),
             Happening::WatchdogDue => self.systemd.alive(),
             Happening::SuccessorServes => self.give_way(),
-            Happening::PredecessorGone => self.programs.begin(),
+            Happening::PredecessorGone => {
+                self.programs.begin();
+                // One that was killed has not seen to what it was woken for.
+                self.mail(|| ShardMail::Look);
+            }
         }
     }
 

@@ -400,7 +400,8 @@ fn run_descriptors(seed: u64) {
         let mut executor = Executor::new(&ring, &world);
         executor.spawn(async {
             let mut random = Random(seed_a);
-            let mut accept = ring.accept(&listener);
+            let greedy = random.chance(50);
+            let mut accept = if greedy { ring.accept(&listener) } else { ring.accept_in_turn(&listener) };
             while accepted.get() < connections_expected {
                 match accept.next().await {
                     Ok(_connection) => accepted.set(accepted.get() + 1),

@@ -75,7 +75,7 @@ class Server:
     """In the place of Gunicorn's arbiter."""
 
     def __init__(self, settings):
-        self.cfg = types.SimpleNamespace(**settings["cfg"])
+        self.cfg = types.SimpleNamespace(chdir=settings["chdir"], **settings["cfg"])
         self.log = _logger()
         self.pid = os.getppid()
         self.proc_name = settings["cfg"].get("proc_name")

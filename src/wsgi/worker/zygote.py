@@ -48,6 +48,7 @@ def main(descriptors, image):
     control = Control(socket.socket(fileno=control_descriptor))
     try:
         settings, _ = control.receive()
+        _decode_paths(settings)
         serve_requests = _Zygote(control, Pool(inbox, scoreboard, replies), settings, image).run()
     except (EOFError, ConnectionError):
         # The server is gone, or done with this generation, or the import failed.
@@ -75,10 +76,24 @@ class Control:
         return json.loads(data), descriptors[0] if descriptors else None
 
     def send(self, message):
-        self._connection.send(json.dumps(message).encode())
+        # The other side takes no lone surrogates, which stand for bytes of a file's name that are no text; escaped they would get there.
+        self._connection.send(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
 
     def close(self):
         self._connection.close()
+
+
+def _decode_paths(settings):
+    """Makes of the paths in the first message, in which each byte is a character, what Python has for them."""
+
+    def decoded(path):
+        return os.fsdecode(path.encode("latin-1"))
+
+    settings["chdir"] = decoded(settings["chdir"])
+    settings["pythonpath"] = [decoded(path) for path in settings["pythonpath"]]
+    for hook in settings.get("hooks", {}).values():
+        if hook["file"] is not None:
+            hook["file"] = decoded(hook["file"])
 
 
 class _Zygote:
@@ -102,8 +117,8 @@ class _Zygote:
             if self._settings.get("proc_name"):
                 _name_process(self._settings["proc_name"])
             self._choose_loop(self._settings.get("worker_loop", "auto"))
-            directories = self._settings.get("pythonpath") or []
-            applications.enter_directory(self._settings.get("chdir"), directories)
+            directories = self._settings["pythonpath"]
+            applications.enter_directory(self._settings["chdir"], directories)
             if self._settings.get("reload"):
                 from .watch import Watch
 
