@@ -73,6 +73,7 @@ typedef struct {
 #define PyModuleDef_HEAD_INIT {{1, 0}, 0, 0, 0}
 #define Py_mod_exec 2
 #define METH_NOARGS 0x0004
+#define METH_O 0x0008
 #define Py_TPFLAGS_HAVE_GC (1U << 14)
 #define Py_TPFLAGS_DEFAULT (1U << 18)
 #define Py_tp_call 50
@@ -106,6 +107,10 @@ void PyObject_GC_UnTrack(void *);
 PyThreadState *PyEval_SaveThread(void);
 void PyEval_RestoreThread(PyThreadState *);
 int PyErr_CheckSignals(void);
+
+void PyOS_BeforeFork(void);
+void PyOS_AfterFork_Parent(void);
+void PyOS_AfterFork_Child(void);
 
 PyObject *PyErr_Occurred(void);
 void PyErr_Clear(void);

@@ -4,15 +4,17 @@ Owns the control socket: one JSON object a packet. Workers have a share of it in
 belongs to the server, which is a child subreaper (prctl(2)). Called by bootstrap.
 """
 import array
+import errno
 import json
 import os
+import select
 import signal
 import socket
 import sys
 import threading
 from functools import partial
 
-from . import collector, connections, native, project, warm, worker
+from . import collector, connections, native, project, touched, warm, worker
 from . import application as applications
 from .worker import _ignore
 
@@ -75,6 +77,12 @@ class Control:
                 descriptors.frombytes(rights)
         return json.loads(data), descriptors[0] if descriptors else None
 
+    def is_readable(self, seconds):
+        """Whether there is a message, or the end, within that time; None: however long it takes."""
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        return bool(poll.poll(None if seconds is None else seconds * 1000 + 1))
+
     def send(self, message):
         # The other side takes no lone surrogates, which stand for bytes of a file's name that are no text; escaped they would get there.
         self._connection.send(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
@@ -110,6 +118,8 @@ class _Zygote:
         self._hooks = self._server = None
         # What is said of the application's files in development; None otherwise.
         self._watch = None
+        # Where workers write to what they share with this process.
+        self._touched = touched.Touched()
 
     def run(self):
         """Serves the supervisor. Returns in a forked worker only, with what it is to do."""
@@ -137,6 +147,8 @@ class _Zygote:
             self._watch.report()
         self._control.send(report)
         while True:
+            while not self._control.is_readable(self._touched.wait_seconds()):
+                self._touched.look()
             message, log = self._control.receive()
             if message["type"] == "fork":
                 forked = self._fork(message["worker"])
@@ -245,31 +257,20 @@ class _Zygote:
             if stream is not None:
                 stream.flush()
         try:
-            reader, writer = os.pipe2(os.O_CLOEXEC)
+            pid = self._extension.fork_orphan() if self._extension else _fork_orphan()
         except OSError as failure:
             self._control.send({"type": "fork_failed", "worker": number, "error": str(failure)})
             return None
-        try:
-            child = os.fork()
-        except OSError as failure:
-            outcome = {"error": str(failure)}
-            os.close(reader)
-            os.close(writer)
-        else:
-            if child == 0:
-                os.close(reader)
-                _fork_again(writer)
-                return forked
-            os.close(writer)
-            with os.fdopen(reader, "rb") as pipe:
-                answer = pipe.read()
-            os.waitpid(child, 0)
-            outcome = json.loads(answer or b'{"error": "the process between died"}')
-        kind = "forked" if "pid" in outcome else "fork_failed"
-        self._control.send({"type": kind, "worker": number, **outcome})
-        if forked and "pid" in outcome:
-            forked[2].pid = outcome["pid"]
-            self._server.WORKERS[outcome["pid"]] = forked[2]
+        if pid == 0:
+            if self._extension and self._touched.ranges:
+                self._extension.copy_pages(self._touched.ranges)
+            return forked
+        self._control.send({"type": "forked", "worker": number, "pid": pid})
+        if self._extension and self._application is not None:
+            self._touched.forked(pid)
+        if forked:
+            forked[2].pid = pid
+            self._server.WORKERS[pid] = forked[2]
         return None
 
 
@@ -296,15 +297,23 @@ def _name_process(name):
         file.write(name)
 
 
-def _fork_again(writer):
-    """In the process between zygote and worker: forks, says what came of it, exits. Returns in the worker only."""
-    try:
-        child = os.fork()
-        if child == 0:
-            os.close(writer)
-            return
-        outcome = {"pid": child}
-    except OSError as failure:
-        outcome = {"error": str(failure)}
-    os.write(writer, json.dumps(outcome).encode())
-    os._exit(0)
+def _fork_orphan():
+    """Forks a process that forks the worker and ends. Returns the worker's process id; in the worker, 0."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    with os.fdopen(reader, "rb") as pipe, os.fdopen(writer, "wb", buffering=0) as told:
+        between = os.fork()
+        if between == 0:
+            try:
+                worker = os.fork()
+                if worker == 0:
+                    return 0
+                os.write(writer, b"%d" % worker)
+            except OSError as failure:
+                os.write(writer, b"%d" % -failure.errno)
+            os._exit(0)
+        told.close()
+        answer = int(pipe.read() or -errno.ECHILD)
+        os.waitpid(between, 0)
+    if answer < 0:
+        raise OSError(-answer, os.strerror(-answer))
+    return answer
