@@ -94,6 +94,70 @@ fn views_of_a_django_project_are_imported_before_the_fork() {
     server.wait_for_line("no views today");
 }
 
+/// A tag that tells who has compiled it, in a page and in what that extends and includes; and a template that can't be compiled.
+const TEMPLATES: [(&str, &str); 6] = [
+    (
+        "tags/templatetags/who.py",
+        "\
+import os
+from django import template
+register = template.Library()
+@register.tag
+def compiler(parser, token):
+    return template.base.TextNode('%d ' % os.getpid())
+",
+    ),
+    ("tags/__init__.py", ""),
+    (
+        "tags/templates/page.html",
+        "{% extends 'base.html' %}{% load who %}{% block page %}{% compiler %}{% include 'part.txt' %}{% endblock %}",
+    ),
+    ("tags/templates/base.html", "{% load who %}{% block page %}{% endblock %}{% compiler %}"),
+    ("tags/templates/part.txt", "{% load who %}{% compiler %}"),
+    ("tags/templates/broken.html", "{% no_such_tag %}"),
+];
+
+#[test]
+fn templates_of_a_django_project_are_compiled_before_the_fork() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    fs::create_dir_all(folder.path().join("tags/templatetags")).expect("a writable folder");
+    fs::create_dir_all(folder.path().join("tags/templates")).expect("a writable folder");
+    for (name, text) in TEMPLATES {
+        fs::write(folder.path().join(name), text).expect("a writable folder");
+    }
+    let engines = "TEMPLATES=[{'BACKEND': 'django.template.backends.django.DjangoTemplates', 'APP_DIRS': True}], INSTALLED_APPS=['tags'], ";
+    let site = SITE.replace("SECRET_KEY", &format!("{engines}SECRET_KEY"));
+    fs::write(folder.path().join("site_wsgi.py"), site).expect("a writable folder");
+    let urls = "from django.shortcuts import render\nfrom django.urls import path\n\
+                urlpatterns = [path('<path:name>', lambda request, name: render(request, name))]\n";
+    fs::write(folder.path().join("site_urls.py"), urls).expect("a writable folder");
+    let builder = || Builder::app("site_wsgi:application").chdir(folder.path()).python(&support::python::with_django());
+    let server = builder().start();
+    let told: Vec<u32> =
+        server.get("/page.html").text().split(' ').filter_map(|word| word.trim().parse().ok()).collect();
+    assert_eq!(told, [server.zygote(); 3]);
+    assert_eq!(server.get("/broken.html").status, 500);
+    // Whoever develops changes them.
+    let server = builder().app_key("reload = true").start();
+    let worker = server.workers()[0].pid.to_string();
+    assert!(server.get("/page.html").text().starts_with(&worker));
+}
+
+#[test]
+fn the_collector_rests_while_the_application_is_imported_and_then_does_as_that_says() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let text = "import gc\nbefore = gc.get_threshold()\ngc.set_threshold(5000, *before[1:])\n\
+                def application(environ, start_response):\n    start_response('200 OK', [])\n    \
+                return [b'%d %d %d' % (before[2], gc.get_threshold()[0], gc.get_threshold()[2])]\n";
+    fs::write(folder.path().join("collected.py"), text).expect("a writable folder");
+    for preload in ["true", "false"] {
+        let key = format!("preload_app = {preload}");
+        let server = Builder::app("collected:application").chdir(folder.path()).app_key(&key).start();
+        let told: Vec<u32> = server.get("/").text().split(' ').filter_map(|word| word.parse().ok()).collect();
+        assert!(told[0] > 1_000_000 && told[1] == 5000 && told[2] < 1000, "preload {preload}: {told:?}");
+    }
+}
+
 #[test]
 fn threads_that_the_application_starts_before_the_fork_are_told_of() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");

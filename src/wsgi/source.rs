@@ -1,4 +1,4 @@
-//! The worker's Python sources and its native loop, embedded in the program and handed to interpreters in a memfd.
+//! The worker's Python sources, their byte code, and its native loop, embedded in the program and handed to interpreters in a memfd.
 //!
 //! Owns the packing and the command that unpacks it; the caller makes the memfd and spawns the interpreter
 //! (`PYTHON -c BOOTSTRAP control=3 code=4 inbox=5 scoreboard=6 replies=7,8`).
@@ -12,12 +12,16 @@ static WORKER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/wsgi/worker");
 /// The native loop (`src/wsgi/native`) as a shared object, built by `build.rs`; empty if there was no C compiler.
 static NATIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/maitred_native.so"));
 
+/// The sources' byte code for some versions of CPython, by its magic number; made by `build.rs` of what interpreters there are.
+static CODE: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/worker_code.rs"));
+
 /// What the interpreter is told to run (`-c`): reads [`code`] from the descriptor named `code` on its command line and goes on
 /// in `worker/bootstrap.py`. One line, because it shows in `ps`.
 pub const BOOTSTRAP: &str = "import marshal,os,sys;d=int(dict(a.split('=')for a in sys.argv[1:])['code']);\
     s=marshal.loads(os.pread(d,os.fstat(d).st_size,0));exec(compile(s['bootstrap'],'<maitred>/bootstrap.py','exec'))";
 
-/// The content of the code memfd: a `marshal` dict from module name to source text, and from `native.so` to the native loop.
+/// The content of the code memfd: a `marshal` dict from module name to source text, from `native.so` to the native loop, and from `code:` with a magic
+/// number to byte code.
 #[must_use]
 pub fn code() -> Vec<u8> {
     packed(None)
@@ -38,6 +42,10 @@ fn packed(trial: Option<&[u8]>) -> Vec<u8> {
     }
     marshal::text(&mut out, b"native.so");
     marshal::bytes(&mut out, NATIVE);
+    for (magic, code) in CODE {
+        marshal::text(&mut out, format!("code:{magic}").as_bytes());
+        marshal::bytes(&mut out, code);
+    }
     for file in WORKER.files().filter(|file| file.path().extension().is_some_and(|extension| extension == "py")) {
         let name = file.path().file_stem().and_then(|stem| stem.to_str()).expect("our own file names are UTF-8");
         let source = file.contents_utf8().expect("our own sources are UTF-8");

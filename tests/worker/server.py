@@ -142,7 +142,7 @@ class Fifo:
 class Server:
     """A zygote with its workers. Use in a `with` statement."""
 
-    def __init__(self, wsgi="probe", threads=1, slots=4, shards=1, environment=None, **settings):
+    def __init__(self, wsgi="probe", threads=1, slots=4, shards=1, environment=None, code=None, **settings):
         self.threads = threads
         self.inbox, inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.inbox.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -155,7 +155,7 @@ class Server:
         self.scoreboard.truncate(slots * threads * 64)
         self.serial = 0
         self.workers = {}
-        code = open(os.environ["MAITRED_CODE"], "rb")
+        code = open(code or os.environ["MAITRED_CODE"], "rb")
         replies = ",".join(str(pair[1].fileno()) for pair in pairs)
         passed = [control, code, inbox, self.scoreboard] + [pair[1] for pair in pairs]
         self.zygote_log = Log()

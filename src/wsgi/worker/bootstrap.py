@@ -1,11 +1,13 @@
 """Makes the worker's modules importable from memory and starts the zygote.
 
 Owns the importer of the package `maitred_worker`. Run by the interpreter's `-c` text (BOOTSTRAP in source.rs), in
-`__main__`, which has put the sources into `s`: a dict from module name to source, and `native.so` to the extension. With
-`trial.json` in it the application is only tried out.
+`__main__`, which has put the sources into `s`: a dict from module name to source, `native.so` to the extension, and `code:` with a magic number to
+byte code. With `trial.json` in it the application is only tried out.
 """
 import json
+import marshal
 import sys
+from importlib._bootstrap_external import MAGIC_NUMBER
 from importlib.machinery import ModuleSpec
 
 
@@ -14,8 +16,10 @@ class Importer:
 
     package = "maitred_worker"
 
-    def __init__(self, sources):
+    def __init__(self, sources, codes):
         self.sources = sources
+        # Byte code of modules that were not imported yet.
+        self.codes = codes
 
     def find_spec(self, name, path=None, target=None):
         if name == self.package:
@@ -30,7 +34,9 @@ class Importer:
 
     def exec_module(self, module):
         if module.__name__ != self.package:
-            code = compile(self.get_source(module.__name__), module.__spec__.origin, "exec")
+            code = self.codes.pop(module.__name__.partition(".")[2], None)
+            if code is None:
+                code = compile(self.get_source(module.__name__), module.__spec__.origin, "exec")
             exec(code, module.__dict__)
 
     def get_source(self, name):
@@ -46,7 +52,10 @@ def main(sources):
     # Not a source: the native loop, empty if there is none.
     image = sources.pop("native.so")
     settings = sources.pop("trial.json", None)
-    sys.meta_path.insert(0, Importer(sources))
+    codes = marshal.loads(sources.get("code:" + MAGIC_NUMBER.hex(), b"{0"))
+    for name in [name for name in sources if name.startswith("code:")]:
+        del sources[name]
+    sys.meta_path.insert(0, Importer(sources, codes))
     if settings is not None:
         from maitred_worker import trial
 

@@ -1,19 +1,24 @@
-"""What a Django project does at its first request once for all, done before the fork: URLs with their views, template engines, translations, what models know
-of each other.
+"""What a Django project does at its first request once for all, done before the fork: URLs with their views, templates, translations, what models know of
+each other.
 
 Owns the list. Workers share that memory then, and none of them makes its first client wait for it. Asks no view and no database for anything. Called by
 the zygote.
 """
 import importlib
 import sys
+from functools import partial
+
+from . import pages
 
 
-def warm():
-    """Never raises: what fails here fails again at the first request, where it is said."""
+def warm(seconds):
+    """Compiles templates for so long, for 0 none. Never raises: what fails here fails again at the first request, where it is said."""
     conf = sys.modules.get("django.conf")
     if "django.core.wsgi" not in sys.modules or conf is None or not conf.settings.configured:
         return
-    for step in (_urls, _templates, _translations, _models, _sessions):
+    ahead = (pages.url_patterns, pages.patterns, pages.formats, pages.managers, pages.static_names)
+    templates = partial(pages.templates, seconds=seconds)
+    for step in (_urls, _templates, _translations, _models, _sessions, *(ahead if seconds else ()), templates):
         try:
             step(conf.settings)
         except Exception:

@@ -3,7 +3,6 @@
 Owns everything of the process that is not one request. Called by the zygote in the child.
 """
 import faulthandler
-import gc
 import os
 import random
 import select
@@ -14,7 +13,7 @@ import threading
 from functools import partial
 
 from . import application as applications
-from . import connections, native, project, scoreboard
+from . import collector, connections, native, project, scoreboard
 from .errors import errors
 from .serve import Leave, answer, constants, serve
 
@@ -45,12 +44,12 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, w
         if hooked:
             hooked.call("post_fork", hooked.server, hooked.worker)
         if loaded is None:
-            loaded = applications.load(settings["wsgi"], settings.get("serve_static", False))
-            if watch:
-                applications.import_urls()
+            with collector.importing():
+                loaded = applications.load(settings["wsgi"], settings.get("serve_static", False))
+                if watch:
+                    applications.import_urls()
             _tell_project(control, watch)
-            gc.collect()
-            gc.freeze()
+            collector.settle()
         if hooked:
             hooked.worker.wsgi = loaded
             hooked.call("post_worker_init", hooked.worker)

@@ -4,23 +4,23 @@ Owns the control socket: one JSON object a packet. Workers have a share of it in
 belongs to the server, which is a child subreaper (prctl(2)). Called by bootstrap.
 """
 import array
-import gc
 import json
 import os
-import platform
 import signal
 import socket
 import sys
 import threading
 from functools import partial
 
+from . import collector, connections, native, project, warm, worker
 from . import application as applications
-from . import connections, native, project, warm, worker
 from .worker import _ignore
 
 CONTROL_BYTES_MAX = 64 * 1024
 # Names of threads that are told.
 THREADS_TOLD_MAX = 8
+# How long templates are compiled before the first fork, seconds: at a start, for which clients wait, and at a reload, for which they do not.
+TEMPLATES_S, TEMPLATES_AT_RELOAD_S = 0.05, 2.0
 
 
 class Pool:
@@ -204,22 +204,25 @@ class _Zygote:
             self._extension_missing = str(failure)
 
     def _import(self):
-        self._application = applications.load(self._settings["wsgi"], self._settings.get("serve_static", False))
-        if self._watch:
-            applications.import_urls()
-        warm.warm()
+        with collector.importing():
+            self._application = applications.load(self._settings["wsgi"], self._settings.get("serve_static", False))
+            if self._watch:
+                applications.import_urls()
+                # Whoever develops changes templates, and waits for each start.
+                warm.warm(0)
+            else:
+                at_start = self._settings.get("workers_before") is None
+                warm.warm(TEMPLATES_S if at_start else TEMPLATES_AT_RELOAD_S)
         report = self._report(applications.full_name(self._settings["wsgi"]), project.facts())
         connections.close()
         report.update(_threads())
-        gc.collect()
-        # What is there now stays: collections in the workers need not touch, and so copy, its pages.
-        gc.freeze()
+        collector.settle()
         return report
 
     def _report(self, name, facts):
         return {
             "type": "imported",
-            "python": platform.python_version(),
+            "python": sys.version.split()[0],
             "app": name,
             "django": facts,
             "loop": "native" if self._extension else "python",
