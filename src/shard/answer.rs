@@ -11,6 +11,7 @@ use std::task::Poll;
 
 use super::buffered::{Buffered, together};
 use super::connection::{Connection, Next};
+use super::detour::Detour;
 use super::file;
 use super::output::Gone;
 use super::packing::{Draft, Form, Preference, Stream};
@@ -54,27 +55,60 @@ enum Progress {
     Framed,
 }
 
+/// Room for what a head has beside the application's lines, bytes.
+const OWN_LINES_BYTES: usize = 256;
+/// What a client is told of an application that did not do its part.
+const FAILED: &str = "The application failed.";
+
+/// The first part of a response.
+struct Begun {
+    status: u16,
+    message: Chunk,
+    fields: Range<usize>,
+    body: Range<usize>,
+    end: bool,
+}
+
+/// A response that was decided on.
+struct Composed {
+    head: Vec<u8>,
+    /// The first of its body.
+    piece: Chunk,
+    progress: Progress,
+    stream: Option<Box<Stream>>,
+    is_buffered: bool,
+}
+
+/// What the client gets in place of a response.
+enum Instead {
+    /// A 500.
+    Failure,
+    Detour(Detour),
+}
+
 impl Connection {
     /// Waits for the answer to `call` and passes it on.
     pub(super) async fn answer_call(&mut self, mut call: Call, mut facts: Facts) -> Result<Next, Gone> {
         let mut first = self.first_part(&mut call).await?;
         while let Part::Hints { message, fields } = first {
-            self.pass_hints(&message[fields], facts.version).await?;
+            Box::pin(self.pass_hints(&message[fields], facts.version)).await?;
             first = self.first_part(&mut call).await?;
         }
         snapshot::upstream_began(&self.shard, &mut self.exchange.borrow_mut(), &call);
         facts.keep_alive &= !self.shard.draining.get();
-        match first {
+        // What is rare lies in boxes of its own: room for this future is found anew for each request.
+        let (status, detail) = match first {
             Part::Head { status, message, fields, body, end } if app::is_final_status(status) => {
-                self.relay(call, facts, status, message, fields, body, end).await
+                return self.relay(call, facts, Begun { status, message, fields, body, end }).await;
             }
-            Part::Shed(shed) => self.error(facts, 503, shed.detail()).await,
-            Part::Lost(Loss::Overdue) => self.error(facts, 504, "The application took too long.").await,
-            Part::Lost(_) => self.error(facts, 502, "The application ended while it worked on this request.").await,
+            Part::Shed(shed) => (503, shed.detail()),
+            Part::Lost(Loss::Overdue) => (504, "The application took too long."),
+            Part::Lost(_) => (502, "The application ended while it worked on this request."),
             Part::Head { .. } | Part::Hints { .. } | Part::Body { .. } | Part::File { .. } | Part::Abort => {
-                self.error(facts, 500, "The application failed.").await
+                (500, FAILED)
             }
-        }
+        };
+        Box::pin(self.error(facts, status, detail)).await
     }
 
     /// Tells the client of fields that will come (RFC 8297 §2), if it knows of interim responses (RFC 9110 §15.2).
@@ -126,27 +160,46 @@ impl Connection {
         .await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
-    async fn relay(
-        &mut self,
-        call: Call,
-        mut facts: Facts,
-        status: u16,
-        message: Chunk,
-        fields: Range<usize>,
-        body: Range<usize>,
-        end: bool,
-    ) -> Result<Next, Gone> {
-        let scanned = match app::scan(&message[fields.clone()]) {
+    /// Passes a response on whose first part is there.
+    async fn relay(&mut self, call: Call, mut facts: Facts, begun: Begun) -> Result<Next, Gone> {
+        let end = begun.end;
+        let Composed { head, piece, progress, stream, is_buffered } = match self.compose(&mut facts, begun) {
+            Ok(composed) => composed,
+            Err(Instead::Failure) => return Box::pin(self.error(facts, 500, FAILED)).await,
+            Err(Instead::Detour(detour)) => {
+                drop(call);
+                return Box::pin(self.follow(detour, facts)).await;
+            }
+        };
+        let is_paced = is_buffered && self.output.is_paced();
+        let mut relay = Relay { connection: self, call, progress, stream, is_buffered, buffered: None };
+        // What keeps to a rate is kept from its first byte on: its worker is not held to the rate.
+        let (piece, first) = match is_paced && !end {
+            true => (Chunk::from(Vec::new()), Some(Part::Body { bytes: piece, end })),
+            false => (piece, None),
+        };
+        relay.pass(head, piece, end).await?;
+        if !end && !Box::pin(relay.rest(first)).await? {
+            // Cut off: the client must not take what it has for the whole.
+            return Err(Gone);
+        }
+        let whole =
+            matches!(relay.progress, Progress::Exact(0) | Progress::Chunked | Progress::Nothing | Progress::Framed);
+        Ok(if facts.keep_alive && whole { Next::Request } else { Next::Close })
+    }
+
+    /// Decides on the head and the framing of a response.
+    fn compose(&mut self, facts: &mut Facts, begun: Begun) -> Result<Composed, Instead> {
+        let Begun { status, message, fields, body, end } = begun;
+        let scanned = match app::scan(&message[fields]) {
             Ok(scanned) => scanned,
             Err(fault) => {
                 tracing::error!(shard = self.shard.number, ?fault, "the application's response head is malformed");
-                return self.error(facts, 500, "The application failed.").await;
+                return Err(Instead::Failure);
             }
         };
         if let Some(detour) = self.detour(&scanned, status) {
-            drop(call);
-            return Box::pin(self.follow(detour, facts)).await;
+            return Err(Instead::Detour(detour));
         }
         let page_status = self.held.as_ref().and_then(|held| held.page_status());
         let reason = scanned.reason.filter(|_| page_status.is_none());
@@ -187,7 +240,8 @@ impl Connection {
             BodyLength::Chunked => Progress::Chunked,
             BodyLength::UntilClose => Progress::UntilClose,
         };
-        let mut out = Vec::with_capacity(256 + COPIED_RESPONSE_BYTES_MAX);
+        let copied = if body.len() <= COPIED_RESPONSE_BYTES_MAX { body.len() } else { 0 };
+        let mut out = Vec::with_capacity(OWN_LINES_BYTES + lines.len() + copied);
         let mut head = match reason {
             None => HeadWriter::start(&mut out, status),
             Some(reason) => HeadWriter::start_with(&mut out, status, reason),
@@ -205,7 +259,7 @@ impl Connection {
         form.rewrite(&mut lines);
         head.lines(&lines).finish();
         self.add_hsts(&mut out);
-        self.answered(status, &out, facts);
+        self.answered(status, &out, *facts);
         let (stream, piece) = match form {
             Form::Whole(_, small) => (None, Chunk::from(small)),
             form => {
@@ -215,21 +269,7 @@ impl Connection {
                 (if let Form::Stream(_, stream) = form { Some(stream) } else { None }, piece)
             }
         };
-        let is_paced = is_buffered && self.output.is_paced();
-        let mut relay = Relay { connection: self, call, progress, stream, is_buffered, buffered: None };
-        // What keeps to a rate is kept from its first byte on: its worker is not held to the rate.
-        let (piece, mut first) = match is_paced && !end {
-            true => (Chunk::from(Vec::new()), Some(Part::Body { bytes: piece, end })),
-            false => (piece, None),
-        };
-        relay.pass(out, piece, end).await?;
-        if !end && !relay.rest(&mut first).await? {
-            // Cut off: the client must not take what it has for the whole.
-            return Err(Gone);
-        }
-        let whole =
-            matches!(relay.progress, Progress::Exact(0) | Progress::Chunked | Progress::Nothing | Progress::Framed);
-        Ok(if facts.keep_alive && whole { Next::Request } else { Next::Close })
+        Ok(Composed { head: out, piece, progress, stream, is_buffered })
     }
 
     /// The field lines of an answer, as the application has written them but for what is the server's to say.
@@ -290,7 +330,7 @@ impl Progress {
 
 impl Relay<'_> {
     /// Passes on `first` and the parts that follow. `false`: the worker stopped before the end.
-    async fn rest(&mut self, first: &mut Option<Part>) -> Result<bool, Gone> {
+    async fn rest(&mut self, mut first: Option<Part>) -> Result<bool, Gone> {
         loop {
             let mut part = match first.take() {
                 Some(part) => part,
@@ -379,7 +419,7 @@ impl Relay<'_> {
     async fn pass(&mut self, mut before: Vec<u8>, mut piece: Chunk, end: bool) -> Result<(), Gone> {
         let produced = piece.len();
         match &mut self.stream {
-            Some(stream) => piece = Chunk::from(stream.pack(&piece, end).await?),
+            Some(stream) => piece = Chunk::from(Box::pin(stream.pack(&piece, end)).await?),
             None => self.progress.cut(&mut piece),
         }
         let mut after: &'static [u8] = &[];
@@ -395,12 +435,16 @@ impl Relay<'_> {
             before.extend_from_slice(&piece);
             before.extend_from_slice(after);
             drop(piece);
-            if !before.is_empty() {
-                self.connection.output.send(Payload::from(before)).await?;
+            let output = &mut self.connection.output;
+            // As a rule there is nothing to wait for.
+            if !before.is_empty()
+                && let Err(payload) = output.begin_now(Payload::from(before))
+            {
+                Box::pin(output.send(payload)).await?;
             }
         } else {
             let parts = [Payload::from(before), Payload::from(piece), Payload::Static(after)];
-            self.connection.output.send_parts(parts).await?;
+            Box::pin(self.connection.output.send_parts(parts)).await?;
         }
         self.call.passed_on(produced);
         Ok(())

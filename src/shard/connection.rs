@@ -41,6 +41,9 @@ use crate::wsgi::pool::Call;
 /// A connection that is idle for so long gives back what its last response holds.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
+/// What a request takes that is waited for. Up to here malloc has room at hand (its threads' own caches); what is larger it looks for.
+const WORK_BYTES_MAX: usize = 1032;
+
 /// One client's connection.
 pub(super) struct Connection {
     pub shard: Rc<Shard>,
@@ -201,14 +204,16 @@ impl Connection {
             }
             step => {
                 self.receiving.set_aside();
-                Some(Turn::Later(Box::pin(async move {
+                let work = async move {
                     let outcome = self.carry_out(step).await;
                     self.end_exchange(outcome.is_err());
                     self.held = None;
                     self.admission = None;
                     self.output.set_rate(0, 0);
                     outcome
-                })))
+                };
+                debug_assert!(size_of_val(&work) <= WORK_BYTES_MAX, "it takes {} bytes", size_of_val(&work));
+                Some(Turn::Later(Box::pin(work)))
             }
         }
     }

@@ -52,7 +52,10 @@ impl Connection {
     /// have its own: clients heed the first one only (RFC 6797 §8.1).
     pub(super) fn add_hsts(&self, out: &mut Vec<u8>) {
         let line = self.hsts();
-        if let Some(at) = place(out).filter(|_| !line.is_empty()) {
+        if line.is_empty() {
+            return;
+        }
+        if let Some(at) = place(out) {
             out.splice(at..at, line.bytes());
         }
     }

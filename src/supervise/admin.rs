@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::acme::Counts;
 use super::certificates::Certificates;
+use super::doors::{Door, Doors};
 use crate::base::bounds::{ADMIN_BUFFERS, ADMIN_CONNECTIONS_MAX, ADMIN_TIMEOUT_MS, RECV_BUFFER_BYTES, SCRAPE_MS_MAX};
 use crate::base::clock;
 use crate::base::mail::{Sender, mailbox};
@@ -29,15 +30,11 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 /// What may be done with the pages.
 const ALLOW: &[u8] = b"GET, HEAD";
-/// How long to wait before accepting again when descriptors or connections have run out.
-const PAUSE: Duration = Duration::from_millis(100);
-
 /// What the pages are made from.
 pub(super) struct Admin {
     ring: Ring,
     shards: Vec<Sender<ShardMail>>,
     receive: Rc<BufferGroup>,
-    connections: Cell<usize>,
     readiness: Arc<Readiness>,
     ask: Box<dyn Fn(Rc<Question>)>,
     started: u64,
@@ -90,7 +87,6 @@ impl Admin {
             ring: ring.clone(),
             shards,
             receive: ring.buffer_group(RECV_BUFFER_BYTES, ADMIN_BUFFERS)?,
-            connections: Cell::new(0),
             readiness,
             ask,
             started: clock::wall_seconds(),
@@ -99,33 +95,18 @@ impl Admin {
         }))
     }
 
-    /// Serves `listener` for as long as the task that it returns is kept.
-    pub fn listen(self: &Rc<Admin>, listener: OwnedFd) -> glommio::Task<()> {
-        let admin = self.clone();
-        glommio::spawn_local(async move {
-            let mut incoming = admin.ring.accept(&Rc::new(listener));
-            loop {
-                while admin.connections.get() >= ADMIN_CONNECTIONS_MAX {
-                    admin.ring.sleep(PAUSE).await;
-                }
-                match incoming.next().await {
-                    Ok(socket) => {
-                        let admin = admin.clone();
-                        admin.connections.set(admin.connections.get() + 1);
-                        glommio::spawn_local(async move {
-                            admin.serve(&Rc::new(socket)).await;
-                            admin.connections.set(admin.connections.get() - 1);
-                        })
-                        .detach();
-                    }
-                    Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return,
-                    Err(error) => {
-                        tracing::error!(%error, "cannot accept connections of the admin listener");
-                        admin.ring.sleep(PAUSE).await;
-                    }
-                }
-            }
-        })
+    /// Serves `listeners` for as long as `doors` are there.
+    pub fn listen(self: &Rc<Admin>, listeners: Vec<OwnedFd>, doors: &mut Doors) {
+        let connections: Rc<Cell<usize>> = Rc::default();
+        for listener in listeners {
+            let name = "connections of the admin listener";
+            let (connections, connections_max) = (connections.clone(), ADMIN_CONNECTIONS_MAX);
+            let admin = self.clone();
+            doors.open(&self.ring, Door { listener, connections, connections_max, name }, move |socket| {
+                let admin = admin.clone();
+                async move { admin.serve(&Rc::new(socket)).await }
+            });
+        }
     }
 
     /// One connection: requests without bodies, one after the other.

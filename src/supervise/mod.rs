@@ -11,6 +11,7 @@ pub mod autoscale;
 mod backoff;
 pub mod certificates;
 pub mod control;
+mod doors;
 mod events;
 mod generation;
 pub mod handover;

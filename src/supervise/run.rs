@@ -31,6 +31,7 @@ use super::access_log::AccessLogFile;
 use super::acme::Keeping;
 use super::certificates::Certificates;
 use super::control::ToZygote;
+use super::doors::Doors;
 use super::events::Workers;
 use super::generation::Generation;
 use super::handover::Handover;
@@ -188,8 +189,8 @@ pub(super) struct Supervisor {
     successor: Option<Pid>,
     /// It has.
     is_succeeded: bool,
-    /// Tasks that accept on the control sockets and the admin listener.
-    listening: Vec<glommio::Task<()>>,
+    /// The control sockets and the admin listener.
+    doors: Doors,
     accepting: usize,
     stopped: usize,
     /// A shard has ended that was not told to.
@@ -243,7 +244,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         under_reload: None,
         successor: None,
         is_succeeded: false,
-        listening: Vec::new(),
+        doors: Doors::default(),
         accepting: 0,
         stopped: 0,
         has_failed: false,

@@ -43,7 +43,14 @@ pub(super) fn unsigned(out: &mut Vec<u8>, value: u64) {
 
 /// A str from latin-1 bytes.
 pub(super) fn text(out: &mut Vec<u8>, latin1: &[u8]) {
-    text_joined(out, std::iter::once(latin1), b"");
+    match u8::try_from(latin1.len()) {
+        // Nearly all are.
+        Ok(short) if latin1.is_ascii() => {
+            out.extend_from_slice(&[b'z', short]);
+            out.extend_from_slice(latin1);
+        }
+        _ => text_joined(out, std::iter::once(latin1), b""),
+    }
 }
 
 /// A str from the pieces' latin-1 bytes with `separator` between them.

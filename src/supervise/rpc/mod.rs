@@ -21,7 +21,6 @@ use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(super) use call::IDENTIFICATION;
 pub(super) use desk::{Changes, Desk, Work};
@@ -35,10 +34,8 @@ use crate::base::mail::Sender;
 use crate::config::Credentials;
 use crate::mail::ShardMail;
 use crate::ring::Ring;
+use crate::supervise::doors::{Door, Doors};
 use crate::supervise::main_log::MainLog;
-
-/// How long to wait before accepting again when descriptors or connections have run out.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where control connections come from.
 #[derive(Default)]
@@ -79,47 +76,30 @@ pub(super) struct Rpc {
     credentials: Option<Credentials>,
     main_log: Arc<MainLog>,
     shards: Vec<Sender<ShardMail>>,
-    connections: Cell<usize>,
 }
 
 impl Rpc {
-    /// Serves the sockets for as long as the tasks that it returns are kept.
+    /// Serves the sockets for as long as `doors` are there.
     pub fn start(
         ring: &Ring,
         desk: Desk,
         sockets: ControlSockets,
         main_log: Arc<MainLog>,
         shards: Vec<Sender<ShardMail>>,
-    ) -> Vec<glommio::Task<()>> {
+        doors: &mut Doors,
+    ) {
         let ControlSockets { trusted, guarded, credentials, .. } = sockets;
-        let rpc = Rc::new(Rpc { ring: ring.clone(), desk, credentials, main_log, shards, connections: Cell::new(0) });
+        let rpc = Rc::new(Rpc { ring: ring.clone(), desk, credentials, main_log, shards });
         let guarded = guarded.into_iter().map(|socket| (socket, true));
-        let all = trusted.into_iter().map(|socket| (socket, false)).chain(guarded);
-        all.map(|(socket, is_guarded)| glommio::spawn_local(rpc.clone().listen(socket, is_guarded))).collect()
-    }
-
-    async fn listen(self: Rc<Rpc>, listener: OwnedFd, is_guarded: bool) {
-        let mut incoming = self.ring.accept(&Rc::new(listener));
-        loop {
-            while self.connections.get() >= CONTROL_CONNECTIONS_MAX {
-                self.ring.sleep(PAUSE).await;
-            }
-            match incoming.next().await {
-                Ok(socket) => {
-                    let rpc = self.clone();
-                    rpc.connections.set(rpc.connections.get() + 1);
-                    glommio::spawn_local(async move {
-                        rpc.serve(socket, is_guarded).await;
-                        rpc.connections.set(rpc.connections.get() - 1);
-                    })
-                    .detach();
-                }
-                Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return,
-                Err(error) => {
-                    tracing::error!(%error, "cannot accept control connections");
-                    self.ring.sleep(PAUSE).await;
-                }
-            }
+        let connections: Rc<Cell<usize>> = Rc::default();
+        for (listener, is_guarded) in trusted.into_iter().map(|socket| (socket, false)).chain(guarded) {
+            let name = "control connections";
+            let (connections, connections_max) = (connections.clone(), CONTROL_CONNECTIONS_MAX);
+            let rpc = rpc.clone();
+            doors.open(ring, Door { listener, connections, connections_max, name }, move |socket| {
+                let rpc = rpc.clone();
+                async move { rpc.serve(socket, is_guarded).await }
+            });
         }
     }
 }

@@ -91,7 +91,7 @@ impl Supervisor {
         let certificates = (self.certificates.clone(), self.acme.counts());
         let (shards, readiness) = (self.setup.shards.clone(), self.setup.readiness.clone());
         let admin = Admin::new(&self.ring, shards, readiness, ask, certificates)?;
-        self.listening.extend(listeners.into_iter().map(|listener| admin.listen(listener)));
+        admin.listen(listeners, &mut self.doors);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ impl Supervisor {
         let sockets = std::mem::take(&mut self.setup.control);
         let desk = Desk::new(self.inbox.clone(), self.changes.clone());
         let (log, shards) = (self.setup.main_log.clone(), self.setup.shards.clone());
-        self.listening.extend(Rpc::start(&self.ring, desk, sockets, log, shards));
+        Rpc::start(&self.ring, desk, sockets, log, shards, &mut self.doors);
     }
 
     /// Whether maitred is on its way to its end.

@@ -69,7 +69,7 @@ impl Supervisor {
         self.systemd = Systemd::default();
         self.is_succeeded = true;
         // What is asked from now on is the new server's to answer.
-        self.listening.clear();
+        self.doors.close();
         self.stop(false);
     }
 

@@ -24,9 +24,13 @@ static uint32_t little32(const uint8_t *bytes) {
 }
 
 static int is_ascii(const uint8_t *bytes, size_t length) {
-    uint8_t all = 0;
+    uint64_t all = 0, some;
+    for (; length >= sizeof some; bytes += sizeof some, length -= sizeof some) {
+        memcpy(&some, bytes, sizeof some);
+        all |= some;
+    }
     for (size_t index = 0; index < length; index++) all |= bytes[index];
-    return all < 0x80;
+    return (all & 0x8080808080808080u) == 0;
 }
 
 /* UTF-8 without surrogates, in shortest form (RFC 3629). */

@@ -46,8 +46,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "messages are little e
 /* Sends one packet. 1: sent; 0: it can't be sent, and worker/response.py finds out why; -1: a signal's handler raised. */
 static int send_packet(int socket, struct iovec *parts, size_t count) {
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
-    /* With room in the socket this takes no longer than letting go of the GIL and getting it back. */
-    if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return 1;
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    /* With room in the socket this takes no longer than letting go of the GIL and getting it back. The plain call costs the kernel less. */
+    ssize_t length = count == 1 ? send(socket, parts->iov_base, parts->iov_len, flags) : sendmsg(socket, &message, flags);
+    if (length >= 0) return 1;
     while (errno == EAGAIN || errno == EINTR) {
         if (PyErr_CheckSignals() < 0) return -1;
         PyThreadState *state = PyEval_SaveThread();
