@@ -181,28 +181,33 @@ fn head_timeout_ends_a_connection_that_never_says_anything() {
 #[test]
 fn body_timeout_ends_a_connection_that_stops_in_its_body() {
     let server = with_timeout("body_timeout");
-    let since = Instant::now();
-    let mut client = server.connect();
-    client.request("POST", "/echo", "Content-Length: 100\r\n");
-    client.send("half of it");
-    times_out(&mut client, since);
+    // One that rides along, and one that is received to where it is to lie.
+    for bytes in [100, 100_000] {
+        let since = Instant::now();
+        let mut client = server.connect();
+        client.request("POST", "/echo", &format!("Content-Length: {bytes}\r\n"));
+        client.send(&pattern(bytes)[..bytes / 2]);
+        times_out(&mut client, since);
+    }
     assert_eq!(server.get("/hello").status, 200);
 }
 
 #[test]
 fn body_timeout_is_between_reads_so_a_steady_slow_body_gets_through() {
     let server = with_timeout("body_timeout");
-    let mut client = server.connect();
-    let body = pattern(8000);
-    client.request("POST", "/echo", "Content-Length: 8000\r\n");
-    let since = Instant::now();
-    for piece in body.chunks(1000) {
-        // The pace is the point of this test: each pause is shorter than the timeout, the whole is longer. It is above the least rate.
-        std::thread::sleep(TIMEOUT / 5);
-        client.send(piece);
+    for bytes in [8_000, 80_000] {
+        let mut client = server.connect();
+        let body = pattern(bytes);
+        client.request("POST", "/echo", &format!("Content-Length: {bytes}\r\n"));
+        let since = Instant::now();
+        for piece in body.chunks(bytes / 8) {
+            // The pace is the point of this test: each pause is shorter than the timeout, the whole is longer. It is above the least rate.
+            std::thread::sleep(TIMEOUT / 5);
+            client.send(piece);
+        }
+        assert!(since.elapsed() > TIMEOUT);
+        assert_same_bytes(&client.response("POST").body, &body);
     }
-    assert!(since.elapsed() > TIMEOUT);
-    assert_same_bytes(&client.response("POST").body, &body);
 }
 
 #[test]

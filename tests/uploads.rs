@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use support::{Builder, Client, Response, Server, assert_same_bytes, pattern};
+use support::{Builder, Client, Response, Server, assert_same_bytes, pattern, wait_until};
 
 const MIB: usize = 1024 * 1024;
 /// What a process may have more of memory after an upload, KiB: buffers and an allocator's reserves, whatever the upload's size.
@@ -114,4 +114,81 @@ fn an_upload_is_copied_to_another_file_system() {
     assert_eq!((&seen["moved"], &seen["same"]), (&false.into(), &false.into()));
     check_content(&kept, 3);
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+}
+
+#[test]
+fn what_is_kept_of_a_body_in_memory_is_that_body_for_ever() {
+    let server = kitchen();
+    let mut client = server.connect();
+    let first = vec![b'1'; 500_000];
+    assert_same_bytes(&client.post("/echo", "", &first).body, &first);
+    // Shorter than what was in that memory before: nothing of it may be seen.
+    let second = vec![b'2'; 200_000];
+    assert_eq!(client.post("/keep-input", "", &second).text(), "200000");
+    for bytes in [100_000, 300_000, 900_000] {
+        let other = vec![b'3'; bytes];
+        assert_same_bytes(&client.post("/echo", "", &other).body, &other);
+    }
+    assert_same_bytes(&client.get("/kept-input").body, &second);
+}
+
+#[test]
+fn a_body_that_is_read_after_its_answer_is_not_overwritten() {
+    let server = Builder::app("kitchen:application").shards(1).workers(2).start();
+    server.wait_workers(2);
+    let gate = server.gate("late");
+    let late = vec![b'a'; 400_000];
+    let path = server.folder().join("read");
+    let mut client = server.connect();
+    let target = format!("/late-input?{}&path={}", gate.query(), path.display());
+    assert_eq!(client.post(&target, "", &late).text(), ".");
+    gate.wait_started();
+    for _ in 0..20 {
+        let other = vec![b'b'; 400_000];
+        assert_same_bytes(&client.post("/echo", "", &other).body, &other);
+    }
+    gate.open();
+    wait_until("the body was read", support::DEADLINE, || path.exists());
+    assert_same_bytes(&fs::read(&path).expect("the application wrote it"), &late);
+}
+
+#[test]
+fn a_body_ends_where_it_ends_and_the_next_request_begins() {
+    let server = kitchen();
+    for bytes in [16_384, 20_000, 65_536, 300_000, MIB, MIB + 1] {
+        let upload = pattern(bytes);
+        let mut client = server.connect();
+        let mut all = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n").into_bytes();
+        all.extend(&upload);
+        let one = all.clone();
+        all.extend(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+        all.extend(&one);
+        // Twice on one connection, in one piece and then in many.
+        client.send(&all);
+        assert_same_bytes(&client.response("POST").body, &upload);
+        assert_eq!(client.response("GET").text(), "Hello, world!\n");
+        assert_same_bytes(&client.response("POST").body, &upload);
+        client.send_pieces(&all, 4_000);
+        assert_same_bytes(&client.response("POST").body, &upload);
+        assert_eq!(client.response("GET").text(), "Hello, world!\n");
+        assert_same_bytes(&client.response("POST").body, &upload);
+    }
+}
+
+#[test]
+fn clients_that_leave_in_the_middle_of_a_body_leave_nothing_behind() {
+    let server = kitchen();
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("it runs").count();
+    let mut client = server.connect();
+    let upload = pattern(800_000);
+    assert_same_bytes(&client.post("/echo", "", &upload).body, &upload);
+    let before = descriptors();
+    for cut in [20_000, 100_000, 700_000, 799_999] {
+        let mut leaving = server.connect();
+        leaving.request("POST", "/echo", "Content-Length: 800000\r\n");
+        leaving.send(&upload[..cut]);
+        drop(leaving);
+        assert_same_bytes(&client.post("/echo", "", &upload).body, &upload);
+    }
+    wait_until("the server has let go of them", support::DEADLINE, || descriptors() <= before + 4);
 }

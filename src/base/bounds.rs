@@ -54,10 +54,18 @@ pub const EARLY_HINTS_QUEUED_MAX: usize = 8;
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// A request body up to here rides along in the message; a larger one is spooled.
 pub const INLINE_BODY_BYTES_MAX: usize = 16 * 1024;
-/// A spooled body up to here stays in a memfd; a larger one goes to a file.
-pub const MEMFD_BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Request bodies in memfds of one shard, all together; with no room for one more it goes to a file.
-pub const MEMFD_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// A spooled body up to here stays in memory; a larger one goes to a file.
+pub const MEMORY_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Spooled bodies in memory of one shard, all together; with no room for one more it goes to a file.
+pub const MEMORY_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Regions for bodies that a shard keeps ready for the next ones; they go when they are of no use.
+pub const BODY_REGIONS_KEPT_MAX: usize = 32;
+/// Bodies whose answer is out while their worker may still read them: so many of a shard's are remembered, to use their memory again.
+pub const BODIES_LENT_MAX: usize = 256;
+/// They are for no longer than this, seconds.
+pub const BODIES_LENT_SECONDS: u64 = 10;
+/// What is left of a body is received straight to where it is to lie, if it is no less than this, bytes.
+pub const DIRECT_RECEIVE_BYTES_MIN: u64 = 16 * 1024;
 /// Responses that one shard keeps in memory for clients that do not take them, all together; what is more goes to files.
 pub const BUFFERED_RESPONSES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Pieces of a response that are kept are put together up to this size, bytes.

@@ -433,13 +433,18 @@ impl Stream {
         }
     }
 
+    /// Whether all that has arrived was taken.
+    pub fn is_taken(&self) -> bool {
+        match &self.queue {
+            Queue::Accept(queue) => queue.is_empty(),
+            Queue::Recv(queue) => queue.is_empty(),
+            Queue::Message(queue) => queue.is_empty(),
+        }
+    }
+
     fn has_news(&self) -> bool {
         self.end.is_some()
-            || match &self.queue {
-                Queue::Accept(queue) => !queue.is_empty(),
-                Queue::Recv(queue) => !queue.is_empty(),
-                Queue::Message(queue) => !queue.is_empty(),
-            }
+            || !self.is_taken()
             // Ended without a word (the kernel may do that at any time): whoever waits arms it again.
             || !(self.armed || self.starved)
     }
@@ -481,9 +486,9 @@ impl Stream {
                     self.end = Some(End::Eof);
                 }
             }
-            // One with enough waiting for it is not in want: whoever takes that arms it again.
+            // One with enough waiting for it is not in want, nor one that is to pause: whoever takes more arms it again.
             error if error == -libc::ENOBUFS && self.group().is_some() => {
-                self.starved = !self.orphan && !self.is_over_bound()
+                self.starved = !self.orphan && !self.pausing && !self.is_over_bound()
             }
             // Our own pause, or an orphan's end.
             error if error == -libc::ECANCELED && (self.pausing || self.orphan) => {}

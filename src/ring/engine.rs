@@ -22,6 +22,12 @@ pub(super) enum Sqe {
         group: u16,
         multishot: bool,
     },
+    /// Receive so many bytes into memory of the operation's own (`MSG_WAITALL`).
+    RecvInto {
+        fd: RawFd,
+        ptr: *mut u8,
+        len: u32,
+    },
     /// Multishot recvmsg into buffers of a group; `msg` says how much room ancillary data gets.
     RecvMsg {
         fd: RawFd,

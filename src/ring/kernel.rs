@@ -97,6 +97,7 @@ fn lower(sqe: Sqe) -> squeue::Entry {
             .buf_group(group)
             .build()
             .flags(io_uring::squeue::Flags::BUFFER_SELECT),
+        Sqe::RecvInto { fd, ptr, len } => opcode::Recv::new(Fd(fd), ptr, len).flags(libc::MSG_WAITALL).build(),
         Sqe::RecvMsg { fd, group, msg } => {
             opcode::RecvMsgMulti::new(Fd(fd), msg, group).flags(libc::MSG_CMSG_CLOEXEC as u32).build()
         }

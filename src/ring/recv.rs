@@ -1,4 +1,4 @@
-//! Receive into provided buffers: the first of a connection for once, those after it multishot.
+//! Receive into provided buffers: the first of a connection for once, those after it multishot. Large bodies go past them, to where they are to lie.
 //!
 //! Owns what arrived and was not taken yet. While somebody waits for it, it stays in its provided buffers; what arrives while
 //! nobody does is copied aside, so that a busy connection holds no provided buffer, and past a bound the kernel is told to
@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -13,7 +15,10 @@ use std::task::{Context, Poll};
 use super::Descriptor;
 use super::buffers::{BufferGroup, Chunk};
 use super::core::{self, Core, End, Ring, Slot, Stream};
+use super::engine::Sqe;
+use super::single::{Hold, Op};
 use crate::base::bounds::{BACKLOG_BYTES_MAX, CHUNKS_WAITING_MAX};
+use crate::sys::region::Region;
 
 /// Received and not taken yet, in this order: `first`, then `more`.
 pub(super) struct Queue {
@@ -155,6 +160,51 @@ impl RecvStream {
         queue.settle();
     }
 
+    /// Has the kernel end its receive, so that the caller may receive from the socket in another way: ready once it has. What arrives until then is
+    /// to be taken by [`RecvStream::arrived`]. The next wait for bytes begins anew, with a receive for once.
+    pub fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slots = self.core.slots.borrow_mut();
+        let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
+        let core::Queue::Recv(queue) = &mut stream.queue else { unreachable!("a receive slot") };
+        if stream.starved {
+            queue.group.starved.borrow_mut().retain(|starved| *starved != self.key);
+            stream.starved = false;
+        }
+        if !stream.armed {
+            queue.has_received = false;
+            return Poll::Ready(());
+        }
+        stream.waker = Some(cx.waker().clone());
+        if !std::mem::replace(&mut stream.pausing, true) {
+            drop(slots);
+            self.core.cancel(self.key);
+        }
+        Poll::Pending
+    }
+
+    /// What has arrived and was not taken yet, without asking for more.
+    pub fn arrived(&mut self) -> Option<Chunk> {
+        let mut slots = self.core.slots.borrow_mut();
+        let Some(Slot::Stream(stream)) = slots.get_mut(self.key) else { unreachable!("slot of a live handle") };
+        let core::Queue::Recv(queue) = &mut stream.queue else { unreachable!("a receive slot") };
+        queue.pop()
+    }
+
+    /// Receives as many bytes as `range` has into that part of `region`, past all buffers. The stream must be [stopped](RecvStream::poll_stopped).
+    ///
+    /// # Panics
+    /// Where `region` has no memory ready for `range`.
+    pub fn receive_into(&self, region: &Rc<Region>, range: Range<usize>) -> RecvInto {
+        let slots = self.core.slots.borrow();
+        let Some(Slot::Stream(stream)) = slots.get(self.key) else { unreachable!("slot of a live handle") };
+        debug_assert!(!stream.armed && stream.is_taken(), "two receives would share out what comes");
+        let socket = stream.fd.clone();
+        drop(slots);
+        let len = u32::try_from(range.len()).expect("regions are far below 4 GiB");
+        let sqe = Sqe::RecvInto { fd: socket.as_raw_fd(), ptr: region.pointer(range), len };
+        RecvInto(Op::start(&Ring { core: self.core.clone() }, Some(socket), Hold::Region(region.clone()), sqe))
+    }
+
     /// Whether the connection is broken: reset, or timed out by the kernel. A peer that has only finished sending may still read.
     pub fn is_broken(&self) -> bool {
         let slots = self.core.slots.borrow();
@@ -181,6 +231,25 @@ impl RecvStream {
             self.core.push(sqe, self.key as u64);
         }
         Poll::Pending
+    }
+}
+
+/// Bytes on their way into a region. Its output is how many have come: all of them, or fewer where the stream ended or the wait for
+/// them was cut short.
+pub struct RecvInto(Op);
+
+impl RecvInto {
+    /// Asks the kernel to end the wait now. The bytes that have come so far are still told; `ECANCELED` says that there were none.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+impl Future for RecvInto {
+    type Output = io::Result<u32>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
     }
 }
 

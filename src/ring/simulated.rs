@@ -134,7 +134,7 @@ impl World {
         let socket = |fd: &RawFd| &self.sockets[fd];
         match sqe {
             Sqe::Accept { fd, .. } => !socket(fd).connections.is_empty(),
-            Sqe::Recv { fd, .. } => {
+            Sqe::Recv { fd, .. } | Sqe::RecvInto { fd, .. } => {
                 let socket = socket(fd);
                 !socket.incoming.is_empty() || socket.eof || socket.reset
             }
@@ -200,6 +200,7 @@ impl World {
                 }
             }
             Sqe::Recv { fd, group, multishot } => self.step_recv(running, fd, group, multishot),
+            Sqe::RecvInto { fd, ptr, len } => self.step_recv_into(running, fd, ptr, len as usize),
             Sqe::RecvMsg { fd, group, msg } => self.step_message(running, fd, group, msg),
             Sqe::Send { fd, ptr, len, flags } => {
                 // SAFETY: the slot owns the bytes until the completion, which is what this tests.
@@ -257,6 +258,26 @@ impl World {
             self.post(running.key, count as i32, buffer, false);
             false
         }
+    }
+
+    /// `sent` counts what has come: `MSG_WAITALL` waits for the rest.
+    fn step_recv_into(&mut self, running: &mut Running, fd: RawFd, ptr: *mut u8, len: usize) -> bool {
+        let socket = self.sockets.get_mut(&fd).expect("known");
+        let mut count = socket.incoming.len().min(len - running.sent);
+        if count > 0 && self.random.chance(self.faults.partial) {
+            count = 1 + self.random.below(count);
+        }
+        let bytes: Vec<u8> = socket.incoming.drain(..count).collect();
+        let (is_over, is_reset) = (count == 0, socket.reset);
+        // SAFETY: the slot owns the region until the completion, which is what this tests.
+        unsafe { ptr.add(running.sent).copy_from_nonoverlapping(bytes.as_ptr(), count) };
+        running.sent += count;
+        if running.sent == len || is_over {
+            let failed = is_reset && running.sent == 0;
+            self.post(running.key, if failed { -libc::ECONNRESET } else { running.sent as i32 }, None, false);
+            return false;
+        }
+        true
     }
 
     fn step_message(&mut self, running: &Running, fd: RawFd, group: u16, msg: *const libc::msghdr) -> bool {

@@ -16,6 +16,7 @@ use super::core::{Core, Ring, Slot};
 use super::engine::{Cqe, Sqe};
 use super::payload::Payload;
 use super::send::Parts;
+use crate::sys::region::Region;
 
 /// What the kernel may read or write until the completion arrives.
 #[expect(dead_code, reason = "held for the kernel's sake, not to be read")]
@@ -25,6 +26,7 @@ pub(super) enum Hold {
     Send(Payload),
     Parts(Box<Parts>),
     Bytes(Vec<u8>),
+    Region(Rc<Region>),
     Open(CString, Box<io_uring::types::OpenHow>),
     Path(CString),
     Stat(CString, Box<libc::statx>),

@@ -8,7 +8,7 @@ use super::connection::{Connection, Next};
 use super::exchange::REQUEST_ID_FIELD;
 use super::output::Gone;
 use super::told::Told;
-use crate::base::bounds::MESSAGE_BYTES_MAX;
+use crate::base::bounds::{DIRECT_RECEIVE_BYTES_MIN, MESSAGE_BYTES_MAX};
 use crate::config::Priority;
 use crate::http::head::Head;
 use crate::http::{BodyFraming, Field, Reject, Version, forwarded, response, target};
@@ -73,20 +73,39 @@ impl Connection {
             let interim = self.output.send(Payload::Static(response::CONTINUE)).await;
             interim.map_err(|Gone| BodyError::Gone)?;
         }
-        let full = |error: std::io::Error| {
-            tracing::error!(%error, "cannot keep a request's body");
-            BodyError::Refused(Reject::NoRoom)
-        };
-        let mut spool = Spool::new(&self.shard.spool, expected).await.map_err(full)?;
+        let mut spool = Spool::new(&self.shard.spool, expected).await.map_err(no_room)?;
         let mut body = Body::new(framing);
+        if self.receiving.secure.is_none() && body.left().is_some_and(|left| left >= DIRECT_RECEIVE_BYTES_MIN) {
+            self.collect_directly(&mut body, &mut spool, bytes_max).await?;
+        }
         while let Some(piece) = body.next(&mut self.receiving, bytes_max).await? {
             if spool.is_on_disk() {
                 // The disk may take its time.
                 self.receiving.set_aside();
             }
-            spool.push(piece).await.map_err(full)?;
+            spool.push(piece).await.map_err(no_room)?;
         }
         Ok(spool.finish())
+    }
+
+    /// Receives a body straight to where it is to lie, if that is in memory, but for what has arrived already.
+    async fn collect_directly(&mut self, body: &mut Body, spool: &mut Spool, bytes_max: u64) -> Result<(), BodyError> {
+        if spool.room(1).is_none() {
+            return Ok(());
+        }
+        let receiving = &mut self.receiving;
+        receiving.stopped().await;
+        if !receiving.input.is_empty()
+            && let Some(piece) = body.next(receiving, bytes_max).await?
+        {
+            spool.push(piece).await.map_err(no_room)?;
+        }
+        while let Some(left) = body.left().filter(|left| *left > 0) {
+            let Some((region, range)) = spool.room(left) else { return Ok(()) };
+            let count = body.fill(receiving, &region, range).await?;
+            spool.filled(count);
+        }
+        Ok(())
     }
 
     /// Makes the request's message and hands it to the pool.
@@ -174,6 +193,11 @@ impl Connection {
         call.submit(message, descriptor);
         Ok(call)
     }
+}
+
+fn no_room(error: std::io::Error) -> BodyError {
+    tracing::error!(%error, "cannot keep a request's body");
+    BodyError::Refused(Reject::NoRoom)
 }
 
 /// The host and the port of an authority, without the brackets of an IPv6 address.

@@ -2,6 +2,8 @@
 //!
 //! Owns where in the body the connection is. Called by `application` (which spools it) and by `connection` (which skips it).
 
+use std::ops::Range;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::receiving::Receiving;
@@ -9,7 +11,11 @@ use crate::base::bounds::BODY_SKIPPED_BYTES_MAX;
 use crate::base::clock::Monotonic;
 use crate::http::chunked::{Decoder, Event};
 use crate::http::{BodyFraming, Reject};
-use crate::ring::Chunk;
+use crate::ring::{Chunk, TimedOut, within};
+use crate::sys::region::Region;
+
+/// So many times within the time that a client may pause it is looked at how much has come.
+const LOOKS: u32 = 4;
 
 /// Why a body could not be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +57,49 @@ impl Arrival {
     /// Waits for more, no longer than a client may pause and than its rate allows: whoever has sent so many bytes may have taken the time that these
     /// take at the least rate, and one pause more.
     async fn more(&mut self, from: &mut Receiving) -> Result<(), BodyError> {
-        let now = Monotonic::now_coarse();
-        let begun = *self.begun.get_or_insert(now);
-        let patience = patience(from.body_timeout.into(), u64::from(from.min_body_rate), self.bytes, now.since(begun));
+        let patience = self.patience(from);
         self.bytes += from.more_body(patience).await? as u64;
         Ok(())
+    }
+
+    fn patience(&mut self, from: &Receiving) -> Duration {
+        let now = Monotonic::now_coarse();
+        let begun = *self.begun.get_or_insert(now);
+        patience(from.body_timeout.into(), u64::from(from.min_body_rate), self.bytes, now.since(begun))
+    }
+}
+
+impl Arrival {
+    /// The same for bytes that go to `range` of `region`, as many as come before it is time to look.
+    async fn fill(&mut self, from: &mut Receiving, region: &Rc<Region>, range: Range<usize>) -> Result<u64, BodyError> {
+        let mut looks_in_vain = 0;
+        loop {
+            let mut receipt = from.recv.receive_into(region, range.clone());
+            from.deadline.set(self.patience(from) / LOOKS);
+            let result = match within(&from.deadline, &mut receipt).await {
+                Ok(result) => result,
+                Err(TimedOut) => {
+                    receipt.cancel();
+                    receipt.await
+                }
+            };
+            from.deadline.clear();
+            match result {
+                Ok(0) => return Err(BodyError::Gone),
+                Ok(count) => {
+                    self.bytes += u64::from(count);
+                    return Ok(u64::from(count));
+                }
+                // It was time to look, or the kernel has been woken very often for nothing.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ECANCELED | libc::EAGAIN | libc::EINTR)) => {
+                    looks_in_vain += 1;
+                    if looks_in_vain >= LOOKS {
+                        return Err(BodyError::Refused(Reject::BodyTimeout));
+                    }
+                }
+                Err(_) => return Err(BodyError::Gone),
+            }
+        }
     }
 }
 
@@ -123,6 +167,32 @@ impl Body {
                 }
             }
         }
+    }
+
+    /// Bytes that are left of a body whose length was announced.
+    pub fn left(&self) -> Option<u64> {
+        match self.left {
+            Left::Length(left) => Some(left),
+            Left::Chunked { .. } => None,
+        }
+    }
+
+    /// Has the kernel put the next bytes into `range` of `region`. Returns how many have come, which may be fewer. The connection's own receive must be
+    /// stopped, and a body of an announced length must have so much left.
+    pub async fn fill(
+        &mut self,
+        from: &mut Receiving,
+        region: &Rc<Region>,
+        range: Range<usize>,
+    ) -> Result<u64, BodyError> {
+        let Left::Length(left) = &mut self.left else { unreachable!("the caller knows the length") };
+        debug_assert!(
+            from.input.is_empty() && *left >= range.len() as u64,
+            "nothing is overtaken, nothing is taken that is not the body's"
+        );
+        let count = self.arrival.fill(from, region, range).await?;
+        *left -= count;
+        Ok(count)
     }
 
     /// Reads what is left and throws it away, if it is little. `false`: it is too much, the connection has to end.

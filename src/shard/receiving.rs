@@ -2,6 +2,7 @@
 //!
 //! Owns what has arrived and was not consumed yet. Never looks at what it means. Called by `connection`, and by whoever reads a body.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -44,6 +45,14 @@ impl Receiving {
     pub fn set_aside(&mut self) {
         self.input.settle();
         self.recv.set_aside();
+    }
+
+    /// Ends the socket's own receive, so that bytes can be received past it; what has arrived until then is input.
+    pub async fn stopped(&mut self) {
+        poll_fn(|cx| self.recv.poll_stopped(cx)).await;
+        while let Some(chunk) = self.recv.arrived() {
+            self.input.push(chunk);
+        }
     }
 
     /// The next bytes for HTTP, within the deadline.

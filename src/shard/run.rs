@@ -246,11 +246,13 @@ async fn drain(shard: &Rc<Shard>, orders: &mut Orders, limit: Duration) {
     shard.pool.close();
 }
 
-/// Closes the descriptors of large files that nobody asks for any more.
+/// Closes the descriptors of large files that nobody asks for any more, and gives back memory that was for bodies of requests.
 async fn trim(shard: Rc<Shard>) {
     loop {
         shard.ring.sleep(TRIM_PAUSE).await;
         let (wall_seconds, date) = shard.date();
+        shard.pool.trim();
+        shard.spool.trim();
         shard.statics.trim(&Now { monotonic: Monotonic::now(), wall_seconds, date: &date });
     }
 }

@@ -19,6 +19,7 @@ pub mod packets;
 pub mod page_cache;
 pub mod privileges;
 pub mod process;
+pub mod region;
 pub mod restrict;
 pub mod signals;
 pub mod spawn;

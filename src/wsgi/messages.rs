@@ -147,6 +147,8 @@ pub enum ReplyKind {
     Abort,
     /// The write end of the response's credit pipe came along.
     Credit,
+    /// The body of this request, which came in a descriptor, is not read any more. After the end.
+    Release,
     /// From the supervisor: the worker that held this request died, of this.
     Lost(Loss),
     /// From the supervisor: no worker had taken this request, and none of its generation will.
@@ -162,6 +164,7 @@ mod code {
     pub(super) const CREDIT: u8 = 6;
     pub(super) const LOST: u8 = 7;
     pub(super) const REQUEUE: u8 = 8;
+    pub(super) const RELEASE: u8 = 9;
     pub(super) const FLAG_END: u8 = 1;
 }
 
@@ -227,6 +230,7 @@ impl Reply {
             code::HINTS => parse_hints(fields_length, content)?,
             code::ABORT => empty(content, ReplyKind::Abort)?,
             code::CREDIT => empty(content, ReplyKind::Credit)?,
+            code::RELEASE => empty(content, ReplyKind::Release)?,
             code::LOST => empty(content, ReplyKind::Lost(Loss::from_bits(status)))?,
             code::REQUEUE => empty(content, ReplyKind::Requeue)?,
             unknown => return Err(ProtocolError::Kind(unknown)),

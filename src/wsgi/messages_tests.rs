@@ -217,6 +217,7 @@ fn replies_parse() {
         (encode_lost(TOKEN, Loss::Signal(9)).to_vec(), true, ReplyKind::Lost(Loss::Signal(9))),
         (encode_lost(TOKEN, Loss::Overdue).to_vec(), true, ReplyKind::Lost(Loss::Overdue)),
         (encode_requeue(TOKEN).to_vec(), false, ReplyKind::Requeue),
+        (reply(9, 0, 0, 0, b""), false, ReplyKind::Release),
     ];
     for (message, end, kind) in cases {
         assert_eq!(Reply::parse(&message), Ok(Reply { token: TOKEN, end, kind }));
@@ -232,7 +233,7 @@ fn malformed_replies_are_named() {
         (reply(3, 0, 0, 0, &[0; 17]), ProtocolError::Long),
         (reply(4, 0, 0, 0, b"x"), ProtocolError::Long),
         (reply(0, 0, 0, 0, b""), ProtocolError::Kind(0)),
-        (reply(9, 0, 0, 0, b""), ProtocolError::Kind(9)),
+        (reply(10, 0, 0, 0, b""), ProtocolError::Kind(10)),
         (reply(2, 2, 0, 0, b""), ProtocolError::Flags(2)),
         (reply(1, 0, 101, 2, b"\r\n"), ProtocolError::Status(101)),
         (reply(1, 0, 1000, 2, b"\r\n"), ProtocolError::Status(1000)),

@@ -6,12 +6,14 @@
 
 mod credit;
 pub mod environ;
+mod lent;
 mod loss;
 mod marshal;
 pub mod messages;
 mod part;
 pub mod pool;
 mod queue;
+mod region_pool;
 pub mod share;
 pub mod source;
 pub mod spool;

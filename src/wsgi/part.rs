@@ -96,7 +96,7 @@ pub(super) fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<Owned
         },
         ReplyKind::Abort => Part::Abort,
         ReplyKind::Lost(loss) => Part::Lost(loss),
-        ReplyKind::Requeue | ReplyKind::Credit => return None,
+        ReplyKind::Requeue | ReplyKind::Credit | ReplyKind::Release => return None,
     })
 }
 

@@ -20,6 +20,7 @@ use slab::Slab;
 
 use super::Loss;
 use super::credit::Credit;
+use super::lent::Lent;
 use super::messages::{self, Reply, ReplyKind, Token};
 pub use super::part::Part;
 use super::part::{part, queue_part};
@@ -106,6 +107,8 @@ struct Inner {
     /// Who waits.
     queue: RefCell<Queue>,
     unserved: Cell<Unserved>,
+    /// Bodies of calls that are answered.
+    lent: RefCell<Lent>,
     serial: Cell<u32>,
     waits_for_room: Cell<bool>,
     complained: Cell<Option<Monotonic>>,
@@ -138,6 +141,7 @@ impl Pool {
             calls: RefCell::new(Slab::new()),
             queue: RefCell::new(Queue::new(1)),
             unserved: Cell::default(),
+            lent: RefCell::default(),
             serial: Cell::new(0),
             waits_for_room: Cell::new(false),
             complained: Cell::new(None),
@@ -385,6 +389,9 @@ impl Pool {
             Ok(reply) => reply,
             Err(error) => return tracing::error!(shard = self.0.shard, %error, "dropped a malformed reply"),
         };
+        if reply.kind == ReplyKind::Release {
+            return self.0.lent.borrow_mut().end(reply.token);
+        }
         let slot = reply.token.slot as usize;
         let mut calls = self.0.calls.borrow_mut();
         // Replies of calls that were given up on are not news.
@@ -483,16 +490,24 @@ impl Pool {
     /// The last part of a call is in: its place in the share is free, and its slot too if nobody waits.
     fn end(&self, calls: &mut Slab<CallState>, slot: usize) {
         let call = &mut calls[slot];
-        if let Phase::Sent { generation, at, .. } = call.phase {
+        if let Phase::Sent { generation, at, descriptor, .. } = std::mem::replace(&mut call.phase, Phase::Ended) {
+            if let Some(body) = descriptor {
+                let token = Token { slot: slot as u32, serial: call.serial };
+                self.0.lent.borrow_mut().keep(token, body, self.0.ring.now());
+            }
             if let Some(gate) = self.0.gate.borrow_mut().as_mut().filter(|gate| gate.generation == generation) {
                 gate.share.learn(self.0.ring.now().since(at), self.0.taken.get());
             }
             self.give_back(generation);
         }
-        call.phase = Phase::Ended;
         if call.abandoned {
             calls.remove(slot);
         }
+    }
+
+    /// Gives memory back that bodies of answered requests have had for too long.
+    pub fn trim(&self) {
+        self.0.lent.borrow_mut().trim(self.0.ring.now());
     }
 
     /// No worker of `generation` is left: what none of them has answered is lost. Waits a moment first, so that answers which

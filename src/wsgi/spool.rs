@@ -1,27 +1,28 @@
 //! What is too large to be kept in memory: request bodies on their way to a worker, and files without a name.
 //!
-//! Owns the folder in which those files are made, and a body until it is handed over: small ones in memory, larger ones in a memfd, the
-//! largest in a file. Called by `shard`: while it reads a body, piece by piece, and for responses whose clients are slow.
+//! Owns the folder in which those files are made, and a body until it is handed over: small ones ride along in a message, larger ones lie in
+//! memory that its worker may read, the largest in a file. Called by `shard`: while it reads a body, piece by piece, and for responses whose clients are slow.
 
 use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use crate::base::bounds::{INLINE_BODY_BYTES_MAX, MEMFD_BODIES_BYTES_MAX, MEMFD_BODY_BYTES_MAX};
-use crate::base::budget::{Budget, Claim};
+use super::region_pool::{Lease, RegionPool};
+use crate::base::bounds::{INLINE_BODY_BYTES_MAX, MEMORY_BODY_BYTES_MAX};
 use crate::ring::{Chunk, Descriptor, OpenFlags, Payload, Ring};
-use crate::sys::memory;
+use crate::sys::region::Region;
 
 /// Attempts to find a name that nobody has.
 const NAMES_MAX: u32 = 16;
 
-/// Where files without a name are made, and how many bytes of bodies may be in memory instead.
+/// Where files without a name are made, and the memory in which smaller bodies lie instead.
 pub struct SpoolFolder {
     ring: Ring,
     directory: Descriptor,
-    memory: Budget,
+    regions: RegionPool,
     /// The file system knows no `O_TMPFILE`.
     needs_names: Cell<bool>,
     names: Cell<u64>,
@@ -33,10 +34,15 @@ impl SpoolFolder {
         SpoolFolder {
             ring: ring.clone(),
             directory: Rc::new(directory),
-            memory: Budget::new(MEMFD_BODIES_BYTES_MAX),
+            regions: RegionPool::new(),
             needs_names: Cell::new(false),
             names: Cell::new(0),
         }
+    }
+
+    /// Gives memory back that no body has needed since the last time.
+    pub fn trim(&self) {
+        self.regions.trim();
     }
 
     /// A file without a name, to read and write, so that nothing is left of it whatever happens.
@@ -94,7 +100,7 @@ pub struct Spool {
 
 enum Place {
     Inline(Vec<u8>),
-    Memfd(Descriptor, Claim),
+    Memory(Lease),
     File(Descriptor),
 }
 
@@ -107,16 +113,21 @@ pub enum Spooled {
     Descriptor(BodyFile, u64),
 }
 
-/// The descriptor of a body, and its part of the shard's memory as long as it is open.
+/// The descriptor of a body.
 #[derive(Debug)]
-pub struct BodyFile {
-    descriptor: OwnedFd,
-    _memory: Option<Claim>,
+pub enum BodyFile {
+    /// Of memory, to be used again when its worker has done with it.
+    Memory(Lease),
+    /// Of a file without a name.
+    File(OwnedFd),
 }
 
 impl AsFd for BodyFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+        match self {
+            BodyFile::Memory(lease) => lease.region().as_fd(),
+            BodyFile::File(descriptor) => descriptor.as_fd(),
+        }
     }
 }
 
@@ -127,8 +138,8 @@ impl Spool {
     /// No memory or no room for a file.
     pub async fn new(folder: &Rc<SpoolFolder>, expected: Option<u64>) -> io::Result<Spool> {
         let place = match expected {
-            Some(bytes) if bytes > MEMFD_BODY_BYTES_MAX as u64 => Place::File(folder.file().await?),
-            Some(bytes) if bytes > INLINE_BODY_BYTES_MAX as u64 => memfd(folder, bytes as usize).await?,
+            Some(bytes) if bytes > MEMORY_BODY_BYTES_MAX as u64 => Place::File(folder.file().await?),
+            Some(bytes) if bytes > INLINE_BODY_BYTES_MAX as u64 => memory(folder, bytes as usize).await?,
             Some(bytes) => Place::Inline(Vec::with_capacity(bytes as usize)),
             None => Place::Inline(Vec::new()),
         };
@@ -145,6 +156,18 @@ impl Spool {
         self.bytes
     }
 
+    /// Where the next `count` bytes of the body may be put by the kernel, if that is in memory; then [`Spool::filled`] says how many were.
+    pub fn room(&self, count: u64) -> Option<(Rc<Region>, Range<usize>)> {
+        let Place::Memory(lease) = &self.place else { return None };
+        let range = usize::try_from(self.bytes).ok()?..usize::try_from(self.bytes.checked_add(count)?).ok()?;
+        (range.end <= lease.region().ready()).then(|| (lease.region().clone(), range))
+    }
+
+    /// The kernel has put so many bytes where [`Spool::room`] said.
+    pub fn filled(&mut self, count: u64) {
+        self.bytes += count;
+    }
+
     /// Appends `piece`.
     ///
     /// # Errors
@@ -159,13 +182,11 @@ impl Spool {
             }
             Place::Inline(bytes) => {
                 let bytes = std::mem::take(bytes);
-                self.place = memfd(&self.folder, total as usize).await?;
+                self.place = memory(&self.folder, total as usize).await?;
                 self.write(bytes.into(), 0).await?;
             }
-            Place::Memfd(..) if total > MEMFD_BODY_BYTES_MAX as u64 => self.move_to_file().await?,
-            Place::Memfd(_, claim) => {
-                let more = (total as usize).saturating_sub(claim.bytes());
-                if !claim.grow(more) {
+            Place::Memory(lease) => {
+                if total > MEMORY_BODY_BYTES_MAX as u64 || !lease.make_ready(total as usize)? {
                     self.move_to_file().await?;
                 }
             }
@@ -177,55 +198,42 @@ impl Spool {
     }
 
     async fn move_to_file(&mut self) -> io::Result<()> {
-        let Place::Memfd(memfd, _) = &self.place else { unreachable!("the caller looked") };
-        let file = self.folder.file().await?;
-        let early = self.folder.ring.read_at(memfd, Vec::new(), self.bytes as usize, 0).await?;
-        if early.len() as u64 != self.bytes {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.place = Place::File(file);
+        let Place::Memory(lease) = &self.place else { unreachable!("the caller looked") };
+        let early = lease.region().read(0..self.bytes as usize);
+        self.place = Place::File(self.folder.file().await?);
         self.write(early.into(), 0).await
     }
 
     async fn write(&self, piece: Chunk, offset: u64) -> io::Result<()> {
         match &self.place {
             Place::Inline(_) => unreachable!("nothing is written to a place that has no descriptor"),
-            Place::Memfd(memfd, _) => write_memory(memfd, &piece, offset),
+            Place::Memory(lease) => {
+                lease.region().write(offset as usize, &piece);
+                Ok(())
+            }
             Place::File(file) => write_file(&self.folder.ring, file, piece.into_owned().into(), offset).await,
         }
     }
 
     /// The whole body.
     pub fn finish(self) -> Spooled {
-        let (descriptor, memory) = match self.place {
+        let file = match self.place {
             Place::Inline(bytes) => return Spooled::Inline(bytes),
-            Place::Memfd(descriptor, claim) => (descriptor, Some(claim)),
-            Place::File(descriptor) => (descriptor, None),
+            Place::Memory(lease) => BodyFile::Memory(lease),
+            Place::File(descriptor) => BodyFile::File(
+                Rc::try_unwrap(descriptor).expect("each write is complete, so the ring has let go of the descriptor"),
+            ),
         };
-        let descriptor =
-            Rc::try_unwrap(descriptor).expect("each write is complete, so the ring has let go of the descriptor");
-        Spooled::Descriptor(BodyFile { descriptor, _memory: memory }, self.bytes)
+        Spooled::Descriptor(file, self.bytes)
     }
 }
 
-/// A memfd for so many bytes, or a file if the shard's bodies have as much memory as they may.
-async fn memfd(folder: &SpoolFolder, bytes: usize) -> io::Result<Place> {
-    let mut claim = folder.memory.claim();
-    Ok(if claim.grow(bytes) {
-        Place::Memfd(memory::growing_memfd("maitred-body").map(Rc::new)?, claim)
-    } else {
-        Place::File(folder.file().await?)
+/// Memory for so many bytes, or a file if the shard's bodies have as much memory as they may.
+async fn memory(folder: &SpoolFolder, bytes: usize) -> io::Result<Place> {
+    Ok(match folder.regions.lease(bytes)? {
+        Some(lease) => Place::Memory(lease),
+        None => Place::File(folder.file().await?),
     })
-}
-
-/// Writing to a memfd is a copy in memory: it can't wait for a disk.
-fn write_memory(memfd: &Descriptor, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = rustix::io::pwrite(memfd, bytes, offset)?;
-        bytes = &bytes[written..];
-        offset += written as u64;
-    }
-    Ok(())
 }
 
 async fn write_file(ring: &Ring, file: &Descriptor, mut payload: Payload, mut offset: u64) -> io::Result<()> {

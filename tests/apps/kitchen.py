@@ -16,6 +16,8 @@ import time
 import urllib.parse
 
 GATE_LIMIT_S = 60
+# Descriptors of bodies whose requests are over.
+KEPT = []
 
 
 def application(environ, start_response):
@@ -163,6 +165,26 @@ def save(environ, start_response, query):
     seen = {"moved": is_moved, "copied": counted() - before, "size": file.size}
     seen["same"] = os.fstat(file.fileno()).st_ino == os.stat(path).st_ino
     return answer(start_response, json.dumps(seen).encode(), kind="application/json")
+
+
+def keep_input(environ, start_response, query):
+    """Keeps a descriptor of the body beyond the request, and says how large its file is."""
+    KEPT.append(os.dup(environ["maitred.input_file"].fileno()))
+    return answer(start_response, b"%d" % os.fstat(KEPT[-1]).st_size)
+
+
+def kept_input(environ, start_response, query):
+    with os.fdopen(os.dup(KEPT[-1]), "rb") as file:
+        file.seek(0)
+        return answer(start_response, file.read())
+
+
+def late_input(environ, start_response, query):
+    """Reads the body when the answer is out and the gate has opened; it appears as `path`."""
+    start_response("200 OK", [("Content-Length", "1")])
+    yield b"."
+    wait_gate(query)
+    write_mark(query["path"], environ["wsgi.input"].read().decode("ascii"))
 
 
 def data(environ, start_response, query):
@@ -440,6 +462,9 @@ ROUTES = dict(
     write=write,
     hints=hints,
     save=save,
+    keep_input=keep_input,
+    kept_input=kept_input,
+    late_input=late_input,
     data=data,
     produce=produce,
     produce_and_leave=produce_and_leave,

@@ -179,6 +179,16 @@ def do_save(environ, start_response):
     return [text.encode()]
 
 
+def do_own_file(environ, start_response):
+    """All that there is in the body's file, when a part of the body was read, and then the rest of the body."""
+    body = environ["wsgi.input"]
+    beginning = body.read(3)
+    descriptor = environ["maitred.input_file"].fileno()
+    everything = os.pread(descriptor, 1 << 24, 0)
+    start_response("200 OK", PLAIN)
+    return [everything + b"|" + beginning + body.read()]
+
+
 def do_write(environ, start_response):
     write = start_response("200 OK", PLAIN)
     write(b"")

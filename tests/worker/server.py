@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 20
 MESSAGE_BYTES_MAX = 64 * 1024
 HEAD, BODY, FILE, ABORT, HINTS, CREDIT = 1, 2, 3, 4, 5, 6
+RELEASE = 9
 
 _PR_SET_CHILD_SUBREAPER = 36
 if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -154,6 +155,8 @@ class Server:
         self.scoreboard = tempfile.TemporaryFile()
         self.scoreboard.truncate(slots * threads * 64)
         self.serial = 0
+        # Requests whose spooled bodies the workers have done with, in order.
+        self.released = []
         self.workers = {}
         code = open(code or os.environ["MAITRED_CODE"], "rb")
         replies = ",".join(str(pair[1].fileno()) for pair in pairs)
@@ -255,14 +258,18 @@ class Server:
         return token
 
     def receive(self, shard=0):
-        """The next message for a shard."""
-        data, ancillary, flags, _ = self.replies[shard].recvmsg(MESSAGE_BYTES_MAX, socket.CMSG_SPACE(4))
-        assert data, "the workers closed the reply socket"
-        assert not flags & socket.MSG_TRUNC, "a message is larger than 64 KiB"
-        descriptors = array.array("i")
-        for _, _, rights in ancillary:
-            descriptors.frombytes(rights)
-        return Message(data, list(descriptors))
+        """The next message for a shard that belongs to an answer."""
+        while True:
+            data, ancillary, flags, _ = self.replies[shard].recvmsg(MESSAGE_BYTES_MAX, socket.CMSG_SPACE(4))
+            assert data, "the workers closed the reply socket"
+            assert not flags & socket.MSG_TRUNC, "a message is larger than 64 KiB"
+            descriptors = array.array("i")
+            for _, _, rights in ancillary:
+                descriptors.frombytes(rights)
+            message = Message(data, list(descriptors))
+            if message.kind != RELEASE:
+                return message
+            self.released.append(message.token)
 
     def answer(self, token, shard=0):
         """All messages up to the last; only of one request."""

@@ -1,9 +1,13 @@
 """environ and wsgi.input."""
+import fcntl
 import os
 import tempfile
 import unittest
 
 from server import Server, environ
+
+# Not in every version's fcntl.
+F_SEAL_FUTURE_WRITE = 0x10
 
 
 def spooled(data):
@@ -146,6 +150,38 @@ class Requests(unittest.TestCase):
             with open(path, "rb") as file:
                 self.assertEqual(file.read(), body)
             self.assertEqual(os.listdir(folder), ["saved"])
+
+    def test_a_spooled_body_is_given_back_once_when_its_request_is_over(self):
+        # What the requests before have left comes first.
+        self.server.ask("/input", "POST", QUERY_STRING="f.read()", body=b"inline")
+        del self.server.released[:]
+        tokens = []
+        for expression in ("f.read()", "0", "f.detach()", "f.close()", "1 // 0"):
+            with spooled(b"body") as file:
+                tokens.append(self.server.send("/input", "POST", QUERY_STRING=expression, body=4, descriptor=file.fileno()))
+            self.server.answer(tokens[-1])
+        self.server.ask("/input", "POST", QUERY_STRING="f.read()", body=b"inline")
+        self.assertEqual(self.server.released, tokens)
+
+    def test_memory_of_the_servers_is_copied_for_who_wants_a_file(self):
+        """As the server makes it: larger than the body, and not for others to write."""
+        body = bytes(range(256)) * 300
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "saved")
+            for query in ("/save", "/own_file"):
+                descriptor = os.memfd_create("body", os.MFD_ALLOW_SEALING)
+                try:
+                    os.write(descriptor, body + b"of another request")
+                    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE)
+                    more = {"QUERY_STRING": "new " + path, "body": len(body), "descriptor": descriptor}
+                    answer = self.server.ask(query, "POST", **more)
+                finally:
+                    os.close(descriptor)
+                if query == "/own_file":
+                    self.assertEqual(answer.body, body + b"|" + body)
+                else:
+                    with open(path, "rb") as file:
+                        self.assertEqual(file.read(), body)
 
     def test_a_spooled_bodys_descriptor_is_closed_with_the_request(self):
         with spooled(b"body") as file:

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::ring::core::{Core, Ring};
 use crate::ring::simulated::{Faults, Random, Simulated, Tracker, World, tracked};
 use crate::ring::{BufferGroup, Descriptor, OpenFlags, Payload};
+use crate::sys::region::Region;
 
 /// Runs of each property; `RING_SEED` runs one of them again.
 const RUNS: u64 = 300;
@@ -173,6 +174,8 @@ struct Connection {
 async fn echo(ring: &Ring, group: &Rc<BufferGroup>, connection: &Connection, seed: u64) {
     let mut random = Random(seed);
     let mut stream = ring.recv(&connection.socket, group);
+    let region = Rc::new(Region::new("maitred-test", 4096).expect("a memfd"));
+    region.make_ready(4096).expect("memory");
     loop {
         match random.below(8) {
             0 => stream.set_aside(),
@@ -186,6 +189,26 @@ async fn echo(ring: &Ring, group: &Rc<BufferGroup>, connection: &Connection, see
                     if stream.poll_ended(cx).is_ready() || rounds == 0 { Poll::Ready(()) } else { Poll::Pending }
                 })
                 .await;
+            }
+            3 => {
+                poll_fn(|cx| stream.poll_stopped(cx)).await;
+                let mut all: Vec<u8> =
+                    std::iter::from_fn(|| stream.arrived()).flat_map(|chunk| chunk.to_vec()).collect();
+                let into = stream.receive_into(&region, 0..1 + random.below(4096));
+                if random.chance(50) {
+                    pause(random.below(20)).await;
+                    into.cancel();
+                }
+                match into.await {
+                    Ok(count) => all.extend(region.read(0..count as usize)),
+                    Err(error) => {
+                        assert!(matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::ECANCELED)), "{error}");
+                    }
+                }
+                connection.received.borrow_mut().extend_from_slice(&all);
+                if connection.echoes {
+                    send(ring, &connection.socket, Payload::from(all), &mut random).await;
+                }
             }
             _ => {}
         }

@@ -1,10 +1,13 @@
 //! Streams of bytes over the real kernel: sends, receives, connects, polls, and their cancellation.
 
+use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 
 use super::*;
+use crate::sys::region::Region;
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index * 31 + index / 251) as u8).collect()
@@ -149,6 +152,44 @@ fn a_receive_dropped_while_data_arrives_gives_its_buffers_and_its_socket_back() 
             );
         }
         assert_eq!(ring.core.slots.borrow().len(), 0);
+    });
+}
+
+#[test]
+fn a_stopped_stream_leaves_the_socket_to_a_receive_into_memory_and_goes_on_after_it() {
+    on_ring(|ring| async move {
+        let group = ring.buffer_group(64, 4).expect("a group");
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let ours = descriptor(ours);
+        let mut recv = ring.recv(&ours, &group);
+        let region = Rc::new(Region::new("maitred-test", 1 << 20).expect("a memfd"));
+        region.make_ready(1000).expect("memory");
+        let all = pattern(5000);
+        theirs.write_all(&all[..10]).expect("fits");
+        assert_eq!(&recv.next().await.expect("no error").expect("no end")[..], &all[..10]);
+        // The kernel has a multishot receive for it now.
+        assert!(once(|cx| recv.poll_next(cx)).await.is_pending());
+        poll_fn(|cx| recv.poll_stopped(cx)).await;
+        assert!(recv.arrived().is_none());
+        let mut into = recv.receive_into(&region, 200..1000);
+        theirs.write_all(&all[10..210]).expect("fits");
+        assert!(once(|cx| Pin::new(&mut into).poll(cx)).await.is_pending());
+        theirs.write_all(&all[210..900]).expect("fits");
+        assert_eq!(into.await.expect("no error"), 800);
+        assert_eq!(region.read(200..1000), &all[10..810]);
+        // One that is cut short tells what it has.
+        let into = recv.receive_into(&region, 0..1000);
+        theirs.write_all(&all[900..901]).expect("fits");
+        into.cancel();
+        let count = into.await.expect("no error") as usize;
+        assert_eq!(region.read(0..count), &all[810..810 + count]);
+        theirs.write_all(&all[901..]).expect("fits");
+        drop(theirs);
+        let mut rest = region.read(0..count);
+        while let Some(chunk) = recv.next().await.expect("no error") {
+            rest.extend_from_slice(&chunk);
+        }
+        assert_eq!(rest, &all[810..]);
     });
 }
 

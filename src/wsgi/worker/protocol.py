@@ -17,6 +17,8 @@ FILE = 3
 ABORT = 4
 HINTS = 5
 CREDIT = 6
+# 7 and 8 are the supervisor's.
+RELEASE = 9
 # Flag of a reply: the last one of its token.
 END = 1
 

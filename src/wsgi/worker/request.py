@@ -4,12 +4,17 @@ A body that came with the message is an `io.BytesIO`; one that was spooled is re
 the request. Either ends where the body ends, whatever CONTENT_LENGTH says to the application. A spooled one can also be had as the file that it
 is, so that nothing has to read it: `environ["maitred.input_file"]`.
 """
+import fcntl
 import io
 import os
 import secrets
+import tempfile
 
 BUFFER_BYTES = 64 * 1024
 COPY_BYTES_MAX = 1 << 30
+
+# fcntl(2): nobody can write to the memory but the server, which does so for another request once this one has ended.
+F_SEAL_FUTURE_WRITE = 0x10
 
 
 class SpooledBody(io.RawIOBase):
@@ -23,6 +28,27 @@ class SpooledBody(io.RawIOBase):
 
     def readable(self):
         return True
+
+    def is_lent(self):
+        """Whether it lies in memory of the server's, for as long as the request lasts."""
+        try:
+            return bool(fcntl.fcntl(self._descriptor, fcntl.F_GET_SEALS) & F_SEAL_FUTURE_WRITE)
+        except OSError:
+            # A file on a disk has no seals.
+            return False
+
+    def own_descriptor(self):
+        """The descriptor of a file that is nobody else's and has nothing but the body in it."""
+        if self.is_lent():
+            own = _memory_file()
+            try:
+                copy_file(self._descriptor, own, self._length)
+            except BaseException:
+                os.close(own)
+                raise
+            os.close(self._descriptor)
+            self._descriptor = own
+        return self._descriptor
 
     def readinto(self, buffer):
         wanted = min(len(buffer), self._length - self._offset)
@@ -64,7 +90,7 @@ class InputFile:
         """Its descriptor: for os.sendfile() and os.copy_file_range(), from offset 0. It is not the caller's to close."""
         if self._body.closed:
             raise ValueError("the body is closed")
-        return self._body._descriptor
+        return self._body.own_descriptor()
 
     def save(self, path, mode=0o644, replace=False):
         """Puts the body at `path`, where nothing may be unless it is to `replace` that; appears there whole or not at all.
@@ -91,6 +117,8 @@ class InputFile:
 
     def _link(self, path, mode):
         """Whether the file has got this name."""
+        if self._body.is_lent():
+            return False
         try:
             folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
@@ -102,33 +130,47 @@ class InputFile:
             # With a directory's descriptor this is linkat(2), which follows; link(2) does not.
             os.link("/proc/self/fd/%d" % descriptor, os.path.basename(path), dst_dir_fd=folder, follow_symlinks=True)
         except OSError:
-            # In a memfd, on another file system, another user's, or no /proc.
+            # On another file system, another user's, or no /proc.
             return False
         finally:
             os.close(folder)
         return True
 
     def _copy(self, path, mode):
-        source = self.fileno()
+        if self._body.closed:
+            raise ValueError("the body is closed")
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             os.fchmod(target, mode)
-            done = 0
-            while done < self.size:
-                wanted = min(self.size - done, COPY_BYTES_MAX)
-                try:
-                    count = os.copy_file_range(source, target, wanted, offset_src=done)
-                except (AttributeError, OSError):
-                    # Not between these file systems.
-                    count = os.sendfile(target, source, done, wanted)
-                if not count:
-                    raise EOFError("the body has become shorter")
-                done += count
+            copy_file(self._body._descriptor, target, self.size)
         finally:
             os.close(target)
 
 
+def copy_file(source, target, size):
+    """Has the kernel copy the first `size` bytes of `source` to `target`, at its position."""
+    done = 0
+    while done < size:
+        wanted = min(size - done, COPY_BYTES_MAX)
+        try:
+            count = os.copy_file_range(source, target, wanted, offset_src=done)
+        except (AttributeError, OSError):
+            # Not between these file systems.
+            count = os.sendfile(target, source, done, wanted)
+        if not count:
+            raise EOFError("the body has become shorter")
+        done += count
+
+
+def _memory_file():
+    try:
+        return os.memfd_create("maitred-body", os.MFD_CLOEXEC)
+    except AttributeError:
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+
+
 def spooled_input(descriptor, length):
-    """A spooled body: a buffered reader over it, and the file."""
+    """A spooled body: as the file that it is, and a buffered reader over it."""
     body = SpooledBody(descriptor, length)
-    return io.BufferedReader(body, BUFFER_BYTES), InputFile(body)
+    return body, io.BufferedReader(body, BUFFER_BYTES)

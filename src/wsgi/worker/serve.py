@@ -13,8 +13,8 @@ from time import monotonic_ns
 
 from .errors import errors, report_failure
 from .files import FileWrapper
-from .protocol import ABORT, END, HEADER_BYTES, MESSAGE_BYTES_MAX, ServerGone, pack_header
-from .request import spooled_input
+from .protocol import ABORT, END, HEADER_BYTES, MESSAGE_BYTES_MAX, RELEASE, ServerGone, pack_header
+from .request import InputFile, spooled_input
 from .response import Response, respond
 from .scoreboard import DONE, SHARD, STARTED_NS, TOKEN
 
@@ -106,6 +106,7 @@ def yield_to_shards():
 def answer(environ, body, descriptors, words, replies, application):
     """Answers one request: `body` is as it came, `environ` lacks only `wsgi.input`. Returns what ends the worker, or None."""
     # An input of its own even without a body: an application may close it.
+    spooled = None
     if body is None:
         body_input = BytesIO()
     elif type(body) is bytes:
@@ -114,18 +115,27 @@ def answer(environ, body, descriptors, words, replies, application):
         try:
             if type(body) is not int:
                 raise TypeError("a body is bytes or a length, not %s" % type(body).__name__)
-            body_input, environ["maitred.input_file"] = spooled_input(_only(descriptors), body)
+            spooled, body_input = spooled_input(_only(descriptors), body)
         except (TypeError, ValueError) as failure:
             return refuse(words[TOKEN], replies, descriptors, failure, environ)
         descriptors = ()
+        environ["maitred.input_file"] = InputFile(spooled)
     environ["wsgi.input"] = body_input
-    response = Response(replies, words[TOKEN], environ["REQUEST_METHOD"] == "HEAD")
+    token = words[TOKEN]
+    response = Response(replies, token, environ["REQUEST_METHOD"] == "HEAD")
     response.words = words
     environ["wsgi.early_hints"] = response.early_hints
     fatal = respond(application, environ, response)
     response.release()
-    if body is not None and type(body) is not bytes:
+    if spooled is not None:
         _close(body_input)
+        # The application may have parted the two.
+        _close(spooled)
+        try:
+            replies.send(pack_header(token, RELEASE, 0, 0, 0))
+        except OSError:
+            # Whether the server is gone the next message tells; else it lets go of the memory after a while.
+            pass
     for surplus in descriptors:
         os.close(surplus)
     return fatal
