@@ -215,3 +215,19 @@ fn a_failed_import_from_a_directory_whose_name_is_no_text_is_told_of() {
     assert_eq!(refusal.code, Some(3), "{}", refusal.stderr);
     assert!(refusal.stderr.contains("No module named 'nothing_of_that_name'"), "{}", refusal.stderr);
 }
+
+#[test]
+fn a_variable_may_be_longer_than_a_message_to_the_zygote() {
+    const LENGTH: usize = 100_000;
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let text = "import os\ndef told(worker):\n    global length\n    length = len(worker.cfg.env['LARGE'])\n\
+                def application(environ, start_response):\n    start_response('200 OK', [])\n    \
+                return [b'%d %d' % (length, len(os.environ['LARGE']))]\n";
+    fs::write(folder.path().join("varied.py"), text).expect("a writable folder");
+    let server = Builder::app("varied:application")
+        .chdir(folder.path())
+        .app_key(&format!("raw_env = [\"LARGE={}\"]", "x".repeat(LENGTH)))
+        .section("[app.hooks]\npost_worker_init = \"varied:told\"")
+        .start();
+    assert_eq!(server.get("/").text(), format!("{LENGTH} {LENGTH}"));
+}

@@ -204,7 +204,8 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
             "graceful_timeout": app.graceful_timeout.as_secs_f64(),
             "preload_app": app.preload_app,
             "proc_name": about.proc_name.unwrap_or("maitred"),
-            "env": app.raw_env.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            // Their values are in the environment; they may be longer than a message.
+            "env": app.raw_env.iter().map(|(name, _)| name).collect::<std::collections::BTreeSet<_>>(),
         }),
     }))
 }

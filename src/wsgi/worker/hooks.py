@@ -75,7 +75,8 @@ class Server:
     """In the place of Gunicorn's arbiter."""
 
     def __init__(self, settings):
-        self.cfg = types.SimpleNamespace(chdir=settings["chdir"], **settings["cfg"])
+        env = {name: os.environ.get(name) for name in settings["cfg"]["env"]}
+        self.cfg = types.SimpleNamespace(**{**settings["cfg"], "chdir": settings["chdir"], "env": env})
         self.log = _logger()
         self.pid = os.getppid()
         self.proc_name = settings["cfg"].get("proc_name")
