@@ -2,6 +2,7 @@
 
 Owns everything of the process that is not one request. Called by the zygote in the child.
 """
+import atexit
 import faulthandler
 import os
 import random
@@ -20,6 +21,8 @@ from .serve import Leave, answer, constants, serve
 # How a worker ends that could not import the application, and one whose module has no such application.
 EXIT_NOT_IMPORTED = 3
 EXIT_NO_APPLICATION = 4
+
+_FOR_THE_SERVER = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, watch=None):
@@ -83,8 +86,6 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, w
 
     crew = _Alone(inbox, slots[0], prepare) if threads == 1 else _Crew(inbox, slots, prepare)
     os.close(pool.scoreboard)
-    for one in slots:
-        one.enter(os.getpid())
     if hooked:
         hooked.heed_signals()
     fatal = crew.run()
@@ -175,7 +176,9 @@ class _Alone:
     def run(self):
         fatal = None
         try:
+            # Whoever sees that this worker is there may signal it from then on.
             signal.signal(signal.SIGTERM, self._terminate)
+            self._slot.enter(os.getpid())
             fatal = self._serve()
             self._slot.leave()
             signal.signal(signal.SIGTERM, _ignore)
@@ -219,6 +222,8 @@ class _Crew:
     def run(self):
         signal.signal(signal.SIGTERM, _ignore)
         signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
+        for slot in self._slots:
+            slot.enter(os.getpid())
         threads = [
             threading.Thread(target=self._serve, args=(slot, serve_here), name="maitred-%d" % index, daemon=True)
             for index, (slot, (serve_here, _)) in enumerate(zip(self._slots, self._serves))
@@ -271,15 +276,32 @@ class _Crew:
                 self._idle.poll()
 
 
+def ignore_signals_at_the_end():
+    """Keeps signals from a process that ends by itself: the interpreter gives those that have a handler their default meaning back before it
+    clears the modules away, which may take long, and whoever sends SIGTERM repeats it. Called first of all, so that what the application
+    does at its exit comes before, and programs that it starts there are not deaf."""
+    atexit.register(_turn_deaf)
+
+
+def _turn_deaf():
+    for number in (signal.SIGTERM, *_FOR_THE_SERVER):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _ignore(_signal, _frame):
     """A handler rather than SIG_IGN, which would be passed on to programs that the application starts."""
 
 
-def _reset_signals():
-    """The terminal's signals and an operator's are for the server; SIGTERM has its meaning once there is something to finish."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+def leave_signals_to_the_server():
+    """Those of the terminal and of an operator."""
+    for number in _FOR_THE_SERVER:
         signal.signal(number, _ignore)
+
+
+def _reset_signals():
+    """SIGTERM has a meaning of its own once there is something to finish."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    leave_signals_to_the_server()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
