@@ -16,6 +16,7 @@ from functools import partial
 from . import application as applications
 from . import collector, connections, native, project, scoreboard
 from .errors import errors
+from .interrupt import Interrupter, raiser
 from .serve import Leave, answer, constants, serve
 
 # How a worker ends that could not import the application, and one whose module has no such application.
@@ -72,19 +73,21 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, w
     inbox = socket.socket(fileno=pool.inbox)
     replies = [socket.socket(fileno=descriptor) for descriptor in pool.replies]
     shared_environ = constants(settings)
+    interrupter = Interrupter(slots, raiser(extension) if threads > 1 else None)
 
     def prepare(index, receive, idle):
         """What a thread calls to serve, and what tells it to take no more. The loop in Python waits in `receive`, which has to
         know that by itself; the native one waits for the inbox, or for the descriptor `idle` if that is not negative."""
+        settle = partial(interrupter.settle, index)
         if extension is None:
             answering = hooked.answering() if hooked else None
-            return partial(serve, receive, slots[index], replies, loaded, shared_environ, answering), lambda: None
-        hooks = native.Hooks(slots[index], replies, loaded)
+            return partial(serve, receive, slots[index], replies, loaded, shared_environ, settle, answering), lambda: None
+        hooks = native.Hooks(slots[index], replies, loaded, settle)
         lines = (pool.scoreboard, first + index)
         loop = extension.Loop(pool.inbox, idle, *lines, tuple(pool.replies), loaded, shared_environ, hooks)
-        return partial(native.serve, loop), loop.leave
+        return partial(native.serve, loop, hooks), loop.leave
 
-    crew = _Alone(inbox, slots[0], prepare) if threads == 1 else _Crew(inbox, slots, prepare)
+    crew = _Alone(inbox, slots[0], prepare, interrupter) if threads == 1 else _Crew(inbox, slots, prepare, interrupter)
     os.close(pool.scoreboard)
     if hooked:
         hooked.heed_signals()
@@ -167,9 +170,10 @@ class _Alone:
     between the last bytecode and the system call is heard at the next one: who sends SIGTERM, repeats it.)
     """
 
-    def __init__(self, inbox, slot, prepare):
+    def __init__(self, inbox, slot, prepare, interrupter):
         self._inbox = inbox
         self._slot = slot
+        self._interrupter = interrupter
         self._leaving = False
         self._serve, self._leave = prepare(0, self._receive, -1)
 
@@ -178,6 +182,8 @@ class _Alone:
         try:
             # Whoever sees that this worker is there may signal it from then on.
             signal.signal(signal.SIGTERM, self._terminate)
+            self._interrupter.enter(0)
+            self._interrupter.hear_alone()
             self._slot.enter(os.getpid())
             fatal = self._serve()
             self._slot.leave()
@@ -202,9 +208,10 @@ class _Alone:
 class _Crew:
     """Several threads serve; the main thread waits for signals and for them."""
 
-    def __init__(self, inbox, slots, prepare):
+    def __init__(self, inbox, slots, prepare, interrupter):
         self._inbox = inbox
         self._slots = slots
+        self._interrupter = interrupter
         self._fatal = None
         self._leaving = False
         # What happened: a byte for each signal, written by the interpreter in whatever thread, or 0 for a thread's end.
@@ -212,20 +219,20 @@ class _Crew:
         os.set_blocking(self._tell, False)
         # Readable for good, once its other end is closed.
         self._stop, self._stopper = os.pipe2(os.O_CLOEXEC)
-        # Idle threads wait here and not in recvmsg: nothing can wake a thread from that but a message. One message wakes
-        # one worker.
+        # Idle threads wait here and not in recvmsg: nothing can wake a thread from that but a message.
         self._idle = select.epoll()
-        self._idle.register(inbox, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._watch_inbox()
         self._idle.register(self._stop, select.EPOLLIN)
         self._serves = [prepare(index, self._receive, self._idle.fileno()) for index in range(len(slots))]
 
     def run(self):
-        signal.signal(signal.SIGTERM, _ignore)
+        for number in (signal.SIGTERM, signal.SIGURG):
+            signal.signal(number, _ignore)
         signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
         for slot in self._slots:
             slot.enter(os.getpid())
         threads = [
-            threading.Thread(target=self._serve, args=(slot, serve_here), name="maitred-%d" % index, daemon=True)
+            threading.Thread(target=self._serve, args=(index, slot, serve_here), name="maitred-%d" % index, daemon=True)
             for index, (slot, (serve_here, _)) in enumerate(zip(self._slots, self._serves))
         ]
         for thread in threads:
@@ -237,10 +244,21 @@ class _Crew:
                     running -= 1
                 elif event == signal.SIGTERM:
                     self._leave()
+                elif event == signal.SIGURG:
+                    self._interrupter.strike(self._wake)
         for thread in threads:
             thread.join()
         signal.set_wakeup_fd(-1)
         return self._fatal
+
+    def _wake(self):
+        """Has an idle thread look at the inbox: what is registered anew is looked at, and wakes one if there is something."""
+        self._idle.unregister(self._inbox)
+        self._watch_inbox()
+
+    def _watch_inbox(self):
+        """One message wakes one worker."""
+        self._idle.register(self._inbox, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def _leave(self):
         if not self._leaving:
@@ -250,8 +268,9 @@ class _Crew:
                 slot.leave()
             os.close(self._stopper)
 
-    def _serve(self, slot, serve_here):
+    def _serve(self, index, slot, serve_here):
         try:
+            self._interrupter.enter(index)
             fatal = serve_here()
             if fatal is not None:
                 self._fatal = fatal

@@ -14,7 +14,7 @@ import sys
 import threading
 from functools import partial
 
-from . import collector, connections, native, project, touched, warm, worker
+from . import collector, connections, interrupt, native, project, touched, warm, worker
 from . import application as applications
 
 CONTROL_BYTES_MAX = 64 * 1024
@@ -134,6 +134,8 @@ class _Zygote:
                 self._watch = Watch(self._control, [os.getcwd(), *directories])
             if self._settings.get("hooks"):
                 self._begin_hooks()
+            if self._settings["threads"] > 1:
+                interrupt.raiser(self._extension)
             report = self._import() if self._settings.get("preload", True) else self._report(self._settings["wsgi"], None)
         except BaseException as failure:
             explanation = applications.explain(failure)
