@@ -89,7 +89,7 @@ fn whoever_asks_for_a_number_gets_it_within_the_bounds() {
     server.signal(Signal::TTOU);
     wait_workers(&server, 2);
     assert_eq!(number(&server, "maitred_generation"), 1);
-    assert!(maitredctl(&url, &["status"]).text.contains("2 with 1 threads each"));
+    assert!(maitredctl(&url, &["status"]).text.contains("2 (from 1 to 3, by load) with 1 threads each"));
     // What was asked for outlives a reload.
     server.signal(Signal::HUP);
     wait_until("the second generation serves", DEADLINE, || number(&server, "maitred_generation") == 2);

@@ -275,6 +275,12 @@ fn counts() -> Vec<Bound> {
             |seconds| route(&format!("static = \"DIR\"\nexpires = {seconds}")),
             ".expires: ",
         ),
+        counted(
+            "RELOAD_EXTRA_FILES_MAX",
+            RELOAD_EXTRA_FILES_MAX,
+            |count| with("[app]\nwsgi = \"a:b\"", &format!("reload_extra_files = [{}]", "\"f\", ".repeat(count))),
+            "has more than 1024 entries",
+        ),
         // Each of the fields has its name, a colon, a space and CRLF.
         counted(
             "HEADER_LINES_BYTES_MAX",

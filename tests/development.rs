@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use support::external::{find, run};
 use support::{Builder, DEADLINE, Response, Server, python, repository, wait_until};
 use tempfile::TempDir;
@@ -438,4 +439,31 @@ fn chromium_sees_the_error_and_then_the_site_by_itself() {
     let project: &Path = folder.path();
     let arguments = [&*script, &chromium, &url, &profile, &project.display().to_string()];
     assert_eq!(run(&python::interpreter(), &arguments), "seen\n");
+}
+
+/// A server whose user may have only so many of inotify's things.
+fn limited(folder: &TempDir, what: &str, most: u32) -> Option<Server> {
+    let script = format!("echo {most} > /proc/sys/user/{what} && exec \"$@\"");
+    let prefix = ["unshare", "--user", "--map-root-user", "sh", "-c", &script, "sh"];
+    let tried = Command::new(prefix[0]).args(&prefix[1..]).arg("true").output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        eprintln!("not shown: unshare --user is not permitted here");
+        return None;
+    }
+    Some(builder(folder).prefix(&prefix).start())
+}
+
+#[test]
+fn files_that_inotify_has_no_room_for_are_not_watched_which_the_log_says_once() {
+    let folder = project();
+    let Some(server) = limited(&folder, "max_inotify_watches", 0) else { return };
+    server.wait_for_line("raise the sysctl fs.inotify.max_user_watches; changes elsewhere take SIGHUP");
+    assert_eq!(body(&server, "/lazy"), "lazy one");
+    assert_eq!(server.log.text().matches("max_user_watches").count(), 1);
+    replace(&folder, "edition.py", "NAME = 'two'\n");
+    server.signal(Signal::HUP);
+    wait_body(&server, "/", "two");
+    let Some(server) = limited(&folder, "max_inotify_instances", 0) else { return };
+    server.wait_for_line("files are not watched: this user has as many inotify instances as it may");
+    assert_eq!(body(&server, "/"), "two");
 }

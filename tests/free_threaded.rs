@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use maitred::wsgi::source;
-use support::Builder;
+use support::{Builder, DEADLINE, wait_until};
 
 /// An interpreter without a GIL.
 fn interpreter() -> Option<PathBuf> {
@@ -97,4 +97,42 @@ fn an_application_that_brings_the_gil_back_is_told_of() {
     let server = server.environment("PYTHON_GIL", "1").threads(2).start();
     server.wait_for_line("the GIL is on in a free-threaded interpreter");
     assert!(server.get("/").text().ends_with(" 1 True"));
+}
+
+/// Computes for as long as it is told, at the rate of the others.
+const BUSY: &str = "\
+import os, time
+def application(environ, start_response):
+    end = time.monotonic() + float(environ['QUERY_STRING'] or 0)
+    while time.monotonic() < end:
+        sum(range(1000))
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'%d' % os.getpid()]
+";
+
+#[test]
+fn a_request_over_its_time_is_interrupted_and_no_other_without_a_gil() {
+    let Some(python) = interpreter() else { return };
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    fs::write(folder.path().join("busy.py"), BUSY).expect("a writable folder");
+    let builder = Builder::app("busy:application").chdir(folder.path()).python(&python);
+    let server = builder.app_key("worker_loop = \"auto\"").app_key("timeout = \"400ms\"").threads(4).start();
+    let worker = server.get("/").text().to_owned();
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                assert_eq!(server.get("/?60").status, 504);
+                for round in 0..8 {
+                    // They end just before, at, and just after the moment at which they are interrupted.
+                    let status = server.get(&format!("/?{}", 0.39 + f64::from(round * 4 + client) / 1000.0)).status;
+                    assert!([200, 503, 504].contains(&status), "{status}");
+                    assert!([200, 503, 504].contains(&server.get("/").status));
+                }
+            });
+        }
+    });
+    server.wait_for_line("the application was interrupted: GET /?60");
+    wait_until("the same worker answers", DEADLINE, || server.get("/").text() == worker);
+    assert_eq!(server.log.text().matches("worker started").count(), 1, "{}", server.log.text());
 }

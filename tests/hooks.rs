@@ -162,7 +162,7 @@ fn a_worker_is_told_that_it_is_aborted_or_interrupted() {
     let server = builder.start();
     let worker = server.wait_workers(1)[0].pid;
     let gate = server.gate("stuck");
-    let stuck = server.get_in_thread(&format!("/hold?{}", gate.query()));
+    let stuck = server.get_in_thread(&format!("/stuck?{}", gate.query()));
     assert_eq!(notes.wait_for("worker_abort", 1)[0][2..], [worker.to_string()]);
     assert_eq!(stuck.join().expect("answered").status, 504);
     server.wait_for_line("most recent call first");

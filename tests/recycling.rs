@@ -73,6 +73,34 @@ fn workers_without_preload_are_replaced_under_load_and_no_request_is_lost() {
     check_order(&server, 2);
 }
 
+/// Its modules are cleared away when the interpreter has already given signals their default meaning back, and that takes long.
+const SLOW_TO_END: &str = "
+import os, time
+class Slow:
+    def __init__(self):
+        self.pid, self.getpid, self.sleep = os.getpid(), os.getpid, time.sleep
+    def __del__(self):
+        if self.getpid() != self.pid:
+            self.sleep(2.5)
+KEPT = Slow()
+def application(environ, start_response):
+    body = b'%d' % os.getpid()
+    start_response('200 OK', [('Content-Length', str(len(body)))])
+    return [body]
+";
+
+#[test]
+fn a_worker_that_takes_long_to_end_is_not_struck_by_the_signal_that_asks_it_again() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    fs::write(folder.path().join("slow.py"), SLOW_TO_END).expect("a writable folder");
+    for threads in [1, 2] {
+        let builder = Builder::app("slow:application").chdir(folder.path()).workers(1).threads(threads);
+        let server = builder.app_key("max_requests = 5").start();
+        while_loaded(&server, "/", || wait_replaced(&server, 1));
+        check_order(&server, 1);
+    }
+}
+
 #[test]
 fn workers_of_an_age_are_replaced_under_load_one_after_another() {
     let server = Builder::app("kitchen").workers(3).app_key("max_lifetime = \"1s\"").start();

@@ -368,10 +368,10 @@ pub const PIPELINE_DEPTH_MAX: usize = 16;
 pub const CONTROL_BUFFERS: u16 = 4;
 /// What is read of a child's output at a time, bytes.
 pub const OUTPUT_BUFFER_BYTES: usize = 8 * 1024;
+/// A thread whose request has taken too long has so long to let go of it, milliseconds; then its process is ended.
+pub const INTERRUPT_GRACE_MS: u64 = 2_000;
 /// A worker that is ended because a request took too long has so long to write down its stacks, milliseconds.
 pub const ABORT_GRACE_MS: u64 = 1_000;
-/// Importing the application, forking a worker and its getting ready may each take so long, seconds.
-pub const BOOT_TIMEOUT_SECONDS: u64 = 120;
 /// What a fast stop leaves workers and shards before they are ended, seconds.
 pub const FAST_STOP_SECONDS: u64 = 2;
 /// How long ended processes are waited for before the program exits without them, seconds.

@@ -72,6 +72,8 @@ pub fn app(
         autoscale,
         threads: reader.value(&options::THREADS),
         timeout,
+        liveness_timeout: reader.value(&options::LIVENESS_TIMEOUT),
+        boot_timeout: reader.value(&options::BOOT_TIMEOUT),
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
         preload_app: reader.value(&options::PRELOAD_APP),
         reload: reader.optional(&options::RELOAD).unwrap_or(dev),

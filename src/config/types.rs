@@ -232,6 +232,10 @@ pub struct AppConfig {
     pub threads: usize,
     /// How long a worker may hold one request before it is killed; `None` = for ever.
     pub timeout: Option<Duration>,
+    /// How long an idle worker may leave requests in the inbox; `None` = for ever.
+    pub liveness_timeout: Option<Duration>,
+    /// Importing the application, forking a worker and its getting ready may each take so long.
+    pub boot_timeout: Duration,
     /// How long requests in hand may take to finish at a stop or reload.
     pub graceful_timeout: Duration,
     /// Import the application once, before workers are forked.

@@ -28,7 +28,7 @@ pub struct WorkerFacts {
     pub started: u64,
     /// Workers ended so far, whatever for.
     pub exited: u64,
-    /// Workers told to end because a request took too long.
+    /// Requests that took longer than `timeout` in a worker.
     pub timed_out: u64,
     /// Requests that died with their worker.
     pub lost: u64,
@@ -221,7 +221,7 @@ fn pool(text: &mut Text, workers: &WorkerFacts) {
     text.metric("maitred_workers_started_total", Kind::Counter, "Workers started.").sample(&[], workers.started);
     text.metric("maitred_workers_exited_total", Kind::Counter, "Workers ended, whatever for.")
         .sample(&[], workers.exited);
-    let help = "Workers told to end because a request took too long.";
+    let help = "Requests that took longer than timeout in a worker.";
     text.metric("maitred_workers_timed_out_total", Kind::Counter, help).sample(&[], workers.timed_out);
     let help = "Requests that died with their worker.";
     text.metric("maitred_requests_lost_total", Kind::Counter, help).sample(&[], workers.lost);

@@ -148,6 +148,11 @@ impl Generation {
         taken
     }
 
+    /// Whether requests wait in the inbox that no worker has taken.
+    pub fn has_waiting(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.workers_inbox).is_ok_and(|bytes| bytes > 0)
+    }
+
     fn tell(&self, message: &ToZygote, descriptor: Option<OwnedFd>) -> io::Result<()> {
         let control = self.control.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();

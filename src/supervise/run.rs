@@ -338,6 +338,8 @@ impl Supervisor {
         }
         if is_due {
             let readings = self.measured();
+            let (waiting, silent) = self.life();
+            self.handle(Event::Life { waiting, silent });
             self.handle(Event::Tick { readings });
             self.tell_of_workers();
             self.programs.tick();
@@ -528,15 +530,14 @@ impl Supervisor {
                 }
             }
             Action::Kill { pid, signal } => self.kill(pid, signal),
+            Action::Interrupt { generation, pid, request } => self.interrupt(generation, pid, request.token),
+            Action::AskForLife { generation, pid } => self.ask_for_life(generation, pid),
+            Action::GiveUp { generation, request } => self.lose(generation, request, Loss::Overdue),
             Action::ReportLost { generation, held, exit, overdue } => {
-                if held.iter().any(|held| held.shard as usize == self.replies.len()) {
-                    let failure = Some(format!("the worker that had the warm-up request died: {exit}"));
-                    self.tell(Event::WarmedUp { generation, failure });
+                for request in held {
+                    let loss = if overdue.contains(&request) { Loss::Overdue } else { Loss::from(exit) };
+                    self.lose(generation, request, loss);
                 }
-                self.notices.give(held.into_iter().map(|held| {
-                    let loss = if Some(held) == overdue { Loss::Overdue } else { Loss::from(exit) };
-                    Notice::Lost(held, loss)
-                }));
             }
             Action::GenerationGone { generation } => {
                 self.requeue(generation);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::backoff::Policy;
 use super::machine::{PoolSettings, Recycle, Settings};
-use crate::base::bounds::{ABORT_GRACE_MS, BOOT_TIMEOUT_SECONDS, FAST_STOP_SECONDS, REAP_SECONDS};
+use crate::base::bounds::{ABORT_GRACE_MS, FAST_STOP_SECONDS, REAP_SECONDS};
 use crate::base::clock::{self, Monotonic};
 use crate::config::{AppConfig, Config, ReloadMode, ServerConfig};
 
@@ -89,8 +89,9 @@ pub(super) fn pool_settings(app: &AppConfig) -> PoolSettings {
         filled: app.workers as u32,
         threads: app.threads as u32,
         timeout: app.timeout,
+        liveness_timeout: app.liveness_timeout,
         abort_grace: Duration::from_millis(ABORT_GRACE_MS),
-        boot_timeout: Duration::from_secs(BOOT_TIMEOUT_SECONDS),
+        boot_timeout: app.boot_timeout,
         graceful_timeout: app.graceful_timeout,
         rolling: app.reload_mode == ReloadMode::Rolling,
         warmup: app.warmup.as_ref().map(|warmup| warmup.timeout),

@@ -146,11 +146,8 @@ impl Answer {
             // It is long, and whoever asks for credit gets none: enough was seen.
             ReplyKind::Credit => is_over = self.status.is_some(),
             ReplyKind::Abort => return Some(Some(self.tell(warmup, "it broke off"))),
-            ReplyKind::File { .. }
-            | ReplyKind::Hints(_)
-            | ReplyKind::Lost(_)
-            | ReplyKind::Requeue
-            | ReplyKind::Release => {}
+            ReplyKind::Lost(_) => return Some(Some(self.tell(warmup, "it took longer than `timeout`"))),
+            ReplyKind::File { .. } | ReplyKind::Hints(_) | ReplyKind::Requeue | ReplyKind::Release => {}
         }
         let status = self.status.filter(|_| is_over)?;
         let is_expected = warmup.config.statuses.iter().any(|pattern| pattern.holds(status));

@@ -27,6 +27,10 @@ const DONE: usize = 24;
 const PID: usize = 32;
 /// u32: 0 nobody has used the slot, 1 the thread takes requests, 2 it takes no more.
 const STATE: usize = 36;
+/// u64: written here, and reset by the worker: the request that its thread is to let go of; 0 for none.
+const INTERRUPT: usize = 40;
+/// u64, of a worker's first line: 1 is written here when it is to show that it lives, by resetting it.
+const LIFE: usize = 48;
 
 /// Makes an anonymous file of `bytes` bytes that can't change its size (memfd_create(2)), close-on-exec. `name` is for /proc only.
 pub fn memfd(name: &str, bytes: u64) -> io::Result<OwnedFd> {
@@ -131,6 +135,32 @@ impl Scoreboard {
         view
     }
 
+    /// Notes for the thread of process `pid` that has the request `token` that it is to let go of it.
+    pub fn interrupt(&self, pid: Pid, token: u64) {
+        if let Some(slot) = self.of(pid).find(|slot| self.u64(*slot, TOKEN).load(Ordering::Acquire) == token) {
+            self.u64(slot, INTERRUPT).store(token, Ordering::Release);
+        }
+    }
+
+    /// Notes for process `pid` that it is to show that it lives.
+    pub fn ask_for_life(&self, pid: Pid) {
+        if let Some(slot) = self.of(pid).next() {
+            self.u64(slot, LIFE).store(1, Ordering::Release);
+        }
+    }
+
+    /// Processes that were to show that they live and have not.
+    pub fn silent(&self) -> Vec<Pid> {
+        let asked = (0..self.slots).filter(|slot| self.u64(*slot, LIFE).load(Ordering::Acquire) != 0);
+        asked.filter_map(|slot| Pid::from_raw(self.u32(slot, PID).load(Ordering::Acquire) as i32)).collect()
+    }
+
+    /// The slots of process `pid`.
+    fn of(&self, pid: Pid) -> impl Iterator<Item = usize> + '_ {
+        let number = pid.as_raw_nonzero().get() as u32;
+        (0..self.slots).filter(move |slot| self.u32(*slot, PID).load(Ordering::Acquire) == number)
+    }
+
     /// Marks a slot as empty. To be called once its worker was reaped, before the slot is given to another.
     ///
     /// # Panics
@@ -141,14 +171,14 @@ impl Scoreboard {
         self.u32(slot, SHARD).store(0, Ordering::Relaxed);
         self.u32(slot, PID).store(0, Ordering::Relaxed);
         self.u64(slot, STARTED).store(0, Ordering::Relaxed);
+        self.u64(slot, INTERRUPT).store(0, Ordering::Relaxed);
+        self.u64(slot, LIFE).store(0, Ordering::Relaxed);
         self.u64(slot, DONE).store(0, Ordering::Release);
     }
 
     /// What the reaped process `pid` left: reads its slots, clears them and returns the readings. Empty when it had none.
     pub fn take(&self, pid: Pid) -> Vec<SlotView> {
-        let number = pid.as_raw_nonzero().get() as u32;
-        let of_pid = (0..self.slots).filter(|slot| self.u32(*slot, PID).load(Ordering::Acquire) == number);
-        of_pid
+        self.of(pid)
             .map(|slot| {
                 let view = self.read(slot);
                 self.clear(slot);
@@ -223,7 +253,15 @@ mod tests {
             state: SlotState::Busy,
         };
         assert_eq!(board.read(1), busy);
-        let taken = board.take(Pid::from_raw(4711).expect("pid"));
+        let worker = Pid::from_raw(4711).expect("pid");
+        board.interrupt(worker, 5);
+        assert_eq!(board.u64(1, INTERRUPT).load(Ordering::Relaxed), 0, "it has no such request");
+        board.interrupt(worker, busy.token);
+        assert_eq!(board.u64(1, INTERRUPT).load(Ordering::Relaxed), busy.token);
+        assert!(board.silent().is_empty());
+        board.ask_for_life(worker);
+        assert_eq!(board.silent(), [worker]);
+        let taken = board.take(worker);
         assert_eq!((taken.len(), taken[0], taken[1].state, taken[1].done), (2, busy, SlotState::Idle, 6));
         assert_eq!(board.read(1), SlotView::default());
         assert_eq!(board.take(Pid::from_raw(4711).expect("pid")), []);

@@ -445,7 +445,12 @@ impl Pool {
         // Its client must not be able to write lines of its own.
         let request = messages::describe_request(message);
         let request = request.escape_default();
-        tracing::warn!(shard = self.0.shard, %request, cause = %loss, runs_again, "a worker died with a request");
+        let age_ms = call.sent_at.map_or(0, |sent| self.0.ring.now().since(sent).as_millis() as u64);
+        if loss == Loss::Overdue {
+            tracing::warn!(shard = self.0.shard, %request, age_ms, "a request took too long");
+        } else {
+            tracing::warn!(shard = self.0.shard, %request, cause = %loss, runs_again, age_ms, "a worker died with a request");
+        }
         if runs_again {
             call.credit = Credit::default();
         }

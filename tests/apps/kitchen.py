@@ -7,6 +7,7 @@ exists. So no test depends on how fast a machine is. Only the standard library i
 import hashlib
 import io
 import json
+import ctypes
 import os
 import signal
 import subprocess
@@ -393,7 +394,42 @@ def stuck(environ, start_response, query):
 
 def stuck_for_good():
     while True:
-        time.sleep(1)
+        try:
+            time.sleep(1)
+        except BaseException:
+            pass  # Whoever wants it to let go has to end the process.
+
+
+def careful(environ, start_response, query):
+    """Holds on, whatever fails, and leaves a mark when it lets go all the same."""
+    while True:
+        try:
+            wait_gate(query)
+            return answer(start_response, b"held\n")
+        except Exception:
+            pass
+        finally:
+            write_mark(query["left"], str(os.getpid()))
+
+
+def nap(environ, start_response, query):
+    end = time.monotonic() + float(query["seconds"])
+    while time.monotonic() < end:
+        time.sleep(0.001)
+    return answer(start_response, b"rested\n")
+
+
+def grip(environ, start_response, query):
+    """A call that never comes back and never lets another thread run."""
+    wait_gate({"started": query["started"]})
+    ctypes.PyDLL(None).pause()
+
+
+def deadlock(environ, start_response, query):
+    wait_gate({"started": query["started"]})
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
 
 
 def deaf(environ, start_response, query):
@@ -492,6 +528,10 @@ ROUTES = dict(
     pid=pid,
     stuck=stuck,
     deaf=deaf,
+    careful=careful,
+    nap=nap,
+    grip=grip,
+    deadlock=deadlock,
     inherited=inherited,
     leave=leave,
     orphan=orphan,

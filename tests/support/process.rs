@@ -1,6 +1,7 @@
 //! Processes seen from outside, through `/proc` and pidfds. Signals go to single pids, never to names.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,6 +38,13 @@ pub fn is_alive(pid: u32) -> bool {
 /// The state letter of proc_pid_stat(5), none when there is no such process.
 pub fn state(pid: u32) -> Option<char> {
     stat(pid)?.0.chars().next()
+}
+
+/// Whether every thread of `pid` is stopped.
+pub fn is_stopped(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut states = threads.map(|thread| stat_in(&thread.path()).map(|(state, _)| state));
+    states.all(|state| state.as_deref() == Some("T"))
 }
 
 /// Pids of the direct children of `parent`, zombies included.
@@ -97,7 +105,11 @@ fn all() -> impl Iterator<Item = u32> {
 
 /// State and parent pid. The command's name may hold anything, so fields count from its last parenthesis.
 fn stat(pid: u32) -> Option<(String, u32)> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    stat_in(Path::new(&format!("/proc/{pid}")))
+}
+
+fn stat_in(folder: &Path) -> Option<(String, u32)> {
+    let text = fs::read(folder.join("stat")).ok()?;
     let text = String::from_utf8_lossy(&text);
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.to_owned();

@@ -42,10 +42,14 @@ pub(super) fn site(site: &Value) {
         };
         line("application", &format!("{app}, Python {}{django}", text(site, "python")));
         let overload = if site.member("overloaded").is_some_and(Value::is_true) { ", overloaded" } else { "" };
+        let bounds = match (number(site, "workers_min"), number(site, "workers_max")) {
+            (fewest, most) if fewest == most => String::new(),
+            (fewest, most) => format!(" (from {fewest} to {most}, by load)"),
+        };
         line(
             "workers",
             &format!(
-                "{} with {} threads each, {} loop{missing}, generation {}, {} busy, {} idle, {} queued, {} shed{overload}",
+                "{}{bounds} with {} threads each, {} loop{missing}, generation {}, {} busy, {} idle, {} queued, {} shed{overload}",
                 number(site, "workers"),
                 number(site, "threads"),
                 text(site, "loop"),

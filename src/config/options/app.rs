@@ -28,6 +28,8 @@ pub static APP: Section = Section {
         &SCALE_IDLE.spec,
         &THREADS.spec,
         &TIMEOUT.spec,
+        &LIVENESS_TIMEOUT.spec,
+        &BOOT_TIMEOUT.spec,
         &GRACEFUL_TIMEOUT.spec,
         &PRELOAD_APP.spec,
         &RELOAD.spec,
@@ -160,10 +162,32 @@ pub static TIMEOUT: Opt<Option<Duration>> = Opt {
         "timeout",
         Unit::DurationOrNever,
         Default::Toml("\"30s\""),
-        "How long a worker may hold one request before it is killed; 0 is for ever, as is nothing at all with `dev`.",
+        "How long a worker may hold one request. Then the client gets 504, and the thread an exception, `maitred_worker.interrupt.RequestTimeout`, \
+         which is a BaseException; a worker that does not react is ended when its other threads have finished what they had. 0 is for ever, as is \
+         nothing at all with `dev`.",
     )
     .flag("--timeout"),
     read: read::duration_or_never,
+};
+pub static LIVENESS_TIMEOUT: Opt<Option<Duration>> = Opt {
+    spec: Spec::new(
+        "liveness_timeout",
+        Unit::DurationOrNever,
+        Default::Toml("\"30s\""),
+        "How long a worker may be idle while requests wait or others work. Half-way it is told to look for work; if it takes nothing of what waits, or \
+         gives no sign of life, it is replaced. 0 is for ever.",
+    ),
+    read: read::duration_or_never,
+};
+pub static BOOT_TIMEOUT: Opt<Duration> = Opt {
+    spec: Spec::new(
+        "boot_timeout",
+        Unit::Duration,
+        Default::Toml("\"2m\""),
+        "How long importing the application may take, and as long again the fork of a worker and its getting ready. Then the start has failed, or the \
+         reload, and what served goes on.",
+    ),
+    read: read::duration,
 };
 pub static GRACEFUL_TIMEOUT: Opt<Duration> = Opt {
     spec: Spec::new(
@@ -403,7 +427,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT LIVENESS_TIMEOUT BOOT_TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
         assert_defaults!(RELOAD_MODE WARMUP WARMUP_STATUS WARMUP_TIMEOUT WARMUP_HOST MAX_REQUESTS MAX_REQUESTS_JITTER MAX_LIFETIME MAX_RSS);
     }
 }

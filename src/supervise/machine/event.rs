@@ -53,6 +53,8 @@ pub struct PoolSettings {
     pub threads: u32,
     /// A request may take this long; None: for ever.
     pub timeout: Option<Duration>,
+    /// A worker that is idle may leave requests in its inbox for so long; None: for ever.
+    pub liveness_timeout: Option<Duration>,
     /// Between SIGABRT (stacks to the log) and SIGKILL.
     pub abort_grace: Duration,
     /// For importing the application, for a fork's answer, and for a forked worker to be ready.
@@ -155,6 +157,13 @@ pub enum Event {
         generation: GenerationId,
         /// Why it proves nothing; None: it was answered as is expected.
         failure: Option<String>,
+    },
+    /// What can be seen of the life of workers beside their readings; comes before a `Tick`.
+    Life {
+        /// Generations in whose inboxes requests wait.
+        waiting: Vec<GenerationId>,
+        /// Workers that were asked for a sign and have given none.
+        silent: Vec<Pid>,
     },
     /// SIGHUP, once the new configuration was read and found good.
     Reload(PoolSettings),
@@ -279,6 +288,29 @@ pub enum Action {
         /// Which.
         signal: Signal,
     },
+    /// Have the thread of a worker let go of a request: note it in the thread's line, and send SIGURG.
+    Interrupt {
+        /// Whose.
+        generation: GenerationId,
+        /// The worker.
+        pid: Pid,
+        /// What takes too long.
+        request: Held,
+    },
+    /// Ask a worker for a sign of life, and to look for work: note that in its first line, and send SIGURG.
+    AskForLife {
+        /// Whose.
+        generation: GenerationId,
+        /// The worker.
+        pid: Pid,
+    },
+    /// Tell the shard that nobody need wait for this request any more: its thread does not let go of it.
+    GiveUp {
+        /// Whose.
+        generation: GenerationId,
+        /// What takes too long.
+        request: Held,
+    },
     /// Tell the shards that these requests died with their worker.
     ReportLost {
         /// Whose inbox they went through.
@@ -287,8 +319,8 @@ pub enum Action {
         held: Vec<Held>,
         /// How the worker ended.
         exit: Exit,
-        /// The one for whose sake it was ended: it took too long.
-        overdue: Option<Held>,
+        /// Those for whose sake it was ended: they took too long.
+        overdue: Vec<Held>,
     },
     /// No process of this generation is left: release its descriptors. A request that a shard still counts as sent to it has no answer coming.
     GenerationGone {
@@ -315,8 +347,10 @@ pub enum Action {
 /// Why a worker was signalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillReason {
-    /// A request took longer than the timeout.
+    /// A request took longer than the timeout, and its thread did not let go of it.
     RequestTimeout(Held),
+    /// It is idle, and takes no requests though some wait, even when it is told to look.
+    NotAlive,
     /// It was not ready in time after its fork.
     BootTimeout,
     /// It makes room for a worker of the next generation.
@@ -378,6 +412,17 @@ pub enum Report {
         pid: Pid,
         /// Whose.
         generation: GenerationId,
+    },
+    /// A request takes longer than the timeout: its thread is to let go of it.
+    RequestOverdue {
+        /// Whose.
+        worker: WorkerId,
+        /// Its process.
+        pid: Pid,
+        /// The request.
+        request: Held,
+        /// How long the worker has had it.
+        age: Duration,
     },
     /// A worker is to be replaced; its replacement comes first.
     WorkerWorn {

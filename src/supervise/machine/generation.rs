@@ -114,7 +114,7 @@ impl Generation {
 
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
         self.seats().filter_map(|seat| match seat {
-            Seat::Live(worker) => Some(worker),
+            Seat::Live(worker) => Some(&**worker),
             _ => None,
         })
     }
@@ -127,7 +127,7 @@ impl Generation {
     fn workers_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
         let slots = self.slots.iter_mut().map(|slot| &mut slot.seat);
         slots.chain(self.succession.iter_mut().map(|succession| &mut succession.seat)).filter_map(|seat| match seat {
-            Seat::Live(worker) => Some(worker),
+            Seat::Live(worker) => Some(&mut **worker),
             _ => None,
         })
     }
@@ -208,12 +208,13 @@ impl Generation {
 
     /// Takes every step whose time has come. `next_worker` counts worker ids; so many workers as there is `room` for may be forked.
     pub fn settle(&mut self, next_worker: &mut u32, room: usize, now: Monotonic, actions: &mut Vec<Action>) {
+        let generation = self.id;
         for slot in &mut self.slots {
             if let Seat::Live(worker) = &mut slot.seat {
                 if slot.is_vacated {
                     worker.ask_to_end(self.settings.graceful_timeout, KillReason::Asked, now, actions);
                 }
-                worker.settle(&self.settings, now, actions);
+                worker.settle(generation, &self.settings, now, actions);
             }
         }
         self.settle_succession(now, actions);
@@ -308,6 +309,13 @@ impl Generation {
         }
         let (id, settings) = (self.id, self.settings);
         self.workers_mut().for_each(|worker| worker.look(readings, id, &settings, now, actions));
+    }
+
+    /// What the loop has seen of its inbox and of its workers.
+    pub fn note_life(&mut self, is_work_waiting: bool, silent: &[Pid]) {
+        for worker in self.workers_mut() {
+            worker.note_life(is_work_waiting, silent.contains(&worker.pid));
+        }
     }
 
     fn kill_all(&mut self, actions: &mut Vec<Action>) {

@@ -6,9 +6,13 @@
 //! `ChildExited`, `Kill` and `Report`.
 
 mod check;
+mod clock;
+#[cfg(test)]
+mod clock_tests;
 mod event;
 mod generation;
 mod lifecycle;
+mod liveness;
 mod recycling;
 #[cfg(test)]
 mod recycling_tests;
@@ -19,6 +23,8 @@ mod rolling_tests;
 mod scaling;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_parts;
 #[cfg(test)]
 mod simulation_random;
 mod slots;
@@ -200,6 +206,11 @@ impl Machine {
             Event::WarmedUp { generation, failure } => {
                 if let Some(found) = self.generation(generation) {
                     found.warmed_up(failure, now, actions);
+                }
+            }
+            Event::Life { waiting, silent } => {
+                for generation in &mut self.generations {
+                    generation.note_life(waiting.contains(&generation.id), &silent);
                 }
             }
             Event::Reload(pool) => self.reload(pool, now, actions),

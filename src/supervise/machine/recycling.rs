@@ -1,8 +1,10 @@
-//! Workers that are replaced although they are well: after so many requests, at an age, or when they have grown too large.
+//! Workers that are replaced although they serve: after so many requests, at an age, when they have grown too large, or when one of their threads is
+//! stuck.
 //!
 //! Owns what makes a worker worn, and the succession: the replacement is forked into the generation's spare place of the scoreboard, and only
 //! once it is up is the old worker asked to end; then the old one's place is the spare. One at a time in a generation.
 
+use super::clock::GRACE;
 use super::event::{Action, KillReason, Place, PlaceState, PoolSettings, Report, WorkerId};
 use super::generation::{Generation, Phase, Zygote};
 use super::slots::Seat;
@@ -57,6 +59,8 @@ pub enum Wear {
         /// So much it was to have.
         max: u64,
     },
+    /// One of its threads does not let go of a request that has taken too long.
+    Stuck,
 }
 
 impl fmt::Display for Wear {
@@ -65,6 +69,7 @@ impl fmt::Display for Wear {
             Wear::Requests { done, max } => write!(f, "{done} requests answered, max_requests is {max} for it"),
             Wear::Lifetime { age, max } => write!(f, "started {age:.1?} ago, max_lifetime is {max:.1?} for it"),
             Wear::Memory { bytes, max } => write!(f, "{bytes} bytes of memory, max_rss is {max}"),
+            Wear::Stuck => f.write_str("a thread does not let go of a request that has taken too long"),
         }
     }
 }
@@ -148,7 +153,7 @@ pub(super) struct Succession {
 
 impl Succession {
     /// A successor that is there already.
-    pub fn adopted(slot: usize, worker: Worker) -> Succession {
+    pub fn adopted(slot: usize, worker: Box<Worker>) -> Succession {
         Succession { slot, seat: Seat::Live(worker), wear: None, backoff: Backoff::default(), forked_at: None }
     }
 
@@ -157,9 +162,10 @@ impl Succession {
     }
 }
 
-/// How long a worn worker may take for what it has in hand: no request is to be ended by this before it has had its time.
+/// How long a worn worker may take for what it has in hand: no request is to be ended by this before it has had its time, and its thread
+/// the chance to let go of it.
 fn leaving_limit(settings: &PoolSettings) -> Duration {
-    settings.timeout.map_or(settings.graceful_timeout, |timeout| timeout.max(settings.graceful_timeout))
+    settings.timeout.map_or(settings.graceful_timeout, |timeout| settings.graceful_timeout.max(timeout + 2 * GRACE))
 }
 
 impl Generation {
@@ -202,7 +208,7 @@ impl Generation {
         if slot.is_vacated {
             successor.ask_to_end(self.settings.graceful_timeout, KillReason::Asked, now, actions);
         }
-        successor.settle(&self.settings, now, actions);
+        successor.settle(self.id, &self.settings, now, actions);
         match &mut slot.seat {
             Seat::Live(old) if is_serving && successor.is_up && !successor.is_leaving() => {
                 let reason = succession.wear.map_or(KillReason::Asked, KillReason::Worn);

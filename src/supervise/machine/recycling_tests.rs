@@ -115,9 +115,12 @@ fn a_worn_worker_may_finish_what_it_has_for_as_long_as_a_request_may_take() {
     done(bench.show(1, 0, 101, SlotState::Busy, 9, now), 101, 1000).pass(SECOND).expect(&["fork 3 of 1 in 2"]);
     bench.comes_up(1, 3, 103, 2).expect(&["kill 101 15"]);
     bench.pass(28 * SECOND);
-    assert!(bench.take().iter().all(|said| said == "kill 101 15"), "it is asked again and again");
+    // Who has nothing to do meanwhile is asked whether it lives.
+    let said = bench.take();
+    let asked = said.iter().filter(|said| !said.starts_with("ask "));
+    assert!(asked.clone().count() > 20 && asked.clone().all(|said| said == "kill 101 15"), "again and again: {said:?}");
     // Its time is over: that of any request, and not of the reload, which is shorter.
-    bench.pass(2 * SECOND);
+    bench.pass(5 * SECOND);
     assert!(bench.take().contains(&"kill 101 6".to_owned()));
 }
 

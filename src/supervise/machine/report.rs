@@ -10,11 +10,12 @@ impl Report {
     pub fn count(&self, facts: &mut WorkerFacts) {
         match self {
             Report::WorkerStarted { .. } => facts.started += 1,
-            Report::WorkerSignalled { reason: KillReason::RequestTimeout(_), .. } => facts.timed_out += 1,
+            Report::RequestOverdue { .. } => facts.timed_out += 1,
             Report::WorkerSignalled { reason: KillReason::Worn(wear), .. } => match wear {
                 Wear::Requests { .. } => facts.recycled_requests += 1,
                 Wear::Lifetime { .. } => facts.recycled_lifetime += 1,
                 Wear::Memory { .. } => facts.recycled_memory += 1,
+                Wear::Stuck => {}
             },
             Report::WorkerExited { lost, .. } => {
                 facts.exited += 1;
@@ -50,6 +51,9 @@ impl Report {
             Report::WorkerStarted { worker, pid, generation } => {
                 info!(%worker, pid = pid.as_raw_nonzero(), %generation, "worker started");
             }
+            Report::RequestOverdue { worker, pid, request, age } => {
+                warn!(%worker, pid = pid.as_raw_nonzero(), shard = request.shard, ?age, "request timed out, interrupting its thread");
+            }
             Report::WorkerWorn { worker, pid, generation, wear } => {
                 let pid = pid.as_raw_nonzero();
                 info!(%worker, pid, %generation, "worker is to be replaced: {wear}");
@@ -58,7 +62,10 @@ impl Report {
                 let (pid, signal) = (pid.as_raw_nonzero(), signal_name(signal.as_raw()).unwrap_or("a signal"));
                 match reason {
                     KillReason::RequestTimeout(held) => {
-                        error!(%worker, pid, shard = held.shard, "request timed out, sending {signal}");
+                        error!(%worker, pid, shard = held.shard, "request timed out, its thread does not let go, sending {signal}");
+                    }
+                    KillReason::NotAlive => {
+                        error!(%worker, pid, "worker is idle and takes no requests, sending {signal}");
                     }
                     KillReason::BootTimeout => {
                         error!(%worker, pid, "worker did not become ready in time, sending {signal}")

@@ -1,6 +1,7 @@
 //! Random worlds: workers that die at any point, slow and failing boots, hanging processes, reload storms, stops. Each world is made from a
 //! seed; a failure prints it, and `MAITRED_SIMULATION_SEED=n` plays that world alone.
 
+use super::simulation_parts::{Happening, Pool, Process};
 use super::simulation_random::{Random, random_pool};
 use super::tests::settings;
 use super::*;
@@ -23,50 +24,6 @@ fn random_worlds_keep_every_promise() {
         *exits.entry(code).or_insert(0) += 1;
     }
     assert!(only.is_some() || (exits[&0] > exits[&3] && exits[&3] > 0), "worlds of both kinds were played: {exits:?}");
-}
-
-#[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant, reason = "there are few of them")]
-enum Happening {
-    Tell(Event),
-    Imported(GenerationId),
-    ImportFails(GenerationId),
-    WorkerUp(Pid),
-    TakesRequest(Pid),
-    FinishesRequest(Pid),
-    Ends(Pid, Exit),
-}
-
-#[derive(Debug)]
-struct Process {
-    generation: GenerationId,
-    /// None: a zygote.
-    slot: Option<u32>,
-    is_up: bool,
-    /// Ignores everything but SIGKILL.
-    hangs: bool,
-    /// Ignores SIGKILL too, as a process in uninterruptible sleep does.
-    is_stuck: bool,
-    /// Its zygote died before it could report it.
-    is_unreported: bool,
-    request: Option<(u64, Monotonic)>,
-    served: u64,
-    rss_bytes: u64,
-    born: Monotonic,
-    /// It was told to take no more.
-    is_leaving: bool,
-}
-
-#[derive(Default)]
-struct Pool {
-    settings: Option<PoolSettings>,
-    inbox_closed: bool,
-    served_since: Option<Monotonic>,
-    is_proven: bool,
-    is_gone: bool,
-    last_fork: HashMap<u32, Monotonic>,
-    /// The worker that is being replaced, and since when.
-    worn: Option<(Pid, Monotonic)>,
 }
 
 struct World {
@@ -92,18 +49,14 @@ struct World {
     last_spawn: Option<Monotonic>,
     reloads_since_spawn: u32,
     is_development: bool,
+    /// Workers that were asked for a sign of life and give none.
+    silent: Vec<Pid>,
+    /// There is always work that waits.
+    always_waiting: bool,
     lost: Vec<u64>,
+    given_up: Vec<u64>,
     must_exit_by: Option<Monotonic>,
     exit: Option<i32>,
-}
-
-impl Pool {
-    fn recycles(&self) -> bool {
-        self.settings.is_some_and(|settings| {
-            let recycle = settings.recycle;
-            recycle.requests.is_some() || recycle.lifetime.is_some() || recycle.rss_bytes.is_some()
-        })
-    }
 }
 
 impl World {
@@ -125,6 +78,8 @@ impl World {
             }),
             is_development,
             rolling,
+            silent: Vec::new(),
+            always_waiting: random.percent(50),
             queue: BTreeMap::new(),
             order: 0,
             processes: BTreeMap::new(),
@@ -140,6 +95,7 @@ impl World {
             last_spawn: None,
             reloads_since_spawn: 0,
             lost: Vec::new(),
+            given_up: Vec::new(),
             must_exit_by: None,
             exit: None,
             random,
@@ -163,6 +119,10 @@ impl World {
                 }
                 (_, Some(tick)) => {
                     self.now = self.now.max(tick);
+                    let (always, chance) = (self.always_waiting, self.random.0 & 0x30 != 0);
+                    let open = self.pools.iter().filter(|(_, pool)| !pool.inbox_closed && (always || chance));
+                    let waiting = open.map(|(id, _)| *id).collect();
+                    self.tell(Event::Life { waiting, silent: self.silent.clone() });
                     let readings = self.readings();
                     self.tell(Event::Tick { readings });
                     let next = self.machine.wake_at(self.now);
@@ -238,7 +198,7 @@ impl World {
             let live =
                 self.processes.values().filter(|process| process.generation == *id && process.slot.is_some()).count();
             let workers = pool.settings.map_or(0, |settings| settings.workers as usize);
-            assert!(live <= workers + usize::from(pool.recycles()), "{live} workers of {id:?}");
+            assert!(live <= workers + usize::from(pool.was_worn), "{live} workers of {id:?}");
         }
     }
 
@@ -309,6 +269,29 @@ impl World {
                     self.leave(pid);
                 }
             }
+            Action::Interrupt { pid, request, .. } => {
+                let process = self.processes.get(&raw(pid)).expect("those that are interrupted were not reaped");
+                let is_meant = process.request.is_some_and(|(token, _)| token == request.token);
+                if is_meant && !process.hangs && !process.is_stuck && !process.clings && self.random.percent(30) {
+                    self.later(MS, Happening::FinishesRequest(pid));
+                }
+            }
+            Action::AskForLife { pid, .. } => {
+                let process = self.processes.get(&raw(pid)).expect("those that are asked were not reaped");
+                if process.hangs || process.is_stuck {
+                    self.silent.push(pid);
+                } else {
+                    self.later(MS, Happening::TakesRequest(pid));
+                }
+            }
+            Action::Report(Report::WorkerSignalled { pid, reason: KillReason::NotAlive, .. }) => {
+                let process = &self.processes[&raw(pid)];
+                assert!(process.hangs || process.is_stuck, "who lives takes work");
+            }
+            Action::GiveUp { request, .. } => {
+                assert!(!self.given_up.contains(&request.token), "a request is given up once");
+                self.given_up.push(request.token);
+            }
             Action::ReportLost { held, .. } => self.lost.extend(held.iter().map(|held| held.token)),
             Action::GenerationGone { generation } => {
                 let left = |process: &&Process| process.generation == generation && !process.is_unreported;
@@ -339,6 +322,7 @@ impl World {
                 let now = self.now;
                 let pool = self.pools.get_mut(&generation).expect("spawned");
                 assert!(pool.worn.replace((pid, now)).is_none(), "one is replaced at a time");
+                pool.was_worn = true;
             }
             Action::Report(Report::WorkerSignalled { pid, reason: KillReason::Worn(_), .. }) => {
                 let generation = self.processes[&raw(pid)].generation;
@@ -470,7 +454,7 @@ impl World {
             }
             Happening::TakesRequest(pid) => self.take_request(pid),
             Happening::FinishesRequest(pid) => {
-                if let Some(process) = self.processes.get_mut(&raw(pid)) {
+                if let Some(process) = self.processes.get_mut(&raw(pid)).filter(|process| !process.clings) {
                     process.request = None;
                     process.served += 1;
                     process.rss_bytes += self.random.below(100);
@@ -488,7 +472,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&raw(pid)) else {
             return;
         };
-        if self.pools[&process.generation].inbox_closed || process.is_leaving {
+        if self.pools[&process.generation].inbox_closed || process.is_leaving || process.request.is_some() {
             return;
         }
         self.next_token += 1;
@@ -501,6 +485,7 @@ impl World {
             self.later(delay, Happening::Ends(pid, exit));
         } else if self.random.percent(self.hangs / 4) {
             process.hangs = self.random.percent(50);
+            process.clings = self.random.percent(50);
         } else {
             let delay = self.random.delay(5000);
             self.later(delay, Happening::FinishesRequest(pid));
@@ -515,12 +500,9 @@ impl World {
         if process.slot.is_none() {
             let generation = process.generation;
             let is_report = |happening: &Happening| matches!(happening, Happening::Tell(Event::WorkerForked { generation: of, .. } | Event::ForkFailed { generation: of, .. } | Event::ZygoteSpawned { generation: of, .. }) if *of == generation);
-            let keys: Vec<_> =
-                self.queue.iter().filter(|(_, happening)| is_report(happening)).map(|(key, _)| *key).collect();
-            for key in keys {
-                let Some(happening) = self.queue.remove(&key) else {
-                    continue;
-                };
+            // One report may be followed by a fork, and that by another report.
+            while let Some(key) = self.queue.iter().find(|(_, happening)| is_report(happening)).map(|(key, _)| *key) {
+                let happening = self.queue.remove(&key).expect("it was just seen");
                 self.happen(happening);
                 if self.exit.is_some() {
                     return;
@@ -558,6 +540,9 @@ impl World {
         if std::mem::replace(&mut process.is_leaving, true) {
             return;
         }
+        if process.clings {
+            return;
+        }
         let is_busy = process.request.is_some();
         let delay = self.random.delay(if is_busy { 5000 } else { 20 });
         self.later(delay, Happening::FinishesRequest(pid));
@@ -578,6 +563,8 @@ impl World {
             rss_bytes: self.random.below(500),
             born: self.now,
             is_leaving: false,
+            clings: false,
+            has_other: self.random.percent(50),
         };
         self.processes.insert(self.next_pid, process);
         Pid::from_raw(self.next_pid).expect("positive")
@@ -591,14 +578,25 @@ impl World {
 
     fn readings(&self) -> Vec<Reading> {
         let up = self.processes.iter().filter(|(_, process)| process.is_up);
-        up.filter_map(|(pid, process)| {
+        let mut readings = Vec::new();
+        for (pid, process) in up {
+            let Some(place) = process.slot else { continue };
             let (token, started) = process.request.unwrap_or((0, Monotonic::ZERO));
-            let state = if token == 0 { SlotState::Idle } else { SlotState::Busy };
-            let view = SlotView { token, shard: 0, pid: *pid as u32, started, done: process.served, state };
-            let rss_bytes = Some(process.rss_bytes);
-            Some(Reading { generation: process.generation, place: process.slot?, view, rss_bytes })
-        })
-        .collect()
+            let state = |token| match token {
+                _ if process.is_leaving => SlotState::Leaving,
+                0 => SlotState::Idle,
+                _ => SlotState::Busy,
+            };
+            let (generation, rss_bytes) = (process.generation, Some(process.rss_bytes));
+            let view =
+                SlotView { token, shard: 0, pid: *pid as u32, started, done: process.served, state: state(token) };
+            readings.push(Reading { generation, place, view, rss_bytes });
+            if process.has_other {
+                let view = SlotView { token: 0, started: Monotonic::ZERO, done: 0, state: state(0), ..view };
+                readings.push(Reading { generation, place, view, rss_bytes });
+            }
+        }
+        readings
     }
 
     fn final_checks(self) -> i32 {

@@ -41,7 +41,7 @@ pub(super) enum Seat {
         worker: WorkerId,
         since: Monotonic,
     },
-    Live(Worker),
+    Live(Box<Worker>),
     /// Never to be filled again.
     Done,
 }
@@ -72,7 +72,7 @@ impl Generation {
             if let Seat::Forking { worker, since } = *seat
                 && worker == id
             {
-                *seat = Seat::Live(Worker::new(id, pid, since, now));
+                *seat = Seat::Live(Box::new(Worker::new(id, pid, since, now)));
                 return true;
             }
         }
@@ -126,7 +126,7 @@ impl Generation {
             restart_in,
         }));
         if !held.is_empty() {
-            actions.push(Action::ReportLost { generation, held: held.to_vec(), exit, overdue: worker.overdue });
+            actions.push(Action::ReportLost { generation, held: held.to_vec(), exit, overdue: worker.overdue() });
         }
         if matches!(self.phase, Phase::Warming | Phase::Proving { is_late: false, .. }) {
             self.boot_deaths += 1;
@@ -151,7 +151,7 @@ impl Generation {
         let (index, seat) =
             slots.chain(successor).find(|(_, seat)| matches!(seat, Seat::Live(worker) if worker.pid == pid))?;
         match std::mem::replace(seat, Seat::Done) {
-            Seat::Live(worker) => Some((index, worker)),
+            Seat::Live(worker) => Some((index, *worker)),
             _ => unreachable!("the seat was just seen to be live"),
         }
     }
@@ -256,7 +256,7 @@ impl Generation {
             }
             let id = take_id(next_worker);
             actions.push(Action::Report(Report::WorkerStarted { worker: id, pid, generation: self.id }));
-            let worker = Worker::new(id, pid, now, now);
+            let worker = Box::new(Worker::new(id, pid, now, now));
             match slot {
                 Some(slot) => slot.seat = Seat::Live(worker),
                 None => {

@@ -13,6 +13,7 @@ pub(super) fn pool_settings(workers: u32) -> PoolSettings {
         filled: workers,
         threads: 2,
         timeout: Some(30 * SECOND),
+        liveness_timeout: Some(30 * SECOND),
         abort_grace: 2 * SECOND,
         boot_timeout: 60 * SECOND,
         graceful_timeout: 20 * SECOND,
@@ -41,7 +42,7 @@ pub(super) fn pid(number: i32) -> Pid {
 pub(super) struct Bench {
     pub machine: Machine,
     pub now: Monotonic,
-    said: Vec<String>,
+    pub said: Vec<String>,
     pub readings: Vec<Reading>,
 }
 
@@ -147,6 +148,9 @@ fn short(action: &Action) -> Option<String> {
         Action::Kill { pid, signal } => {
             format!("kill {} {}", pid.as_raw_nonzero(), signal.as_raw())
         }
+        Action::Interrupt { pid, request, .. } => format!("interrupt {} {}", pid.as_raw_nonzero(), request.token),
+        Action::AskForLife { pid, .. } => format!("ask {}", pid.as_raw_nonzero()),
+        Action::GiveUp { request, .. } => format!("give up {}", request.token),
         Action::ReportLost { generation, held, .. } => {
             format!("lost {:?} of {generation}", held.iter().map(|held| held.token).collect::<Vec<_>>())
         }
@@ -260,29 +264,6 @@ fn a_worker_that_dies_before_its_fork_is_reported_is_still_a_worker() {
     bench.exit(103, KILLED, &[Held { shard: 0, token: 9 }], 0).expect(&[]);
     bench.tell(Event::WorkerForked { generation: GenerationId(1), worker: WorkerId(3), pid: pid(103) });
     bench.expect(&["lost [9] of 1"]).pass(SECOND).expect(&["fork 4 of 1 in 0"]);
-}
-
-#[test]
-fn a_request_over_its_time_costs_its_worker_an_abort_and_then_its_life() {
-    let mut bench = Bench::serving();
-    bench.pass(SECOND);
-    let started = bench.now;
-    bench.show(1, 0, 101, SlotState::Busy, 77, started).pass(30 * SECOND).expect(&[]);
-    bench.pass(30 * MS).expect(&["kill 101 6"]);
-    bench.pass(1900 * MS).expect(&[]).pass(200 * MS).expect(&["kill 101 9"]);
-    bench.exit(101, KILLED, &[Held { shard: 0, token: 77 }], 0).expect(&["lost [77] of 1", "fork 3 of 1 in 0"]);
-}
-
-#[test]
-fn a_torn_reading_harms_nobody() {
-    let mut bench = Bench::serving();
-    bench.pass(100 * SECOND);
-    // A new token beside an old time, seen once.
-    bench.show(1, 0, 101, SlotState::Busy, 78, Monotonic::from_nanos(5));
-    let readings = bench.readings.clone();
-    bench.tell(Event::Tick { readings });
-    let now = bench.now;
-    bench.show(1, 0, 101, SlotState::Busy, 78, now).pass(29 * SECOND).expect(&[]);
 }
 
 #[test]

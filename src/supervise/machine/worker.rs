@@ -1,14 +1,14 @@
 //! One worker process as the machine sees it: from the report of its fork to its reaping.
 
+use super::clock::{Clock, GRACE};
 use super::event::{Action, GenerationId, Held, KillReason, PoolSettings, Reading, Report, WorkerId};
+use super::liveness::{Liveness, Sight, Verdict};
 use super::recycling::{Seen, Wear};
 use crate::base::clock::Monotonic;
 use crate::sys::memory::{SlotState, SlotView};
 use crate::sys::process::{Pid, Signal};
 use std::time::Duration;
 
-/// A request over its time is looked at again after this long before its worker is signalled: one reading may be torn.
-const CONFIRM_AFTER: Duration = Duration::from_millis(20);
 /// A worker that was asked to end is asked again after this long: one with a single thread does not hear a signal that comes exactly
 /// between its last look for one and its wait (`worker.py`).
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -25,12 +25,12 @@ pub(super) struct Worker {
     /// Whether its scoreboard slot was seen in use.
     pub is_up: bool,
     ending: Ending,
-    /// The request that took too long, so that the worker is ended.
-    pub overdue: Option<Held>,
-    /// A request that was over its time at the last look.
-    suspect: Option<(Held, Monotonic)>,
-    /// A request that was seen in hand before its thread had noted the time, and since when.
-    untimed: Option<(u64, Monotonic)>,
+    clock: Clock,
+    liveness: Liveness,
+    /// Requests wait in its inbox, as of the last word on it.
+    is_work_waiting: bool,
+    /// It was asked whether it lives, and has not answered.
+    is_silent: bool,
     /// Why it is to be replaced.
     pub worn: Option<Wear>,
     /// What it had finished when it was first seen to have too much memory.
@@ -61,9 +61,10 @@ impl Worker {
             since,
             is_up: false,
             ending: Ending::No,
-            overdue: None,
-            suspect: None,
-            untimed: None,
+            clock: Clock::default(),
+            liveness: Liveness::default(),
+            is_work_waiting: false,
+            is_silent: false,
             worn: None,
             large_at: None,
             look_at: Some(now + BOOT_LOOK_MIN),
@@ -95,58 +96,109 @@ impl Worker {
             };
             self.worn = settings.recycle.judge(self.id, self.since, seen, &mut self.large_at, now);
         }
-        let overdue_at = settings.timeout.map(|timeout| self.look_for_overdue(&views, timeout, settings, now, actions));
+        let overdue_at =
+            settings.timeout.map(|timeout| self.look_at_requests(&views, generation, timeout, now, actions));
+        let all = readings.iter().filter(|reading| reading.generation == generation);
+        let done_by_all = all.map(|reading| reading.view.done).sum();
+        let life_at = settings
+            .liveness_timeout
+            .map(|limit| self.look_for_life(&views, done_by_all, generation, (settings, limit), now, actions));
         let worn_at = settings.recycle.look_at(self.id, self.since, now).filter(|_| self.worn.is_none());
-        self.look_at = overdue_at.into_iter().chain(worn_at).min();
+        self.look_at = overdue_at.into_iter().chain(life_at).chain(worn_at).min();
     }
 
-    /// Ends it if a request takes too long. Returns when to look again.
-    fn look_for_overdue(
+    /// Has threads let go of requests that take too long. Returns when to look again.
+    fn look_at_requests(
         &mut self,
         views: &[SlotView],
+        generation: GenerationId,
         timeout: Duration,
-        settings: &PoolSettings,
         now: Monotonic,
         actions: &mut Vec<Action>,
     ) -> Monotonic {
-        let mut look_at = now + timeout;
-        let mut overdue = Vec::new();
-        for view in views.iter().filter(|view| view.state == SlotState::Busy) {
-            // Just taken, and the thread has not had its turn since: its time begins when it was first seen so.
-            let started = if view.started == Monotonic::ZERO { self.seen(view.token, now) } else { view.started };
-            let deadline = started + timeout;
-            if deadline > now {
-                look_at = look_at.min(deadline);
-            } else {
-                overdue.push((Held { shard: view.shard, token: view.token }, started));
-            }
+        let found = self.clock.look(views, timeout, now);
+        let is_first = !found.fresh.is_empty();
+        for (request, age) in found.fresh {
+            actions.push(Action::Report(Report::RequestOverdue { worker: self.id, pid: self.pid, request, age }));
         }
-        let confirmed = self.suspect.filter(|suspect| overdue.contains(suspect));
-        self.suspect = confirmed.or(overdue.first().copied());
-        match confirmed {
-            Some((held, _)) => {
-                self.overdue = Some(held);
-                self.abort(KillReason::RequestTimeout(held), settings, now, actions);
+        if matches!(self.ending, Ending::No | Ending::Asked { .. }) {
+            // A thread that does not let go may be all that is wrong, or hold up all of its process.
+            if is_first && self.clock.has_others {
+                actions.push(Action::AskForLife { generation, pid: self.pid });
             }
-            None if self.suspect.is_some() => look_at = now + CONFIRM_AFTER,
-            None => {}
+            let interrupt = |request| Action::Interrupt { generation, pid: self.pid, request };
+            actions.extend(self.clock.overdue().map(interrupt));
         }
-        look_at
+        found.look_at
     }
 
-    /// When `token` was first seen in hand without a time of its own.
-    fn seen(&mut self, token: u64, now: Monotonic) -> Monotonic {
-        match self.untimed {
-            Some((known, since)) if known == token => since,
-            _ => {
-                self.untimed = Some((token, now));
-                now
-            }
+    /// Ends it if it takes no work. Returns when to look again.
+    fn look_for_life(
+        &mut self,
+        views: &[SlotView],
+        done_by_all: u64,
+        generation: GenerationId,
+        (settings, limit): (&PoolSettings, Duration),
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) -> Monotonic {
+        let sight = Sight {
+            is_idle: views.iter().all(|view| view.state == SlotState::Idle),
+            is_work_waiting: self.is_work_waiting,
+            done: views.iter().map(|view| view.done).sum(),
+            done_by_all,
+            is_silent: self.is_silent,
+        };
+        match self.liveness.look(sight, limit, now) {
+            Verdict::Alive => {}
+            Verdict::Wake => actions.push(Action::AskForLife { generation, pid: self.pid }),
+            Verdict::NotAlive => self.abort(KillReason::NotAlive, settings, now, actions),
         }
+        self.liveness.look_at(limit, now)
+    }
+
+    /// A thread does not let go of its request. Its process ends at once if no other of its threads can do any work, and else when
+    /// they are done, once there is another one in its place.
+    fn settle_stuck(
+        &mut self,
+        generation: GenerationId,
+        settings: &PoolSettings,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some((held, since)) = self.clock.stuck(now) else { return };
+        if !matches!(self.ending, Ending::No | Ending::Asked { .. }) {
+            return;
+        }
+        let told = self.clock.give_up(now);
+        if !self.clock.has_others || (self.is_silent && since >= GRACE) {
+            self.abort(KillReason::RequestTimeout(held), settings, now, actions);
+        } else {
+            actions.extend(told.into_iter().map(|request| Action::GiveUp { generation, request }));
+            self.worn.get_or_insert(Wear::Stuck);
+        }
+    }
+
+    /// What the loop has seen of it beside its readings.
+    pub fn note_life(&mut self, is_work_waiting: bool, is_silent: bool) {
+        self.is_work_waiting = is_work_waiting;
+        self.is_silent = is_silent;
+    }
+
+    /// The requests for whose sake it is ended.
+    pub fn overdue(&self) -> Vec<Held> {
+        self.clock.overdue().collect()
     }
 
     /// Takes the steps whose time has come.
-    pub fn settle(&mut self, settings: &PoolSettings, now: Monotonic, actions: &mut Vec<Action>) {
+    pub fn settle(
+        &mut self,
+        generation: GenerationId,
+        settings: &PoolSettings,
+        now: Monotonic,
+        actions: &mut Vec<Action>,
+    ) {
+        self.settle_stuck(generation, settings, now, actions);
         match self.ending {
             Ending::No if !self.is_up && now >= self.since + settings.boot_timeout => {
                 self.abort(KillReason::BootTimeout, settings, now, actions);
@@ -190,7 +242,7 @@ impl Worker {
                 Some(self.look_at.map_or(boot_end, |look_at| look_at.min(boot_end)))
             }
             Ending::No => self.look_at,
-            Ending::Asked { again_at, kill_at } => Some(again_at.min(kill_at)),
+            Ending::Asked { again_at, kill_at } => self.look_at.into_iter().chain([again_at, kill_at]).min(),
             Ending::Aborted { kill_at } => Some(kill_at),
             Ending::Killed => None,
         }

@@ -54,6 +54,7 @@ async fn status(context: &Context<'_>) -> Value {
     let shed: u64 = snapshots.iter().map(|snapshot| snapshot.shed.in_all()).sum();
     let connections: u64 = snapshots.iter().map(|snapshot| snapshot.connections_idle + snapshot.connections_busy).sum();
     let number = |number: u64| Value::int(i64::try_from(number).unwrap_or(i64::MAX));
+    let (fewest, most) = view.workers_bounds.unwrap_or((view.workers, view.workers));
     let (failed_at, reason) = view.failure.unwrap_or_default();
     members([
         ("version", Value::text(env!("CARGO_PKG_VERSION"))),
@@ -63,6 +64,8 @@ async fn status(context: &Context<'_>) -> Value {
         ("has_app", Value::Bool(view.facts.has_app)),
         ("generation", number(u64::from(view.generation))),
         ("workers", number(view.workers as u64)),
+        ("workers_min", number(fewest as u64)),
+        ("workers_max", number(most as u64)),
         ("threads", number(view.threads as u64)),
         ("busy", number(view.facts.busy)),
         ("idle", number(view.facts.idle)),

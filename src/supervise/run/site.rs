@@ -37,6 +37,8 @@ pub(in crate::supervise) struct SiteView {
     pub generation: u32,
     pub facts: WorkerFacts,
     pub workers: usize,
+    /// Fewest and most workers, where their number follows the load.
+    pub workers_bounds: Option<(usize, usize)>,
     pub threads: usize,
     pub python: String,
     pub app: String,
@@ -97,12 +99,14 @@ pub(in crate::supervise) struct Reloading {
 impl Supervisor {
     /// How the site stands.
     pub(in crate::supervise) fn site_view(&self) -> SiteView {
+        let autoscale = self.setup.config.app.as_ref().and_then(|app| app.autoscale);
         let mut view = SiteView {
             mood: self.mood,
             readiness: self.state(),
             generation: self.machine.generation_serving().map_or(0, |generation| generation.0),
             facts: self.worker_facts(),
             workers: self.workers_wanted() as usize,
+            workers_bounds: autoscale.map(|autoscale| (autoscale.min, autoscale.max)),
             threads: self.setup.config.app.as_ref().map_or(0, |app| app.threads),
             python: String::new(),
             app: String::new(),

@@ -5,12 +5,13 @@
 use super::Supervisor;
 use crate::base::clock::{self, Monotonic};
 use crate::control::{Fault, FaultCode};
-use crate::supervise::machine::{Event, Place, PlaceState, Reading};
+use crate::supervise::machine::{Event, GenerationId, Held, Place, PlaceState, Reading};
 use crate::supervise::programs::machine::State;
 use crate::supervise::rpc::{Deed, Outcome, Unit, View};
 use crate::sys::family;
 use crate::sys::memory::SlotState;
 use crate::sys::process::{self, Pid, Signal};
+use crate::wsgi::Loss;
 
 /// The group's name …
 const GROUP: &str = "web";
@@ -111,6 +112,39 @@ impl Supervisor {
             let pids: std::collections::BTreeSet<i32> = pids.collect();
             pids.into_iter().filter_map(Pid::from_raw).for_each(|pid| self.kill(pid, process::Signal::INT));
         }
+    }
+
+    /// Tells whoever waits for a request that it has no answer coming.
+    pub(super) fn lose(&self, generation: GenerationId, request: Held, loss: Loss) {
+        if request.shard as usize == self.replies.len() {
+            let failure = match loss {
+                Loss::Overdue => "the warm-up request took longer than `timeout`".to_owned(),
+                loss => format!("the worker that had the warm-up request died: {loss}"),
+            };
+            self.tell(Event::WarmedUp { generation, failure: Some(failure) });
+        }
+        self.notices.give([super::Notice::Lost(request, loss)]);
+    }
+
+    /// Has the thread of a worker that has this request let go of it.
+    pub(super) fn interrupt(&self, generation: GenerationId, pid: Pid, token: u64) {
+        let Some(found) = self.generations.get(&generation) else { return };
+        found.scoreboard.interrupt(pid, token);
+        self.kill(pid, Signal::URG);
+    }
+
+    /// Has a worker show that it lives, and look for work.
+    pub(super) fn ask_for_life(&self, generation: GenerationId, pid: Pid) {
+        let Some(found) = self.generations.get(&generation) else { return };
+        found.scoreboard.ask_for_life(pid);
+        self.kill(pid, Signal::URG);
+    }
+
+    /// Generations in whose inboxes requests wait, and workers that were asked for a sign of life and have given none.
+    pub(super) fn life(&self) -> (Vec<GenerationId>, Vec<Pid>) {
+        let waiting = self.generations.iter().filter(|(_, found)| found.has_waiting()).map(|(id, _)| *id);
+        let silent = self.generations.values().flat_map(|found| found.scoreboard.silent());
+        (waiting.collect(), silent.collect())
     }
 
     /// What every worker says of itself.

@@ -44,6 +44,8 @@ pub(super) struct Eyes {
     places: HashMap<i32, BTreeSet<PathBuf>>,
     /// Names in a directory that lead to others.
     ways: BTreeMap<PathBuf, BTreeSet<OsString>>,
+    /// So many directories at most.
+    most: usize,
     has_complained: bool,
 }
 
@@ -75,6 +77,7 @@ impl Eyes {
             roots,
             places: HashMap::new(),
             ways: BTreeMap::new(),
+            most: WATCHED_DIRECTORIES_MAX,
             has_complained: false,
         })
     }
@@ -86,8 +89,11 @@ impl Eyes {
 
     /// Watches what `wanted` wants, and nothing else.
     pub fn rest_on(&mut self, wanted: &Wanted) {
-        let mut directories: BTreeSet<PathBuf> = wanted.directories().map(Path::to_owned).collect();
-        wanted.trees().for_each(|tree| walk(tree, &mut directories));
+        let mut directories: BTreeSet<PathBuf> = wanted.directories().take(self.most).map(Path::to_owned).collect();
+        let is_whole = wanted.trees().all(|tree| walk(tree, &mut directories, self.most));
+        if !is_whole || wanted.directories().nth(self.most).is_some() {
+            self.complain_of_number();
+        }
         self.ways.clear();
         for directory in directories.clone() {
             self.add_way(&directory, &mut directories);
@@ -122,8 +128,8 @@ impl Eyes {
         let mut below = directory;
         while !self.roots.iter().any(|root| root == below) {
             let (Some(above), Some(name)) = (below.parent(), below.file_name()) else { return };
-            if directories.len() >= WATCHED_DIRECTORIES_MAX {
-                return self.complain("not all files are watched: they lie in too many directories");
+            if directories.len() >= self.most && !directories.contains(above) {
+                return self.complain_of_number();
             }
             let names = self.ways.entry(above.to_owned()).or_default();
             if !names.insert(name.to_owned()) {
@@ -136,6 +142,10 @@ impl Eyes {
             }
             below = above;
         }
+    }
+
+    fn complain_of_number(&mut self) {
+        self.complain("not all files are watched: they lie in too many directories");
     }
 
     fn complain(&mut self, what: &str) {
@@ -189,12 +199,13 @@ impl Eyes {
     }
 }
 
-/// Adds `top` and the directories beneath it. Links are not followed: they could lead in a circle.
-fn walk(top: &Path, directories: &mut BTreeSet<PathBuf>) {
+/// Adds `top` and the directories beneath it, until there are `most`. Links are not followed: they could lead in a circle. Returns whether
+/// all were added.
+fn walk(top: &Path, directories: &mut BTreeSet<PathBuf>, most: usize) -> bool {
     let mut left = vec![top.to_owned()];
     while let Some(directory) = left.pop() {
-        if directories.len() >= WATCHED_DIRECTORIES_MAX {
-            return;
+        if directories.len() >= most && !directories.contains(&directory) {
+            return false;
         }
         if let Ok(entries) = std::fs::read_dir(&directory) {
             let inner = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -202,6 +213,7 @@ fn walk(top: &Path, directories: &mut BTreeSet<PathBuf>) {
         }
         directories.insert(directory);
     }
+    true
 }
 
 #[cfg(test)]
@@ -310,6 +322,22 @@ mod tests {
         assert_eq!(bench.seen(), ["app"]);
         bench.write("app/views.py");
         assert_eq!(bench.seen(), ["app/views.py"]);
+    }
+
+    #[test]
+    fn more_directories_than_may_be_are_not_watched_which_is_told() {
+        let mut bench = Bench::new();
+        for n in 0..20 {
+            fs::create_dir_all(bench.path(&format!("templates/{n}/inner"))).expect("made");
+        }
+        assert!(bench.seen().contains(&"templates/7".to_owned()));
+        assert!(bench.eyes.places.len() > 40 && !bench.eyes.has_complained);
+        // Of a tree, and of the directories of single files.
+        for most in [30, 2] {
+            (bench.eyes.most, bench.eyes.has_complained) = (most, false);
+            bench.eyes.rest_on(&bench.wanted);
+            assert!(bench.eyes.places.len() <= most && bench.eyes.has_complained, "{most}");
+        }
     }
 
     #[test]

@@ -206,6 +206,14 @@ static PyObject *respond(Loop *loop, const Taken *taken) {
     return fatal;
 }
 
+/* The request that was to be interrupted is over: what is on its way to this thread is taken back. 0, or -1 with an exception: that may be
+ * what was on its way, and then Python calls again. */
+static int settle(Loop *loop) {
+    PyObject *result = PyObject_CallFunctionObjArgs(loop->settle, NULL);
+    Py_DecRef(result);
+    return result ? 0 : -1;
+}
+
 /* Loop.run(): answers requests until there are no more. */
 static PyObject *loop_run(PyObject *self, PyObject *unused) {
     (void)unused;
@@ -216,7 +224,7 @@ static PyObject *loop_run(PyObject *self, PyObject *unused) {
     }
     loop->is_running = 1;
     PyObject *fatal = NULL;
-    uint64_t done = 0;
+    uint64_t done = loop->slot->done;
     for (;;) {
         Taken taken;
         int received = receive(loop, &taken);
@@ -231,6 +239,10 @@ static PyObject *loop_run(PyObject *self, PyObject *unused) {
         loop->slot->done = ++done;
         loop->slot->started_ns = 0;
         loop->slot->token = 0;
+        if (loop->slot->interrupt && settle(loop) < 0) {
+            CLEAR(fatal);
+            break;
+        }
         if (fatal != Py_None) break;
         CLEAR(fatal);
     }
@@ -242,6 +254,17 @@ static PyObject *loop_run(PyObject *self, PyObject *unused) {
 static PyObject *loop_leave(PyObject *self, PyObject *unused) {
     (void)unused;
     ((Loop *)self)->is_leaving = 1;
+    Py_IncRef(Py_None);
+    return Py_None;
+}
+
+/* Loop.raise_in(thread, exception): see worker/interrupt.py, which else asks ctypes for the same. */
+static PyObject *loop_raise_in(PyObject *self, PyObject *args) {
+    (void)self;
+    unsigned long thread;
+    PyObject *exception;
+    if (!PyArg_ParseTuple(args, "kO:raise_in", &thread, &exception)) return NULL;
+    PyThreadState_SetAsyncExc(thread, exception == Py_None ? NULL : exception);
     Py_IncRef(Py_None);
     return Py_None;
 }
@@ -292,7 +315,8 @@ static int take_hooks(Loop *loop, PyObject *hooks) {
         PyObject **field;
     } wanted[] = {
         {"make_response", &loop->make_response}, {"deliver", &loop->deliver}, {"failed", &loop->failed},
-        {"answer", &loop->answer},               {"refuse", &loop->refuse},   {"BytesIO", &loop->bytes_io},
+        {"answer", &loop->answer},               {"refuse", &loop->refuse},   {"settle", &loop->settle},
+        {"BytesIO", &loop->bytes_io},
     };
     for (size_t index = 0; index < sizeof wanted / sizeof *wanted; index++) {
         *wanted[index].field = PyObject_GetAttrString(hooks, wanted[index].name);
@@ -340,6 +364,7 @@ static int loop_traverse(PyObject *self, visitproc visit, void *arg) {
     VISIT(loop->failed);
     VISIT(loop->answer);
     VISIT(loop->refuse);
+    VISIT(loop->settle);
     return environs_visit(&loop->environs, visit, arg);
 }
 
@@ -353,6 +378,7 @@ static int loop_clear(PyObject *self) {
     CLEAR(loop->failed);
     CLEAR(loop->answer);
     CLEAR(loop->refuse);
+    CLEAR(loop->settle);
     return 0;
 }
 
@@ -371,6 +397,7 @@ static void loop_dealloc(PyObject *self) {
 static PyMethodDef LOOP_METHODS[] = {
     {"run", loop_run, METH_NOARGS, "Answers requests until there are no more. Returns the exception that ends the worker, or None."},
     {"leave", loop_leave, METH_NOARGS, "Takes no more messages from now on. Does not end a wait for one."},
+    {"raise_in", loop_raise_in, METH_VARARGS | METH_STATIC, "Raises in another thread at its next line of Python; None takes that back."},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot LOOP_SLOTS[] = {

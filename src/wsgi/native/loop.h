@@ -33,7 +33,11 @@ typedef struct {
     _Atomic uint64_t done;
     _Atomic uint32_t pid;
     _Atomic uint32_t state;
-    uint64_t unused[3];
+    /* Written by the supervisor: the request that is to be interrupted. */
+    _Atomic uint64_t interrupt;
+    /* Written by the supervisor for the worker's main thread. */
+    _Atomic uint64_t life;
+    uint64_t unused;
 } Slot;
 _Static_assert(sizeof(Slot) == 64, "a line of the scoreboard");
 _Static_assert(HEADER_BYTES + HEAD_EXTRA_BYTES <= FIELDS_AT, "a head fits before its field lines");
@@ -84,7 +88,7 @@ struct Loop {
     PyObject *application;
     PyObject *bytes_io;
     /* Hooks in worker/native.py. */
-    PyObject *make_response, *deliver, *failed, *answer, *refuse;
+    PyObject *make_response, *deliver, *failed, *answer, *refuse, *settle;
     Environs environs;
     /* The request in hand, whose head may be written to the buffer. Not counted. */
     Exchange *current;

@@ -72,8 +72,10 @@ typedef struct {
 
 #define PyModuleDef_HEAD_INIT {{1, 0}, 0, 0, 0}
 #define Py_mod_exec 2
+#define METH_VARARGS 0x0001
 #define METH_NOARGS 0x0004
 #define METH_O 0x0008
+#define METH_STATIC 0x0020
 #define Py_TPFLAGS_HAVE_GC (1U << 14)
 #define Py_TPFLAGS_DEFAULT (1U << 18)
 #define Py_tp_call 50
@@ -106,6 +108,7 @@ void PyObject_GC_UnTrack(void *);
 
 PyThreadState *PyEval_SaveThread(void);
 void PyEval_RestoreThread(PyThreadState *);
+int PyThreadState_SetAsyncExc(unsigned long, PyObject *);
 int PyErr_CheckSignals(void);
 
 void PyOS_BeforeFork(void);

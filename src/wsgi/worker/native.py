@@ -10,9 +10,10 @@ import sys
 from io import BytesIO
 
 from . import response as responses
+from .interrupt import RequestTimeout
 from .response import Response
 from .scoreboard import SHARD, TOKEN
-from .serve import Leave, answer, refuse, yield_to_shards
+from .serve import Leave, answer, give_up, refuse, yield_to_shards
 
 _NAME = "maitred_native"
 
@@ -47,13 +48,18 @@ def load(image):
     return module
 
 
-def serve(loop):
+def serve(loop, hooks):
     """Answers requests until there are no more. Returns the exception that ends the worker, or None."""
     yield_to_shards()
-    try:
-        return loop.run()
-    except Leave:
-        return None
+    while True:
+        try:
+            return loop.run()
+        except Leave:
+            return None
+        except RequestTimeout:
+            fatal = hooks.give_up()
+            if fatal is not None:
+                return fatal
 
 
 class Hooks:
@@ -61,10 +67,14 @@ class Hooks:
 
     BytesIO = BytesIO
 
-    def __init__(self, slot, replies, application):
+    def __init__(self, slot, replies, application, settle):
         self._words = slot.words
         self._replies = replies
         self._application = application
+        self.settle = settle
+
+    def give_up(self):
+        return give_up(self._words, self._replies, self.settle)
 
     def make_response(self, token, shard, head_only, status, reason, fields, declared, is_over):
         """The Response that takes over from a request's `start_response`, whose state it is given."""

@@ -17,10 +17,14 @@ FILE = 3
 ABORT = 4
 HINTS = 5
 CREDIT = 6
-# 7 and 8 are the supervisor's.
+# The supervisor's, and of a thread that lets go of a request; 8 is the supervisor's alone.
+LOST = 7
 RELEASE = 9
 # Flag of a reply: the last one of its token.
 END = 1
+
+# What a request was lost of, in place of a status (loss.rs): it took too long.
+OVERDUE = 0x200
 
 # token, kind, flags, status, bytes of field lines
 pack_header = struct.Struct("<QBBHI").pack

@@ -11,6 +11,7 @@ from time import monotonic, monotonic_ns
 from .credit import CREDIT_AFTER_S, Credit
 from .errors import report_failure
 from .files import FileWrapper, plain_file
+from .interrupt import RequestTimeout
 from .protocol import (
     ABORT,
     BODY,
@@ -18,6 +19,8 @@ from .protocol import (
     FILE,
     HEAD,
     HINTS,
+    LOST,
+    OVERDUE,
     PAYLOAD_BYTES_MAX,
     WINDOW_BYTES,
     ClientGone,
@@ -189,6 +192,11 @@ class Response:
         body = b"" if self.head_only else _FAILED_BODY
         self._transmit(HEAD, END, 500, _FAILED_FIELDS % len(_FAILED_BODY), body)
 
+    def lapse(self):
+        """Ends a response that took too long: the shard says so to the client, if that has seen nothing yet."""
+        if not self.ended:
+            self._transmit(LOST, END, OVERDUE, b"", b"")
+
     def release(self):
         """Closes what the response holds. No more can be sent."""
         self.ended = True
@@ -349,10 +357,14 @@ def _failed(failure, environ, response):
     if isinstance(failure, ServerGone):
         # Our caller exits; the result is closed first.
         return failure
+    is_late = isinstance(failure, RequestTimeout)
     if not isinstance(failure, ClientGone):
-        report_failure(environ, "the application failed")
+        report_failure(environ, "the application was interrupted" if is_late else "the application failed")
     try:
-        response.fail()
+        if is_late:
+            response.lapse()
+        else:
+            response.fail()
     except (ServerGone, OSError) as gone:
         return gone
     return _fatal(failure)

@@ -12,6 +12,10 @@ TOKEN = 0
 SHARD = 1
 STARTED_NS = 2
 DONE = 3
+# Written by the supervisor: the request that is to be interrupted, 0 for none.
+INTERRUPT = 5
+# In a worker's first line, written by the supervisor: not 0 when it is to be reset, to show that the worker lives.
+LIFE = 6
 # Words of 32 bits within a slot.
 PID = 8
 STATE = 9
@@ -34,6 +38,8 @@ class Slot:
         self.words[TOKEN] = 0
         self.words[STARTED_NS] = 0
         self.words[DONE] = 0
+        self.words[INTERRUPT] = 0
+        self.words[LIFE] = 0
         self.halves[PID] = pid
         self.halves[STATE] = SERVING
 

@@ -13,10 +13,11 @@ from time import monotonic_ns
 
 from .errors import errors, report_failure
 from .files import FileWrapper
-from .protocol import ABORT, END, HEADER_BYTES, MESSAGE_BYTES_MAX, RELEASE, ServerGone, pack_header
+from .interrupt import RequestTimeout
+from .protocol import ABORT, END, HEADER_BYTES, LOST, MESSAGE_BYTES_MAX, OVERDUE, RELEASE, ServerGone, pack_header
 from .request import InputFile, spooled_input
 from .response import Response, respond
-from .scoreboard import DONE, SHARD, STARTED_NS, TOKEN
+from .scoreboard import DONE, INTERRUPT, SHARD, STARTED_NS, TOKEN
 
 # One descriptor can come with a message.
 ANCILLARY_BYTES = socket.CMSG_SPACE(4)
@@ -40,20 +41,47 @@ def constants(settings):
     }
 
 
-def serve(receive, slot, replies, application, shared_environ, answering=None):
+def serve(receive, slot, replies, application, shared_environ, settle, answering=None):
     """Answers requests until there are no more. Returns the exception that ends the worker, or None.
 
     `receive` has the signature of `socket.recvmsg_into`; `replies` are the shards' sockets. Between a message's arrival and
-    the slot's clearing of its token, the request is this thread's to answer. `answering` stands in for `answer`.
+    the slot's clearing of its token, the request is this thread's to answer. `settle` is called after a request that was to be
+    interrupted. `answering` stands in for `answer`.
     """
-    answering = answering or answer
     yield_to_shards()
+    while True:
+        try:
+            return _exchanges(receive, slot, replies, application, shared_environ, settle, answering or answer)
+        except RequestTimeout:
+            fatal = give_up(slot.words, replies, settle)
+            if fatal is not None:
+                return fatal
+
+
+def give_up(words, replies, settle):
+    """Ends a request that was interrupted in our own code, where nobody knows what of its answer is said. Returns what ends the
+    worker, or None."""
+    token = words[TOKEN]
+    try:
+        if token:
+            # After the end of an answer this is not heard.
+            replies[words[SHARD]].send(pack_header(token, LOST, END, OVERDUE, 0))
+            words[DONE] += 1
+            words[STARTED_NS] = 0
+            words[TOKEN] = 0
+    except OSError:
+        return ServerGone()
+    settle()
+    return None
+
+
+def _exchanges(receive, slot, replies, application, shared_environ, settle, answering):
     content = bytearray(MESSAGE_BYTES_MAX)
     # The kernel writes a message's header into the slot (scoreboard.py) and what follows here.
     buffers = [slot.header, content]
     words = slot.words
     cloexec = socket.MSG_CMSG_CLOEXEC
-    done = 0
+    done = words[DONE]
     while True:
         try:
             received, ancillary, flags, _ = receive(buffers, ANCILLARY_BYTES, cloexec)
@@ -86,6 +114,8 @@ def serve(receive, slot, replies, application, shared_environ, answering=None):
         words[DONE] = done
         words[STARTED_NS] = 0
         words[TOKEN] = 0
+        if words[INTERRUPT]:
+            settle()
         if fatal is not None:
             return fatal
 

@@ -2,6 +2,7 @@
 
 Owns everything of the process that is not one request. Called by the zygote in the child.
 """
+import atexit
 import faulthandler
 import os
 import random
@@ -15,11 +16,14 @@ from functools import partial
 from . import application as applications
 from . import collector, connections, native, project, scoreboard
 from .errors import errors
+from .interrupt import Interrupter, raiser
 from .serve import Leave, answer, constants, serve
 
 # How a worker ends that could not import the application, and one whose module has no such application.
 EXIT_NOT_IMPORTED = 3
 EXIT_NO_APPLICATION = 4
+
+_FOR_THE_SERVER = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, watch=None):
@@ -69,22 +73,22 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, w
     inbox = socket.socket(fileno=pool.inbox)
     replies = [socket.socket(fileno=descriptor) for descriptor in pool.replies]
     shared_environ = constants(settings)
+    interrupter = Interrupter(slots, raiser(extension) if threads > 1 else None)
 
     def prepare(index, receive, idle):
         """What a thread calls to serve, and what tells it to take no more. The loop in Python waits in `receive`, which has to
         know that by itself; the native one waits for the inbox, or for the descriptor `idle` if that is not negative."""
+        settle = partial(interrupter.settle, index)
         if extension is None:
             answering = hooked.answering() if hooked else None
-            return partial(serve, receive, slots[index], replies, loaded, shared_environ, answering), lambda: None
-        hooks = native.Hooks(slots[index], replies, loaded)
+            return partial(serve, receive, slots[index], replies, loaded, shared_environ, settle, answering), lambda: None
+        hooks = native.Hooks(slots[index], replies, loaded, settle)
         lines = (pool.scoreboard, first + index)
         loop = extension.Loop(pool.inbox, idle, *lines, tuple(pool.replies), loaded, shared_environ, hooks)
-        return partial(native.serve, loop), loop.leave
+        return partial(native.serve, loop, hooks), loop.leave
 
-    crew = _Alone(inbox, slots[0], prepare) if threads == 1 else _Crew(inbox, slots, prepare)
+    crew = _Alone(inbox, slots[0], prepare, interrupter) if threads == 1 else _Crew(inbox, slots, prepare, interrupter)
     os.close(pool.scoreboard)
-    for one in slots:
-        one.enter(os.getpid())
     if hooked:
         hooked.heed_signals()
     fatal = crew.run()
@@ -166,16 +170,21 @@ class _Alone:
     between the last bytecode and the system call is heard at the next one: who sends SIGTERM, repeats it.)
     """
 
-    def __init__(self, inbox, slot, prepare):
+    def __init__(self, inbox, slot, prepare, interrupter):
         self._inbox = inbox
         self._slot = slot
+        self._interrupter = interrupter
         self._leaving = False
         self._serve, self._leave = prepare(0, self._receive, -1)
 
     def run(self):
         fatal = None
         try:
+            # Whoever sees that this worker is there may signal it from then on.
             signal.signal(signal.SIGTERM, self._terminate)
+            self._interrupter.enter(0)
+            self._interrupter.hear_alone()
+            self._slot.enter(os.getpid())
             fatal = self._serve()
             self._slot.leave()
             signal.signal(signal.SIGTERM, _ignore)
@@ -199,9 +208,10 @@ class _Alone:
 class _Crew:
     """Several threads serve; the main thread waits for signals and for them."""
 
-    def __init__(self, inbox, slots, prepare):
+    def __init__(self, inbox, slots, prepare, interrupter):
         self._inbox = inbox
         self._slots = slots
+        self._interrupter = interrupter
         self._fatal = None
         self._leaving = False
         # What happened: a byte for each signal, written by the interpreter in whatever thread, or 0 for a thread's end.
@@ -209,18 +219,20 @@ class _Crew:
         os.set_blocking(self._tell, False)
         # Readable for good, once its other end is closed.
         self._stop, self._stopper = os.pipe2(os.O_CLOEXEC)
-        # Idle threads wait here and not in recvmsg: nothing can wake a thread from that but a message. One message wakes
-        # one worker.
+        # Idle threads wait here and not in recvmsg: nothing can wake a thread from that but a message.
         self._idle = select.epoll()
-        self._idle.register(inbox, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._watch_inbox()
         self._idle.register(self._stop, select.EPOLLIN)
         self._serves = [prepare(index, self._receive, self._idle.fileno()) for index in range(len(slots))]
 
     def run(self):
-        signal.signal(signal.SIGTERM, _ignore)
+        for number in (signal.SIGTERM, signal.SIGURG):
+            signal.signal(number, _ignore)
         signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
+        for slot in self._slots:
+            slot.enter(os.getpid())
         threads = [
-            threading.Thread(target=self._serve, args=(slot, serve_here), name="maitred-%d" % index, daemon=True)
+            threading.Thread(target=self._serve, args=(index, slot, serve_here), name="maitred-%d" % index, daemon=True)
             for index, (slot, (serve_here, _)) in enumerate(zip(self._slots, self._serves))
         ]
         for thread in threads:
@@ -232,10 +244,21 @@ class _Crew:
                     running -= 1
                 elif event == signal.SIGTERM:
                     self._leave()
+                elif event == signal.SIGURG:
+                    self._interrupter.strike(self._wake)
         for thread in threads:
             thread.join()
         signal.set_wakeup_fd(-1)
         return self._fatal
+
+    def _wake(self):
+        """Has an idle thread look at the inbox: what is registered anew is looked at, and wakes one if there is something."""
+        self._idle.unregister(self._inbox)
+        self._watch_inbox()
+
+    def _watch_inbox(self):
+        """One message wakes one worker."""
+        self._idle.register(self._inbox, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def _leave(self):
         if not self._leaving:
@@ -245,8 +268,9 @@ class _Crew:
                 slot.leave()
             os.close(self._stopper)
 
-    def _serve(self, slot, serve_here):
+    def _serve(self, index, slot, serve_here):
         try:
+            self._interrupter.enter(index)
             fatal = serve_here()
             if fatal is not None:
                 self._fatal = fatal
@@ -271,15 +295,32 @@ class _Crew:
                 self._idle.poll()
 
 
+def ignore_signals_at_the_end():
+    """Keeps signals from a process that ends by itself: the interpreter gives those that have a handler their default meaning back before it
+    clears the modules away, which may take long, and whoever sends SIGTERM repeats it. Called first of all, so that what the application
+    does at its exit comes before, and programs that it starts there are not deaf."""
+    atexit.register(_turn_deaf)
+
+
+def _turn_deaf():
+    for number in (signal.SIGTERM, *_FOR_THE_SERVER):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _ignore(_signal, _frame):
     """A handler rather than SIG_IGN, which would be passed on to programs that the application starts."""
 
 
-def _reset_signals():
-    """The terminal's signals and an operator's are for the server; SIGTERM has its meaning once there is something to finish."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+def leave_signals_to_the_server():
+    """Those of the terminal and of an operator."""
+    for number in _FOR_THE_SERVER:
         signal.signal(number, _ignore)
+
+
+def _reset_signals():
+    """SIGTERM has a meaning of its own once there is something to finish."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    leave_signals_to_the_server()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

@@ -14,9 +14,8 @@ import sys
 import threading
 from functools import partial
 
-from . import collector, connections, native, project, touched, warm, worker
+from . import collector, connections, interrupt, native, project, touched, warm, worker
 from . import application as applications
-from .worker import _ignore
 
 CONTROL_BYTES_MAX = 64 * 1024
 # Names of threads that are told.
@@ -45,8 +44,8 @@ def main(descriptors, image):
         # Programs that the application starts must not keep the server's sockets open.
         os.set_inheritable(descriptor, False)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, _ignore)
+    worker.leave_signals_to_the_server()
+    worker.ignore_signals_at_the_end()
     control = Control(socket.socket(fileno=control_descriptor))
     try:
         settings, _ = control.receive()
@@ -135,6 +134,8 @@ class _Zygote:
                 self._watch = Watch(self._control, [os.getcwd(), *directories])
             if self._settings.get("hooks"):
                 self._begin_hooks()
+            if self._settings["threads"] > 1:
+                interrupt.raiser(self._extension)
             report = self._import() if self._settings.get("preload", True) else self._report(self._settings["wsgi"], None)
         except BaseException as failure:
             explanation = applications.explain(failure)
