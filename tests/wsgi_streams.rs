@@ -201,6 +201,62 @@ fn responses_of_every_size_come_byte_for_byte() {
 }
 
 #[test]
+fn large_bodies_that_are_whole_reach_every_kind_of_client() {
+    let server = kitchen();
+    for bytes in [16 * KIB + 1, 64 * KIB, 100 * KIB, 128 * KIB, 128 * KIB + 1] {
+        let body = pattern(bytes);
+        let mut client = server.connect();
+        for pieces in [1, 5] {
+            let target = format!("/whole?n={bytes}&pieces={pieces}");
+            assert_same_bytes(&client.get(&target).body, &body);
+            client.request("HEAD", &target, "");
+            let head = client.response("HEAD");
+            assert_eq!((head.body.len(), head.field("content-length")), (0, Some(&*bytes.to_string())));
+        }
+        // More than was announced is cut off, and the connection goes on; less ends it.
+        assert_same_bytes(&client.get(&format!("/whole?n={bytes}&declared=9000")).body, &body[..9_000]);
+        client.request("GET", &format!("/whole?n={bytes}&declared=200000"), "");
+        assert!(matches!(client.try_response("GET"), Err(ReadError::Cut)));
+        let mut client = server.connect();
+        client.send(format!("GET /whole?n={bytes} HTTP/1.0\r\n\r\n"));
+        assert_same_bytes(&client.response("GET").body, &body);
+        // Pipelined, and taken late: more of them than a thread has slots.
+        let mut client = server.connect();
+        let many: Vec<String> = (0..40).map(|_| format!("GET /whole?n={bytes} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+        client.send(many.concat());
+        for _ in 0..40 {
+            assert_same_bytes(&client.response("GET").body, &body);
+        }
+    }
+}
+
+#[test]
+fn slow_clients_do_not_keep_what_a_worker_lends() {
+    let server = Builder::app("kitchen:application").shards(1).workers(1).start();
+    let target = format!("/whole?n={}", 120 * KIB);
+    let body = pattern(120 * KIB);
+    // More than a thread has slots, and none of them reads.
+    let mut slow: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(60));
+            client
+        })
+        .collect();
+    let mut quick = server.connect();
+    for _ in 0..50 {
+        assert_same_bytes(&quick.get(&target).body, &body);
+    }
+    for client in &mut slow[..3] {
+        for _ in 0..60 {
+            assert_same_bytes(&client.response("GET").body, &body);
+        }
+    }
+    drop(slow);
+    assert_same_bytes(&quick.get(&target).body, &body);
+}
+
+#[test]
 fn an_exception_after_the_start_cuts_the_connection() {
     let server = kitchen();
     let gate = server.gate("fail");

@@ -27,6 +27,10 @@ fn run(input: &[u8]) {
             assert!(fields.start == HEADER_BYTES && fields.end == body.start && body.end == input.len());
             assert!(input[fields.clone()].ends_with(b"\r\n"));
         }
+        ReplyKind::Lent { status, fields, .. } => {
+            assert!((200..=999).contains(status));
+            assert!(fields.start == HEADER_BYTES && fields.end + 24 == input.len());
+        }
         ReplyKind::Hints(fields) => {
             assert!(!reply.end && fields.start == HEADER_BYTES && fields.end == input.len());
             assert!(input[fields.clone()].ends_with(b"\r\n"));

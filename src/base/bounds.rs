@@ -78,6 +78,12 @@ pub const RESPONSE_SPOOL_BYTES_MAX: u64 = 1 << 40;
 pub const RESPONSE_WINDOW_BYTES: usize = 256 * 1024;
 /// One credit: the body bytes that one byte in a credit pipe stands for.
 pub const CREDIT_BYTES: usize = 64 * 1024;
+/// A body that an application gives away whole goes through its worker's outbox if it has more bytes than this, and else in its message.
+pub const OUTBOX_BODY_BYTES_MIN: usize = 16 * 1024;
+/// One slot of an outbox, bytes: a larger body goes in messages.
+pub const OUTBOX_SLOT_BYTES: usize = 128 * 1024;
+/// Slots of a worker thread's outbox; with none of them free a body goes in messages.
+pub const OUTBOX_SLOTS: usize = 16;
 /// Provided buffers for worker replies: how many. A power of two.
 pub const REPLY_BUFFERS: u16 = 64;
 

@@ -6,6 +6,7 @@ use std::ops::{Deref, Range};
 use std::rc::Rc;
 
 use super::buffers::Chunk;
+use crate::sys::outbox::Lent;
 
 /// Bytes to be sent. Cheap to make from what is at hand; cheap to shorten.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub enum Payload {
     Shared(Rc<Vec<u8>>, Range<usize>),
     /// Bytes as they were received.
     Received(Chunk),
+    /// Bytes that a worker has lent. They are for the kernel: whoever looks at them copies them first, since nothing keeps the worker from changing them.
+    Lent(Lent),
 }
 
 impl Payload {
@@ -31,6 +34,7 @@ impl Payload {
             Payload::Static(bytes) => *bytes = &bytes[count..],
             Payload::Owned(_, range) | Payload::Shared(_, range) => range.start += count,
             Payload::Received(chunk) => chunk.advance(count),
+            Payload::Lent(lent) => lent.advance(count),
         }
     }
 
@@ -39,10 +43,15 @@ impl Payload {
         self.len().min(i32::MAX as usize) as u32
     }
 
-    /// The same bytes, but not in a provided buffer that others wait for.
+    /// The same bytes, but not in a provided buffer that others wait for, nor in memory that is lent.
     pub fn into_owned(self) -> Payload {
         match self {
             Payload::Received(chunk) => Payload::Received(chunk.into_owned()),
+            Payload::Lent(lent) => {
+                let mut own = Vec::new();
+                lent.append_to(&mut own);
+                Payload::from(own)
+            }
             other => other,
         }
     }
@@ -57,7 +66,15 @@ impl Deref for Payload {
             Payload::Owned(bytes, range) => &bytes[range.clone()],
             Payload::Shared(bytes, range) => &bytes[range.clone()],
             Payload::Received(chunk) => chunk,
+            // SAFETY: readable as long as it is lent. What is in there is whatever the worker has put there: bytes only, of which nobody concludes anything.
+            Payload::Lent(lent) => unsafe { std::slice::from_raw_parts(lent.as_ptr(), lent.len()) },
         }
+    }
+}
+
+impl From<Lent> for Payload {
+    fn from(lent: Lent) -> Payload {
+        Payload::Lent(lent)
     }
 }
 

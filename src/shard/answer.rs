@@ -25,6 +25,7 @@ use crate::http::response::{BodyLength, HeadWriter, has_body};
 use crate::http::{Fields, HeaderOps, Method, Version, app, chunked};
 use crate::response::{FileRange, Response};
 use crate::ring::{Chunk, Payload};
+use crate::sys::outbox::Lent;
 use crate::wsgi::Loss;
 use crate::wsgi::pool::{Call, Part};
 
@@ -69,6 +70,16 @@ struct Begun {
     end: bool,
 }
 
+impl Begun {
+    /// Puts a body that lay elsewhere where it mostly lies: behind the head, in the message.
+    fn append(&mut self, lent: &Lent) {
+        let mut own = self.message[..self.body.end].to_vec();
+        lent.append_to(&mut own);
+        self.body.end = own.len();
+        self.message = Chunk::from(own);
+    }
+}
+
 /// A response that was decided on.
 struct Composed {
     head: Vec<u8>,
@@ -98,8 +109,12 @@ impl Connection {
         facts.keep_alive &= !self.shard.draining.get();
         // What is rare lies in boxes of its own: room for this future is found anew for each request.
         let (status, detail) = match first {
-            Part::Head { status, message, fields, body, end } if app::is_final_status(status) => {
-                return self.relay(call, facts, Begun { status, message, fields, body, end }).await;
+            Part::Head { status, message, fields, body, lent, end } if app::is_final_status(status) => {
+                let begun = Begun { status, message, fields, body, end };
+                return match lent {
+                    None => self.relay(call, facts, begun).await,
+                    Some(lent) => Box::pin(self.pass_lent(call, facts, begun, *lent)).await,
+                };
             }
             Part::Shed(shed) => (503, shed.detail()),
             Part::Lost(Loss::Overdue) => (504, "The application took too long."),
@@ -270,6 +285,42 @@ impl Connection {
             }
         };
         Ok(Composed { head: out, piece, progress, stream, is_buffered })
+    }
+
+    /// Passes a response on whose body its worker has lent.
+    async fn pass_lent(
+        &mut self,
+        call: Call,
+        mut facts: Facts,
+        mut begun: Begun,
+        mut lent: Lent,
+    ) -> Result<Next, Gone> {
+        if !self.lends_to(facts.method, begun.status) {
+            // Somebody is going to look at it.
+            begun.append(&lent);
+            drop(lent);
+            return self.relay(call, facts, begun).await;
+        }
+        let (head, bytes) = match self.compose(&mut facts, begun) {
+            Ok(Composed { head, progress: Progress::Exact(bytes), .. }) => (head, bytes),
+            // A worker says the length of what it lends.
+            Ok(_) | Err(Instead::Failure) => return self.error(facts, 500, FAILED).await,
+            Err(Instead::Detour(detour)) => {
+                drop((call, lent));
+                return self.follow(detour, facts).await;
+            }
+        };
+        // No more than was announced (RFC 9112 §6.3).
+        lent.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+        let is_whole = lent.len() as u64 == bytes;
+        self.output.send_parts([Payload::from(head), Payload::from(lent), Payload::EMPTY]).await?;
+        Ok(if facts.keep_alive && is_whole { Next::Request } else { Next::Close })
+    }
+
+    /// Whether an answer may go to the client out of its worker's memory: as it is, and at once.
+    fn lends_to(&self, method: Method, status: u16) -> bool {
+        let packs = self.extras().is_some_and(|extras| extras.compress.is_some());
+        self.output.is_plain() && !packs && has_body(method, status)
     }
 
     /// The field lines of an answer, as the application has written them but for what is the server's to say.

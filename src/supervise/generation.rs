@@ -15,6 +15,7 @@ use crate::config::{AppConfig, AppTarget};
 use crate::django::Facts;
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
+use crate::sys::outbox::Outbox;
 use crate::sys::packets::{self, Packet};
 use crate::sys::process::Pid;
 use crate::sys::users::User;
@@ -34,6 +35,8 @@ pub(super) struct Generation {
     /// The workers' end of the inbox, to take back what they did not take.
     workers_inbox: OwnedFd,
     pub scoreboard: Scoreboard,
+    /// Through which its workers lend large bodies.
+    pub outbox: Arc<Outbox>,
     /// The supervisor's end of the control socket; `None` once closed.
     pub control: Option<Descriptor>,
     /// Where the answer to a warm-up request comes in, until somebody listens there.
@@ -78,6 +81,11 @@ impl Generation {
         // One place more than workers, for the replacement of one that is to end.
         let places = settings.workers as usize + 1;
         let scoreboard = Scoreboard::create(places * settings.threads as usize)?;
+        let outbox = Outbox::create(scoreboard.slots()).or_else(|error| {
+            // A limit of files' sizes counts here too.
+            tracing::warn!(%error, "workers lend no memory: large answers go in messages");
+            Outbox::create(0)
+        })?;
         let code = memory::filled_memfd("maitred-worker", &source::code())?;
         let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let warmup = app.warmup.as_ref().map(|_| packets::pair()).transpose()?;
@@ -91,6 +99,7 @@ impl Generation {
             code: code.as_fd(),
             inbox: workers_inbox.as_fd(),
             scoreboard: scoreboard.fd(),
+            outbox: outbox.as_fd(),
             replies: &replies,
             output: childs_output.as_fd(),
             env: &environment(app, about.user),
@@ -103,6 +112,7 @@ impl Generation {
             inbox: Some(Arc::new(inbox)),
             workers_inbox,
             scoreboard,
+            outbox: Arc::new(outbox),
             control: Some(Rc::new(control)),
             warmup: warmup.map(|(own, _)| own),
             django: None,

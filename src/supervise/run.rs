@@ -578,10 +578,12 @@ impl Supervisor {
         let Some(inbox) = found.inbox.clone() else { return };
         let shards = self.setup.shards.len();
         let share = self.share(&found.settings);
+        let outbox = found.outbox.clone();
         let django = found.django.clone();
         self.send_routes(django.as_deref());
         self.switching = Some((id, shards));
-        self.mail(|| ShardMail::Gate(Gate { generation: id.0, inbox: inbox.clone(), share: share.clone() }));
+        let gate = Gate { generation: id.0, inbox, share, outbox };
+        self.mail(|| ShardMail::Gate(gate.clone()));
     }
 
     /// Takes back what waits in a generation's inbox: its workers may be busy for long, and others are there.

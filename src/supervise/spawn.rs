@@ -15,7 +15,8 @@ const CONTROL: RawFd = 3;
 const CODE: RawFd = 4;
 const INBOX: RawFd = 5;
 const SCOREBOARD: RawFd = 6;
-const FIRST_REPLIES: RawFd = 7;
+const OUTBOX: RawFd = 7;
+const FIRST_REPLIES: RawFd = 8;
 
 /// What a zygote is started with. Every descriptor is its end, not the server's.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct ZygoteSpawn<'a> {
     pub inbox: BorrowedFd<'a>,
     /// memfd: one line per worker thread.
     pub scoreboard: BorrowedFd<'a>,
+    /// memfd: slots for what workers lend.
+    pub outbox: BorrowedFd<'a>,
     /// SOCK_SEQPACKET, one per shard in their order: replies.
     pub replies: &'a [BorrowedFd<'a>],
     /// Pipe: its standard output and standard error.
@@ -54,6 +57,7 @@ impl ZygoteSpawn<'_> {
             (self.code, CODE),
             (self.inbox, INBOX),
             (self.scoreboard, SCOREBOARD),
+            (self.outbox, OUTBOX),
         ];
         descriptors.extend(self.replies.iter().copied().zip(FIRST_REPLIES..));
         let spawn = Spawn {
@@ -82,6 +86,7 @@ impl ZygoteSpawn<'_> {
             format!("code={CODE}").into(),
             format!("inbox={INBOX}").into(),
             format!("scoreboard={SCOREBOARD}").into(),
+            format!("outbox={OUTBOX}").into(),
             format!("replies={}", replies.join(",")).into(),
         ]
     }
@@ -111,6 +116,7 @@ mod tests {
             code: null.as_fd(),
             inbox: null.as_fd(),
             scoreboard: null.as_fd(),
+            outbox: null.as_fd(),
             replies: &[replies_in_child.as_fd(), replies_in_child.as_fd()],
             output: null.as_fd(),
             env: &env,
@@ -127,7 +133,7 @@ mod tests {
                 Packet::End => received.push("end".to_string()),
             }
         }
-        assert_eq!(received, ["control=3 code=4 inbox=5 scoreboard=6 replies=7,8", "7", "8", "end"]);
+        assert_eq!(received, ["control=3 code=4 inbox=5 scoreboard=6 outbox=7 replies=8,9", "8", "9", "end"]);
         assert_eq!(wait_for(child.pid).expect("wait"), Exit::Code(0));
     }
 }

@@ -142,6 +142,8 @@ impl Answer {
                 self.status = Some(status);
                 self.keep(&message.bytes[body]);
             }
+            // Its body is not looked at; the slot is lost to this one worker thread, which has others.
+            ReplyKind::Lent { status, .. } => self.status = Some(status),
             ReplyKind::Body(range) => self.keep(&message.bytes[range]),
             // It is long, and whoever asks for credit gets none: enough was seen.
             ReplyKind::Credit => is_over = self.status.is_some(),

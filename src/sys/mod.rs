@@ -15,6 +15,7 @@ pub mod limits;
 pub mod listen;
 pub mod memory;
 pub mod notify;
+pub mod outbox;
 pub mod packets;
 pub mod page_cache;
 pub mod privileges;

@@ -132,6 +132,19 @@ pub enum ReplyKind {
         /// The first bytes of the body; may be empty.
         body: Range<usize>,
     },
+    /// The whole response, whose body lies in the outbox of `generation`.
+    Lent {
+        /// 200 – 999.
+        status: u16,
+        /// Field lines, each with CR LF, and the closing CR LF.
+        fields: Range<usize>,
+        /// Whose outbox.
+        generation: u32,
+        /// Where in the outbox, bytes.
+        offset: u64,
+        /// How many bytes.
+        count: u64,
+    },
     /// More of the body; may be empty together with `end`.
     Body(Range<usize>),
     /// Early hints (RFC 8297): field lines with the closing empty line, to be sent before the response begins.
@@ -165,6 +178,7 @@ mod code {
     pub(super) const LOST: u8 = 7;
     pub(super) const REQUEUE: u8 = 8;
     pub(super) const RELEASE: u8 = 9;
+    pub(super) const LENT: u8 = 10;
     pub(super) const FLAG_END: u8 = 1;
 }
 
@@ -220,11 +234,12 @@ impl Reply {
         }
         let status = u16::from_le_bytes([s0, s1]);
         let fields_length = u32::from_le_bytes([f0, f1, f2, f3]) as usize;
-        if !matches!(kind, code::HEAD | code::HINTS) && fields_length != 0 {
+        if !matches!(kind, code::HEAD | code::LENT | code::HINTS) && fields_length != 0 {
             return Err(ProtocolError::Fields);
         }
         let kind = match kind {
             code::HEAD => parse_head(status, fields_length, content)?,
+            code::LENT => parse_lent(status, fields_length, content)?,
             code::BODY => ReplyKind::Body(HEADER_BYTES..message.len()),
             code::FILE => parse_file(content)?,
             code::HINTS => parse_hints(fields_length, content)?,
@@ -246,6 +261,18 @@ fn parse_head(status: u16, fields_length: usize, content: &[u8]) -> Result<Reply
     check_fields(content.get(..fields_length))?;
     let body = HEADER_BYTES + fields_length;
     Ok(ReplyKind::Head { status, fields: HEADER_BYTES..body, body: body..HEADER_BYTES + content.len() })
+}
+
+fn parse_lent(status: u16, fields_length: usize, content: &[u8]) -> Result<ReplyKind, ProtocolError> {
+    let Some((_, place)) = content.split_at_checked(fields_length) else { return Err(ProtocolError::Fields) };
+    let (words, rest) = place.as_chunks::<8>();
+    let [generation, offset, count] = words else { return Err(ProtocolError::Short) };
+    let ReplyKind::Head { status, fields, .. } = parse_head(status, fields_length, content)? else {
+        unreachable!("a head gives a head")
+    };
+    let generation = u32::try_from(u64::from_le_bytes(*generation)).map_err(|_| ProtocolError::FileRange)?;
+    let (offset, count) = (u64::from_le_bytes(*offset), u64::from_le_bytes(*count));
+    empty(rest, ReplyKind::Lent { status, fields, generation, offset, count })
 }
 
 fn parse_hints(fields_length: usize, content: &[u8]) -> Result<ReplyKind, ProtocolError> {

@@ -218,6 +218,11 @@ fn replies_parse() {
         (encode_lost(TOKEN, Loss::Overdue).to_vec(), true, ReplyKind::Lost(Loss::Overdue)),
         (encode_requeue(TOKEN).to_vec(), false, ReplyKind::Requeue),
         (reply(9, 0, 0, 0, b""), false, ReplyKind::Release),
+        (
+            reply(10, 1, 200, 2, &[b"\r\n".to_vec(), 3_u64.to_le_bytes().to_vec(), file.clone()].concat()),
+            true,
+            ReplyKind::Lent { status: 200, fields: 16..18, generation: 3, offset: 7, count: 9 },
+        ),
     ];
     for (message, end, kind) in cases {
         assert_eq!(Reply::parse(&message), Ok(Reply { token: TOKEN, end, kind }));
@@ -233,7 +238,13 @@ fn malformed_replies_are_named() {
         (reply(3, 0, 0, 0, &[0; 17]), ProtocolError::Long),
         (reply(4, 0, 0, 0, b"x"), ProtocolError::Long),
         (reply(0, 0, 0, 0, b""), ProtocolError::Kind(0)),
-        (reply(10, 0, 0, 0, b""), ProtocolError::Kind(10)),
+        (reply(10, 1, 200, 2, b"\r\n12345678"), ProtocolError::Short),
+        (reply(10, 1, 200, 3, &[b'\n'; 27]), ProtocolError::Fields),
+        (reply(10, 1, 200, 99, &[0; 26]), ProtocolError::Fields),
+        (reply(10, 1, 200, 2, &[&b"\r\n"[..], &[0xff; 24]].concat()), ProtocolError::FileRange),
+        (reply(10, 1, 200, 2, &[&b"\r\n"[..], &[0; 25]].concat()), ProtocolError::Long),
+        (reply(10, 1, 99, 2, &[&b"\r\n"[..], &[0; 24]].concat()), ProtocolError::Status(99)),
+        (reply(11, 0, 0, 0, b""), ProtocolError::Kind(11)),
         (reply(2, 2, 0, 0, b""), ProtocolError::Flags(2)),
         (reply(1, 0, 101, 2, b"\r\n"), ProtocolError::Status(101)),
         (reply(1, 0, 1000, 2, b"\r\n"), ProtocolError::Status(1000)),

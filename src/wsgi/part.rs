@@ -11,6 +11,7 @@ use super::messages::ReplyKind;
 use crate::base::bounds::{EARLY_HINTS_QUEUED_MAX, MESSAGE_BYTES_MAX};
 use crate::observe::Shed;
 use crate::ring::Chunk;
+use crate::sys::outbox::Lent;
 
 /// A part of the answer to a call.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub enum Part {
         fields: Range<usize>,
         /// Where the first bytes of the body are.
         body: Range<usize>,
+        /// The whole body, if it does not lie in the message. In a box because it is rare, and parts should be small.
+        lent: Option<Box<Lent>>,
         /// Nothing follows.
         end: bool,
     },
@@ -80,9 +83,20 @@ pub(super) fn queue_part(parts: &mut VecDeque<Part>, part: Part) {
 }
 
 /// What a reply of this kind says, if it is a part of an answer.
-pub(super) fn part(kind: ReplyKind, mut message: Chunk, descriptor: Option<OwnedFd>, end: bool) -> Option<Part> {
+pub(super) fn part(
+    kind: ReplyKind,
+    mut message: Chunk,
+    descriptor: Option<OwnedFd>,
+    lent: Option<Lent>,
+    end: bool,
+) -> Option<Part> {
     Some(match kind {
-        ReplyKind::Head { status, fields, body } => Part::Head { status, message, fields, body, end },
+        ReplyKind::Head { status, fields, body } => Part::Head { status, message, fields, body, lent: None, end },
+        ReplyKind::Lent { status, fields, .. } => match lent.map(Box::new) {
+            lent @ Some(_) => Part::Head { status, message, body: fields.end..fields.end, fields, lent, end },
+            // There is no such place: our own worker's fault, or a stranger's.
+            None => Part::Abort,
+        },
         ReplyKind::Hints(fields) => Part::Hints { message, fields },
         ReplyKind::Body(range) => {
             message.truncate(range.end);

@@ -6,6 +6,8 @@
 //! A call waits in the shard's own queue, where it can still be withdrawn, until the shard's share has room; then it goes into
 //! the one inbox from which all workers of the generation take. Sends never wait, so that messages never overtake each other.
 
+mod call;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,7 +15,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use slab::Slab;
@@ -31,7 +33,9 @@ use crate::base::clock::Monotonic;
 use crate::config::Priority;
 use crate::observe::{Shed, ShedCounts};
 use crate::ring::{Chunk, Descriptor, Message, Ring};
+use crate::sys::outbox::{self, Outbox, Reader};
 use crate::sys::packets;
+pub use call::Call;
 
 /// How long the answers of workers that have exited may take through the reply socket.
 const LAST_WORDS_PAUSE: Duration = Duration::from_millis(200);
@@ -50,6 +54,8 @@ pub struct Gate {
     pub inbox: Arc<OwnedFd>,
     /// This shard's share of what the workers can have before them.
     pub share: Share,
+    /// Where its workers put what they lend.
+    pub outbox: Arc<Outbox>,
 }
 
 /// Why a call could not even wait.
@@ -109,6 +115,8 @@ struct Inner {
     unserved: Cell<Unserved>,
     /// Bodies of calls that are answered.
     lent: RefCell<Lent>,
+    /// The outboxes of generations that have workers, the newest last. Counted by this shard alone.
+    outboxes: RefCell<Vec<(u32, Rc<Reader>)>>,
     serial: Cell<u32>,
     waits_for_room: Cell<bool>,
     complained: Cell<Option<Monotonic>>,
@@ -142,6 +150,7 @@ impl Pool {
             queue: RefCell::new(Queue::new(1)),
             unserved: Cell::default(),
             lent: RefCell::default(),
+            outboxes: RefCell::default(),
             serial: Cell::new(0),
             waits_for_room: Cell::new(false),
             complained: Cell::new(None),
@@ -156,6 +165,7 @@ impl Pool {
     /// Sends what comes from now on to another generation. Letting go of the old gate's inbox is what drains it.
     pub fn switch(&self, gate: Gate) {
         self.set_taken(0);
+        self.0.outboxes.borrow_mut().push((gate.generation, Reader::new(gate.outbox.clone())));
         let old = self.0.gate.replace(Some(gate));
         drop(old);
         self.dispatch();
@@ -392,6 +402,11 @@ impl Pool {
         if reply.kind == ReplyKind::Release {
             return self.0.lent.borrow_mut().end(reply.token);
         }
+        // Taken first: whoever wants the answer or not, its worker gets the slot back.
+        let lent = match reply.kind {
+            ReplyKind::Lent { generation, offset, count, .. } => self.lent(generation, offset, count),
+            _ => None,
+        };
         let slot = reply.token.slot as usize;
         let mut calls = self.0.calls.borrow_mut();
         // Replies of calls that were given up on are not news.
@@ -419,7 +434,7 @@ impl Pool {
             // A message may stay in the buffer in which it arrived if somebody is there to send it at once.
             let is_awaited = call.parts.is_empty() && call.waker.is_some();
             let bytes = if is_awaited { bytes } else { bytes.into_owned() };
-            if let Some(part) = part(reply.kind, bytes, descriptor, end) {
+            if let Some(part) = part(reply.kind, bytes, descriptor, lent, end) {
                 call.may_run_again = false;
                 queue_part(&mut call.parts, part);
             }
@@ -435,6 +450,17 @@ impl Pool {
         if end {
             self.dispatch();
         }
+    }
+
+    /// What a worker of `generation` says that it has lent.
+    fn lent(&self, generation: u32, offset: u64, count: u64) -> Option<outbox::Lent> {
+        let outboxes = self.0.outboxes.borrow();
+        let lent =
+            outboxes.iter().rev().find(|(of, _)| *of == generation).and_then(|(_, outbox)| outbox.lent(offset, count));
+        if lent.is_none() {
+            tracing::error!(shard = self.0.shard, generation, offset, count, "a reply lends what is not there");
+        }
+        lent
     }
 
     /// What to do about a request whose worker died. Says what became of it.
@@ -530,119 +556,11 @@ impl Pool {
         for token in lost {
             self.lose(token);
         }
+        self.0.outboxes.borrow_mut().retain(|(of, _)| *of != generation);
     }
 
     fn lose(&self, token: Token) {
         let bytes = Chunk::from(messages::encode_lost(token, Loss::Unknown).to_vec());
         self.receive(Message { bytes, descriptor: None, truncated: false });
-    }
-}
-
-/// One request on its way through the pool. Dropping it withdraws it: from the queue if it still waits there; a worker that
-/// has it is told that the client is gone.
-pub struct Call {
-    pool: Pool,
-    slot: usize,
-    serial: u32,
-}
-
-impl Call {
-    /// What the worker's replies carry.
-    pub fn token(&self) -> Token {
-        Token { slot: u32::try_from(self.slot).expect("calls are bounded far below"), serial: self.serial }
-    }
-
-    /// Hands the request over, made by [`messages::encode_request`] with this call's token.
-    pub fn submit(&self, message: Vec<u8>, descriptor: Option<BodyFile>) {
-        let inner = &self.pool.0;
-        let now = inner.ring.now();
-        let priority = inner.calls.borrow()[self.slot].priority;
-        let displaced = inner.queue.borrow_mut().displaced_by(priority);
-        if let Some(token) = displaced {
-            self.pool.shed(token, Shed::Displaced);
-        }
-        let key = inner.queue.borrow_mut().push(self.token(), priority, now);
-        let mut calls = inner.calls.borrow_mut();
-        calls[self.slot].submitted_at = now;
-        calls[self.slot].phase = Phase::Queued { key, message, descriptor };
-        drop(calls);
-        self.pool.dispatch();
-    }
-
-    /// It has waited for as long as the configuration allows: it is turned away if it still waits.
-    pub fn time_out(&self) {
-        let Phase::Queued { key, .. } = self.pool.0.calls.borrow()[self.slot].phase else { return };
-        self.pool.remove(self.slot, key);
-        self.pool.shed(self.token(), Shed::Timeout);
-    }
-
-    /// How long it has waited to be put into the inbox.
-    pub fn waited(&self) -> Duration {
-        let call = &self.pool.0.calls.borrow()[self.slot];
-        call.sent_at.unwrap_or_else(|| self.pool.0.ring.now()).since(call.submitted_at)
-    }
-
-    /// Lets the request be sent once more, if the pool is set to, should its worker die before anything was heard of it. For requests whose
-    /// repetition does no harm (RFC 9110 §9.2.1), and that have no body in a descriptor, which one worker has read from already.
-    pub fn allow_second_run(&self) {
-        let inner = &self.pool.0;
-        inner.calls.borrow_mut()[self.slot].may_run_again = inner.retry_safe.get();
-    }
-
-    /// When the request was put into the inbox; `None`: it has not been, or was given back.
-    pub fn sent_at(&self) -> Option<Monotonic> {
-        self.pool.0.calls.borrow()[self.slot].sent_at
-    }
-
-    /// Whether no worker has been given the request yet, so that dropping the call undoes it.
-    pub fn is_queued(&self) -> bool {
-        matches!(self.pool.0.calls.borrow()[self.slot].phase, Phase::Queued { .. })
-    }
-
-    /// The next part of the answer. Not to be called after a last part.
-    pub fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
-        let mut calls = self.pool.0.calls.borrow_mut();
-        let call = &mut calls[self.slot];
-        if let Some(part) = call.parts.pop_front() {
-            return Poll::Ready(part);
-        }
-        assert!(!matches!(call.phase, Phase::Ended), "the last part is the last");
-        match &mut call.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            empty => *empty = Some(cx.waker().clone()),
-        }
-        Poll::Pending
-    }
-
-    /// `count` bytes of the body are on their way to the client: the worker may send as many more.
-    pub fn passed_on(&self, count: usize) {
-        self.pool.0.calls.borrow_mut()[self.slot].credit.pass(count);
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        let inner = &self.pool.0;
-        let mut calls = inner.calls.borrow_mut();
-        let call = &mut calls[self.slot];
-        match call.phase {
-            Phase::Building | Phase::Ended => drop(calls.remove(self.slot)),
-            Phase::Queued { key, .. } => {
-                drop(calls);
-                self.pool.remove(self.slot, key);
-                drop(inner.calls.borrow_mut().remove(self.slot));
-                let unserved = inner.unserved.get();
-                inner.unserved.set(Unserved { withdrawn: unserved.withdrawn + 1, ..unserved });
-            }
-            Phase::Sent { .. } => {
-                // Its worker hears of it through the end of the credit pipe.
-                call.abandoned = true;
-                call.waker = None;
-                call.credit = Credit::default();
-                let parts = std::mem::take(&mut call.parts);
-                drop(calls);
-                drop(parts);
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The worker's Python sources, their byte code, and its native loop, embedded in the program and handed to interpreters in a memfd.
 //!
 //! Owns the packing and the command that unpacks it; the caller makes the memfd and spawns the interpreter
-//! (`PYTHON -c BOOTSTRAP control=3 code=4 inbox=5 scoreboard=6 replies=7,8`).
+//! (`PYTHON -c BOOTSTRAP control=3 code=4 inbox=5 scoreboard=6 outbox=7 replies=8,9`).
 
 use include_dir::{Dir, include_dir};
 

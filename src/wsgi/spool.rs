@@ -230,9 +230,10 @@ impl Spool {
 
 /// Memory for so many bytes, or a file if the shard's bodies have as much memory as they may.
 async fn memory(folder: &SpoolFolder, bytes: usize) -> io::Result<Place> {
-    Ok(match folder.regions.lease(bytes)? {
-        Some(lease) => Place::Memory(lease),
-        None => Place::File(folder.file().await?),
+    Ok(match folder.regions.lease(bytes) {
+        Ok(Some(lease)) => Place::Memory(lease),
+        // Or there is none to be had: no memory, or a limit of files' sizes, which counts here too.
+        Ok(None) | Err(_) => Place::File(folder.file().await?),
     })
 }
 

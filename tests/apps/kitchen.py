@@ -188,6 +188,15 @@ def late_input(environ, start_response, query):
     write_mark(query["path"], environ["wsgi.input"].read().decode("ascii"))
 
 
+def whole(environ, start_response, query):
+    """`n` bytes in `pieces`, all of them there; with their Content-Length, or one of the request's own."""
+    count, pieces = int(query["n"]), int(query.get("pieces", 1))
+    kind = query.get("type", "application/octet-stream")
+    start_response("200 OK", [("Content-Type", kind), ("Content-Length", query.get("declared", str(count)))])
+    body, size = pattern(count), -(-count // pieces)
+    return [body[at : at + size] for at in range(0, count, size)]
+
+
 def data(environ, start_response, query):
     """`n` bytes in blocks of `size`; Content-Length unless `open` is given."""
     count, size = int(query["n"]), int(query.get("size", 65536))
@@ -501,6 +510,7 @@ ROUTES = dict(
     keep_input=keep_input,
     kept_input=kept_input,
     late_input=late_input,
+    whole=whole,
     data=data,
     produce=produce,
     produce_and_leave=produce_and_leave,

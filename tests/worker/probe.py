@@ -355,6 +355,15 @@ def do_big_list(environ, start_response):
     return [b"x" * int(environ["QUERY_STRING"])]
 
 
+def do_pieces(environ, start_response):
+    """So many bytes in so many pieces, all of them there; with a declared length if there is a third number."""
+    count, pieces, *declared = map(int, environ["QUERY_STRING"].split(" "))
+    start_response("203 Guessed", PLAIN + [("Content-Length", str(number)) for number in declared])
+    body = (b"0123456789" * (count // 10 + 1))[:count]
+    size = -(-count // pieces)
+    return tuple(body[at : at + size] for at in range(0, count, size))
+
+
 def do_long(environ, start_response):
     """Takes longer than the time after which a response asks for its credit pipe."""
     start_response("200 OK", PLAIN)

@@ -21,7 +21,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 20
 MESSAGE_BYTES_MAX = 64 * 1024
 HEAD, BODY, FILE, ABORT, HINTS, CREDIT = 1, 2, 3, 4, 5, 6
-RELEASE = 9
+RELEASE, LENT = 9, 10
+GENERATION = 1
+OUTBOX_SLOTS, OUTBOX_SLOT_BYTES = 16, 128 * 1024
+# For up to 64 threads.
+OUTBOX_WORDS_BYTES, OUTBOX_LINE_BYTES = 4096, OUTBOX_SLOTS * OUTBOX_SLOT_BYTES
 
 _PR_SET_CHILD_SUBREAPER = 36
 if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -50,7 +54,7 @@ class Answer:
         self.kinds = [message.kind for message in messages]
         self.status = messages[0].status
         self.fields = messages[0].fields
-        self.body = b"".join(message.body for message in messages if message.kind in (HEAD, BODY))
+        self.body = b"".join(message.body for message in messages if message.kind in (HEAD, LENT, BODY))
 
     @property
     def headers(self):
@@ -154,13 +158,17 @@ class Server:
             ours.settimeout(PATIENCE_S)
         self.scoreboard = tempfile.TemporaryFile()
         self.scoreboard.truncate(slots * threads * 64)
+        self.outbox = tempfile.TemporaryFile()
+        self.outbox.truncate(OUTBOX_WORDS_BYTES + slots * threads * OUTBOX_LINE_BYTES)
         self.serial = 0
         # Requests whose spooled bodies the workers have done with, in order.
         self.released = []
+        # Slots of the outbox that answers have lent: (line, slot).
+        self.lent = []
         self.workers = {}
         code = open(code or os.environ["MAITRED_CODE"], "rb")
         replies = ",".join(str(pair[1].fileno()) for pair in pairs)
-        passed = [control, code, inbox, self.scoreboard] + [pair[1] for pair in pairs]
+        passed = [control, code, inbox, self.scoreboard, self.outbox] + [pair[1] for pair in pairs]
         self.zygote_log = Log()
         self.zygote = subprocess.Popen(
             [
@@ -171,6 +179,7 @@ class Server:
                 "code=%d" % code.fileno(),
                 "inbox=%d" % inbox.fileno(),
                 "scoreboard=%d" % self.scoreboard.fileno(),
+                "outbox=%d" % self.outbox.fileno(),
                 "replies=" + replies,
             ],
             pass_fds=[one.fileno() for one in passed],
@@ -192,7 +201,7 @@ class Server:
             "multiprocess": True,
             "server_software": "maitred/test",
             "worker_loop": os.environ["MAITRED_LOOP"],
-            "generation": 1,
+            "generation": GENERATION,
         }
         self.tell({**start, **settings})
 
@@ -209,6 +218,7 @@ class Server:
         self.zygote.wait()
         self.zygote_log.close()
         self.scoreboard.close()
+        self.outbox.close()
         for one in self.replies:
             one.close()
 
@@ -267,9 +277,32 @@ class Server:
             for _, _, rights in ancillary:
                 descriptors.frombytes(rights)
             message = Message(data, list(descriptors))
+            if message.kind == LENT:
+                self._take_lent(message)
             if message.kind != RELEASE:
                 return message
             self.released.append(message.token)
+
+    def _take_lent(self, message):
+        """Puts the body that lies in the outbox in the place of the one that says where, and remembers its slot."""
+        generation, offset, count = struct.unpack("<QQQ", message.body)
+        assert generation == GENERATION, generation
+        line, place = divmod(offset - OUTBOX_WORDS_BYTES, OUTBOX_LINE_BYTES)
+        assert place % OUTBOX_SLOT_BYTES == 0 and count <= OUTBOX_SLOT_BYTES, (place, count)
+        message.body = os.pread(self.outbox.fileno(), count, offset)
+        self.lent.append((line, place // OUTBOX_SLOT_BYTES))
+
+    def lent_slots(self, line=0):
+        """The word that says which slots of a thread are lent: a bit for each."""
+        return struct.unpack("<I", os.pread(self.outbox.fileno(), 4, line * 64))[0]
+
+    def give_back(self):
+        """Makes all slots free that answers have lent. No worker may be at work."""
+        for line, slot in self.lent:
+            word = self.lent_slots(line)
+            assert word & 1 << slot, (line, slot, word)
+            os.pwrite(self.outbox.fileno(), struct.pack("<I", word & ~(1 << slot)), line * 64)
+        del self.lent[:]
 
     def answer(self, token, shard=0):
         """All messages up to the last; only of one request."""

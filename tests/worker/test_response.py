@@ -4,7 +4,7 @@ import os
 import tempfile
 import unittest
 
-from server import ABORT, BODY, FILE, HEAD, HINTS, Fifo, Server
+from server import ABORT, BODY, FILE, HEAD, HINTS, LENT, Fifo, Server
 
 
 class Responses(unittest.TestCase):
@@ -210,6 +210,62 @@ class Responses(unittest.TestCase):
         log = self.server.log.until("half a line\n")
         self.assertIn("printed\n", log)
         self.assertIn("printed to stderr\n", log)
+
+
+class Lent(unittest.TestCase):
+    """Bodies that are large and whole: through the outbox with the native loop, in messages with the one in Python."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(threads=2, slots=3).boot()
+        cls.is_native = os.environ["MAITRED_LOOP"] == "native"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def ask(self, query, method="GET"):
+        return self.server.ask("/pieces", method, QUERY_STRING=query)
+
+    def test_large_bodies_lie_in_the_outbox_as_far_as_a_slot_reaches(self):
+        for count, pieces, lends in (
+            (16 * 1024, 1, False),
+            (16 * 1024 + 1, 1, True),
+            (65_536, 1, True),
+            (65_536, 7, True),
+            (128 * 1024, 3, True),
+            (128 * 1024 + 1, 3, False),
+        ):
+            answer = self.ask("%d %d" % (count, pieces))
+            self.assertEqual(answer.body, (b"0123456789" * (count // 10 + 1))[:count])
+            self.assertEqual((answer.status, answer.headers["content-length"]), (203, str(count)))
+            self.assertTrue(answer.fields.startswith(b":Guessed\r\n"), answer.fields)
+            self.assertEqual(answer.kinds == [LENT], lends and self.is_native, (count, answer.kinds))
+            self.server.give_back()
+
+    def test_an_answer_without_a_body_lends_nothing(self):
+        answer = self.ask("65536 1", "HEAD")
+        self.assertEqual((answer.kinds, answer.headers["content-length"]), ([HEAD], "65536"))
+
+    def test_a_length_of_the_applications_stays(self):
+        answer = self.ask("65536 1 5")
+        self.assertEqual((len(answer.body), answer.headers["content-length"]), (65_536, "5"))
+        self.server.give_back()
+
+    @unittest.skipUnless(os.environ["MAITRED_LOOP"] == "native", "the loop in Python lends nothing")
+    def test_with_all_slots_lent_a_body_goes_in_messages(self):
+        # One thread or the other takes each.
+        kinds = [self.ask("20000 1").kinds for _ in range(2 * 16 + 1)]
+        while self.server.lent_slots(0) != 0xFFFF or self.server.lent_slots(1) != 0xFFFF:
+            kinds.append(self.ask("20000 1").kinds)
+            self.assertLess(len(kinds), 10_000, "one thread takes all requests")
+        self.assertEqual(kinds.count([LENT]), 32)
+        self.assertEqual(len(self.ask("120000 2").body), 120_000)
+        self.assertNotIn(LENT, self.ask("120000 2").kinds)
+        self.server.give_back()
+        self.assertEqual((self.server.lent_slots(0), self.server.lent_slots(1), self.server.lent_slots(2)), (0, 0, 0))
+        self.assertEqual(self.ask("120000 2").kinds, [LENT])
+        self.server.give_back()
 
 
 class Files(unittest.TestCase):

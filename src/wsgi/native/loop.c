@@ -325,12 +325,13 @@ static int take_hooks(Loop *loop, PyObject *hooks) {
     return 0;
 }
 
-/* Loop(inbox, idle, scoreboard, slot, replies, application, constants, hooks): descriptors as numbers, `replies` a tuple. */
+/* Loop(inbox, idle, scoreboard, slot, outbox, generation, replies, application, constants, hooks): descriptors as numbers, `replies` a tuple. */
 static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
-    int inbox, idle, scoreboard;
+    int inbox, idle, scoreboard, outbox;
     Py_ssize_t slot;
+    unsigned long long generation;
     PyObject *replies, *application, *constants, *hooks;
-    if (named || !PyArg_ParseTuple(args, "iiinOOOO:Loop", &inbox, &idle, &scoreboard, &slot, &replies, &application, &constants,
+    if (named || !PyArg_ParseTuple(args, "iiiniKOOOO:Loop", &inbox, &idle, &scoreboard, &slot, &outbox, &generation, &replies, &application, &constants,
                                    &hooks)) {
         if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "Loop() takes no names");
         return NULL;
@@ -351,6 +352,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
         Py_DecRef((PyObject *)loop);
         return NULL;
     }
+    outbox_map(&loop->outbox, outbox, loop->map_bytes / sizeof(Slot), (size_t)slot, generation);
     return (PyObject *)loop;
 }
 
@@ -388,6 +390,7 @@ static void loop_dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
     loop_clear(self);
     if (loop->map) munmap(loop->map, loop->map_bytes);
+    outbox_unmap(&loop->outbox);
     free(loop->replies);
     free(loop->buffers);
     PyObject_GC_Del(self);

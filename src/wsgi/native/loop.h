@@ -16,7 +16,13 @@
 /* As in worker/protocol.py. */
 #define PAYLOAD_BYTES_MAX (MESSAGE_BYTES_MAX - HEADER_BYTES)
 #define KIND_HEAD 1
+#define KIND_LENT 10
 #define FLAG_END 1
+
+/* As in base/bounds.rs. */
+#define OUTBOX_BODY_BYTES_MIN (16 * 1024)
+#define OUTBOX_SLOT_BYTES (128 * 1024)
+#define OUTBOX_SLOTS 16
 
 /* Longest reason phrase that is dealt with here. */
 #define REASON_BYTES_MAX 64
@@ -41,6 +47,18 @@ typedef struct {
 } Slot;
 _Static_assert(sizeof(Slot) == 64, "a line of the scoreboard");
 _Static_assert(HEADER_BYTES + HEAD_EXTRA_BYTES <= FIELDS_AT, "a head fits before its field lines");
+
+/* The thread's part of the outbox; without a map there is none. */
+typedef struct {
+    void *map;
+    size_t map_bytes;
+    /* A bit for each slot that a shard has. */
+    _Atomic uint32_t *lent;
+    uint8_t *slots;
+    /* Where the slots begin in the outbox. */
+    uint64_t offset;
+    uint64_t generation;
+} Outbox;
 
 typedef struct Loop Loop;
 
@@ -83,6 +101,7 @@ struct Loop {
     Slot *slot;
     void *map;
     size_t map_bytes;
+    Outbox outbox;
     int *replies;
     size_t replies_count;
     PyObject *application;
@@ -105,6 +124,16 @@ PyObject *exchange_response(Exchange *exchange);
 
 /* head.c: writes the field lines of a well-formed head to the loop's buffer. 0: leave it to Python. Sets no exception. */
 int head_write(Exchange *exchange, PyObject *status, PyObject *headers);
+
+/* outbox.c */
+
+/* Maps a thread's line of so many. 0: it can't be had, which slows large answers and nothing else. */
+int outbox_map(Outbox *outbox, int descriptor, size_t lines, size_t line, uint64_t generation);
+void outbox_unmap(Outbox *outbox);
+/* A slot that no shard has, which one has from now on; -1: none is free. */
+int outbox_take(Outbox *outbox);
+/* The slot was not lent after all. */
+void outbox_give_back(Outbox *outbox, int slot);
 
 /* reply.c: answers with `result` if it is an ordinary one. 1: sent; 0: leave it to Python; -1: an exception is set. */
 int reply_send(Exchange *exchange, PyObject *result);

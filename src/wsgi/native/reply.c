@@ -1,7 +1,8 @@
-/* The answer that is one message: head and body. See loop.h. */
+/* The answer that is one message: head and body, or head and where in the outbox the body lies. See loop.h. */
 #include "loop.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -33,10 +34,10 @@ static uint8_t *write_reason(uint8_t *at, const Exchange *exchange) {
     return at;
 }
 
-static void write_header(uint8_t *at, uint64_t token, int status, uint32_t fields) {
+static void write_header(uint8_t *at, uint64_t token, uint8_t kind, int status, uint32_t fields) {
     uint16_t code = (uint16_t)status;
     memcpy(at, &token, 8);
-    at[8] = KIND_HEAD;
+    at[8] = kind;
     at[9] = FLAG_END;
     memcpy(at + 10, &code, 2);
     memcpy(at + 12, &fields, 4);
@@ -62,52 +63,89 @@ static int send_packet(int socket, struct iovec *parts, size_t count) {
     return 0;
 }
 
+typedef struct {
+    PyObject *list;
+    int is_list;
+    Py_ssize_t count;
+} Chunks;
+
 /* The chunk at `index`, if it is bytes. */
-static PyObject *chunk_at(PyObject *chunks, int is_list, Py_ssize_t index, char **bytes, Py_ssize_t *length) {
-    PyObject *chunk = is_list ? PyList_GetItem(chunks, index) : PyTuple_GetItem(chunks, index);
+static PyObject *chunk_at(const Chunks *chunks, Py_ssize_t index, char **bytes, Py_ssize_t *length) {
+    PyObject *chunk = chunks->is_list ? PyList_GetItem(chunks->list, index) : PyTuple_GetItem(chunks->list, index);
     if (!is_exactly(chunk, &PyBytes_Type)) return NULL;
     return PyBytes_AsStringAndSize(chunk, bytes, length) < 0 ? NULL : chunk;
 }
 
-int reply_send(Exchange *exchange, PyObject *result) {
-    int is_list = is_exactly(result, &PyList_Type);
-    if (!exchange->status || (!is_list && !is_exactly(result, &PyTuple_Type))) return 0;
-    Loop *loop = exchange->loop;
-    uint8_t *const body = loop->buffers->out + FIELDS_AT + exchange->fields;
-    size_t room = PAYLOAD_BYTES_MAX - HEAD_EXTRA_BYTES - exchange->fields, total = 0;
-    Py_ssize_t count = is_list ? PyList_Size(result) : PyTuple_Size(result);
-    PyObject *gathered = NULL;
-    char *bytes = NULL;
+/* Bytes of all chunks, or SIZE_MAX if they are more than `most` or one of them is not bytes. */
+static size_t count_bytes(const Chunks *chunks, size_t most) {
+    size_t total = 0;
+    char *bytes;
     Py_ssize_t length;
-    for (Py_ssize_t index = 0; index < count; index++) {
-        PyObject *chunk = chunk_at(result, is_list, index, &bytes, &length);
-        if (!chunk || (size_t)length > room - total) return 0;
-        if (count == 1 && length > COPIED_BYTES_MAX) {
-            gathered = chunk;
-        } else {
-            memcpy(body + total, bytes, (size_t)length);
-        }
+    for (Py_ssize_t index = 0; index < chunks->count; index++) {
+        if (!chunk_at(chunks, index, &bytes, &length) || (size_t)length > most - total) return SIZE_MAX;
         total += (size_t)length;
     }
-    uint8_t *fields = loop->buffers->out + FIELDS_AT;
-    int status = exchange->status;
-    if (status == 204 || status == 304) {
-        /* RFC 9110 sections 15.3.5, 15.4.5. */
-        total = 0;
-    } else {
-        /* No body may mean that the application left it out because of HEAD: then its length is not known. */
-        if (!exchange->has_length && (total || !exchange->is_head)) fields = write_length(fields, total);
-        if (exchange->is_head) total = 0;
+    return total;
+}
+
+/* Puts all chunks, which were counted, one behind the other. */
+static void copy_chunks(const Chunks *chunks, uint8_t *at) {
+    char *bytes;
+    Py_ssize_t length;
+    for (Py_ssize_t index = 0; index < chunks->count; index++) {
+        if (!chunk_at(chunks, index, &bytes, &length)) return;
+        memcpy(at, bytes, (size_t)length);
+        at += length;
     }
+}
+
+/* Sends the head before `end`, to which `fields` points, with a body that a shard finds in `slot`. As reply_send(). */
+static int send_lent(Exchange *exchange, int slot, uint8_t *fields, uint8_t *end, uint64_t total) {
+    Loop *loop = exchange->loop;
+    const uint64_t place[3] = {loop->outbox.generation, loop->outbox.offset + (uint64_t)slot * OUTBOX_SLOT_BYTES, total};
+    write_header(fields - HEADER_BYTES, exchange->token, KIND_LENT, exchange->status, (uint32_t)(end - fields));
+    memcpy(end, place, sizeof place);
+    struct iovec part = {fields - HEADER_BYTES, (size_t)(end - fields) + HEADER_BYTES + sizeof place};
+    exchange->is_over = 1;
+    int sent = send_packet(loop->replies[exchange->shard], &part, 1);
+    exchange->is_over = sent > 0;
+    if (sent <= 0) outbox_give_back(&loop->outbox, slot);
+    return sent;
+}
+
+int reply_send(Exchange *exchange, PyObject *result) {
+    Chunks chunks = {.list = result, .is_list = is_exactly(result, &PyList_Type)};
+    if (!exchange->status || (!chunks.is_list && !is_exactly(result, &PyTuple_Type))) return 0;
+    Loop *loop = exchange->loop;
+    uint8_t *fields = loop->buffers->out + FIELDS_AT, *const body = fields + exchange->fields;
+    size_t room = PAYLOAD_BYTES_MAX - HEAD_EXTRA_BYTES - exchange->fields;
+    chunks.count = chunks.is_list ? PyList_Size(result) : PyTuple_Size(result);
+    size_t total = count_bytes(&chunks, room > OUTBOX_SLOT_BYTES ? room : OUTBOX_SLOT_BYTES);
+    if (total == SIZE_MAX) return 0;
+    int status = exchange->status, slot = -1;
+    int has_body = !exchange->is_head && status != 204 && status != 304;
+    if (has_body && total > OUTBOX_BODY_BYTES_MIN && room >= 3 * sizeof(uint64_t)) slot = outbox_take(&loop->outbox);
+    if (slot < 0 && total > room) return 0;
+    /* RFC 9110 sections 15.3.5, 15.4.5. And no body may mean that the application left it out because of HEAD: then its length is not known. */
+    int wants_length = status != 204 && status != 304 && !exchange->has_length && (total || !exchange->is_head);
+    if (wants_length) fields = write_length(fields, total);
     if (exchange->reason_bytes) fields = write_reason(fields, exchange);
-    write_header(fields - HEADER_BYTES, exchange->token, status, (uint32_t)(body - fields));
+    if (slot >= 0) {
+        copy_chunks(&chunks, loop->outbox.slots + (size_t)slot * OUTBOX_SLOT_BYTES);
+        return send_lent(exchange, slot, fields, body, total);
+    }
+    char *bytes = NULL;
+    Py_ssize_t length = 0;
+    PyObject *gathered = has_body && chunks.count == 1 && total > COPIED_BYTES_MAX ? chunk_at(&chunks, 0, &bytes, &length) : NULL;
+    if (!has_body) total = 0;
+    if (total && !gathered) copy_chunks(&chunks, body);
+    write_header(fields - HEADER_BYTES, exchange->token, KIND_HEAD, status, (uint32_t)(body - fields));
     struct iovec parts[2] = {{fields - HEADER_BYTES, (size_t)(body - fields) + HEADER_BYTES}, {bytes, total}};
-    int is_one = !gathered || !total;
-    if (is_one) parts[0].iov_len += total;
+    if (!gathered) parts[0].iov_len += total;
     /* The list, and who holds the exchange, may change in another thread while this one waits for room. */
     Py_IncRef(gathered);
     exchange->is_over = 1;
-    int sent = send_packet(loop->replies[exchange->shard], parts, is_one ? 1 : 2);
+    int sent = send_packet(loop->replies[exchange->shard], parts, gathered ? 2 : 1);
     exchange->is_over = sent > 0;
     Py_DecRef(gathered);
     return sent;

@@ -20,6 +20,7 @@ CREDIT = 6
 # The supervisor's, and of a thread that lets go of a request; 8 is the supervisor's alone.
 LOST = 7
 RELEASE = 9
+# 10: the native loop alone lends (src/wsgi/native/outbox.c).
 # Flag of a reply: the last one of its token.
 END = 1
 

@@ -83,12 +83,13 @@ def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, w
             answering = hooked.answering() if hooked else None
             return partial(serve, receive, slots[index], replies, loaded, shared_environ, settle, answering), lambda: None
         hooks = native.Hooks(slots[index], replies, loaded, settle)
-        lines = (pool.scoreboard, first + index)
+        lines = (pool.scoreboard, first + index, pool.outbox, settings["generation"])
         loop = extension.Loop(pool.inbox, idle, *lines, tuple(pool.replies), loaded, shared_environ, hooks)
         return partial(native.serve, loop, hooks), loop.leave
 
     crew = _Alone(inbox, slots[0], prepare, interrupter) if threads == 1 else _Crew(inbox, slots, prepare, interrupter)
     os.close(pool.scoreboard)
+    os.close(pool.outbox)
     if hooked:
         hooked.heed_signals()
     fatal = crew.run()

@@ -27,20 +27,21 @@ TEMPLATES_S, TEMPLATES_AT_RELOAD_S = 0.05, 2.0
 class Pool:
     """The descriptors by which workers are tied to the server."""
 
-    def __init__(self, inbox, scoreboard, replies):
+    def __init__(self, inbox, scoreboard, outbox, replies):
         self.inbox = inbox
         self.scoreboard = scoreboard
+        self.outbox = outbox
         self.replies = replies
 
 
 def main(descriptors, image):
     """Runs the zygote; in a forked child, the worker. Returns at the end of the control socket."""
-    control_descriptor, code, inbox, scoreboard = (
-        int(descriptors[name]) for name in ("control", "code", "inbox", "scoreboard")
+    control_descriptor, code, inbox, scoreboard, outbox = (
+        int(descriptors[name]) for name in ("control", "code", "inbox", "scoreboard", "outbox")
     )
     replies = [int(descriptor) for descriptor in descriptors["replies"].split(",")]
     os.close(code)
-    for descriptor in (control_descriptor, inbox, scoreboard, *replies):
+    for descriptor in (control_descriptor, inbox, scoreboard, outbox, *replies):
         # Programs that the application starts must not keep the server's sockets open.
         os.set_inheritable(descriptor, False)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -50,7 +51,7 @@ def main(descriptors, image):
     try:
         settings, _ = control.receive()
         _decode_paths(settings)
-        serve_requests = _Zygote(control, Pool(inbox, scoreboard, replies), settings, image).run()
+        serve_requests = _Zygote(control, Pool(inbox, scoreboard, outbox, replies), settings, image).run()
     except (EOFError, ConnectionError):
         # The server is gone, or done with this generation, or the import failed.
         return
