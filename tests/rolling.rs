@@ -11,7 +11,10 @@ use tempfile::TempDir;
 
 fn edit(folder: &Path, name: &str, health: &str) {
     let health = format!("def health(environ, start_response):\n    {health}\n    return []\n");
-    fs::write(folder.join("edition.py"), format!("NAME = {name:?}\n{health}")).expect("a writable folder");
+    // There at once and whole: a worker may be importing it.
+    let file = folder.join("edition.new");
+    fs::write(&file, format!("NAME = {name:?}\n{health}")).expect("a writable folder");
+    fs::rename(&file, folder.join("edition.py")).expect("a writable folder");
 }
 
 const WELL: &str = "start_response('200 OK', [])";

@@ -55,7 +55,7 @@ use crate::base::mail::{Receiver, Sender};
 use crate::config::{Config, GroupConfig};
 use crate::mail::{ShardMail, ShardNews};
 use crate::observe::{Readiness, State, WorkerFacts};
-use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig};
+use crate::ring::{BufferGroup, Descriptor, PREEMPT_TIMER, Ring, RingConfig, yield_now};
 use crate::sys::code;
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::SignalFd;
@@ -347,6 +347,8 @@ impl Supervisor {
         if has_changed || self.programs.reports() != before {
             self.changes.tell();
         }
+        // With something due again at once, as when many programs crash, nobody else would ever have a turn: neither pipes nor control calls.
+        yield_now().await;
     }
 
     fn take(&mut self, happening: Happening) {
