@@ -27,8 +27,8 @@ THINK_SECONDS = 0.02
 # Between two things that disturb.
 PEACE_SECONDS = 1.5
 HUNG_SECONDS = 30
-# After the clients have gone, before memory and descriptors are looked at.
-SETTLE_SECONDS = 8
+# After the clients have gone, before memory and descriptors are looked at: memory for bodies is given back when it was of no use for 15 s, twice in a row.
+SETTLE_SECONDS = 32
 # The part of the time that warms the server up: what it takes then it may keep.
 WARM_PART = 0.2
 SLOW_BYTES = 1 << 20
