@@ -96,16 +96,20 @@ fn a_process_whose_thread_does_not_let_go_ends_when_another_is_up_and_its_others
     }
 }
 
+/// A request to `path` takes too long and its thread does not let go.
+fn ends_its_process(server: &Server, path: &str) {
+    let gate = server.gate("held");
+    let lost = server.get_in_thread(&format!("{path}?{}", gate.query()));
+    let worker = gate.wait_started();
+    assert_eq!(lost.join().expect("answered").status, 504);
+    assert!(process::wait_gone(worker, DEADLINE));
+    wait_until("another worker serves", DEADLINE, || server.get("/hello").status == 200);
+}
+
 #[test]
 fn the_only_thread_does_not_let_go_and_its_process_ends() {
     for worker_loop in LOOPS {
-        let server = kitchen(worker_loop, 1, "1s");
-        let gate = server.gate("stuck");
-        let lost = server.get_in_thread(&format!("/stuck?{}", gate.query()));
-        let worker = gate.wait_started();
-        assert_eq!(lost.join().expect("answered").status, 504);
-        assert!(process::wait_gone(worker, DEADLINE));
-        wait_until("another worker serves", DEADLINE, || server.get("/hello").status == 200);
+        ends_its_process(&kitchen(worker_loop, 1, "1s"), "/stuck");
     }
 }
 
@@ -144,14 +148,9 @@ fn an_answer_that_has_begun_breaks_off_and_its_worker_goes_on() {
 fn a_call_that_lets_no_thread_run_ends_its_process() {
     for worker_loop in LOOPS {
         let server = kitchen(worker_loop, 2, "1s");
-        let gate = server.gate("gripped");
-        let lost = server.get_in_thread(&format!("/grip?{}", gate.query()));
-        let worker = gate.wait_started();
-        assert_eq!(lost.join().expect("answered").status, 504);
-        assert!(process::wait_gone(worker, DEADLINE));
+        ends_its_process(&server, "/grip");
         // The interpreter's own handler of SIGABRT needs no thread that runs.
         server.wait_for_line("in grip");
-        wait_until("another worker serves", DEADLINE, || server.get("/hello").status == 200);
     }
 }
 

@@ -192,3 +192,22 @@ fn clients_that_leave_in_the_middle_of_a_body_leave_nothing_behind() {
     }
     wait_until("the server has let go of them", support::DEADLINE, || descriptors() <= before + 4);
 }
+
+#[test]
+fn uploads_one_after_the_other_lie_in_the_same_memory() {
+    let server = kitchen();
+    let folder = format!("/proc/{}/fd", server.pid());
+    let regions = || {
+        let links = fs::read_dir(&folder).expect("it runs").map(|entry| fs::read_link(entry.expect("listed").path()));
+        links
+            .filter(|link| link.as_ref().is_ok_and(|link| link.to_string_lossy().contains("memfd:maitred-body")))
+            .count()
+    };
+    let mut client = server.connect();
+    let upload = pattern(300_000);
+    for _ in 0..30 {
+        assert_same_bytes(&client.post("/echo", "", &upload).body, &upload);
+    }
+    // The next may begin before the worker has said that it has done with the last.
+    assert!((1..10).contains(&regions()), "{}", regions());
+}

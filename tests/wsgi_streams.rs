@@ -230,6 +230,41 @@ fn large_bodies_that_are_whole_reach_every_kind_of_client() {
     }
 }
 
+/// The outbox of the only generation of a server with one worker: its words, and whether the first slots were ever used.
+fn outbox(server: &Server) -> (u32, bool) {
+    use std::os::unix::fs::FileExt;
+    let folder = format!("/proc/{}/fd", server.pid());
+    let links = fs::read_dir(folder).expect("it runs").map(|entry| entry.expect("listed").path());
+    let is_it = |path: &std::path::PathBuf| {
+        fs::read_link(path).is_ok_and(|target| target.to_string_lossy().contains("memfd:maitred-outbox"))
+    };
+    let path = links.into_iter().find(is_it).expect("each generation has one");
+    let file = fs::File::open(path).expect("the server's own");
+    let (mut words, mut slot) = ([0; 4], [0; 4096]);
+    file.read_exact_at(&mut words, 0).expect("a whole page");
+    file.read_exact_at(&mut slot, 4096).expect("a whole page");
+    (u32::from_le_bytes(words), slot.iter().any(|&byte| byte != 0))
+}
+
+#[test]
+fn what_a_worker_lends_is_given_back_whatever_becomes_of_it() {
+    let server = Builder::app("kitchen:application").shards(1).workers(1).app_key("worker_loop = \"native\"").start();
+    server.wait_workers(1);
+    assert_eq!(outbox(&server), (0, false));
+    let target = format!("/whole?n={}", 100 * KIB);
+    for _ in 0..40 {
+        assert_eq!(server.get(&target).body.len(), 100 * KIB);
+    }
+    // And what its client does not wait for.
+    for _ in 0..20 {
+        let mut leaving = server.connect();
+        leaving.request("GET", &target, "");
+        drop(leaving);
+    }
+    assert_eq!(server.get(&target).body.len(), 100 * KIB);
+    wait_until("all slots are free", support::DEADLINE, || outbox(&server) == (0, true));
+}
+
 #[test]
 fn slow_clients_do_not_keep_what_a_worker_lends() {
     let server = Builder::app("kitchen:application").shards(1).workers(1).start();

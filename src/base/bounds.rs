@@ -61,9 +61,9 @@ pub const MEMORY_BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Regions for bodies that a shard keeps ready for the next ones; they go when they are of no use.
 pub const BODY_REGIONS_KEPT_MAX: usize = 32;
 /// Bodies whose answer is out while their worker may still read them: so many of a shard's are remembered, to use their memory again.
-pub const BODIES_LENT_MAX: usize = 256;
+pub const BODIES_UNRELEASED_MAX: usize = 256;
 /// They are for no longer than this, seconds.
-pub const BODIES_LENT_SECONDS: u64 = 10;
+pub const BODIES_UNRELEASED_SECONDS: u64 = 10;
 /// What is left of a body is received straight to where it is to lie, if it is no less than this, bytes.
 pub const DIRECT_RECEIVE_BYTES_MIN: u64 = 16 * 1024;
 /// Responses that one shard keeps in memory for clients that do not take them, all together; what is more goes to files.

@@ -40,7 +40,7 @@ pub use files::{OpenFlags, Stat};
 pub use kernel::probe;
 pub use message::{Message, MessageStream};
 pub use payload::Payload;
-pub use recv::{RecvInto, RecvStream};
+pub use recv::RecvStream;
 pub use send::{SendOp, SendResult};
 pub use single::Op;
 

@@ -191,10 +191,11 @@ impl RecvStream {
     }
 
     /// Receives as many bytes as `range` has into that part of `region`, past all buffers. The stream must be [stopped](RecvStream::poll_stopped).
+    /// The operation's output is how many have come: fewer where the stream ended or the operation was cancelled, which is `ECANCELED` if there were none.
     ///
     /// # Panics
     /// Where `region` has no memory ready for `range`.
-    pub fn receive_into(&self, region: &Rc<Region>, range: Range<usize>) -> RecvInto {
+    pub fn receive_into(&self, region: &Rc<Region>, range: Range<usize>) -> Op {
         let slots = self.core.slots.borrow();
         let Some(Slot::Stream(stream)) = slots.get(self.key) else { unreachable!("slot of a live handle") };
         debug_assert!(!stream.armed && stream.is_taken(), "two receives would share out what comes");
@@ -202,7 +203,7 @@ impl RecvStream {
         drop(slots);
         let len = u32::try_from(range.len()).expect("regions are far below 4 GiB");
         let sqe = Sqe::RecvInto { fd: socket.as_raw_fd(), ptr: region.pointer(range), len };
-        RecvInto(Op::start(&Ring { core: self.core.clone() }, Some(socket), Hold::Region(region.clone()), sqe))
+        Op::start(&Ring { core: self.core.clone() }, Some(socket), Hold::Region(region.clone()), sqe)
     }
 
     /// Whether the connection is broken: reset, or timed out by the kernel. A peer that has only finished sending may still read.
@@ -231,25 +232,6 @@ impl RecvStream {
             self.core.push(sqe, self.key as u64);
         }
         Poll::Pending
-    }
-}
-
-/// Bytes on their way into a region. Its output is how many have come: all of them, or fewer where the stream ended or the wait for
-/// them was cut short.
-pub struct RecvInto(Op);
-
-impl RecvInto {
-    /// Asks the kernel to end the wait now. The bytes that have come so far are still told; `ECANCELED` says that there were none.
-    pub fn cancel(&self) {
-        self.0.cancel();
-    }
-}
-
-impl Future for RecvInto {
-    type Output = io::Result<u32>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
     }
 }
 

@@ -76,27 +76,28 @@ impl Arrival {
         loop {
             let mut receipt = from.recv.receive_into(region, range.clone());
             from.deadline.set(self.patience(from) / LOOKS);
-            let result = match within(&from.deadline, &mut receipt).await {
-                Ok(result) => result,
+            let (result, is_looked_at) = match within(&from.deadline, &mut receipt).await {
+                Ok(result) => (result, false),
                 Err(TimedOut) => {
                     receipt.cancel();
-                    receipt.await
+                    (receipt.await, true)
                 }
             };
             from.deadline.clear();
-            match result {
+            match result.map_err(|error| error.raw_os_error()) {
                 Ok(0) => return Err(BodyError::Gone),
                 Ok(count) => {
                     self.bytes += u64::from(count);
                     return Ok(u64::from(count));
                 }
-                // It was time to look, or the kernel has been woken very often for nothing.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::ECANCELED | libc::EAGAIN | libc::EINTR)) => {
+                Err(Some(libc::ECANCELED)) if is_looked_at => {
                     looks_in_vain += 1;
                     if looks_in_vain >= LOOKS {
                         return Err(BodyError::Refused(Reject::BodyTimeout));
                     }
                 }
+                // The kernel was woken very often for nothing.
+                Err(Some(libc::EAGAIN | libc::EINTR)) => {}
                 Err(_) => return Err(BodyError::Gone),
             }
         }

@@ -7,12 +7,14 @@ use std::fmt::Write as _;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::bounds::WARMUP_EXCERPT_BYTES;
 use crate::config::{Config, HostPattern, WarmupConfig};
 use crate::django::Facts;
 use crate::http::target::decode_path;
 use crate::ring::{BufferGroup, Descriptor, Message, Ring};
+use crate::sys::outbox::{Lent, Outbox, Reader};
 use crate::sys::packets;
 use crate::wsgi::messages::encode_request;
 use crate::wsgi::{BodyRef, Environ, Reply, ReplyKind, Token};
@@ -86,6 +88,7 @@ impl Warmup {
         ring: &Ring,
         replies: OwnedFd,
         group: &Rc<BufferGroup>,
+        outbox: Arc<Outbox>,
         verdict: impl FnOnce(Option<String>) + 'static,
     ) {
         let replies: Descriptor = Rc::new(replies);
@@ -93,9 +96,12 @@ impl Warmup {
         glommio::spawn_local(async move {
             let mut answer = Answer::default();
             let mut verdict = Some(verdict);
+            let outbox = Reader::new(outbox);
             while let Ok(Some(message)) = messages.next().await {
+                // Its worker has the slot back when this has been heard, wanted or not.
+                let lent = lent(&message, &outbox);
                 if verdict.is_some()
-                    && let Some(found) = answer.hear(&message, &self)
+                    && let Some(found) = answer.hear(&message, lent, &self)
                     && let Some(tell) = verdict.take()
                 {
                     tell(found);
@@ -124,6 +130,14 @@ fn host(warmup: &WarmupConfig, config: &Config, django: Option<&Facts>) -> Strin
     chosen.unwrap_or("localhost").to_owned()
 }
 
+/// What a message lends.
+fn lent(message: &Message, outbox: &Rc<Reader>) -> Option<Lent> {
+    match Reply::parse(&message.bytes).ok()?.kind {
+        ReplyKind::Lent { offset, count, .. } => outbox.lent(offset, count),
+        _ => None,
+    }
+}
+
 /// What was heard of an answer.
 #[derive(Debug, Default)]
 struct Answer {
@@ -134,7 +148,7 @@ struct Answer {
 
 impl Answer {
     /// Takes in a message. The verdict, once there is one: `None` in it is a good one, else a sentence.
-    fn hear(&mut self, message: &Message, warmup: &Warmup) -> Option<Option<String>> {
+    fn hear(&mut self, message: &Message, lent: Option<Lent>, warmup: &Warmup) -> Option<Option<String>> {
         let reply = Reply::parse(&message.bytes).ok().filter(|reply| reply.token == TOKEN)?;
         let mut is_over = reply.end;
         match reply.kind {
@@ -142,8 +156,15 @@ impl Answer {
                 self.status = Some(status);
                 self.keep(&message.bytes[body]);
             }
-            // Its body is not looked at; the slot is lost to this one worker thread, which has others.
-            ReplyKind::Lent { status, .. } => self.status = Some(status),
+            ReplyKind::Lent { status, .. } => {
+                self.status = Some(status);
+                if let Some(mut lent) = lent {
+                    lent.truncate(WARMUP_EXCERPT_BYTES);
+                    let mut beginning = Vec::new();
+                    lent.append_to(&mut beginning);
+                    self.keep(&beginning);
+                }
+            }
             ReplyKind::Body(range) => self.keep(&message.bytes[range]),
             // It is long, and whoever asks for credit gets none: enough was seen.
             ReplyKind::Credit => is_over = self.status.is_some(),
@@ -203,24 +224,48 @@ mod tests {
     #[test]
     fn an_answer_counts_when_it_is_there_in_full() {
         let mut answer = Answer::default();
-        assert_eq!(answer.hear(&reply(TOKEN, 1, false, 200, b"o"), &warmup()), None);
-        assert_eq!(answer.hear(&reply(TOKEN, 2, false, 0, b"k"), &warmup()), None);
-        assert_eq!(answer.hear(&reply(TOKEN, 2, true, 0, b""), &warmup()), Some(None));
+        assert_eq!(answer.hear(&reply(TOKEN, 1, false, 200, b"o"), None, &warmup()), None);
+        assert_eq!(answer.hear(&reply(TOKEN, 2, false, 0, b"k"), None, &warmup()), None);
+        assert_eq!(answer.hear(&reply(TOKEN, 2, true, 0, b""), None, &warmup()), Some(None));
         let mut answer = Answer::default();
-        assert_eq!(answer.hear(&reply(TOKEN, 1, false, 200, b"half"), &warmup()), None);
-        let broken = answer.hear(&reply(TOKEN, 4, true, 0, b""), &warmup()).flatten().expect("a failure");
+        assert_eq!(answer.hear(&reply(TOKEN, 1, false, 200, b"half"), None, &warmup()), None);
+        let broken = answer.hear(&reply(TOKEN, 4, true, 0, b""), None, &warmup()).flatten().expect("a failure");
         assert!(broken.contains("with 200: it broke off") && broken.contains("\"half\""), "{broken}");
         // A long one is not read to its end.
         let mut answer = Answer::default();
-        assert_eq!(answer.hear(&reply(TOKEN, 6, false, 0, b""), &warmup()), None);
-        assert_eq!(answer.hear(&reply(TOKEN, 1, false, 302, b""), &warmup()), None);
-        assert_eq!(answer.hear(&reply(TOKEN, 6, false, 0, b""), &warmup()), Some(None));
+        assert_eq!(answer.hear(&reply(TOKEN, 6, false, 0, b""), None, &warmup()), None);
+        assert_eq!(answer.hear(&reply(TOKEN, 1, false, 302, b""), None, &warmup()), None);
+        assert_eq!(answer.hear(&reply(TOKEN, 6, false, 0, b""), None, &warmup()), Some(None));
+    }
+
+    #[test]
+    fn a_lent_answer_is_heard_and_its_slot_given_back() {
+        use std::os::unix::fs::FileExt;
+        let shared = Arc::new(Outbox::create(1).expect("a memfd"));
+        let worker = std::fs::File::from(shared.as_fd().try_clone_to_owned().expect("dup"));
+        let outbox = Reader::new(shared);
+        for (status, is_good) in [(200, true), (500, false)] {
+            worker.write_all_at(&[1], 0).expect("a bit");
+            worker.write_all_at(b"<h1>large", 4096).expect("a slot");
+            let place: Vec<u8> = [1_u64, 4096, 9].iter().flat_map(|word| word.to_le_bytes()).collect();
+            let mut bytes = reply(TOKEN, 10, true, status, &place).bytes.to_vec();
+            bytes[12..16].copy_from_slice(&2_u32.to_le_bytes());
+            bytes.splice(16..16, *b"\r\n");
+            let message = Message { bytes: Chunk::from(bytes), descriptor: None, truncated: false };
+            let verdict = Answer::default().hear(&message, lent(&message, &outbox), &warmup()).expect("a verdict");
+            assert_eq!(verdict.is_none(), is_good);
+            assert!(verdict.is_none_or(|told| told.contains("<h1>large")));
+            let mut word = [9];
+            worker.read_exact_at(&mut word, 0).expect("a word");
+            assert_eq!(word, [0]);
+        }
     }
 
     #[test]
     fn another_status_is_told_with_the_beginning_of_the_answer() {
         let body = [&b"<h1>\x1b[2J"[..], &[b'x'; 10_000]].concat();
-        let told = Answer::default().hear(&reply(TOKEN, 1, true, 500, &body), &warmup()).flatten().expect("a failure");
+        let told =
+            Answer::default().hear(&reply(TOKEN, 1, true, 500, &body), None, &warmup()).flatten().expect("a failure");
         let begin = "the warm-up request GET /healthz?deep (Host: example.com) was answered with 500: another status is expected";
         assert!(told.starts_with(begin), "{told}");
         assert!(told.contains("begins with \"<h1>\\u{1b}[2Jxxx") && told.len() < 1000, "{told}");
@@ -229,8 +274,8 @@ mod tests {
     #[test]
     fn what_is_said_of_another_request_is_no_answer() {
         let other = Token { slot: 1, serial: 1 };
-        assert_eq!(Answer::default().hear(&reply(other, 1, true, 500, b""), &warmup()), None);
+        assert_eq!(Answer::default().hear(&reply(other, 1, true, 500, b""), None, &warmup()), None);
         let nonsense = Message { bytes: Chunk::from(b"short".to_vec()), descriptor: None, truncated: false };
-        assert_eq!(Answer::default().hear(&nonsense, &warmup()), None);
+        assert_eq!(Answer::default().hear(&nonsense, None, &warmup()), None);
     }
 }

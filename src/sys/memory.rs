@@ -50,11 +50,6 @@ pub fn filled_memfd(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Makes an empty anonymous file that grows as it is written, close-on-exec.
-pub fn growing_memfd(name: &str) -> io::Result<OwnedFd> {
-    Ok(memfd_create(name, MemfdFlags::CLOEXEC)?)
-}
-
 /// What a worker thread is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SlotState {

@@ -6,7 +6,6 @@
 
 mod credit;
 pub mod environ;
-mod lent;
 mod loss;
 mod marshal;
 pub mod messages;
@@ -17,6 +16,7 @@ mod region_pool;
 pub mod share;
 pub mod source;
 pub mod spool;
+mod unreleased;
 
 pub use environ::Environ;
 pub use loss::Loss;

@@ -22,18 +22,18 @@ use slab::Slab;
 
 use super::Loss;
 use super::credit::Credit;
-use super::lent::Lent;
 use super::messages::{self, Reply, ReplyKind, Token};
 pub use super::part::Part;
 use super::part::{part, queue_part};
 use super::queue::{Key, Queue};
 use super::share::Share;
 use super::spool::BodyFile;
+use super::unreleased::Unreleased;
 use crate::base::clock::Monotonic;
 use crate::config::Priority;
 use crate::observe::{Shed, ShedCounts};
 use crate::ring::{Chunk, Descriptor, Message, Ring};
-use crate::sys::outbox::{self, Outbox, Reader};
+use crate::sys::outbox::{Lent, Outbox, Reader};
 use crate::sys::packets;
 pub use call::Call;
 
@@ -114,7 +114,7 @@ struct Inner {
     queue: RefCell<Queue>,
     unserved: Cell<Unserved>,
     /// Bodies of calls that are answered.
-    lent: RefCell<Lent>,
+    unreleased: RefCell<Unreleased>,
     /// The outboxes of generations that have workers, the newest last. Counted by this shard alone.
     outboxes: RefCell<Vec<(u32, Rc<Reader>)>>,
     serial: Cell<u32>,
@@ -149,7 +149,7 @@ impl Pool {
             calls: RefCell::new(Slab::new()),
             queue: RefCell::new(Queue::new(1)),
             unserved: Cell::default(),
-            lent: RefCell::default(),
+            unreleased: RefCell::default(),
             outboxes: RefCell::default(),
             serial: Cell::new(0),
             waits_for_room: Cell::new(false),
@@ -400,7 +400,7 @@ impl Pool {
             Err(error) => return tracing::error!(shard = self.0.shard, %error, "dropped a malformed reply"),
         };
         if reply.kind == ReplyKind::Release {
-            return self.0.lent.borrow_mut().end(reply.token);
+            return self.0.unreleased.borrow_mut().end(reply.token);
         }
         // Taken first: whoever wants the answer or not, its worker gets the slot back.
         let lent = match reply.kind {
@@ -453,7 +453,7 @@ impl Pool {
     }
 
     /// What a worker of `generation` says that it has lent.
-    fn lent(&self, generation: u32, offset: u64, count: u64) -> Option<outbox::Lent> {
+    fn lent(&self, generation: u32, offset: u64, count: u64) -> Option<Lent> {
         let outboxes = self.0.outboxes.borrow();
         let lent =
             outboxes.iter().rev().find(|(of, _)| *of == generation).and_then(|(_, outbox)| outbox.lent(offset, count));
@@ -524,7 +524,7 @@ impl Pool {
         if let Phase::Sent { generation, at, descriptor, .. } = std::mem::replace(&mut call.phase, Phase::Ended) {
             if let Some(body) = descriptor {
                 let token = Token { slot: slot as u32, serial: call.serial };
-                self.0.lent.borrow_mut().keep(token, body, self.0.ring.now());
+                self.0.unreleased.borrow_mut().keep(token, body, self.0.ring.now());
             }
             if let Some(gate) = self.0.gate.borrow_mut().as_mut().filter(|gate| gate.generation == generation) {
                 gate.share.learn(self.0.ring.now().since(at), self.0.taken.get());
@@ -538,7 +538,7 @@ impl Pool {
 
     /// Gives memory back that bodies of answered requests have had for too long.
     pub fn trim(&self) {
-        self.0.lent.borrow_mut().trim(self.0.ring.now());
+        self.0.unreleased.borrow_mut().trim(self.0.ring.now());
     }
 
     /// No worker of `generation` is left: what none of them has answered is lost. Waits a moment first, so that answers which

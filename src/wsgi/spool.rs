@@ -151,11 +151,6 @@ impl Spool {
         matches!(self.place, Place::File(_))
     }
 
-    /// Bytes so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Where the next `count` bytes of the body may be put by the kernel, if that is in memory; then [`Spool::filled`] says how many were.
     pub fn room(&self, count: u64) -> Option<(Rc<Region>, Range<usize>)> {
         let Place::Memory(lease) = &self.place else { return None };

@@ -154,14 +154,14 @@ impl Supervisor {
         let django = found.as_ref().and_then(|found| found.django.as_deref());
         let warmup = Warmup::new(&self.setup.config, django);
         let sent = match (warmup, found) {
-            (Some(warmup), Some(Generation { inbox: Some(inbox), warmup: replies @ Some(_), .. })) => {
+            (Some(warmup), Some(Generation { inbox: Some(inbox), warmup: replies @ Some(_), outbox, .. })) => {
                 tracing::info!(generation = generation.0, "warm-up: {}", warmup.describe());
                 let inbox_of_loop = self.inbox.clone();
                 let verdict =
                     move |failure| inbox_of_loop.push(Happening::Event(Event::WarmedUp { generation, failure }));
                 let sent = warmup.send(inbox, shard);
                 let replies = replies.take().expect("it was just seen");
-                warmup.listen(&self.ring, replies, &self.control, verdict);
+                warmup.listen(&self.ring, replies, &self.control, outbox.clone(), verdict);
                 sent
             }
             // A reload has taken the warm-up out of the configuration meanwhile: there is nothing to prove.

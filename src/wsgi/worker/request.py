@@ -29,7 +29,7 @@ class SpooledBody(io.RawIOBase):
     def readable(self):
         return True
 
-    def is_lent(self):
+    def is_servers(self):
         """Whether it lies in memory of the server's, for as long as the request lasts."""
         try:
             return bool(fcntl.fcntl(self._descriptor, fcntl.F_GET_SEALS) & F_SEAL_FUTURE_WRITE)
@@ -39,7 +39,7 @@ class SpooledBody(io.RawIOBase):
 
     def own_descriptor(self):
         """The descriptor of a file that is nobody else's and has nothing but the body in it."""
-        if self.is_lent():
+        if self.is_servers():
             own = _memory_file()
             try:
                 copy_file(self._descriptor, own, self._length)
@@ -117,7 +117,7 @@ class InputFile:
 
     def _link(self, path, mode):
         """Whether the file has got this name."""
-        if self._body.is_lent():
+        if self._body.is_servers():
             return False
         try:
             folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -7,17 +7,17 @@ use std::collections::HashMap;
 
 use super::messages::Token;
 use super::spool::BodyFile;
-use crate::base::bounds::{BODIES_LENT_MAX, BODIES_LENT_SECONDS};
+use crate::base::bounds::{BODIES_UNRELEASED_MAX, BODIES_UNRELEASED_SECONDS};
 use crate::base::clock::Monotonic;
 
 /// The bodies, by the tokens of their requests.
 #[derive(Default)]
-pub(super) struct Lent(HashMap<Token, (Monotonic, BodyFile)>);
+pub(super) struct Unreleased(HashMap<Token, (Monotonic, BodyFile)>);
 
-impl Lent {
+impl Unreleased {
     /// The request is answered. One that is more than can be remembered is let go of.
     pub fn keep(&mut self, token: Token, body: BodyFile, now: Monotonic) {
-        if matches!(body, BodyFile::Memory(_)) && self.0.len() < BODIES_LENT_MAX {
+        if matches!(body, BodyFile::Memory(_)) && self.0.len() < BODIES_UNRELEASED_MAX {
             self.0.insert(token, (now, body));
         }
     }
@@ -29,9 +29,9 @@ impl Lent {
         }
     }
 
-    /// Lets go of what has been lent for too long: its worker has died, or goes on reading.
+    /// Lets go of what has been waited for too long: its worker has died, or goes on reading.
     pub fn trim(&mut self, now: Monotonic) {
-        self.0.retain(|_, (since, _)| now.since(*since).as_secs() < BODIES_LENT_SECONDS);
+        self.0.retain(|_, (since, _)| now.since(*since).as_secs() < BODIES_UNRELEASED_SECONDS);
     }
 }
 
@@ -45,20 +45,20 @@ mod tests {
         let pool = RegionPool::new();
         let body = || BodyFile::Memory(pool.lease(1).expect("memory").expect("room"));
         let token = |slot: usize| Token { slot: slot as u32, serial: 1 };
-        let mut lent = Lent::default();
+        let mut unreleased = Unreleased::default();
         let at = |seconds: u64| Monotonic::from_nanos(seconds * 1_000_000_000);
-        for slot in 0..BODIES_LENT_MAX + 10 {
-            lent.keep(token(slot), body(), at(slot as u64 / 128));
+        for slot in 0..BODIES_UNRELEASED_MAX + 10 {
+            unreleased.keep(token(slot), body(), at(slot as u64 / 128));
         }
-        assert_eq!(lent.0.len(), BODIES_LENT_MAX);
+        assert_eq!(unreleased.0.len(), BODIES_UNRELEASED_MAX);
         // The first comes back; one that was not remembered, and one that comes back twice, are no news.
-        for slot in [0, 0, BODIES_LENT_MAX + 1] {
-            lent.end(token(slot));
-            assert_eq!((lent.0.len(), pool.kept()), (BODIES_LENT_MAX - 1, 1));
+        for slot in [0, 0, BODIES_UNRELEASED_MAX + 1] {
+            unreleased.end(token(slot));
+            assert_eq!((unreleased.0.len(), pool.kept()), (BODIES_UNRELEASED_MAX - 1, 1));
         }
-        lent.trim(at(BODIES_LENT_SECONDS));
-        assert_eq!((lent.0.len(), pool.kept()), (128, 1));
-        lent.trim(at(BODIES_LENT_SECONDS + 1));
-        assert_eq!((lent.0.len(), pool.kept()), (0, 1));
+        unreleased.trim(at(BODIES_UNRELEASED_SECONDS));
+        assert_eq!((unreleased.0.len(), pool.kept()), (128, 1));
+        unreleased.trim(at(BODIES_UNRELEASED_SECONDS + 1));
+        assert_eq!((unreleased.0.len(), pool.kept()), (0, 1));
     }
 }
