@@ -299,6 +299,8 @@ impl Generation {
             (Phase::Proving { is_late: false, .. }, Some(reason)) => self.fail(reason),
             // It is too late, or was over before.
             _ => {}
+            // Who has answered may have died since; another one comes.
+            (Phase::Proving { is_late: false, .. }, None) if self.workers_alive() == 0 => self.phase = Phase::Warming,
         }
     }
 

@@ -557,3 +557,12 @@ fn workers_that_die_of_the_warm_up_fail_the_boot() {
     bench.tell(Event::WarmedUp { generation: GenerationId(1), failure: Some("died".into()) });
     bench.expect(&["kill 100 9", "kill 102 9"]);
 }
+
+#[test]
+fn a_generation_whose_only_worker_died_as_it_had_proven_itself_takes_over_with_the_next() {
+    let mut bench = proving();
+    bench.exit(101, KILLED, &[], 1).expect(&["fork 3 of 1 in 0"]);
+    bench.tell(Event::WarmedUp { generation: GenerationId(1), failure: None }).expect(&[]);
+    bench.show(1, 1, 102, SlotState::Idle, 0, Monotonic::ZERO).pass(SECOND).expect(&["warm up 1"]);
+    bench.tell(Event::WarmedUp { generation: GenerationId(1), failure: None }).expect(&["switch to 1"]);
+}
