@@ -143,6 +143,38 @@ fn templates_of_a_django_project_are_compiled_before_the_fork() {
     assert!(server.get("/page.html").text().starts_with(&worker));
 }
 
+/// Tells what was found out of a field, and whether the expression of the URL that a template names is compiled; neither was used by anybody.
+const USED: &str = "\
+import re
+from django.contrib.contenttypes.models import ContentType
+from django.http import HttpResponse
+from django.urls import include, path
+def told(request):
+    column = vars(ContentType._meta.get_field('model')).get('cached_col')
+    return HttpResponse('%s %s' % ('identity' in vars(column) if column else None, any('^/named/' in str(key) for key in re._cache)))
+urlpatterns = [path('', told), path('named/', include(([path('<int:n>/', told, name='one')], 'spaced')))]
+";
+
+#[test]
+fn what_django_finds_out_of_fields_and_of_urls_in_templates_is_found_out_before_the_fork() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    fs::create_dir(folder.path().join("pages")).expect("a writable folder");
+    let pages = "{% url 'spaced:one' 1 %}{% url 'nowhere:one' %}{% url 'nothing' %}";
+    fs::write(folder.path().join("pages/page.html"), pages).expect("a writable folder");
+    let more = "TEMPLATES=[{'BACKEND': 'django.template.backends.django.DjangoTemplates', 'DIRS': ['pages']}], \
+                INSTALLED_APPS=['django.contrib.contenttypes'], ";
+    let site = SITE.replace("SECRET_KEY", &format!("{more}SECRET_KEY"));
+    fs::write(folder.path().join("site_wsgi.py"), site).expect("a writable folder");
+    fs::write(folder.path().join("site_urls.py"), USED).expect("a writable folder");
+    let builder = || Builder::app("site_wsgi:application").chdir(folder.path()).python(&support::python::with_django());
+    let server = builder().start();
+    // At a start there is little time for it, at a reload there is more.
+    server.signal(Signal::HUP);
+    wait_until("all is found out", DEADLINE, || server.get("/").text() == "True True");
+    // Whoever develops waits for each start.
+    assert_eq!(builder().app_key("reload = true").start().get("/").text(), "None False");
+}
+
 #[test]
 fn the_collector_rests_while_the_application_is_imported_and_then_does_as_that_says() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");

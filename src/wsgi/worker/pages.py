@@ -1,9 +1,10 @@
 """What the first pages of a Django project need besides what `warm` loads, made before the fork: compiled templates, and Django's own patterns, formats,
-managers and names of static files.
+managers, names of static files, what it knows of fields and of the URLs that templates name.
 
 Owns the list and its bounds. Runs no view and renders nothing, so that no database is asked and no connection opened. Called by `warm`.
 """
 import os
+import re
 import sys
 import time
 
@@ -12,6 +13,8 @@ TEMPLATES_MAX = 128
 TEMPLATE_BYTES_MAX = 256 * 1024
 # Names that are looked at in search of them.
 NAMES_MAX = 4096
+# URLs' names that are looked up. The module `re` keeps 512 patterns.
+REVERSALS_MAX = 128
 _TEMPLATE_ENDS = (".html", ".txt", ".xml", ".svg", ".js", ".css", ".json")
 # Whose patterns pages use. Those of validators, say, take longer than all of these.
 _PATTERNS_OF = (
@@ -25,13 +28,26 @@ _PATTERNS_OF = (
     "django.utils.dateformat",
     "django.utils.formats",
 )
+# What models' options, their fields and those fields' columns in queries keep.
+_OF_MODELS = ("fields", "pk_fields", "fields_map", "_forward_fields_map", "managers_map")
+_OF_FIELDS = (
+    "name",
+    "unique",
+    "cache_name",
+    "path_infos",
+    "reverse_path_infos",
+    "related_fields",
+    "local_related_fields",
+    "foreign_related_fields",
+    "reverse_related_fields",
+)
+_OF_COLUMNS = ("identity", "contains_aggregate", "contains_over_clause")
 
 
-def templates(settings, seconds):
+def templates(settings, until):
     """A project's own, and those that they extend and include, of installed packages too; as many as there is time for."""
     from django.template import engines
 
-    until = time.monotonic() + seconds
     room = TEMPLATE_BYTES_MAX
     for backend in engines.all():
         engine = getattr(backend, "engine", None)
@@ -154,3 +170,76 @@ def static_names(settings):
         if not staticfiles_storage.hashed_files:
             # They were not collected yet: whoever needs them looks again.
             staticfiles_storage._wrapped = empty
+
+
+def fields(settings, until):
+    """What queries ask of models' fields; of as many models as there is time for."""
+    from django.apps import apps
+
+    for model in apps.get_models():
+        if time.monotonic() > until:
+            return
+        _use(model._meta, _OF_MODELS)
+        for field in model._meta.get_fields():
+            _use(field, _OF_FIELDS)
+            _use(getattr(field, "cached_col", None), _OF_COLUMNS)
+
+
+def _use(holder, names):
+    """Reads attributes that are found out when they are read first."""
+    for name in names:
+        try:
+            getattr(holder, name)
+        except Exception:
+            # Some have no such thing.
+            pass
+
+
+def reversals(settings, until):
+    """Of URLs that templates name, what is found out when they are made first; of as many as there is time for."""
+    for name in sorted(_names_of_urls())[:REVERSALS_MAX]:
+        if time.monotonic() > until:
+            return
+        try:
+            _reverse(name)
+        except Exception:
+            # No such URL is an error of the page's.
+            pass
+
+
+def _names_of_urls():
+    from django.template import engines
+    from django.template.defaulttags import URLNode
+
+    names = set()
+    for backend in engines.all():
+        engine = getattr(backend, "engine", None)
+        if engine is None or not _keeps(engine):
+            continue
+        for loader in engine.template_loaders:
+            # Among them are errors of those that were not found.
+            kept = [template for template in loader.get_template_cache.values() if hasattr(template, "nodelist")]
+            nodes = (node for template in kept for node in template.nodelist.get_nodes_by_type(URLNode))
+            names.update(node.view_name.var for node in nodes if isinstance(node.view_name.var, str))
+    return names
+
+
+def _reverse(name):
+    """As django.urls.reverse() begins, which has to have arguments for more."""
+    from django.urls import get_resolver
+    from django.urls.resolvers import get_ns_resolver
+
+    resolver = get_resolver()
+    *namespaces, view = name.split(":")
+    before, converters = "", {}
+    for namespace in namespaces:
+        instances = resolver.app_dict.get(namespace, [namespace])
+        instance = namespace if namespace in instances else instances[0]
+        pattern, resolver = resolver.namespace_dict[instance]
+        before += pattern
+        converters.update(resolver.pattern.converters)
+    if before:
+        resolver = get_ns_resolver(before, resolver, tuple(converters.items()))
+    for _, pattern, *_ in resolver.reverse_dict.getlist(view):
+        # The text by which the module `re` knows it again.
+        re.compile("^%s%s" % (re.escape("/"), pattern))

@@ -6,21 +6,30 @@ the zygote.
 """
 import importlib
 import sys
+import time
 from functools import partial
 
 from . import pages
 
 
 def warm(seconds):
-    """Compiles templates for so long, for 0 none. Never raises: what fails here fails again at the first request, where it is said."""
+    """Does so long what takes longer the larger the project is, for 0 nothing of that. Never raises: what fails here fails again at the first request,
+    where it is said."""
     conf = sys.modules.get("django.conf")
     if "django.core.wsgi" not in sys.modules or conf is None or not conf.settings.configured:
         return
-    ahead = (pages.url_patterns, pages.patterns, pages.formats, pages.managers, pages.static_names)
-    templates = partial(pages.templates, seconds=seconds)
-    for step in (_urls, _templates, _translations, _models, _sessions, *(ahead if seconds else ()), templates):
+    # Who develops changes these, and waits for each start.
+    ahead = (pages.url_patterns, pages.patterns, pages.formats, pages.managers, pages.static_names) if seconds else ()
+    _take((_urls, _templates, _translations, _models, _sessions, *ahead), conf.settings)
+    if seconds:
+        until = time.monotonic() + seconds
+        _take((partial(step, until=until) for step in (pages.templates, pages.fields, pages.reversals)), conf.settings)
+
+
+def _take(steps, settings):
+    for step in steps:
         try:
-            step(conf.settings)
+            step(settings)
         except Exception:
             pass
 

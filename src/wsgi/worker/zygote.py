@@ -222,7 +222,6 @@ class _Zygote:
             self._application = applications.load(self._settings["wsgi"], self._settings.get("serve_static", False))
             if self._watch:
                 applications.import_urls()
-                # Whoever develops changes templates, and waits for each start.
                 warm.warm(0)
             else:
                 at_start = self._settings.get("workers_before") is None
