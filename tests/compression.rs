@@ -318,6 +318,7 @@ fn a_client_that_leaves_ends_the_stream_and_its_encoder() {
 fn a_slow_reader_of_a_compressed_stream_costs_no_memory() {
     let builder =
         Builder::app("pages:application").workers(2).shards(1).app_route("compress = { gzip = 1, types = [\"*\"] }");
+    let builder = builder.app_key("spare_worker = false");
     let server = builder.start();
     let resident = || -> u64 { server.family().into_iter().map(process::resident_kib).sum() };
     server.wait_workers(2);

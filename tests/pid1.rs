@@ -27,7 +27,7 @@ fn contained() -> Option<Server> {
 #[track_caller]
 fn orphan_is_adopted_and_reaped(server: &Server) {
     let main = server.main();
-    wait_until("zygote and worker", DEADLINE, || process::children(main).len() == 2);
+    wait_until("zygote, worker, and one that waits", DEADLINE, || process::children(main).len() == 3);
     let gate = server.gate("orphan");
     let before = process::children(main);
     assert_eq!(server.get(&format!("/orphan?{}", gate.query())).status, 200);
@@ -70,12 +70,14 @@ fn pid_1_stops_on_sigterm_with_status_0() {
 fn pid_1_replaces_a_killed_worker() {
     let Some(server) = contained() else { return };
     let main = server.main();
-    wait_until("zygote and worker", DEADLINE, || process::children(main).len() == 2);
+    wait_until("zygote, worker, and one that waits", DEADLINE, || process::children(main).len() == 3);
     let gate = server.gate("held");
     let lost = server.get_in_thread(&format!("/hold?{}", gate.query()));
     gate.wait_started();
-    // Pids in the log are the namespace's own, so the worker is found from outside: the youngest child.
-    let worker = process::children(main).into_iter().max().expect("zygote and worker");
+    // Pids in the log are the namespace's own, so the worker is found from outside: the second child.
+    let mut children = process::children(main);
+    children.sort_unstable();
+    let worker = children[1];
     process::signal(worker, Signal::KILL);
     assert_eq!(lost.join().expect("a response").status, 502);
     assert_eq!(server.get("/hello").status, 200);

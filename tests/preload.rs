@@ -61,6 +61,52 @@ fn preloaded_code_is_frozen_and_comes_anew_with_each_deploy() {
     assert_eq!(words(&server)[0], server.zygote().to_string());
 }
 
+#[test]
+fn a_worker_that_waits_takes_the_place_of_the_next_that_dies_and_ends_with_its_generation() {
+    let mut server = Builder::app("kitchen").workers(2).start();
+    let spare = server.spare();
+    let killed = server.wait_workers(2)[0].pid;
+    process::signal(killed, Signal::KILL);
+    wait_until("the one that waited is a worker", DEADLINE, || {
+        let pids: Vec<u32> = server.workers().iter().map(|worker| worker.pid).collect();
+        pids.contains(&spare) && !pids.contains(&killed)
+    });
+    wait_until("it answers", DEADLINE, || server.get("/pid").text() == format!("{spare}\n"));
+    // Another one waits, and one of the next generation's after a reload.
+    let next = server.spare();
+    assert_ne!(next, spare);
+    let mark = server.log.mark();
+    server.signal(Signal::HUP);
+    server.wait_for_line_from(mark, "application imported");
+    assert!(process::wait_gone(next, DEADLINE), "it goes on");
+    let last = server.spare();
+    assert_ne!(last, next);
+    process::signal(server.zygote(), Signal::KILL);
+    assert!(process::wait_gone(last, DEADLINE), "it goes on without its zygote");
+    // Nobody hears of one that does not wait any more.
+    process::signal(server.spare(), Signal::KILL);
+    let worker = server.wait_workers(2)[0].pid;
+    process::signal(worker, Signal::KILL);
+    wait_until("it is replaced", DEADLINE, || {
+        let workers = server.workers();
+        workers.len() == 2 && workers.iter().all(|found| found.pid != worker)
+    });
+    assert_eq!(server.get("/hello").status, 200);
+    let last = server.spare();
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!process::is_alive(last), "the server waits for all of its own");
+}
+
+#[test]
+fn a_worker_that_waits_is_killed_with_its_generation_if_it_does_not_end() {
+    let mut server = Builder::app("kitchen").start();
+    let spare = server.spare();
+    process::signal(spare, Signal::STOP);
+    wait_until("it is stopped", DEADLINE, || process::state(spare) == Some('T'));
+    assert_eq!(server.stop().code(), Some(0));
+    assert!(!process::is_alive(spare));
+}
+
 /// Views in a module of their own, as Django's projects have them.
 const SITE: &str = "\
 import os

@@ -379,7 +379,7 @@ fn file_wrapper_sends_the_file_from_its_offset() {
 #[test]
 fn a_slow_reader_of_a_large_response_costs_no_memory_and_gets_every_byte() {
     const SIZE: usize = 64 * MIB;
-    let server = Builder::app("kitchen:application").workers(2).start();
+    let server = Builder::app("kitchen:application").workers(2).app_key("spare_worker = false").start();
     let resident = || -> u64 { server.family().into_iter().map(process::resident_kib).sum() };
     server.wait_workers(2);
     for _ in 0..100 {

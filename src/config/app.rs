@@ -76,6 +76,7 @@ pub fn app(
         boot_timeout: reader.value(&options::BOOT_TIMEOUT),
         graceful_timeout: reader.value(&options::GRACEFUL_TIMEOUT),
         preload_app: reader.value(&options::PRELOAD_APP),
+        spare_worker: reader.value(&options::SPARE_WORKER),
         reload: reader.optional(&options::RELOAD).unwrap_or(dev),
         reload_extra_files: reader.value(&options::RELOAD_EXTRA_FILES),
         dev,

@@ -240,6 +240,8 @@ pub struct AppConfig {
     pub graceful_timeout: Duration,
     /// Import the application once, before workers are forked.
     pub preload_app: bool,
+    /// Keep a worker ready for the place of the next one that ends.
+    pub spare_worker: bool,
     /// Load it anew when one of its files changes, and show what is wrong with it to whoever looks.
     pub reload: bool,
     /// Further files, and directories, whose changes count; absolute.

@@ -53,6 +53,8 @@ pub struct Start {
     pub pythonpath: Vec<WirePath>,
     /// Import once, before workers are forked.
     pub preload: bool,
+    /// Keep a worker ready; with preload, without hooks, and not in development.
+    pub spare: bool,
     /// Say which files were read.
     pub reload: bool,
     /// Answer for Django's static files, which are in no one place.
@@ -164,6 +166,11 @@ pub enum FromZygote {
     Forked {
         /// The worker's number.
         worker: u32,
+        /// Its process id.
+        pid: i32,
+    },
+    /// There is a worker that waits for a place; the one before it, if there was one, was let go of.
+    Spare {
         /// Its process id.
         pid: i32,
     },

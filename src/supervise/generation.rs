@@ -202,6 +202,7 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
         chdir: app.chdir.as_path().into(),
         pythonpath: app.pythonpath.iter().map(|path| path.as_path().into()).collect(),
         preload: app.preload_app,
+        spare: app.spare_worker && app.preload_app && app.hooks.is_empty() && !app.reload,
         reload: app.reload,
         serve_static: app.dev,
         worker_loop: app.worker_loop.name(),

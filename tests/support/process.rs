@@ -40,6 +40,11 @@ pub fn state(pid: u32) -> Option<char> {
     stat(pid)?.0.chars().next()
 }
 
+/// Whether it lives and leads a session.
+pub fn leads_session(pid: u32) -> bool {
+    is_alive(pid) && rustix::process::getsid(Some(raw(pid))).is_ok_and(|session| session == raw(pid))
+}
+
 /// Whether every thread of `pid` is stopped.
 pub fn is_stopped(pid: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();

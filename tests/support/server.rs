@@ -141,7 +141,7 @@ impl Server {
         self.workers()
     }
 
-    /// The process that forks the workers: the one child that is no worker.
+    /// The process that forks the workers.
     #[track_caller]
     pub fn zygote(&self) -> u32 {
         self.zygote_among(&[])
@@ -154,7 +154,21 @@ impl Server {
         wait_until("one zygote", DEADLINE, || {
             let workers: Vec<u32> = self.workers().iter().map(|worker| worker.pid).collect();
             found = process::children(self.main());
-            found.retain(|pid| !workers.contains(pid) && !programs.contains(pid) && process::is_alive(*pid));
+            // It leads a session, and the worker that waits for a place does not.
+            found.retain(|pid| !workers.contains(pid) && !programs.contains(pid) && process::leads_session(*pid));
+            found.len() == 1
+        });
+        found[0]
+    }
+
+    /// The worker that waits for a place.
+    #[track_caller]
+    pub fn spare(&self) -> u32 {
+        let mut found = Vec::new();
+        wait_until("one worker that waits", DEADLINE, || {
+            let workers: Vec<u32> = self.workers().iter().map(|worker| worker.pid).collect();
+            found = process::children(self.main());
+            found.retain(|pid| !workers.contains(pid) && process::is_alive(*pid) && !process::leads_session(*pid));
             found.len() == 1
         });
         found[0]

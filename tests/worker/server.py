@@ -4,6 +4,7 @@ The worker's sources and its `-c` text come from the Rust test in MAITRED_CODE (
 loop that the workers are to run.
 """
 import array
+import contextlib
 import ctypes
 import json
 import marshal
@@ -166,6 +167,8 @@ class Server:
         # Slots of the outbox that answers have lent: (line, slot).
         self.lent = []
         self.workers = {}
+        # Those that wait for a place, or waited for one.
+        self.spares = []
         code = open(code or os.environ["MAITRED_CODE"], "rb")
         replies = ",".join(str(pair[1].fileno()) for pair in pairs)
         passed = [control, code, inbox, self.scoreboard, self.outbox] + [pair[1] for pair in pairs]
@@ -216,6 +219,9 @@ class Server:
             self.wait(worker)
         self.zygote.kill()
         self.zygote.wait()
+        for spare in self.spares:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(spare, 0)
         self.zygote_log.close()
         self.scoreboard.close()
         self.outbox.close()
@@ -229,7 +235,21 @@ class Server:
         self.control.sendmsg([json.dumps(message).encode()], rights)
 
     def report(self):
-        return json.loads(self.control.recv(65536))
+        """What the zygote says next, but for what it says of workers that wait."""
+        while True:
+            report = json.loads(self.control.recv(65536))
+            if report["type"] != "spare":
+                return report
+            self.spares.append(report["pid"])
+
+    def until_spare(self):
+        """Waits for a worker that waits and was not there before."""
+        before = len(self.spares)
+        while len(self.spares) == before:
+            report = json.loads(self.control.recv(65536))
+            assert report["type"] == "spare", report
+            self.spares.append(report["pid"])
+        return self.spares[-1]
 
     def boot(self):
         """Imports the application and forks one worker."""

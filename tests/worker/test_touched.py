@@ -38,7 +38,9 @@ class Touched(unittest.TestCase):
     def test_what_a_worker_has_written_to_is_copied_for_the_next(self):
         with Server("scribbler").boot() as server:
             self.assertLess(self.fresh(server, 2), 8 * MIB)
-            self.assertEqual(server.ask("/memory").body, b"True")
+            # A few requests are no pattern.
+            for _ in range(16):
+                self.assertEqual(server.ask("/memory").body, b"True")
             self.until(server, lambda copied: copied >= 8 * MIB)
             # A copy it is.
             server.fork(3, 1)
@@ -48,7 +50,8 @@ class Touched(unittest.TestCase):
 
     def test_a_worker_that_writes_to_much_is_no_pattern(self):
         with Server("scribbler").boot() as server:
-            self.assertEqual(server.ask("/large").body, b"True")
+            for _ in range(16):
+                self.assertEqual(server.ask("/large").body, b"True")
             until = time.monotonic() + 2
             self.until(server, lambda copied: self.assertLess(copied, 8 * MIB) or time.monotonic() > until)
 

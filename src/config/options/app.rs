@@ -32,6 +32,7 @@ pub static APP: Section = Section {
         &BOOT_TIMEOUT.spec,
         &GRACEFUL_TIMEOUT.spec,
         &PRELOAD_APP.spec,
+        &SPARE_WORKER.spec,
         &RELOAD.spec,
         &RELOAD_EXTRA_FILES.spec,
         &DEV.spec,
@@ -207,6 +208,16 @@ pub static PRELOAD_APP: Opt<bool> = Opt {
         "Import the application once and fork the workers from there: they start at once and share memory. `--no-preload` turns it off.",
     )
     .elsewhere(&["preload"]),
+    read: read::boolean,
+};
+pub static SPARE_WORKER: Opt<bool> = Opt {
+    spec: Spec::new(
+        "spare_worker",
+        Unit::Bool,
+        Default::Toml("true"),
+        "With `preload_app`: keep one process beside the workers that takes the place of the next one that ends, so that it is missed for milliseconds. It takes \
+         no request before, and once the site is in use it has as much memory of its own as a worker has after its first pages. Not with `reload` or hooks.",
+    ),
     read: read::boolean,
 };
 pub static RELOAD: Opt<bool> = Opt {
@@ -427,7 +438,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT LIVENESS_TIMEOUT BOOT_TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT LIVENESS_TIMEOUT BOOT_TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP SPARE_WORKER RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
         assert_defaults!(RELOAD_MODE WARMUP WARMUP_STATUS WARMUP_TIMEOUT WARMUP_HOST MAX_REQUESTS MAX_REQUESTS_JITTER MAX_LIFETIME MAX_RSS);
     }
 }

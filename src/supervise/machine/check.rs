@@ -32,6 +32,7 @@ pub(super) fn invariants(machine: &Machine) {
         .flat_map(Generation::workers)
         .map(|worker| worker.pid)
         .chain(zygotes)
+        .chain(generations.iter().filter_map(|generation| Some(generation.reserve?.pid)))
         .map(|pid| pid.as_raw_nonzero().get())
         .collect();
     pids.sort_unstable();

@@ -126,6 +126,13 @@ pub enum Event {
         /// Its process.
         pid: Pid,
     },
+    /// The zygote has forked a worker ahead, which waits until it is reported as forked for a place.
+    ReserveForked {
+        /// Whose.
+        generation: GenerationId,
+        /// Its process.
+        pid: Pid,
+    },
     /// `ForkWorker` could not be done.
     ForkFailed {
         /// Whose.

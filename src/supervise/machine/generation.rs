@@ -2,6 +2,7 @@
 
 use super::event::{Action, GenerationId, KillReason, PoolSettings, Reading, Report};
 use super::recycling::Succession;
+use super::reserve::Reserve;
 use super::slots::{Seat, Slot, never_filled};
 use super::worker::Worker;
 use super::{EXIT_FAILED, EXIT_IMPORT_FAILED};
@@ -19,6 +20,8 @@ pub(super) struct Generation {
     pub phase: Phase,
     pub zygote: Zygote,
     pub slots: Vec<Slot>,
+    /// The worker that waits for a place.
+    pub reserve: Option<Reserve>,
     /// The place in the scoreboard that no slot has.
     pub spare: u32,
     /// The replacement of a worker that is to end, in the spare place.
@@ -80,6 +83,7 @@ impl Generation {
             phase: Phase::Importing { since: now },
             zygote: Zygote::Spawning,
             slots: (0..workers).map(Slot::at).collect(),
+            reserve: None,
             spare: workers,
             succession: None,
             succeeded_at: None,
@@ -109,7 +113,7 @@ impl Generation {
     /// Its processes are reaped and none is on its way.
     pub fn is_gone(&self) -> bool {
         let is_over = matches!(self.phase, Phase::Closing { .. } | Phase::Ending);
-        is_over && self.zygote == Zygote::Gone && self.workers().next().is_none()
+        is_over && self.zygote == Zygote::Gone && self.reserve.is_none() && self.workers().next().is_none()
     }
 
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
@@ -295,12 +299,12 @@ impl Generation {
     /// Its warm-up request has come to an end, which is good or, for this reason, not.
     pub fn warmed_up(&mut self, failure: Option<String>, now: Monotonic, actions: &mut Vec<Action>) {
         match (self.phase, failure) {
+            // Who has answered may have died since; another one comes.
+            (Phase::Proving { is_late: false, .. }, None) if self.workers_alive() == 0 => self.phase = Phase::Warming,
             (Phase::Proving { is_late: false, .. }, None) => self.proven(now, actions),
             (Phase::Proving { is_late: false, .. }, Some(reason)) => self.fail(reason),
             // It is too late, or was over before.
             _ => {}
-            // Who has answered may have died since; another one comes.
-            (Phase::Proving { is_late: false, .. }, None) if self.workers_alive() == 0 => self.phase = Phase::Warming,
         }
     }
 
@@ -325,6 +329,7 @@ impl Generation {
             self.zygote = Zygote::Alive { pid, is_killed: true };
             actions.push(Action::Kill { pid, signal: Signal::KILL });
         }
+        self.kill_reserve(actions);
         self.workers_mut().for_each(|worker| worker.kill(KillReason::GenerationEnded, actions));
     }
 

@@ -17,6 +17,7 @@ mod recycling;
 #[cfg(test)]
 mod recycling_tests;
 mod report;
+mod reserve;
 mod rolling;
 #[cfg(test)]
 mod rolling_tests;
@@ -189,6 +190,10 @@ impl Machine {
             Event::WorkerForked { generation, worker, pid } => {
                 self.worker_forked(generation, worker, pid, now, actions)
             }
+            Event::ReserveForked { generation, pid } => match self.generation(generation) {
+                Some(found) => found.reserve_forked(pid, actions),
+                None => actions.push(Action::Kill { pid, signal: Signal::KILL }),
+            },
             Event::ForkFailed { generation, worker, error } => {
                 if let Some(found) = self.generation(generation) {
                     found.fork_failed(worker, now);
@@ -244,6 +249,9 @@ impl Machine {
         now: Monotonic,
         actions: &mut Vec<Action>,
     ) {
+        if let Some(found) = self.generation(id) {
+            found.reserve_left(pid);
+        }
         let is_awaited = self.generation(id).is_some_and(|found| found.worker_forked(worker, pid, now));
         if !is_awaited {
             actions.push(Action::Kill { pid, signal: Signal::KILL });
@@ -265,6 +273,8 @@ impl Machine {
 
     fn child_exited(&mut self, child: EarlyExit, now: Monotonic, actions: &mut Vec<Action>) {
         for generation in &mut self.generations {
+            // It may have been given a place, of which the report is still to come.
+            generation.reserve_left(child.pid);
             if generation.worker_exited(child.pid, child.exit, &child.held, child.served, now, actions) {
                 return;
             }

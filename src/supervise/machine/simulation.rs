@@ -1,6 +1,8 @@
 //! Random worlds: workers that die at any point, slow and failing boots, hanging processes, reload storms, stops. Each world is made from a
 //! seed; a failure prints it, and `MAITRED_SIMULATION_SEED=n` plays that world alone.
 
+mod spares;
+
 use super::simulation_parts::{Happening, Pool, Process};
 use super::simulation_random::{Random, random_pool};
 use super::tests::settings;
@@ -294,7 +296,7 @@ impl World {
             }
             Action::ReportLost { held, .. } => self.lost.extend(held.iter().map(|held| held.token)),
             Action::GenerationGone { generation } => {
-                let left = |process: &&Process| process.generation == generation && !process.is_unreported;
+                let left = |process: &&Process| process.generation == generation && process.is_accounted_for();
                 assert!(!self.processes.values().any(|process| left(&process)), "gone means gone");
                 self.pools.get_mut(&generation).expect("spawned").is_gone = true;
             }
@@ -395,9 +397,14 @@ impl World {
             self.later(MS, Happening::Tell(Event::ForkFailed { generation, worker, error: "no memory".into() }));
             return;
         }
-        let pid = self.new_process(generation, Some(slot));
+        let pid = self.spare_of(generation).unwrap_or_else(|| self.new_process(generation, None));
+        let process = self.processes.get_mut(&raw(pid)).expect("it was found, or made");
+        (process.slot, process.waits, process.born) = (Some(slot), false, now);
         self.check_bound();
-        self.processes.get_mut(&raw(pid)).expect("just made").born = now;
+        if self.random.percent(70) {
+            let delay = self.random.delay(5000);
+            self.later(delay, Happening::Spare(generation));
+        }
         if self.random.percent(self.worker_deaths / 10) {
             self.processes.get_mut(&raw(pid)).expect("just made").is_unreported = true;
             self.later(0, Happening::Ends(zygote, Exit::Signal { signal: 9, core_dumped: false }));
@@ -433,6 +440,8 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
+            // Who has ended by then is not told of.
+            Happening::Tell(Event::ReserveForked { pid, .. }) if !self.processes.contains_key(&raw(pid)) => {}
             Happening::Tell(event) => {
                 if let Event::ShardsSwitched { generation } = event {
                     self.switched = Some(generation);
@@ -445,6 +454,7 @@ impl World {
             Happening::ImportFails(generation) if self.zygote_of(generation).is_some() => {
                 self.tell(Event::ImportFailed { generation, traceback: "ImportError".into(), is_missing: false });
             }
+            Happening::Spare(generation) => self.fork_spare(generation),
             Happening::WorkerUp(pid) => {
                 if let Some(process) = self.processes.get_mut(&raw(pid)) {
                     process.is_up = true;
@@ -497,9 +507,9 @@ impl World {
         let Some(process) = self.processes.get(&raw(pid)) else {
             return;
         };
-        if process.slot.is_none() {
+        if process.slot.is_none() && !process.waits {
             let generation = process.generation;
-            let is_report = |happening: &Happening| matches!(happening, Happening::Tell(Event::WorkerForked { generation: of, .. } | Event::ForkFailed { generation: of, .. } | Event::ZygoteSpawned { generation: of, .. }) if *of == generation);
+            let is_report = |happening: &Happening| matches!(happening, Happening::Tell(Event::WorkerForked { generation: of, .. } | Event::ForkFailed { generation: of, .. } | Event::ReserveForked { generation: of, .. } | Event::ZygoteSpawned { generation: of, .. }) if *of == generation);
             // One report may be followed by a fork, and that by another report.
             while let Some(key) = self.queue.iter().find(|(_, happening)| is_report(happening)).map(|(key, _)| *key) {
                 let happening = self.queue.remove(&key).expect("it was just seen");
@@ -508,6 +518,9 @@ impl World {
                     return;
                 }
             }
+        }
+        if self.zygote_of(self.processes[&raw(pid)].generation) == Some(pid) {
+            self.let_spare_go(self.processes[&raw(pid)].generation);
         }
         let process = self.processes.remove(&raw(pid)).expect("it was just there");
         let pool = self.pools.get_mut(&process.generation).expect("spawned");
@@ -554,6 +567,7 @@ impl World {
         let process = Process {
             generation,
             slot,
+            waits: false,
             is_up: false,
             hangs: self.random.percent(self.hangs / 2),
             is_stuck: self.random.percent(self.stuck),
@@ -571,8 +585,9 @@ impl World {
     }
 
     fn zygote_of(&self, generation: GenerationId) -> Option<Pid> {
-        let zygote =
-            self.processes.iter().find(|(_, process)| process.generation == generation && process.slot.is_none());
+        let is_zygote =
+            |process: &Process| process.generation == generation && process.slot.is_none() && !process.waits;
+        let zygote = self.processes.iter().find(|(_, process)| is_zygote(process));
         zygote.and_then(|(pid, _)| Pid::from_raw(*pid))
     }
 
@@ -600,7 +615,7 @@ impl World {
     }
 
     fn final_checks(self) -> i32 {
-        let left: Vec<_> = self.processes.values().filter(|process| !process.is_unreported).collect();
+        let left: Vec<_> = self.processes.values().filter(|process| process.is_accounted_for()).collect();
         assert!(self.stuck > 0 || left.is_empty(), "every process was accounted for: {left:?}");
         let mut lost = self.lost.clone();
         lost.sort_unstable();

@@ -12,6 +12,8 @@ pub(super) enum Happening {
     Tell(Event),
     Imported(GenerationId),
     ImportFails(GenerationId),
+    /// The zygote forks a worker that waits for a place.
+    Spare(GenerationId),
     WorkerUp(Pid),
     TakesRequest(Pid),
     FinishesRequest(Pid),
@@ -21,8 +23,10 @@ pub(super) enum Happening {
 #[derive(Debug)]
 pub(super) struct Process {
     pub generation: GenerationId,
-    /// None: a zygote.
+    /// None: a zygote, or one that waits for a place.
     pub slot: Option<u32>,
+    /// It waits for a place; if it is leaving, in vain.
+    pub waits: bool,
     pub is_up: bool,
     /// Ignores everything but SIGKILL.
     pub hangs: bool,
@@ -40,6 +44,14 @@ pub(super) struct Process {
     pub clings: bool,
     /// It has another thread, which is idle.
     pub has_other: bool,
+}
+
+impl Process {
+    /// Somebody has to see to its end.
+    pub fn is_accounted_for(&self) -> bool {
+        // Who waited in vain ends by itself.
+        !(self.is_unreported || self.waits && self.is_leaving)
+    }
 }
 
 #[derive(Default)]

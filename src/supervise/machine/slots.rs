@@ -254,6 +254,8 @@ impl Generation {
             if is_known {
                 continue;
             }
+            // It may have been the one that waited.
+            self.reserve = self.reserve.filter(|reserve| reserve.pid != pid);
             let id = take_id(next_worker);
             actions.push(Action::Report(Report::WorkerStarted { worker: id, pid, generation: self.id }));
             let worker = Box::new(Worker::new(id, pid, now, now));

@@ -73,6 +73,13 @@ impl Supervisor {
                 self.pidfds.insert(pid, process::pidfd(pid).ok());
                 Event::WorkerForked { generation, worker: WorkerId(worker), pid }
             }
+            FromZygote::Spare { pid } => {
+                // One that has ended already, and was reaped, is nobody.
+                let found = Pid::from_raw(pid).and_then(|pid| Some((pid, process::pidfd(pid).ok()?)));
+                let Some((pid, pidfd)) = found else { return };
+                self.pidfds.insert(pid, Some(pidfd));
+                Event::ReserveForked { generation, pid }
+            }
             FromZygote::ForkFailed { worker, error } => {
                 Event::ForkFailed { generation, worker: WorkerId(worker), error }
             }

@@ -54,3 +54,9 @@ def slots(descriptor, first, count):
         raise ValueError("the scoreboard of %d bytes has no slot %d" % (size, first + count - 1))
     view = memoryview(mmap.mmap(descriptor, size))
     return [Slot(view[index * SLOT_BYTES : (index + 1) * SLOT_BYTES]) for index in range(first, first + count)]
+
+
+def requests(descriptor):
+    """How many requests those have answered that have a slot now."""
+    content = memoryview(os.pread(descriptor, os.fstat(descriptor).st_size, 0)).cast("Q")
+    return sum(content[DONE :: SLOT_BYTES // 8])

@@ -1,6 +1,6 @@
 """Which of the zygote's pages a worker writes to as it answers requests: counts of references are in the objects.
 
-Owns when and how that is found out, of workers that have served for a while. A worker that is forked later has those pages copied by a thread while it
+Owns when and how that is found out, of workers that have served for a while, and not only the probe that asks whether the site is up. A worker that is forked later has those pages copied by a thread while it
 begins (`copy_pages` of the native loop), and need not stop at each of them in its first request. What requests like those before would not have
 written to is copied in vain. Called by the zygote.
 """
@@ -9,12 +9,16 @@ import os
 import re
 import time
 
+from . import scoreboard as scoreboards
+
 # When workers are looked at, seconds after the last of them was forked. There is no other reason to wake.
 LOOKS_S = (1.0, 5.0, 30.0)
 # What is copied for a worker, bytes. A worker that has written to more is no pattern for others' first requests.
 TOUCHED_BYTES_MAX = 16 * 1024 * 1024
 # More memory than this is not looked through, bytes: it would hold up orders.
 SEEN_BYTES_MAX = 512 * 1024 * 1024
+# Workers that have answered fewer requests between them are no pattern either.
+REQUESTS_MIN = 16
 # Of so many workers, those that came last, one is looked at.
 WORKERS_MAX = 64
 
@@ -27,8 +31,10 @@ _PRIVATE = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) rw-p ")
 class Touched:
     """What is known so far. `ranges` has pairs of addresses, in native byte order; empty as long as nothing is known."""
 
-    def __init__(self):
+    def __init__(self, scoreboard):
         self.ranges = b""
+        # Its descriptor.
+        self._scoreboard = scoreboard
         # Process ids, of which some may have ended.
         self._workers = []
         self._looks = []
@@ -51,6 +57,8 @@ class Touched:
         faults = {pid: _faults(pid) for pid in self._workers}
         self._workers = [pid for pid in self._workers if faults[pid]]
         try:
+            if scoreboards.requests(self._scoreboard) < REQUESTS_MIN:
+                return
             found = _own_pages(max(self._workers, key=faults.get))
         except (OSError, ValueError):
             # It has ended, or it is not for this process to see.

@@ -26,23 +26,24 @@ EXIT_NO_APPLICATION = 4
 _FOR_THE_SERVER = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
-def run(pool, settings, slot, log, loaded, extension, forked=(), control=None, watch=None):
+def run(pool, settings, place, loaded, extension, forked=(), control=None, watch=None):
     """Serves until the inbox ends or SIGTERM; then raises SystemExit.
 
-    `pool` has the descriptors; `log` becomes 1 and 2, if there is one; `loaded` is the application, or None if it is to be
+    `pool` has the descriptors; `place` returns the place on the scoreboard, and what becomes 1 and 2, or None, and may take long; `loaded` is the application, or None if it is to be
     imported here; `extension` has the native loop, or is None; `forked` has server hooks with the server and the worker as they see
     them, or nothing. `control` is there if the application is to be imported here: the supervisor hears of a Django project over it.
     `watch` is told of what is imported, if anybody wants to know.
     """
-    if log is not None:
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
     _make_lines_leave_at_once()
     _reset_signals()
     connections.abandon()
     faulthandler.enable(file=2, all_threads=True)
     random.seed()
+    slot, log = place()
+    if log is not None:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
     hooked = _Hooked(*forked) if forked else None
     try:
         if hooked:

@@ -14,7 +14,7 @@ import sys
 import threading
 from functools import partial
 
-from . import collector, connections, interrupt, native, project, touched, warm, worker
+from . import collector, connections, interrupt, native, project, spare, touched, warm, worker
 from . import application as applications
 
 CONTROL_BYTES_MAX = 64 * 1024
@@ -51,7 +51,11 @@ def main(descriptors, image):
     try:
         settings, _ = control.receive()
         _decode_paths(settings)
-        serve_requests = _Zygote(control, Pool(inbox, scoreboard, outbox, replies), settings, image).run()
+        zygote = _Zygote(control, Pool(inbox, scoreboard, outbox, replies), settings, image)
+        try:
+            serve_requests = zygote.run()
+        finally:
+            zygote.let_spare_go()
     except (EOFError, ConnectionError):
         # The server is gone, or done with this generation, or the import failed.
         return
@@ -119,7 +123,9 @@ class _Zygote:
         # What is said of the application's files in development; None otherwise.
         self._watch = None
         # Where workers write to what they share with this process.
-        self._touched = touched.Touched()
+        self._touched = touched.Touched(pool.scoreboard)
+        # A worker that waits to be needed.
+        self._reserve = spare.Reserve()
 
     def run(self):
         """Serves the supervisor. Returns in a forked worker only, with what it is to do."""
@@ -149,33 +155,53 @@ class _Zygote:
             self._watch.report()
         self._control.send(report)
         while True:
-            while not self._control.is_readable(self._touched.wait_seconds()):
+            while not self._control.is_readable(self._wait_seconds()):
                 self._touched.look()
+                waits = self._renew_spare()
+                if waits is not None:
+                    return self._begin(partial(spare.wait, waits), ())
             message, log = self._control.receive()
             if message["type"] == "fork":
-                forked = self._fork(message["worker"])
+                forked = self._fork(message["worker"], message["slot"], log)
                 if forked is not None:
-                    control = self._control
-                    if self._application is not None:
-                        if not self._watch:
-                            control.close()
-                        control = None
-                    return partial(
-                        worker.run,
-                        self._pool,
-                        self._settings,
-                        message["slot"],
-                        log,
-                        self._application,
-                        self._extension,
-                        forked,
-                        control,
-                        self._watch,
-                    )
+                    return self._begin(lambda: (message["slot"], log), forked)
             elif self._hooks:
                 self._call_hook(message)
             if log is not None:
                 os.close(log)
+
+    def _wait_seconds(self):
+        """Until there is something to do that nobody has asked for; None: there is nothing."""
+        waits = (self._touched.wait_seconds(), self._reserve.wait_seconds(self._touched.ranges))
+        return min((seconds for seconds in waits if seconds is not None), default=None)
+
+    def _renew_spare(self):
+        """Forks the spare worker, if it is time. Returns in it what it is to wait on, else None."""
+        if self._reserve.wait_seconds(self._touched.ranges) != 0:
+            return None
+        try:
+            pid, waits = self._reserve.renew(self._fork_process, self._touched.ranges)
+        except OSError:
+            # It would be of use, no more.
+            return None
+        if pid:
+            self._control.send({"type": "spare", "pid": pid})
+        return waits
+
+    def let_spare_go(self):
+        """This process ends, and the spare worker before it."""
+        self._reserve.dismiss()
+
+    def _begin(self, place, forked):
+        """In a worker that was just forked: what it is to do."""
+        control = self._control
+        if self._application is not None:
+            if not self._watch:
+                control.close()
+            control = None
+        return partial(
+            worker.run, self._pool, self._settings, place, self._application, self._extension, forked, control, self._watch
+        )
 
     def _begin_hooks(self):
         """Finds the hooks and calls those of the server's start, or of its reload. Raises what they raise."""
@@ -243,9 +269,9 @@ class _Zygote:
             "gil": _gil(),
         }
 
-    def _fork(self, number):
-        """Forks a worker; tells the supervisor its process id, or why there is none. In the worker returns what it has to know of
-        hooks, else None."""
+    def _fork(self, number, slot, log):
+        """Sees to it that there is one worker more, and tells the supervisor its process id, or why there is none. In a worker that was forked
+        for it returns what it has to know of hooks, else None."""
         forked = ()
         if self._hooks:
             from . import hooks
@@ -254,25 +280,33 @@ class _Zygote:
             self._hooks.tell("pre_fork", *forked[1:])
             # Hooks may have opened some since the import.
             connections.close()
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
         try:
-            pid = self._extension.fork_orphan() if self._extension else _fork_orphan()
+            pid = self._reserve.give(slot, log) or self._fork_process()
         except OSError as failure:
             self._control.send({"type": "fork_failed", "worker": number, "error": str(failure)})
             return None
         if pid == 0:
-            if self._extension and self._touched.ranges:
-                self._extension.copy_pages(self._touched.ranges)
             return forked
         self._control.send({"type": "forked", "worker": number, "pid": pid})
-        if self._extension and self._application is not None:
-            self._touched.forked(pid)
+        if self._application is not None:
+            if self._extension:
+                self._touched.forked(pid)
+            if self._settings.get("spare"):
+                self._reserve.forked()
         if forked:
             forked[2].pid = pid
             self._server.WORKERS[pid] = forked[2]
         return None
+
+    def _fork_process(self):
+        """Forks a process that belongs to the server. Returns its process id, in it 0. Raises OSError."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        pid = self._extension.fork_orphan() if self._extension else _fork_orphan()
+        if pid == 0 and self._extension and self._touched.ranges:
+            self._extension.copy_pages(self._touched.ranges)
+        return pid
 
 
 def _threads():
