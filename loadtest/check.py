@@ -260,8 +260,18 @@ class ReportTests(unittest.TestCase):
     def test_rows_are_medians_with_ratios(self):
         own, peer = self.rows
         self.assertEqual((own["rate"], peer["rate_ratio"], peer["cpu_us_ratio"]), (200.0, 2.0, 0.5))
+        self.assertEqual(own["rate_ratio"], 1.0)
         self.assertEqual((own["errors"], peer["errors"]), (0, 3))
         self.assertIn("| nginx | 100 | 10 |", report.markdown("Title", self.rows))
+
+    def test_the_ratio_is_that_of_rounds_and_not_of_medians(self):
+        """The machine was slow in two rounds of three, which met both."""
+        own = [wrk.Sample(rate, 1.0, 1.0, 1.0, 0) for rate in (300.0, 100.0, 110.0)]
+        peer = [wrk.Sample(rate, 1.0, 1.0, 1.0, 0) for rate in (150.0, 55.0, 60.0)]
+        made = report.rows({"maitred": own, "nginx": peer}, ("rate",))
+        self.assertAlmostEqual(made[1]["rate_ratio"], 11 / 6)
+        self.assertTrue(report.Bar("rate", ">=", 1.83, ("nginx",)).verdict(made)[0])
+        self.assertFalse(report.Bar("rate", ">=", 1.834, ("nginx",)).verdict(made)[0])
 
     def test_bars_compare_with_the_best_peer_and_stay_silent_without_it(self):
         self.assertTrue(report.Bar("cpu_us", "<=", 0.5, ("nginx",)).verdict(self.rows)[0])

@@ -10,7 +10,8 @@ COMPARE = {"<=": operator.le, ">=": operator.ge}
 
 @dataclass(frozen=True)
 class Bar:
-    """What the first server must reach: its `metric`, compared with `factor` times that of the best of `peers`."""
+    """What the first server must reach: its `metric`, compared with `factor` times that of the best of `peers`. Where they were measured in the same
+    rounds, it is the median of the rounds' own ratios that counts: the machine is another one in the next round."""
 
     metric: str
     relation: str
@@ -23,25 +24,34 @@ class Bar:
         own, peers = rows[0], [by_name[peer] for peer in self.peers if peer in by_name]
         if own["server"] != "maitred" or len(peers) < len(self.peers):
             return None
-        best = max if self.relation == ">=" else min
-        reference = best((peer[self.metric] for peer in peers), default=1.0)
-        met = COMPARE[self.relation](own[self.metric], self.factor * reference)
         against = f" × {' or '.join(self.peers)}" if self.peers else ""
-        reached = own[self.metric] / reference if reference else float("inf")
-        return met, f"{self.metric} {self.relation} {self.factor:g}{against}: {reached:.3g}"
+        reached = [_ratio(own, peer, self.metric) for peer in peers] or [own[self.metric]]
+        worst = min(reached) if self.relation == ">=" else max(reached)
+        met = COMPARE[self.relation](worst, self.factor)
+        return met, f"{self.metric} {self.relation} {self.factor:g}{against}: {worst:.3g}"
+
+
+def _ratio(own, peer, metric):
+    ratio = peer.get(f"{metric}_ratio")
+    if ratio is not None:
+        return ratio
+    return own[metric] / peer[metric] if peer[metric] else float("inf")
 
 
 def rows(samples, metrics):
-    """Medians of each server's samples, and the first server's ratio to each of the others."""
+    """Medians of each server's samples, and those of the first server's ratios to each of the others, round by round."""
     made = []
     for server, runs in samples.items():
         row = {"server": server} | {metric: median(getattr(run, metric) for run in runs) for metric in metrics}
         row["errors"] = sum(run.errors for run in runs)
         made.append(row)
+    first = next(iter(samples.values()))
     for row in made:
-        for metric in ("rate", "cpu_us", "both_us"):
+        for metric in ("rate", "cpu_us", "both_us", "p99_ms"):
             if metric in row:
-                row[f"{metric}_ratio"] = made[0][metric] / row[metric] if row[metric] else None
+                rounds = zip(first, samples[row["server"]], strict=True)
+                ratios = [getattr(own, metric) / getattr(peer, metric) for own, peer in rounds if getattr(peer, metric)]
+                row[f"{metric}_ratio"] = median(ratios) if ratios else None
     return made
 
 
@@ -58,6 +68,7 @@ def markdown(title, made):
         "rate_ratio": f"requests/s, {made[0]['server']} ÷ this",
         "cpu_us_ratio": f"CPU, {made[0]['server']} ÷ this",
         "both_us_ratio": f"both sides' CPU, {made[0]['server']} ÷ this",
+        "p99_ms_ratio": f"p99, {made[0]['server']} ÷ this",
     }
     columns = list(made[0])
     lines = [f"### {title}", "", "| " + " | ".join(names.get(column, column) for column in columns) + " |"]

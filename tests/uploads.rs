@@ -193,21 +193,53 @@ fn clients_that_leave_in_the_middle_of_a_body_leave_nothing_behind() {
     wait_until("the server has let go of them", support::DEADLINE, || descriptors() <= before + 4);
 }
 
+/// Regions that the server has.
+fn regions(server: &Server) -> usize {
+    let folder = fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("it runs");
+    let links = folder.map(|entry| fs::read_link(entry.expect("listed").path()));
+    links.filter(|link| link.as_ref().is_ok_and(|link| link.to_string_lossy().contains("memfd:maitred-body"))).count()
+}
+
 #[test]
 fn uploads_one_after_the_other_lie_in_the_same_memory() {
     let server = kitchen();
-    let folder = format!("/proc/{}/fd", server.pid());
-    let regions = || {
-        let links = fs::read_dir(&folder).expect("it runs").map(|entry| fs::read_link(entry.expect("listed").path()));
-        links
-            .filter(|link| link.as_ref().is_ok_and(|link| link.to_string_lossy().contains("memfd:maitred-body")))
-            .count()
-    };
     let mut client = server.connect();
     let upload = pattern(300_000);
     for _ in 0..30 {
-        assert_same_bytes(&client.post("/echo", "", &upload).body, &upload);
+        assert_same_bytes(&client.post_chunked("/echo", &upload, 50_000).body, &upload);
     }
     // The next may begin before the worker has said that it has done with the last.
-    assert!((1..10).contains(&regions()), "{}", regions());
+    let regions = regions(&server);
+    assert!((1..10).contains(&regions), "{regions}");
+}
+
+#[test]
+fn a_body_that_arrives_in_large_pieces_lies_nowhere_else() {
+    let server = kitchen();
+    let mut client = server.connect();
+    for bytes in [20_000, 300_000, MIB] {
+        let upload = pattern(bytes);
+        for _ in 0..5 {
+            assert_same_bytes(&client.post("/echo", "", &upload).body, &upload);
+        }
+    }
+    assert_eq!(regions(&server), 0);
+}
+
+#[test]
+fn a_body_in_more_pieces_than_a_pipe_takes_comes_whole() {
+    let server = kitchen();
+    let mut client = server.connect();
+    let upload = pattern(200_000);
+    // The kernel may put pieces together, but not always.
+    for piece in [150, 1_500].into_iter().cycle().take(100) {
+        client.request("POST", "/echo", &format!("Content-Length: {}\r\n", upload.len()));
+        client.send_pieces(&upload, piece);
+        assert_same_bytes(&client.response("POST").body, &upload);
+        assert_eq!(client.get("/hello").text(), "Hello, world!\n");
+        if regions(&server) > 0 {
+            return;
+        }
+    }
+    panic!("never was a body moved out of its pipe");
 }

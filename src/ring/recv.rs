@@ -18,6 +18,7 @@ use super::core::{self, Core, End, Ring, Slot, Stream};
 use super::engine::Sqe;
 use super::single::{Hold, Op};
 use crate::base::bounds::{BACKLOG_BYTES_MAX, CHUNKS_WAITING_MAX};
+use crate::sys::body_pipe::{BodyPipe, set_low_water};
 use crate::sys::region::Region;
 
 /// Received and not taken yet, in this order: `first`, then `more`.
@@ -196,14 +197,33 @@ impl RecvStream {
     /// # Panics
     /// Where `region` has no memory ready for `range`.
     pub fn receive_into(&self, region: &Rc<Region>, range: Range<usize>) -> Op {
-        let slots = self.core.slots.borrow();
-        let Some(Slot::Stream(stream)) = slots.get(self.key) else { unreachable!("slot of a live handle") };
-        debug_assert!(!stream.armed && stream.is_taken(), "two receives would share out what comes");
-        let socket = stream.fd.clone();
-        drop(slots);
+        let socket = self.stopped_socket();
         let len = u32::try_from(range.len()).expect("regions are far below 4 GiB");
         let sqe = Sqe::RecvInto { fd: socket.as_raw_fd(), ptr: region.pointer(range), len };
         Op::start(&Ring { core: self.core.clone() }, Some(socket), Hold::Region(region.clone()), sqe)
+    }
+
+    /// Moves at most `count` bytes that have arrived into `pipe`, as [`BodyPipe::take_from`]. The stream must be [stopped](RecvStream::poll_stopped).
+    pub fn move_into(&self, pipe: &BodyPipe, count: usize) -> Option<usize> {
+        pipe.take_from(&*self.stopped_socket(), count)
+    }
+
+    /// From now on [`RecvStream::arrival`] waits for so many bytes, if there is room for them. To be set back to 1 before the next receive.
+    pub fn set_low_water(&self, bytes: i32) {
+        set_low_water(&*self.stopped_socket(), bytes);
+    }
+
+    /// Waits until something has arrived, or the stream has ended, without receiving it. The stream must be [stopped](RecvStream::poll_stopped).
+    pub fn arrival(&self) -> Op {
+        let ready = (libc::POLLIN | libc::POLLRDHUP) as u32;
+        Ring { core: self.core.clone() }.poll(&self.stopped_socket(), ready)
+    }
+
+    fn stopped_socket(&self) -> Descriptor {
+        let slots = self.core.slots.borrow();
+        let Some(Slot::Stream(stream)) = slots.get(self.key) else { unreachable!("slot of a live handle") };
+        debug_assert!(!stream.armed && stream.is_taken(), "two receives would share out what comes");
+        stream.fd.clone()
     }
 
     /// Whether the connection is broken: reset, or timed out by the kernel. A peer that has only finished sending may still read.

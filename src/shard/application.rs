@@ -73,10 +73,15 @@ impl Connection {
             let interim = self.output.send(Payload::Static(response::CONTINUE)).await;
             interim.map_err(|Gone| BodyError::Gone)?;
         }
-        let mut spool = Spool::new(&self.shard.spool, expected).await.map_err(no_room)?;
+        let direct = expected.filter(|left| *left >= DIRECT_RECEIVE_BYTES_MIN && self.receiving.secure.is_none());
         let mut body = Body::new(framing);
-        if self.receiving.secure.is_none() && body.left().is_some_and(|left| left >= DIRECT_RECEIVE_BYTES_MIN) {
-            self.collect_directly(&mut body, &mut spool, bytes_max).await?;
+        let mut spool = match direct {
+            Some(expected) => Spool::from_socket(&self.shard.spool, expected).await,
+            None => Spool::new(&self.shard.spool, expected).await,
+        }
+        .map_err(no_room)?;
+        if let Some(expected) = direct {
+            Box::pin(self.collect_directly(&mut body, &mut spool, expected)).await?;
         }
         while let Some(piece) = body.next(&mut self.receiving, bytes_max).await? {
             if spool.is_on_disk() {
@@ -88,19 +93,26 @@ impl Connection {
         Ok(spool.finish())
     }
 
-    /// Receives a body straight to where it is to lie, if that is in memory, but for what has arrived already.
-    async fn collect_directly(&mut self, body: &mut Body, spool: &mut Spool, bytes_max: u64) -> Result<(), BodyError> {
-        if spool.room(1).is_none() {
+    /// Has the kernel put a body of `expected` bytes straight to where it is to lie, if that is in memory, but for what has arrived already.
+    async fn collect_directly(&mut self, body: &mut Body, spool: &mut Spool, expected: u64) -> Result<(), BodyError> {
+        if spool.pipe().is_none() && spool.room(1).is_none() {
             return Ok(());
         }
         let receiving = &mut self.receiving;
         receiving.stopped().await;
         if !receiving.input.is_empty()
-            && let Some(piece) = body.next(receiving, bytes_max).await?
+            && let Some(piece) = body.next(receiving, expected).await?
         {
             spool.push(piece).await.map_err(no_room)?;
         }
         while let Some(left) = body.left().filter(|left| *left > 0) {
+            if let Some(pipe) = spool.pipe() {
+                match body.pass(receiving, pipe).await? {
+                    Some(count) => spool.filled(count),
+                    None => spool.leave_pipe(expected).await.map_err(no_room)?,
+                }
+                continue;
+            }
             let Some((region, range)) = spool.room(left) else { return Ok(()) };
             let count = body.fill(receiving, &region, range).await?;
             spool.filled(count);

@@ -12,10 +12,13 @@ use crate::base::clock::Monotonic;
 use crate::http::chunked::{Decoder, Event};
 use crate::http::{BodyFraming, Reject};
 use crate::ring::{Chunk, TimedOut, within};
+use crate::sys::body_pipe::BodyPipe;
 use crate::sys::region::Region;
 
 /// So many times within the time that a client may pause it is looked at how much has come.
 const LOOKS: u32 = 4;
+/// For so many bytes of a body that is moved on as it is its connection is woken, or for what is left.
+const WOKEN_FOR_BYTES: usize = 256 * 1024;
 
 /// Why a body could not be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +48,19 @@ enum Left {
 }
 
 /// How a body has arrived so far.
-#[derive(Default)]
 struct Arrival {
     /// When it was first waited for.
     begun: Option<Monotonic>,
     /// What has come since.
     bytes: u64,
+    /// What its socket's low-water mark is.
+    low_water: i32,
+}
+
+impl Default for Arrival {
+    fn default() -> Arrival {
+        Arrival { begun: None, bytes: 0, low_water: 1 }
+    }
 }
 
 impl Arrival {
@@ -100,6 +110,45 @@ impl Arrival {
                 Err(Some(libc::EAGAIN | libc::EINTR)) => {}
                 Err(_) => return Err(BodyError::Gone),
             }
+        }
+    }
+}
+
+impl Arrival {
+    /// The same for bytes that go into `pipe` as they are, `count` at most. `None`: they have to go elsewhere from here on.
+    async fn pass(&mut self, from: &mut Receiving, pipe: &BodyPipe, count: usize) -> Result<Option<u64>, BodyError> {
+        let (mut is_woken, mut looks_in_vain) = (false, 0);
+        loop {
+            match from.recv.move_into(pipe, count) {
+                // Woken for nothing it was by the end of the stream, which a receive tells.
+                Some(0) if !is_woken => {}
+                None | Some(0) => return Ok(None),
+                Some(moved) => {
+                    self.bytes += moved as u64;
+                    return Ok(Some(moved as u64));
+                }
+            }
+            self.set_low_water(from, count.min(WOKEN_FOR_BYTES) as i32);
+            let mut arrival = from.recv.arrival();
+            from.deadline.set(self.patience(from) / LOOKS);
+            let result = within(&from.deadline, &mut arrival).await;
+            from.deadline.clear();
+            match result {
+                Ok(Ok(_)) => is_woken = true,
+                Ok(Err(_)) => return Err(BodyError::Gone),
+                Err(TimedOut) => {
+                    looks_in_vain += 1;
+                    if looks_in_vain >= LOOKS {
+                        return Err(BodyError::Refused(Reject::BodyTimeout));
+                    }
+                }
+            }
+        }
+    }
+
+    fn set_low_water(&mut self, from: &Receiving, bytes: i32) {
+        if std::mem::replace(&mut self.low_water, bytes) != bytes {
+            from.recv.set_low_water(bytes);
         }
     }
 }
@@ -194,6 +243,18 @@ impl Body {
         let count = self.arrival.fill(from, region, range).await?;
         *left -= count;
         Ok(count)
+    }
+
+    /// The same for bytes that go into `pipe` as they are, at most all that are left. `None`: they have to go elsewhere from here on.
+    pub async fn pass(&mut self, from: &mut Receiving, pipe: &BodyPipe) -> Result<Option<u64>, BodyError> {
+        let Left::Length(left) = &mut self.left else { unreachable!("the caller knows the length") };
+        debug_assert!(from.input.is_empty(), "nothing is overtaken");
+        let moved = self.arrival.pass(from, pipe, usize::try_from(*left).unwrap_or(usize::MAX)).await?;
+        *left -= moved.unwrap_or(0);
+        if moved.is_none() || *left == 0 {
+            self.arrival.set_low_water(from, 1);
+        }
+        Ok(moved)
     }
 
     /// Reads what is left and throws it away, if it is little. `false`: it is too much, the connection has to end.

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod affinity;
+pub mod body_pipe;
 pub mod cgroup;
 pub mod code;
 pub mod family;

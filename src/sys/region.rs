@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use memmap2::MmapRaw;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create};
@@ -69,6 +69,20 @@ impl Region {
         // SAFETY: the range is ready (just checked), so that it lies in the mapping and has memory; the mapping is written through
         // pointers only, by this thread and by the kernel on its behalf.
         unsafe { at.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+
+    /// Has the kernel read from `source` into `range`. Returns how many bytes came, 0 at the end of the file.
+    ///
+    /// # Errors
+    /// As read(2).
+    ///
+    /// # Panics
+    /// Where there is no memory ready.
+    pub fn fill_from(&self, source: impl AsFd, range: Range<usize>) -> io::Result<usize> {
+        let at = self.pointer(range.clone());
+        // SAFETY: the kernel writes inside the mapping, to what is ready (just checked); as in `write`, nobody holds a reference.
+        let count = unsafe { libc::read(source.as_fd().as_raw_fd(), at.cast(), range.len()) };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
 
     /// A copy of these bytes.

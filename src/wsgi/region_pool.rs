@@ -59,6 +59,12 @@ impl RegionPool {
         Ok(lease.make_ready(bytes)?.then_some(lease))
     }
 
+    /// A part of that memory for a body of so many `bytes` that lies in none of the regions. `None`: all bodies together have as much as they may.
+    pub fn claim(&self, bytes: usize) -> Option<Claim> {
+        let mut claim = self.memory.claim();
+        claim.grow(bytes).then_some(claim)
+    }
+
     /// Regions that no body is in.
     #[cfg(test)]
     pub fn kept(&self) -> usize {

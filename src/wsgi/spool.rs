@@ -1,7 +1,7 @@
 //! What is too large to be kept in memory: request bodies on their way to a worker, and files without a name.
 //!
-//! Owns the folder in which those files are made, and a body until it is handed over: small ones ride along in a message, larger ones lie in
-//! memory that its worker may read, the largest in a file. Called by `shard`: while it reads a body, piece by piece, and for responses whose clients are slow.
+//! Owns the folder in which those files are made, and a body until it is handed over: small ones ride along in a message, larger ones stay in the memory in
+//! which they have arrived, in a pipe, or lie in memory that its worker may read, the largest in a file. Called by `shard`: while it reads a body, piece by piece, and for responses whose clients are slow.
 
 use std::cell::Cell;
 use std::ffi::CString;
@@ -12,7 +12,9 @@ use std::rc::Rc;
 
 use super::region_pool::{Lease, RegionPool};
 use crate::base::bounds::{INLINE_BODY_BYTES_MAX, MEMORY_BODY_BYTES_MAX};
+use crate::base::budget::Claim;
 use crate::ring::{Chunk, Descriptor, OpenFlags, Payload, Ring};
+use crate::sys::body_pipe::BodyPipe;
 use crate::sys::region::Region;
 
 /// Attempts to find a name that nobody has.
@@ -100,6 +102,7 @@ pub struct Spool {
 
 enum Place {
     Inline(Vec<u8>),
+    Pipe(BodyPipe, Claim),
     Memory(Lease),
     File(Descriptor),
 }
@@ -109,13 +112,15 @@ enum Place {
 pub enum Spooled {
     /// It fits into a message.
     Inline(Vec<u8>),
-    /// It is in a descriptor, from offset 0.
+    /// It is in a descriptor: from offset 0, or in a pipe.
     Descriptor(BodyFile, u64),
 }
 
 /// The descriptor of a body.
 #[derive(Debug)]
 pub enum BodyFile {
+    /// Of a pipe, and its part of the shard's memory.
+    Pipe(OwnedFd, Claim),
     /// Of memory, to be used again when its worker has done with it.
     Memory(Lease),
     /// Of a file without a name.
@@ -126,7 +131,7 @@ impl AsFd for BodyFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             BodyFile::Memory(lease) => lease.region().as_fd(),
-            BodyFile::File(descriptor) => descriptor.as_fd(),
+            BodyFile::Pipe(descriptor, _) | BodyFile::File(descriptor) => descriptor.as_fd(),
         }
     }
 }
@@ -146,6 +151,49 @@ impl Spool {
         Ok(Spool { folder: folder.clone(), place, bytes: 0 })
     }
 
+    /// For a body of so many bytes, which the caller is going to [move](Spool::pipe) from its socket, as long as it can be.
+    ///
+    /// # Errors
+    /// As [`Spool::new`].
+    pub async fn from_socket(folder: &Rc<SpoolFolder>, bytes: u64) -> io::Result<Spool> {
+        if (INLINE_BODY_BYTES_MAX as u64 + 1..=MEMORY_BODY_BYTES_MAX as u64).contains(&bytes)
+            && let Some(claim) = folder.regions.claim(bytes as usize)
+            && let Ok(pipe) = BodyPipe::new(bytes as usize)
+        {
+            return Ok(Spool { folder: folder.clone(), place: Place::Pipe(pipe, claim), bytes: 0 });
+        }
+        Spool::new(folder, Some(bytes)).await
+    }
+
+    /// The pipe into which the next bytes of the body may be moved, if that is where it lies; then [`Spool::filled`] says how many were.
+    pub fn pipe(&self) -> Option<&BodyPipe> {
+        match &self.place {
+            Place::Pipe(pipe, _) => Some(pipe),
+            _ => None,
+        }
+    }
+
+    /// There is no way into the pipe any more: the body has to lie elsewhere, `expected` bytes in all.
+    ///
+    /// # Errors
+    /// No memory or no room for a file.
+    pub async fn leave_pipe(&mut self, expected: u64) -> io::Result<()> {
+        let place = std::mem::replace(&mut self.place, Place::Inline(Vec::new()));
+        let Place::Pipe(pipe, claim) = place else { unreachable!("the caller has had it from `pipe`") };
+        drop(claim);
+        let early = self.bytes as usize;
+        self.place = memory(&self.folder, expected as usize).await?;
+        match &self.place {
+            Place::Memory(lease) => pipe.move_to(lease.region(), early),
+            _ => {
+                let region = Region::new("maitred-body", early)?;
+                region.make_ready(early)?;
+                pipe.move_to(&region, early)?;
+                self.write(region.read(0..early).into(), 0).await
+            }
+        }
+    }
+
     /// Whether the next piece is written to a file.
     pub fn is_on_disk(&self) -> bool {
         matches!(self.place, Place::File(_))
@@ -158,7 +206,7 @@ impl Spool {
         (range.end <= lease.region().ready()).then(|| (lease.region().clone(), range))
     }
 
-    /// The kernel has put so many bytes where [`Spool::room`] said.
+    /// The kernel has put so many bytes where [`Spool::room`] said, or into the pipe.
     pub fn filled(&mut self, count: u64) {
         self.bytes += count;
     }
@@ -185,6 +233,14 @@ impl Spool {
                     self.move_to_file().await?;
                 }
             }
+            Place::Pipe(pipe, claim) => {
+                if pipe.write(&piece) {
+                    self.bytes = total;
+                    return Ok(());
+                }
+                let expected = claim.bytes() as u64;
+                self.leave_pipe(expected).await?;
+            }
             Place::File(_) => {}
         }
         self.write(piece, self.bytes).await?;
@@ -201,7 +257,7 @@ impl Spool {
 
     async fn write(&self, piece: Chunk, offset: u64) -> io::Result<()> {
         match &self.place {
-            Place::Inline(_) => unreachable!("nothing is written to a place that has no descriptor"),
+            Place::Inline(_) | Place::Pipe(..) => unreachable!("nothing is written to a place that has no offsets"),
             Place::Memory(lease) => {
                 lease.region().write(offset as usize, &piece);
                 Ok(())
@@ -214,6 +270,7 @@ impl Spool {
     pub fn finish(self) -> Spooled {
         let file = match self.place {
             Place::Inline(bytes) => return Spooled::Inline(bytes),
+            Place::Pipe(pipe, claim) => BodyFile::Pipe(pipe.into_reader(), claim),
             Place::Memory(lease) => BodyFile::Memory(lease),
             Place::File(descriptor) => BodyFile::File(
                 Rc::try_unwrap(descriptor).expect("each write is complete, so the ring has let go of the descriptor"),

@@ -182,11 +182,21 @@ def do_save(environ, start_response):
 def do_own_file(environ, start_response):
     """All that there is in the body's file, when a part of the body was read, and then the rest of the body."""
     body = environ["wsgi.input"]
-    beginning = body.read(3)
+    beginning = body.readline() if environ["QUERY_STRING"] == "by lines" else body.read(3)
     descriptor = environ["maitred.input_file"].fileno()
     everything = os.pread(descriptor, 1 << 24, 0)
     start_response("200 OK", PLAIN)
     return [everything + b"|" + beginning + body.read()]
+
+
+def do_kept_read(environ, start_response, kept=[]):
+    """What the first request's way to read its body gives, in that request and in later ones."""
+    kept.append(environ["wsgi.input"].read)
+    start_response("200 OK", PLAIN)
+    try:
+        return [kept[0]()]
+    except ValueError as failure:
+        return [str(failure).encode()]
 
 
 def do_write(environ, start_response):

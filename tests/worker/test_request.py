@@ -1,4 +1,5 @@
 """environ and wsgi.input."""
+import contextlib
 import fcntl
 import os
 import tempfile
@@ -8,6 +9,7 @@ from server import Server, environ
 
 # Not in every version's fcntl.
 F_SEAL_FUTURE_WRITE = 0x10
+F_SETPIPE_SZ = 1031
 
 
 def spooled(data):
@@ -15,6 +17,19 @@ def spooled(data):
     file.write(data)
     file.flush()
     return file
+
+
+@contextlib.contextmanager
+def piped(data):
+    """The reading end of a pipe with `data` in it, to whose other end nobody writes."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, F_SETPIPE_SZ, max(len(data), 65536))
+        os.write(writer, data)
+        os.close(writer)
+        yield reader
+    finally:
+        os.close(reader)
 
 
 class Requests(unittest.TestCase):
@@ -27,12 +42,15 @@ class Requests(unittest.TestCase):
         cls.server.__exit__()
 
     def read(self, expression, body):
-        """What an expression on the input gives: inline, and the same spooled."""
+        """What an expression on the input gives: inline, and the same spooled, and in a pipe."""
         inline = self.server.ask("/input", "POST", QUERY_STRING=expression, body=body)
         with spooled(body + b"beyond the body") as file:
             passed = self.server.ask(
                 "/input", "POST", QUERY_STRING=expression, body=len(body), descriptor=file.fileno()
             )
+        self.assertEqual(inline.body, passed.body)
+        with piped(body) as descriptor:
+            passed = self.server.ask("/input", "POST", QUERY_STRING=expression, body=len(body), descriptor=descriptor)
         self.assertEqual(inline.body, passed.body)
         self.assertEqual(inline.status, 200)
         return eval(inline.body)
@@ -103,6 +121,48 @@ class Requests(unittest.TestCase):
         self.assertEqual(self.read("f.readlines(7)", body), [b"first\n", b"second\n"])
         self.assertEqual(self.read("list(f)", body), body.splitlines(True))
         self.assertEqual(self.read("[next(f), f.read()]", body), [b"first\n", b"second\n\nlast"])
+        self.assertEqual(self.read("[f.read(2), f.readline(), f.read(3), f.read1(2), f.read(None)]", body)[3], b"on")
+        self.assertEqual(self.read("[f.read(2), f.readinto(b := bytearray(4)), bytes(b), f.read(1)]", body)[1:], [4, b"rst\n", b"s"])
+        self.assertEqual(self.read("[f.readable(), f.closed, f.close(), f.closed]", body), [True, False, None, True])
+
+    def test_whoever_reads_in_a_way_that_is_none_is_told_so(self):
+        for expression in ("f.read('a')", "f.read(1, 2)", "f.read(2 ** 80)", "(f.close(), f.read())", "(f.close(), f.readline())"):
+            with piped(b"body") as descriptor:
+                answer = self.server.ask("/input", "POST", QUERY_STRING=expression, body=4, descriptor=descriptor)
+            self.assertEqual(answer.status, 500, expression)
+        # Nor does one that was kept read from what is another's descriptor by now.
+        with piped(b"body") as descriptor:
+            answer = self.server.ask("/kept-read", "POST", body=4, descriptor=descriptor)
+        self.assertEqual(answer.body, b"body")
+        self.assertIn(b"closed", self.server.ask("/kept-read").body)
+
+    def test_a_body_in_a_pipe_has_no_descriptor_to_be_read_from(self):
+        expression = "[f.fileno() if f.readable() else 0]"
+        with piped(b"body") as descriptor:
+            answer = self.server.ask("/input", "POST", QUERY_STRING=expression, body=4, descriptor=descriptor)
+        self.assertEqual(answer.status, 500)
+        self.server.log.until("UnsupportedOperation")
+
+    def test_a_body_in_a_pipe_is_a_file_for_who_asks_for_it_whatever_was_read(self):
+        body = bytes(range(256)) * 400
+        for query in ("", "by lines"):
+            with piped(body) as descriptor:
+                answer = self.server.ask("/own_file", "POST", QUERY_STRING=query, body=len(body), descriptor=descriptor)
+            self.assertEqual(answer.body, body + b"|" + body, query)
+        with tempfile.TemporaryDirectory() as folder, piped(body) as descriptor:
+            path = os.path.join(folder, "saved")
+            answer = self.server.ask("/save", "POST", QUERY_STRING="new " + path, body=len(body), descriptor=descriptor)
+            self.assertEqual(answer.body, b"False False %d" % len(body))
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), body)
+
+    def test_requests_with_pipes_leave_no_descriptors(self):
+        opened = "len(__import__('os').listdir('/proc/self/fd'))"
+        before = self.server.ask("/input", QUERY_STRING=opened).body
+        for expression in ("f.read()", "0", "f.readline()", "f.close()", "1 // 0", "(f.readline(), f.close())"):
+            with piped(b"a\nbody") as descriptor:
+                self.server.ask("/input", "POST", QUERY_STRING=expression, body=6, descriptor=descriptor)
+        self.assertEqual(self.server.ask("/input", QUERY_STRING=opened).body, before)
 
     def test_not_reading_at_all(self):
         self.assertEqual(self.read("1", b"x" * 5000), 1)

@@ -38,7 +38,7 @@ static ssize_t read_all(int descriptor, Outcome *outcome) {
 
 /* Forks a process that forks the worker and ends, so that the worker belongs to whoever looks after orphans. Returns the worker's id; in the
  * worker, 0. Between the two forks no Python runs. */
-static PyObject *fork_orphan(PyObject *module, PyObject *none) {
+PyObject *fork_orphan(PyObject *module, PyObject *none) {
     (void)module, (void)none;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0) return PyErr_SetFromErrno(PyExc_OSError);
@@ -89,7 +89,7 @@ static void *populate(void *given) {
 
 /* copy_pages(ranges): begins to copy the pages between each two addresses, in native byte order, in a thread of its own that ends with it. Contents stay
  * as they are. Does nothing where there can be no thread: whoever writes to a page gets its copy then. */
-static PyObject *copy_pages(PyObject *module, PyObject *bytes) {
+PyObject *copy_pages(PyObject *module, PyObject *bytes) {
     (void)module;
     char *data;
     Py_ssize_t length;
@@ -114,9 +114,3 @@ static PyObject *copy_pages(PyObject *module, PyObject *bytes) {
     Py_IncRef(Py_None);
     return Py_None;
 }
-
-PyMethodDef BIRTH_METHODS[] = {
-    {"fork_orphan", fork_orphan, METH_NOARGS, "Forks a worker that is nobody's child here. Returns its process id, or 0 in it."},
-    {"copy_pages", copy_pages, METH_O, "Begins to copy the pages of ranges of addresses that a fork has left shared."},
-    {NULL, NULL, 0, NULL},
-};

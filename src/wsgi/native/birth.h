@@ -4,6 +4,7 @@
 
 #include "python.h"
 
-extern PyMethodDef BIRTH_METHODS[];
+PyObject *fork_orphan(PyObject *module, PyObject *unused);
+PyObject *copy_pages(PyObject *module, PyObject *ranges);
 
 #endif

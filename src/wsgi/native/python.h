@@ -94,7 +94,7 @@ extern PyObject _Py_NoneStruct, _Py_FalseStruct;
 #define Py_False (&_Py_FalseStruct)
 
 extern PyTypeObject PyBytes_Type, PyDict_Type, PyList_Type, PyTuple_Type, PyUnicode_Type;
-extern PyObject *PyExc_IndexError, *PyExc_OSError, *PyExc_RuntimeError, *PyExc_TypeError, *PyExc_ValueError;
+extern PyObject *PyExc_IndexError, *PyExc_OSError, *PyExc_OverflowError, *PyExc_RuntimeError, *PyExc_TypeError, *PyExc_ValueError;
 
 void Py_IncRef(PyObject *);
 void Py_DecRef(PyObject *);
@@ -103,6 +103,7 @@ PyObject *PyModuleDef_Init(PyModuleDef *);
 int PyModule_AddObject(PyObject *, const char *, PyObject *);
 PyObject *PyType_FromSpec(PyType_Spec *);
 PyObject *PyType_GenericAlloc(PyTypeObject *, Py_ssize_t);
+void PyObject_Free(void *);
 void PyObject_GC_Del(void *);
 void PyObject_GC_UnTrack(void *);
 
@@ -127,6 +128,8 @@ void PyErr_SetString(PyObject *, const char *);
 int PyException_SetTraceback(PyObject *, PyObject *);
 
 int PyArg_ParseTuple(PyObject *, const char *, ...);
+int PyArg_ParseTupleAndKeywords(PyObject *, PyObject *, const char *, char **, ...);
+Py_ssize_t PyNumber_AsSsize_t(PyObject *, PyObject *);
 PyObject *PyObject_Call(PyObject *, PyObject *, PyObject *);
 PyObject *PyObject_CallFunction(PyObject *, const char *, ...);
 PyObject *PyObject_CallFunctionObjArgs(PyObject *, ...);
@@ -134,6 +137,7 @@ PyObject *PyObject_CallObject(PyObject *, PyObject *);
 PyObject *PyObject_GetAttrString(PyObject *, const char *);
 
 PyObject *PyBytes_FromStringAndSize(const char *, Py_ssize_t);
+char *PyBytes_AsString(PyObject *);
 int PyBytes_AsStringAndSize(PyObject *, char **, Py_ssize_t *);
 PyObject *PyLong_FromLong(long);
 PyObject *PyLong_FromUnsignedLongLong(unsigned long long);

@@ -10,6 +10,7 @@ import sys
 from io import BytesIO
 
 from . import response as responses
+from . import request
 from .interrupt import RequestTimeout
 from .response import Response
 from .scoreboard import SHARD, TOKEN
@@ -45,6 +46,7 @@ def load(image):
             os.close(descriptor)
     except (AttributeError, ImportError, OSError) as failure:
         raise Unavailable(str(failure)) from None
+    request.native = module
     return module
 
 

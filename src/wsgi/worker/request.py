@@ -1,13 +1,14 @@
 """`wsgi.input`: the request's body as a file (PEP 3333, "Input and Error Streams").
 
 A body that came with the message is an `io.BytesIO`; one that was spooled is read from its descriptor, which is closed with
-the request. Either ends where the body ends, whatever CONTENT_LENGTH says to the application. A spooled one can also be had as the file that it
-is, so that nothing has to read it: `environ["maitred.input_file"]`.
+the request: a file, or a pipe with the whole body in it. Either ends where the body ends, whatever CONTENT_LENGTH says to the application. A spooled one
+can also be had as a file, so that nothing has to read it: `environ["maitred.input_file"]`.
 """
 import fcntl
 import io
 import os
 import secrets
+import stat
 import tempfile
 
 BUFFER_BYTES = 64 * 1024
@@ -16,9 +17,15 @@ COPY_BYTES_MAX = 1 << 30
 # fcntl(2): nobody can write to the memory but the server, which does so for another request once this one has ended.
 F_SEAL_FUTURE_WRITE = 0x10
 
+# The module of the native loop, where that is loaded.
+native = None
+
 
 class SpooledBody(io.RawIOBase):
     """The first `length` bytes of `descriptor`, which it owns. Does not share the descriptor's offset with anybody."""
+
+    # The server may wait for it to be closed.
+    is_lent = True
 
     def __init__(self, descriptor, length):
         super().__init__()
@@ -36,6 +43,10 @@ class SpooledBody(io.RawIOBase):
         except OSError:
             # A file on a disk has no seals.
             return False
+
+    def descriptor(self):
+        """The descriptor of a file with the body in it."""
+        return self._descriptor
 
     def own_descriptor(self):
         """The descriptor of a file that is nobody else's and has nothing but the body in it."""
@@ -75,8 +86,65 @@ class SpooledBody(io.RawIOBase):
         super().close()
 
 
+class PipedBody(io.BufferedIOBase):
+    """A body in a pipe at whose other end is nobody any more, as the file that an application reads: `pipe`, of the native loop. `whole` is another one with
+    the same in it, as what is read is gone from a pipe; it has `length` bytes. Owns both."""
+
+    is_lent = False
+
+    def __init__(self, pipe, length, whole):
+        # All that most applications do.
+        self.read = self._pipe = pipe
+        self._length = length
+        self._whole = whole
+        self._file = None
+        self._buffered = None
+
+    def is_servers(self):
+        return False
+
+    def descriptor(self):
+        """The descriptor of a file with the body in it."""
+        if self._file is None:
+            self._file = _drained(self._whole, self._length)
+        return self._file
+
+    own_descriptor = descriptor
+
+    def readable(self):
+        return True
+
+    def read1(self, size=-1):
+        return self._buffer().read1(size)
+
+    def peek(self, size=0):
+        return self._buffer().peek(size)
+
+    def readline(self, size=-1):
+        return self._buffer().readline(size)
+
+    def _buffer(self):
+        """For what has to look ahead. From then on everything is read through it."""
+        if self._buffered is None:
+            if self.closed:
+                raise ValueError("I/O operation on closed file")
+            self._buffered = io.BufferedReader(io.FileIO(self._pipe.fileno(), closefd=False), BUFFER_BYTES)
+            self.read = self._buffered.read
+        return self._buffered
+
+    def close(self):
+        if not self.closed:
+            super().close()
+            if self._buffered is not None:
+                self._buffered.close()
+            self._pipe.close()
+            os.close(self._whole)
+            if self._file is not None:
+                os.close(self._file)
+
+
 class InputFile:
-    """The file in which a spooled body lies, from its beginning, as long as the request lasts."""
+    """A spooled body as a file, from its beginning, as long as the request lasts."""
 
     def __init__(self, body):
         self._body = body
@@ -142,7 +210,7 @@ class InputFile:
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             os.fchmod(target, mode)
-            copy_file(self._body._descriptor, target, self.size)
+            copy_file(self._body.descriptor(), target, self.size)
         finally:
             os.close(target)
 
@@ -162,6 +230,22 @@ def copy_file(source, target, size):
         done += count
 
 
+def _drained(pipe, size):
+    """A file in memory with the first `size` bytes of what is in `pipe`."""
+    file = _memory_file()
+    try:
+        done = 0
+        while done < size:
+            piece = os.read(pipe, size - done)
+            if not piece:
+                raise EOFError("the body has become shorter")
+            done += os.pwrite(file, piece, done)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
 def _memory_file():
     try:
         return os.memfd_create("maitred-body", os.MFD_CLOEXEC)
@@ -171,6 +255,24 @@ def _memory_file():
 
 
 def spooled_input(descriptor, length):
-    """A spooled body: as the file that it is, and a buffered reader over it."""
-    body = SpooledBody(descriptor, length)
+    """A spooled body: as the file that it is, and as what the application reads it from. Raises OSError without a descriptor or memory for it."""
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        body = SpooledBody(descriptor, length)
+    elif (whole := _duplicate(descriptor)) is not None:
+        body = PipedBody(native.Pipe(descriptor, length), length, whole)
+        return body, body
+    else:
+        body = SpooledBody(_drained(descriptor, length), length)
+        os.close(descriptor)
     return body, io.BufferedReader(body, BUFFER_BYTES)
+
+
+def _duplicate(descriptor):
+    """Another pipe with the same in it as that one has; None if there can't be one."""
+    if native is None:
+        return None
+    try:
+        return native.duplicate_pipe(descriptor)
+    except OSError:
+        # Its user has as many pipes as they may have (pipe(7)).
+        return None

@@ -146,7 +146,7 @@ def answer(environ, body, descriptors, words, replies, application):
             if type(body) is not int:
                 raise TypeError("a body is bytes or a length, not %s" % type(body).__name__)
             spooled, body_input = spooled_input(_only(descriptors), body)
-        except (TypeError, ValueError) as failure:
+        except (OSError, TypeError, ValueError) as failure:
             return refuse(words[TOKEN], replies, descriptors, failure, environ)
         descriptors = ()
         environ["maitred.input_file"] = InputFile(spooled)
@@ -161,11 +161,12 @@ def answer(environ, body, descriptors, words, replies, application):
         _close(body_input)
         # The application may have parted the two.
         _close(spooled)
-        try:
-            replies.send(pack_header(token, RELEASE, 0, 0, 0))
-        except OSError:
-            # Whether the server is gone the next message tells; else it lets go of the memory after a while.
-            pass
+        if spooled.is_lent:
+            try:
+                replies.send(pack_header(token, RELEASE, 0, 0, 0))
+            except OSError:
+                # Whether the server is gone the next message tells; else it lets go of the memory after a while.
+                pass
     for surplus in descriptors:
         os.close(surplus)
     return fatal
