@@ -79,10 +79,12 @@ impl Pidfile {
         self.is_left = true;
     }
 
+    /// At no moment is the file empty that was not: somebody may be reading it.
     fn note(&mut self, pid: u32) -> io::Result<()> {
-        self.file.set_len(0)?;
+        let line = format!("{pid}\n");
         self.file.rewind()?;
-        self.file.write_all(format!("{pid}\n").as_bytes())
+        self.file.write_all(line.as_bytes())?;
+        self.file.set_len(line.len() as u64)
     }
 
     fn is_at_its_path(&self) -> bool {
@@ -135,6 +137,22 @@ mod tests {
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(pidfile);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn whoever_reads_it_finds_a_process_id_at_any_moment() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("site.pid");
+        let mut pidfile = Pidfile::write(&path).expect("nobody holds it");
+        let expected = format!("{}\n", std::process::id());
+        std::thread::scope(|scope| {
+            let reader =
+                scope.spawn(|| (0..2_000).all(|_| std::fs::read_to_string(&path).is_ok_and(|text| text == expected)));
+            while !reader.is_finished() {
+                pidfile.claim().expect("room for it");
+            }
+            assert!(reader.join().expect("no panic"));
+        });
     }
 
     #[test]

@@ -5,7 +5,9 @@
 use std::ffi::CString;
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::rc::Rc;
 
 use io_uring::types::OpenHow;
 use rustix::fs::{AtFlags, StatxFlags};
@@ -15,6 +17,7 @@ use super::core::Ring;
 use super::engine::Sqe;
 use super::payload::Payload;
 use super::single::{Hold, Op, value};
+use crate::sys::region::Region;
 
 /// How a path may be resolved (openat2(2)).
 #[derive(Clone, Copy, Debug)]
@@ -165,5 +168,15 @@ impl Ring {
         let (result, hold) = poll_fn(|cx| op.poll_result(cx)).await;
         let Hold::Payload(payload) = hold else { unreachable!("a write holds its payload") };
         Ok((value(result)? as usize, payload))
+    }
+
+    /// Writes what is in `range` of `region` at `offset`. The operation's output is how many bytes were written, which may be fewer.
+    ///
+    /// # Panics
+    /// Where `region` has no memory ready for `range`.
+    pub fn write_region(&self, fd: &Descriptor, region: &Rc<Region>, range: Range<usize>, offset: u64) -> Op {
+        let len = u32::try_from(range.len()).expect("regions are far below 4 GiB");
+        let sqe = Sqe::Write { fd: fd.as_raw_fd(), ptr: region.pointer(range), len, offset };
+        Op::start(self, Some(fd.clone()), Hold::Region(region.clone()), sqe)
     }
 }

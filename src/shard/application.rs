@@ -7,6 +7,7 @@ use super::body::{Body, BodyError};
 use super::connection::{Connection, Next};
 use super::exchange::REQUEST_ID_FIELD;
 use super::output::Gone;
+use super::receiving::Receiving;
 use super::told::Told;
 use crate::base::bounds::{DIRECT_RECEIVE_BYTES_MIN, MESSAGE_BYTES_MAX};
 use crate::config::Priority;
@@ -16,7 +17,7 @@ use crate::observe::Shed;
 use crate::response::Response;
 use crate::ring::Payload;
 use crate::wsgi::pool::Call;
-use crate::wsgi::spool::{Spool, Spooled};
+use crate::wsgi::spool::{Lease, PASSAGE_BYTES, Spool, Spooled};
 use crate::wsgi::{BodyRef, Environ, messages};
 
 impl Connection {
@@ -95,7 +96,7 @@ impl Connection {
 
     /// Has the kernel put a body of `expected` bytes straight to where it is to lie, if that is in memory, but for what has arrived already.
     async fn collect_directly(&mut self, body: &mut Body, spool: &mut Spool, expected: u64) -> Result<(), BodyError> {
-        if spool.pipe().is_none() && spool.room(1).is_none() {
+        if spool.pipe().is_none() && spool.room(1).is_none() && !spool.is_on_disk() {
             return Ok(());
         }
         let receiving = &mut self.receiving;
@@ -112,6 +113,10 @@ impl Connection {
                     None => spool.leave_pipe(expected).await.map_err(no_room)?,
                 }
                 continue;
+            }
+            if spool.is_on_disk() {
+                let Some(passage) = spool.passage() else { return Ok(()) };
+                return collect_to_file(receiving, body, spool, passage).await;
             }
             let Some((region, range)) = spool.room(left) else { return Ok(()) };
             let count = body.fill(receiving, &region, range).await?;
@@ -205,6 +210,22 @@ impl Connection {
         call.submit(message, descriptor);
         Ok(call)
     }
+}
+
+/// Receives what is left of a body and writes it to its file, in turns.
+async fn collect_to_file(
+    receiving: &mut Receiving,
+    body: &mut Body,
+    spool: &mut Spool,
+    passage: Lease,
+) -> Result<(), BodyError> {
+    while let Some(left) = body.left().filter(|left| *left > 0) {
+        let most = usize::try_from(left).map_or(PASSAGE_BYTES, |left| left.min(PASSAGE_BYTES));
+        let count = body.fill(receiving, passage.region(), 0..most).await?;
+        spool.pushed(&passage, count as usize).await.map_err(no_room)?;
+    }
+    passage.end();
+    Ok(())
 }
 
 fn no_room(error: std::io::Error) -> BodyError {

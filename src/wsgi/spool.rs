@@ -10,13 +10,16 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use super::region_pool::{Lease, RegionPool};
+pub use super::region_pool::Lease;
+use super::region_pool::RegionPool;
 use crate::base::bounds::{INLINE_BODY_BYTES_MAX, MEMORY_BODY_BYTES_MAX};
 use crate::base::budget::Claim;
 use crate::ring::{Chunk, Descriptor, OpenFlags, Payload, Ring};
 use crate::sys::body_pipe::BodyPipe;
 use crate::sys::region::Region;
 
+/// Pieces in which a body is received that goes to a file, bytes.
+pub const PASSAGE_BYTES: usize = 256 * 1024;
 /// Attempts to find a name that nobody has.
 const NAMES_MAX: u32 = 16;
 
@@ -197,6 +200,30 @@ impl Spool {
     /// Whether the next piece is written to a file.
     pub fn is_on_disk(&self) -> bool {
         matches!(self.place, Place::File(_))
+    }
+
+    /// Memory by way of which the next bytes of a body that goes to a file may be received in larger pieces; then [`Spool::pushed`] writes them. `None`: all
+    /// bodies together have as much as they may, or there is none to be had.
+    pub fn passage(&self) -> Option<Lease> {
+        self.folder.regions.lease(PASSAGE_BYTES).ok().flatten()
+    }
+
+    /// Appends the first `count` bytes of a [passage](Spool::passage) to the file in which the body lies.
+    ///
+    /// # Errors
+    /// As [`Spool::push`].
+    pub async fn pushed(&mut self, passage: &Lease, count: usize) -> io::Result<()> {
+        let Place::File(file) = &self.place else { unreachable!("the caller looked") };
+        let mut done = 0;
+        while done < count {
+            let written = self.folder.ring.write_region(file, passage.region(), done..count, self.bytes).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            done += written as usize;
+            self.bytes += u64::from(written);
+        }
+        Ok(())
     }
 
     /// Where the next `count` bytes of the body may be put by the kernel, if that is in memory; then [`Spool::filled`] says how many were.
