@@ -129,7 +129,29 @@ static PyObject *make_input(Loop *loop) {
     return input;
 }
 
-/* A request whose body is in a descriptor, or that has descriptors which do not belong to it: Python's from here on. */
+/* The body that is in a descriptor: what the application reads it from, its `maitred.input_file`, and what else is to be closed. None: it can't be had,
+ * or there are descriptors that do not belong to it. NULL with an exception set. */
+static PyObject *open_body(Loop *loop, const Taken *taken) {
+    const Request *request = &loop->buffers->request;
+    if (taken->count == 1 && request->body == BODY_SPOOLED) {
+        return PyObject_CallFunction(loop->open_body, "iK", taken->descriptors[0], (unsigned long long)request->body_length);
+    }
+    Py_IncRef(Py_None);
+    return Py_None;
+}
+
+/* The request is over. Returns `fatal`, or NULL with an exception set: the one that was set before, if there was one. */
+static PyObject *close_body(Loop *loop, PyObject *opened, PyObject *fatal) {
+    PyObject *type, *value, *frames;
+    PyErr_Fetch(&type, &value, &frames);
+    PyObject *result = PyObject_CallFunctionObjArgs(loop->close_body, PyTuple_GetItem(opened, 0), PyTuple_GetItem(opened, 2), NULL);
+    if (!result && !type) CLEAR(fatal);
+    if (type) PyErr_Restore(type, value, frames);
+    Py_DecRef(result);
+    return fatal;
+}
+
+/* A request that Python has to deal with from here on. */
 static PyObject *hand_over(Loop *loop, const Taken *taken) {
     PyObject *environ = NULL, *body = NULL, *fatal = NULL, *descriptors = descriptor_list(taken);
     if (descriptors) environ = environs_make(&loop->environs, &loop->buffers->request, Py_None, Py_None);
@@ -188,19 +210,31 @@ static PyObject *respond(Loop *loop, const Taken *taken) {
         PyErr_Format(PyExc_IndexError, "there is no shard %llu", (unsigned long long)shard);
         return NULL;
     }
-    if (taken->count || request->body == BODY_SPOOLED) return hand_over(loop, taken);
-    PyObject *environ = NULL, *fatal = NULL, *hints = NULL, *input = make_input(loop);
+    PyObject *environ = NULL, *fatal = NULL, *hints = NULL, *input = NULL, *opened = NULL;
+    if (taken->count || request->body == BODY_SPOOLED) {
+        opened = open_body(loop, taken);
+        if (opened == Py_None) {
+            Py_DecRef(opened);
+            return hand_over(loop, taken);
+        }
+        if (opened) Py_IncRef(input = PyTuple_GetItem(opened, 0));
+    } else {
+        input = make_input(loop);
+    }
     Exchange *exchange = input ? exchange_new(loop, loop->slot->token, shard, request->is_head) : NULL;
     if (exchange) hints = exchange_hints(exchange);
     if (hints) environ = environs_make(&loop->environs, request, input, hints);
     Py_DecRef(hints);
     Py_DecRef(input);
+    if (environ && opened && PyDict_SetItem(environ, loop->file_key, PyTuple_GetItem(opened, 1)) < 0) CLEAR(environ);
     if (environ) {
         loop->current = exchange;
         fatal = exchange_run(loop, exchange, environ);
         loop->current = NULL;
         exchange->is_over = 1;
     }
+    if (opened) fatal = close_body(loop, opened, fatal);
+    Py_DecRef(opened);
     Py_DecRef((PyObject *)exchange);
     Py_DecRef(environ);
     return fatal;
@@ -316,6 +350,7 @@ static int take_hooks(Loop *loop, PyObject *hooks) {
     } wanted[] = {
         {"make_response", &loop->make_response}, {"deliver", &loop->deliver}, {"failed", &loop->failed},
         {"answer", &loop->answer},               {"refuse", &loop->refuse},   {"settle", &loop->settle},
+        {"open_body", &loop->open_body},         {"close_body", &loop->close_body},
         {"BytesIO", &loop->bytes_io},
     };
     for (size_t index = 0; index < sizeof wanted / sizeof *wanted; index++) {
@@ -347,7 +382,8 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
     loop->idle = idle;
     Py_IncRef(application);
     loop->application = application;
-    if (environs_begin(&loop->environs, constants) < 0 || map_slot(loop, scoreboard, (size_t)slot) < 0 ||
+    loop->file_key = PyUnicode_InternFromString("maitred.input_file");
+    if (!loop->file_key || environs_begin(&loop->environs, constants) < 0 || map_slot(loop, scoreboard, (size_t)slot) < 0 ||
         take_replies(loop, replies) < 0 || take_hooks(loop, hooks) < 0) {
         Py_DecRef((PyObject *)loop);
         return NULL;
@@ -367,12 +403,15 @@ static int loop_traverse(PyObject *self, visitproc visit, void *arg) {
     VISIT(loop->answer);
     VISIT(loop->refuse);
     VISIT(loop->settle);
+    VISIT(loop->open_body);
+    VISIT(loop->close_body);
     return environs_visit(&loop->environs, visit, arg);
 }
 
 static int loop_clear(PyObject *self) {
     Loop *loop = (Loop *)self;
     environs_end(&loop->environs);
+    CLEAR(loop->file_key);
     CLEAR(loop->application);
     CLEAR(loop->bytes_io);
     CLEAR(loop->make_response);
@@ -381,6 +420,8 @@ static int loop_clear(PyObject *self) {
     CLEAR(loop->answer);
     CLEAR(loop->refuse);
     CLEAR(loop->settle);
+    CLEAR(loop->open_body);
+    CLEAR(loop->close_body);
     return 0;
 }
 

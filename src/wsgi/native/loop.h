@@ -106,8 +106,10 @@ struct Loop {
     size_t replies_count;
     PyObject *application;
     PyObject *bytes_io;
+    /* "maitred.input_file" */
+    PyObject *file_key;
     /* Hooks in worker/native.py. */
-    PyObject *make_response, *deliver, *failed, *answer, *refuse, *settle;
+    PyObject *make_response, *deliver, *failed, *answer, *refuse, *settle, *open_body, *close_body;
     Environs environs;
     /* The request in hand, whose head may be written to the buffer. Not counted. */
     Exchange *current;

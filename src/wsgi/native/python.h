@@ -124,6 +124,7 @@ int PyErr_GivenExceptionMatches(PyObject *, PyObject *);
 PyObject *PyErr_NoMemory(void);
 void PyErr_NormalizeException(PyObject **, PyObject **, PyObject **);
 PyObject *PyErr_SetFromErrno(PyObject *);
+void PyErr_Restore(PyObject *, PyObject *, PyObject *);
 void PyErr_SetString(PyObject *, const char *);
 int PyException_SetTraceback(PyObject *, PyObject *);
 

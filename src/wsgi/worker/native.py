@@ -14,7 +14,7 @@ from . import request
 from .interrupt import RequestTimeout
 from .response import Response
 from .scoreboard import SHARD, TOKEN
-from .serve import Leave, answer, give_up, refuse, yield_to_shards
+from .serve import Leave, answer, close_spooled, give_up, refuse, yield_to_shards
 
 _NAME = "maitred_native"
 
@@ -98,6 +98,18 @@ class Hooks:
         fatal = responses.fail(failure, environ, response)
         response.release()
         return fatal
+
+    def open_body(self, descriptor, length):
+        """What the application reads a body in a descriptor from, the body as a file, and what else is to be closed. None: `answer` finds out why."""
+        try:
+            spooled, body_input = request.spooled_input(descriptor, length)
+        except (OSError, ValueError):
+            return None
+        return body_input, request.InputFile(spooled), spooled
+
+    def close_body(self, body_input, spooled):
+        words = self._words
+        close_spooled(body_input, spooled, words[TOKEN], self._replies[words[SHARD]])
 
     def answer(self, environ, body, descriptors):
         words = self._words

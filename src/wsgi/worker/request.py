@@ -91,14 +91,14 @@ class PipedBody(io.BufferedIOBase):
     the same in it, as what is read is gone from a pipe; it has `length` bytes. Owns both."""
 
     is_lent = False
+    _file = None
+    _buffered = None
 
     def __init__(self, pipe, length, whole):
         # All that most applications do.
         self.read = self._pipe = pipe
         self._length = length
         self._whole = whole
-        self._file = None
-        self._buffered = None
 
     def is_servers(self):
         return False
@@ -256,23 +256,24 @@ def _memory_file():
 
 def spooled_input(descriptor, length):
     """A spooled body: as the file that it is, and as what the application reads it from. Raises OSError without a descriptor or memory for it."""
-    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        body = SpooledBody(descriptor, length)
-    elif (whole := _duplicate(descriptor)) is not None:
+    whole = _duplicate(descriptor)
+    if whole is not None:
         body = PipedBody(native.Pipe(descriptor, length), length, whole)
         return body, body
-    else:
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         body = SpooledBody(_drained(descriptor, length), length)
         os.close(descriptor)
+    else:
+        body = SpooledBody(descriptor, length)
     return body, io.BufferedReader(body, BUFFER_BYTES)
 
 
 def _duplicate(descriptor):
-    """Another pipe with the same in it as that one has; None if there can't be one."""
+    """Another pipe with the same in it as that one has; None if it is none, or there can't be another one."""
     if native is None:
         return None
     try:
         return native.duplicate_pipe(descriptor)
     except OSError:
-        # Its user has as many pipes as they may have (pipe(7)).
+        # Or its user has as many pipes as they may have (pipe(7)).
         return None

@@ -158,15 +158,7 @@ def answer(environ, body, descriptors, words, replies, application):
     fatal = respond(application, environ, response)
     response.release()
     if spooled is not None:
-        _close(body_input)
-        # The application may have parted the two.
-        _close(spooled)
-        if spooled.is_lent:
-            try:
-                replies.send(pack_header(token, RELEASE, 0, 0, 0))
-            except OSError:
-                # Whether the server is gone the next message tells; else it lets go of the memory after a while.
-                pass
+        close_spooled(body_input, spooled, token, replies)
     for surplus in descriptors:
         os.close(surplus)
     return fatal
@@ -206,6 +198,20 @@ def _only(descriptors):
     if len(descriptors) != 1:
         raise ValueError("a spooled body came with %d descriptors" % len(descriptors))
     return descriptors[0]
+
+
+def close_spooled(body_input, spooled, token, replies):
+    """Closes what a body was read from when its request is over, and gives it back."""
+    _close(body_input)
+    if spooled is not body_input:
+        # The application may have parted the two.
+        _close(spooled)
+    if spooled.is_lent:
+        try:
+            replies.send(pack_header(token, RELEASE, 0, 0, 0))
+        except OSError:
+            # Whether the server is gone the next message tells; else it lets go of the memory after a while.
+            pass
 
 
 def _close(body_input):
