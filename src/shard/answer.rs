@@ -313,7 +313,7 @@ impl Connection {
         // No more than was announced (RFC 9112 §6.3).
         lent.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
         let is_whole = lent.len() as u64 == bytes;
-        self.output.send_parts([Payload::from(head), Payload::from(lent), Payload::EMPTY]).await?;
+        self.output.send_lent(head, lent).await?;
         Ok(if facts.keep_alive && is_whole { Next::Request } else { Next::Close })
     }
 

@@ -15,6 +15,7 @@ use super::tls::Secure;
 use crate::base::bounds::TLS_SEALED_BYTES_MAX;
 use crate::base::clock::Millis;
 use crate::ring::{Deadline, Descriptor, Payload, Ring, SendOp, within};
+use crate::sys::outbox::Lent;
 
 /// So many times within one timeout it is looked at how far a send has got, so that the timeout is one between two steps of it
 /// and not one for the whole.
@@ -343,6 +344,29 @@ impl Output {
     }
 
     /// Sends what is left of `payloads` after the first `sent` of `len` bytes.
+    /// Sends `head` and, out of its worker's memory, the body behind it: at once what the socket has room for, the rest copied. For an output that is
+    /// [plain](Output::is_plain).
+    pub async fn send_lent(&mut self, head: Vec<u8>, lent: Lent) -> Result<(), Gone> {
+        self.release();
+        if self.sending.is_some() {
+            return self.send_parts([Payload::from(head), Payload::from(lent), Payload::EMPTY]).await;
+        }
+        debug_assert!(self.is_plain(), "nobody has to look at it");
+        let sent = match lent.send_behind(&head, &*self.socket) {
+            Ok(sent) => sent,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS) => 0,
+                _ => return Err(Gone),
+            },
+        };
+        let len = head.len() + lent.len();
+        self.count(len);
+        if sent < len {
+            self.resume([Payload::from(head), Payload::from(lent), Payload::EMPTY], sent, len);
+        }
+        Ok(())
+    }
+
     fn resume(&mut self, payloads: [Payload; 3], sent: usize, len: usize) {
         let mut left = sent;
         let rest = payloads.map(|mut payload| {

@@ -5,7 +5,7 @@
 //! instead. The worker's side is `src/wsgi/native/outbox.c`. Called by `supervise`, which makes it, and by `wsgi::pool`.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -121,6 +121,26 @@ impl Lent {
         unsafe { self.outbox.0.map.as_ptr().add(self.start) }
     }
 
+    /// Sends them at once behind `head`, as far as there is room in `socket`. Returns how many bytes of both were taken.
+    ///
+    /// # Errors
+    /// As sendmsg(2): `EAGAIN` without room, `EPIPE` (and no signal).
+    pub fn send_behind(&self, head: &[u8], socket: impl AsFd) -> io::Result<usize> {
+        let mut parts = [
+            libc::iovec { iov_base: head.as_ptr().cast_mut().cast(), iov_len: head.len() },
+            libc::iovec { iov_base: self.as_ptr().cast_mut().cast(), iov_len: self.len() },
+        ];
+        // SAFETY: all-zero is a valid msghdr: no name, no vectors, no control.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = parts.as_mut_ptr();
+        message.msg_iovlen = parts.len() as _;
+        // SAFETY: both parts are readable for the time of the call, in which the kernel only reads them; the second one is in the mapping.
+        let sent = unsafe {
+            libc::sendmsg(socket.as_fd().as_raw_fd(), &raw const message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+        };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+
     /// Puts a copy behind `bytes`.
     pub fn append_to(&self, bytes: &mut Vec<u8>) {
         bytes.reserve(self.len());
@@ -171,6 +191,25 @@ mod tests {
         drop(lent);
         let words = [0, 1, 2].map(|line| outbox.word(line).load(Ordering::Relaxed));
         assert_eq!(words, [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_socket_gets_them_behind_their_head_as_far_as_it_has_room() {
+        let outbox = Arc::new(Outbox::create(1).expect("a memfd"));
+        let worker = std::fs::File::from(outbox.file.try_clone().expect("dup"));
+        worker.write_all_at(b"body", PAGE_BYTES as u64).expect("write");
+        let lent = Reader::new(outbox).lent(PAGE_BYTES as u64, OUTBOX_SLOT_BYTES as u64).expect("a slot");
+        let (socket, mut client) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        rustix::net::sockopt::set_socket_send_buffer_size(&socket, 16 * 1024).expect("a socket");
+        let sent = lent.send_behind(b"head ", &socket).expect("some room");
+        assert!((9..5 + OUTBOX_SLOT_BYTES).contains(&sent), "{sent}");
+        let full = lent.send_behind(b"head ", &socket).expect_err("no room");
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let mut begun = [0; 9];
+        std::io::Read::read_exact(&mut client, &mut begun).expect("sent");
+        assert_eq!(&begun, b"head body");
+        drop(client);
+        assert_eq!(lent.send_behind(b"", &socket).expect_err("nobody is there").kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]
