@@ -224,6 +224,19 @@ fn what_django_finds_out_of_fields_and_of_urls_in_templates_can_be_found_out_ahe
     assert_eq!(server.get("/").text(), "None False");
     // However long it takes on a machine that has much else to do.
     assert_eq!(server.get("/warm").text(), "True True");
+    drop(server);
+    // Before the fork it has so much time and no more, most of it at a reload.
+    let server = builder().start();
+    wait_until("a zygote had the time for it", DEADLINE, || {
+        if server.get("/").text() == "True True" {
+            return true;
+        }
+        let (zygote, mark) = (server.zygote(), server.log.mark());
+        server.signal(Signal::HUP);
+        server.wait_for_line_from(mark, "application imported");
+        assert!(process::wait_gone(zygote, DEADLINE), "the zygote of before goes on");
+        false
+    });
 }
 
 #[test]

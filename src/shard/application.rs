@@ -74,7 +74,7 @@ impl Connection {
             let interim = self.output.send(Payload::Static(response::CONTINUE)).await;
             interim.map_err(|Gone| BodyError::Gone)?;
         }
-        let direct = expected.filter(|left| *left >= DIRECT_RECEIVE_BYTES_MIN && self.receiving.secure.is_none());
+        let direct = expected.filter(|bytes| *bytes >= DIRECT_RECEIVE_BYTES_MIN && self.receiving.secure.is_none());
         let mut body = Body::new(framing);
         let mut spool = match direct {
             Some(expected) => Spool::from_socket(&self.shard.spool, expected).await,

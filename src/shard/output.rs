@@ -343,7 +343,6 @@ impl Output {
         Ok(())
     }
 
-    /// Sends what is left of `payloads` after the first `sent` of `len` bytes.
     /// Sends `head` and, out of its worker's memory, the body behind it: at once what the socket has room for, the rest copied. For an output that is
     /// [plain](Output::is_plain).
     pub async fn send_lent(&mut self, head: Vec<u8>, lent: Lent) -> Result<(), Gone> {
@@ -367,6 +366,7 @@ impl Output {
         Ok(())
     }
 
+    /// Sends what is left of `payloads` after the first `sent` of `len` bytes.
     fn resume(&mut self, payloads: [Payload; 3], sent: usize, len: usize) {
         let mut left = sent;
         let rest = payloads.map(|mut payload| {

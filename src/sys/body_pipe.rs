@@ -3,8 +3,8 @@
 //! Owns both ends until the body is whole. Never waits. What a network brings in small pieces fills a pipe long before a body is whole: then it has to
 //! lie elsewhere. Called by `ring`, which moves bytes into it, and by `wsgi::spool`.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::io::{ioctl_fionread, retry_on_intr};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -90,22 +90,25 @@ impl BodyPipe {
         Ok(())
     }
 
+    /// The first `bytes` bytes, all that it has.
+    ///
+    /// # Errors
+    /// As [`BodyPipe::move_to`].
+    pub fn take(self, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut all = vec![0; bytes];
+        std::fs::File::from(self.reader).read_exact(&mut all)?;
+        Ok(all)
+    }
+
     /// The end from which the whole body can be read, and then its end.
     pub fn into_reader(self) -> OwnedFd {
         self.reader
     }
 }
 
-impl AsFd for BodyPipe {
-    /// The end to read from.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -166,6 +169,15 @@ mod tests {
         let mut byte = [0];
         (&socket).read_exact(&mut byte).expect("left where it was");
         assert_eq!(usize::from(byte[0]), moved);
+    }
+
+    #[test]
+    fn what_is_in_it_is_taken_out_again() {
+        let pipe = || BodyPipe::new(10).expect("a pipe");
+        assert_eq!(pipe().take(0).expect("nothing to do"), b"");
+        let filled = pipe();
+        assert!(filled.write(b"body and what is left of it"));
+        assert_eq!(filled.take(4).expect("all of it"), b"body");
     }
 
     #[test]

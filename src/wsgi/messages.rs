@@ -64,7 +64,7 @@ pub enum BodyRef<'a> {
     None,
     /// All of it rides along in the message.
     Inline(&'a [u8]),
-    /// So many bytes, from offset 0, in the descriptor that the caller sends with the message (SCM_RIGHTS, unix(7)).
+    /// So many bytes, from offset 0 or in a pipe, in the descriptor that the caller sends with the message (SCM_RIGHTS, unix(7)).
     Spooled(u64),
 }
 

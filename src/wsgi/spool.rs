@@ -188,12 +188,7 @@ impl Spool {
         self.place = memory(&self.folder, expected as usize).await?;
         match &self.place {
             Place::Memory(lease) => pipe.move_to(lease.region(), early),
-            _ => {
-                let region = Region::new("maitred-body", early)?;
-                region.make_ready(early)?;
-                pipe.move_to(&region, early)?;
-                self.write(region.read(0..early).into(), 0).await
-            }
+            _ => self.write(pipe.take(early)?.into(), 0).await,
         }
     }
 
