@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 
 use support::{Builder, ReadError, Server, assert_same_bytes, pattern, process, wait_until};
 
@@ -232,18 +233,58 @@ fn large_bodies_that_are_whole_reach_every_kind_of_client() {
 
 /// The outbox of the only generation of a server with one worker: its words, and whether the first slots were ever used.
 fn outbox(server: &Server) -> (u32, bool) {
-    use std::os::unix::fs::FileExt;
+    let file = outbox_file(server);
+    let (mut words, mut slot) = ([0; 4], [0; 4096]);
+    file.read_exact_at(&mut words, 0).expect("a whole page");
+    file.read_exact_at(&mut slot, 4096).expect("a whole page");
+    (u32::from_le_bytes(words), slot.iter().any(|&byte| byte != 0))
+}
+
+/// How many answers have gone through the reply ring of the only worker of a server with one shard, and how many of them were read.
+fn through_ring(server: &Server) -> [u64; 2] {
+    // Behind the words, the slots of two threads (the second one is for a replacement) and the shard's page.
+    const RING: u64 = 4096 + 2 * 16 * 128 * 1024 + 4096;
+    let file = outbox_file(server);
+    [0, 128].map(|word| {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, RING + word).expect("a ring");
+        u64::from_le_bytes(bytes)
+    })
+}
+
+fn outbox_file(server: &Server) -> fs::File {
     let folder = format!("/proc/{}/fd", server.pid());
     let links = fs::read_dir(folder).expect("it runs").map(|entry| entry.expect("listed").path());
     let is_it = |path: &std::path::PathBuf| {
         fs::read_link(path).is_ok_and(|target| target.to_string_lossy().contains("memfd:maitred-outbox"))
     };
     let path = links.into_iter().find(is_it).expect("each generation has one");
-    let file = fs::File::open(path).expect("the server's own");
-    let (mut words, mut slot) = ([0; 4], [0; 4096]);
-    file.read_exact_at(&mut words, 0).expect("a whole page");
-    file.read_exact_at(&mut slot, 4096).expect("a whole page");
-    (u32::from_le_bytes(words), slot.iter().any(|&byte| byte != 0))
+    fs::File::open(path).expect("the server's own")
+}
+
+#[test]
+fn short_answers_go_through_memory_and_come_in_full() {
+    let server = Builder::app("kitchen:application").shards(1).workers(1).app_key("worker_loop = \"native\"").start();
+    server.wait_workers(1);
+    let [before, read] = through_ring(&server);
+    assert_eq!(before, read);
+    // One after the other, when the shard sleeps, and more at once than a ring takes.
+    for _ in 0..10 {
+        assert_eq!(server.get("/whole?n=500").body, pattern(500));
+    }
+    for _ in 0..5 {
+        let mut clients: Vec<_> = (0..60).map(|_| server.connect()).collect();
+        clients.iter_mut().for_each(|client| client.request("GET", "/whole?n=400", ""));
+        for client in &mut clients {
+            assert_eq!(client.response("GET").body, pattern(400));
+        }
+    }
+    let [written, read] = through_ring(&server);
+    assert_eq!(written, read);
+    assert!((10..=310).contains(&(written - before)), "{written} {before}");
+    // What is longer, or has no length, or brings hints, goes another way.
+    assert_eq!(server.get("/whole?n=2000").body.len(), 2000);
+    assert_eq!(through_ring(&server), [written; 2]);
 }
 
 #[test]

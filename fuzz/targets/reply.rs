@@ -39,7 +39,12 @@ fn run(input: &[u8]) {
         ReplyKind::File { offset, count } => {
             assert!(offset.checked_add(*count).is_some_and(|end| i64::try_from(end).is_ok()));
         }
-        ReplyKind::Abort | ReplyKind::Credit | ReplyKind::Release | ReplyKind::Lost(_) | ReplyKind::Requeue => {
+        ReplyKind::Abort
+        | ReplyKind::Credit
+        | ReplyKind::Release
+        | ReplyKind::Wake
+        | ReplyKind::Lost(_)
+        | ReplyKind::Requeue => {
             assert_eq!(input.len(), HEADER_BYTES);
         }
     }

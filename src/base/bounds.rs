@@ -84,6 +84,10 @@ pub const OUTBOX_BODY_BYTES_MIN: usize = 16 * 1024;
 pub const OUTBOX_SLOT_BYTES: usize = 128 * 1024;
 /// Slots of a worker thread's outbox; with none of them free a body goes in messages.
 pub const OUTBOX_SLOTS: usize = 16;
+/// Records of a reply ring, of which each worker thread has one for each shard; a full one sends answers to the shard's reply socket.
+pub const REPLY_RECORDS: usize = 31;
+/// One record of a reply ring, bytes, four of which are the message's length: a longer message goes to the shard's reply socket.
+pub const REPLY_RECORD_BYTES: usize = 1024;
 /// Provided buffers for worker replies: how many. A power of two.
 pub const REPLY_BUFFERS: u16 = 64;
 

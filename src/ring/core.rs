@@ -18,6 +18,7 @@ use super::driver::Driver;
 use super::engine::{Cqe, Engine, Sqe};
 use super::kernel::Kernel;
 use super::single::{Hold, Single};
+use super::watched::Watch;
 use super::{accept, message, recv};
 use crate::base::{bounds, clock::Monotonic};
 
@@ -155,6 +156,7 @@ pub(super) struct Core {
     kicked: Cell<bool>,
     /// Completions that are sure to come soon.
     expected: Cell<u32>,
+    pub watch: Watch,
     /// No turn is under way or has just been: tasks that run now were woken by something else.
     idle: Cell<bool>,
     pub in_flight: Cell<usize>,
@@ -176,6 +178,7 @@ impl Core {
             parked: RefCell::new(None),
             kicked: Cell::new(false),
             expected: Cell::new(0),
+            watch: Watch::default(),
             idle: Cell::new(true),
             in_flight: Cell::new(0),
             closing: Cell::new(false),
@@ -265,7 +268,7 @@ impl Core {
         // What was pushed up to here goes with this call; what reaping pushes needs another turn.
         self.kicked.set(false);
         let all = self.engine.borrow_mut().enter().expect("io_uring_enter refuses only malformed calls");
-        let mut progress = self.reap();
+        let mut progress = self.reap() | self.watch.look();
         let now = Monotonic::now();
         self.now.set(now);
         progress |= self.wheel.advance(in_ms(now));
@@ -396,7 +399,7 @@ impl Core {
 
     /// Enables the eventfd; `true` when there is work already and the driver must not sleep.
     pub fn arm_wakeup(&self) -> bool {
-        self.kicked.get() || self.engine.borrow_mut().arm_wakeup()
+        self.kicked.get() || self.engine.borrow_mut().arm_wakeup() || self.watch.sleep()
     }
 
     /// Sleeps in the ring until something completes, at most for `limit`. `true`: there is something, or the driver was kicked.
@@ -404,10 +407,14 @@ impl Core {
         if self.kicked.get() {
             return true;
         }
+        if self.watch.sleep() {
+            self.watch.wake();
+            return true;
+        }
         let mut engine = self.engine.borrow_mut();
         let want = (self.expected.get() / 2).clamp(1, BATCH_MAX);
         engine.doze(want, limit).expect("io_uring_enter refuses only malformed calls");
-        engine.has_completions()
+        self.watch.wake() | engine.has_completions()
     }
 
     /// Whether the driver was kicked since its last turn.
@@ -417,6 +424,7 @@ impl Core {
 
     pub fn disarm_wakeup(&self) {
         self.engine.borrow_mut().disarm_wakeup();
+        self.watch.wake();
     }
 }
 

@@ -27,6 +27,7 @@ mod simulated;
 mod single;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -43,6 +44,7 @@ pub use payload::Payload;
 pub use recv::RecvStream;
 pub use send::{SendOp, SendResult};
 pub use single::Op;
+pub use watched::Watched;
 
 /// A descriptor as the ring holds it: operations keep it open until they are complete, whoever else has let go of it.
 pub type Descriptor = Rc<OwnedFd>;

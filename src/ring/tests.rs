@@ -7,6 +7,7 @@ mod messages;
 mod pressure;
 mod properties;
 mod sockets;
+mod watched;
 mod zero_copy;
 
 use std::net::{TcpListener, TcpStream};

@@ -1,10 +1,12 @@
 //! A shard's life: set up, serve, drain, end.
 
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
@@ -189,7 +191,11 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
             loop {
                 let mut messages = shard.ring.recv_messages(&socket, &replies);
                 let ended = loop {
-                    match messages.next().await {
+                    let next = poll_fn(|cx: &mut Context<'_>| {
+                        shard.pool.poll_rings(cx);
+                        messages.poll_next(cx)
+                    });
+                    match next.await {
                         Ok(Some(message)) => shard.pool.receive(message),
                         Ok(None) => break None,
                         Err(error) => break Some(error),

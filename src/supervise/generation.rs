@@ -81,10 +81,10 @@ impl Generation {
         // One place more than workers, for the replacement of one that is to end.
         let places = settings.workers as usize + 1;
         let scoreboard = Scoreboard::create(places * settings.threads as usize)?;
-        let outbox = Outbox::create(scoreboard.slots()).or_else(|error| {
+        let outbox = Outbox::create(scoreboard.slots(), replies.len()).or_else(|error| {
             // A limit of files' sizes counts here too.
-            tracing::warn!(%error, "workers lend no memory: large answers go in messages");
-            Outbox::create(0)
+            tracing::warn!(%error, "workers share no memory with the server: answers go in messages");
+            Outbox::create(0, 0)
         })?;
         let code = memory::filled_memfd("maitred-worker", &source::code())?;
         let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;

@@ -170,7 +170,11 @@ impl Answer {
             ReplyKind::Credit => is_over = self.status.is_some(),
             ReplyKind::Abort => return Some(Some(self.tell(warmup, "it broke off"))),
             ReplyKind::Lost(_) => return Some(Some(self.tell(warmup, "it took longer than `timeout`"))),
-            ReplyKind::File { .. } | ReplyKind::Hints(_) | ReplyKind::Requeue | ReplyKind::Release => {}
+            ReplyKind::File { .. }
+            | ReplyKind::Hints(_)
+            | ReplyKind::Requeue
+            | ReplyKind::Release
+            | ReplyKind::Wake => {}
         }
         let status = self.status.filter(|_| is_over)?;
         let is_expected = warmup.config.statuses.iter().any(|pattern| pattern.holds(status));
@@ -241,7 +245,7 @@ mod tests {
     #[test]
     fn a_lent_answer_is_heard_and_its_slot_given_back() {
         use std::os::unix::fs::FileExt;
-        let shared = Arc::new(Outbox::create(1).expect("a memfd"));
+        let shared = Arc::new(Outbox::create(1, 0).expect("a memfd"));
         let worker = std::fs::File::from(shared.as_fd().try_clone_to_owned().expect("dup"));
         let outbox = Reader::new(shared);
         for (status, is_good) in [(200, true), (500, false)] {

@@ -22,6 +22,7 @@ pub mod page_cache;
 pub mod privileges;
 pub mod process;
 pub mod region;
+pub mod reply_rings;
 pub mod restrict;
 pub mod signals;
 pub mod spawn;

@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use memmap2::MmapRaw;
 
 use super::memory::memfd;
+use super::reply_rings;
 use crate::base::bounds::{OUTBOX_SLOT_BYTES, OUTBOX_SLOTS};
 
 /// Bytes of one thread's word, which has a cache line of its own.
 const WORD_BYTES: usize = 64;
-const PAGE_BYTES: usize = 4096;
+pub(super) const PAGE_BYTES: usize = 4096;
 const LINE_BYTES: usize = OUTBOX_SLOTS * OUTBOX_SLOT_BYTES;
 
 const _: () = assert!(OUTBOX_SLOTS <= 32 && OUTBOX_SLOT_BYTES.is_multiple_of(PAGE_BYTES));
@@ -28,18 +29,40 @@ pub struct Outbox {
     file: OwnedFd,
     map: MmapRaw,
     lines: usize,
+    /// How many have rings in it.
+    shards: usize,
 }
 
 impl Outbox {
-    /// For so many worker threads; of no use to anybody with none. None of it has memory before it is used.
+    /// For so many worker threads, with reply rings for so many shards; of no use to anybody with no threads. None of it has memory before it is used.
     ///
     /// # Errors
     /// As memfd_create(2), ftruncate(2) (`EFBIG` beyond RLIMIT_FSIZE), mmap(2).
-    pub fn create(lines: usize) -> io::Result<Outbox> {
-        let bytes = lines.checked_mul(LINE_BYTES).and_then(|all| all.checked_add(words_bytes(lines)));
+    pub fn create(lines: usize, shards: usize) -> io::Result<Outbox> {
+        let shards = if (1..=reply_rings::LINES_MAX).contains(&lines) { shards } else { 0 };
+        let slots = lines.checked_mul(LINE_BYTES).and_then(|all| all.checked_add(words_bytes(lines)));
+        let bytes = shards.checked_mul(reply_rings::shard_bytes(lines)).zip(slots).and_then(|(a, b)| a.checked_add(b));
         let file = memfd("maitred-outbox", bytes.ok_or(io::ErrorKind::InvalidInput)? as u64)?;
         let map = MmapRaw::map_raw(&file)?;
-        Ok(Outbox { file, map, lines })
+        Ok(Outbox { file, map, lines, shards })
+    }
+
+    /// How many worker threads it is for.
+    pub(super) fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// Where the reply rings of a shard begin, if there are any.
+    pub(super) fn rings(&self, shard: usize) -> Option<usize> {
+        let first = words_bytes(self.lines) + self.lines * LINE_BYTES;
+        (shard < self.shards).then(|| first + shard * reply_rings::shard_bytes(self.lines))
+    }
+
+    /// What lies `offset` bytes from the beginning.
+    pub(super) fn at(&self, offset: usize) -> *mut u8 {
+        assert!(offset < self.map.len(), "callers stay inside");
+        // SAFETY: inside the mapping, as checked just now.
+        unsafe { self.map.as_mut_ptr().add(offset) }
     }
 
     fn word(&self, line: usize) -> &AtomicU32 {
@@ -174,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_its_worker_s_again_once_its_bytes_are_dropped() {
-        let outbox = Arc::new(Outbox::create(3).expect("a memfd"));
+        let outbox = Arc::new(Outbox::create(3, 0).expect("a memfd"));
         let reader = Reader::new(outbox.clone());
         let worker = std::fs::File::from(outbox.file.try_clone().expect("dup"));
         let offset = PAGE_BYTES + LINE_BYTES + 2 * OUTBOX_SLOT_BYTES;
@@ -195,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_socket_gets_them_behind_their_head_as_far_as_it_has_room() {
-        let outbox = Arc::new(Outbox::create(1).expect("a memfd"));
+        let outbox = Arc::new(Outbox::create(1, 0).expect("a memfd"));
         let worker = std::fs::File::from(outbox.file.try_clone().expect("dup"));
         worker.write_all_at(b"body", PAGE_BYTES as u64).expect("write");
         let lent = Reader::new(outbox).lent(PAGE_BYTES as u64, OUTBOX_SLOT_BYTES as u64).expect("a slot");
@@ -214,7 +237,7 @@ mod tests {
 
     #[test]
     fn places_that_are_none_are_refused() {
-        let outbox = Reader::new(Arc::new(Outbox::create(1).expect("a memfd")));
+        let outbox = Reader::new(Arc::new(Outbox::create(1, 0).expect("a memfd")));
         let first = PAGE_BYTES as u64;
         let (slot, slots) = (OUTBOX_SLOT_BYTES as u64, OUTBOX_SLOTS as u64);
         for (offset, count) in [

@@ -162,6 +162,8 @@ pub enum ReplyKind {
     Credit,
     /// The body of this request, which came in a descriptor, is not read any more. After the end.
     Release,
+    /// There is something in the reply rings. Names no request.
+    Wake,
     /// From the supervisor: the worker that held this request died, of this.
     Lost(Loss),
     /// From the supervisor: no worker had taken this request, and none of its generation will.
@@ -179,6 +181,7 @@ mod code {
     pub(super) const REQUEUE: u8 = 8;
     pub(super) const RELEASE: u8 = 9;
     pub(super) const LENT: u8 = 10;
+    pub(super) const WAKE: u8 = 11;
     pub(super) const FLAG_END: u8 = 1;
 }
 
@@ -246,6 +249,7 @@ impl Reply {
             code::ABORT => empty(content, ReplyKind::Abort)?,
             code::CREDIT => empty(content, ReplyKind::Credit)?,
             code::RELEASE => empty(content, ReplyKind::Release)?,
+            code::WAKE => empty(content, ReplyKind::Wake)?,
             code::LOST => empty(content, ReplyKind::Lost(Loss::from_bits(status)))?,
             code::REQUEUE => empty(content, ReplyKind::Requeue)?,
             unknown => return Err(ProtocolError::Kind(unknown)),

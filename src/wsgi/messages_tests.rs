@@ -218,6 +218,7 @@ fn replies_parse() {
         (encode_lost(TOKEN, Loss::Overdue).to_vec(), true, ReplyKind::Lost(Loss::Overdue)),
         (encode_requeue(TOKEN).to_vec(), false, ReplyKind::Requeue),
         (reply(9, 0, 0, 0, b""), false, ReplyKind::Release),
+        (reply(11, 0, 0, 0, b""), false, ReplyKind::Wake),
         (
             reply(10, 1, 200, 2, &[b"\r\n".to_vec(), 3_u64.to_le_bytes().to_vec(), file.clone()].concat()),
             true,
@@ -244,7 +245,8 @@ fn malformed_replies_are_named() {
         (reply(10, 1, 200, 2, &[&b"\r\n"[..], &[0xff; 24]].concat()), ProtocolError::FileRange),
         (reply(10, 1, 200, 2, &[&b"\r\n"[..], &[0; 25]].concat()), ProtocolError::Long),
         (reply(10, 1, 99, 2, &[&b"\r\n"[..], &[0; 24]].concat()), ProtocolError::Status(99)),
-        (reply(11, 0, 0, 0, b""), ProtocolError::Kind(11)),
+        (reply(11, 0, 0, 0, b"x"), ProtocolError::Long),
+        (reply(12, 0, 0, 0, b""), ProtocolError::Kind(12)),
         (reply(2, 2, 0, 0, b""), ProtocolError::Flags(2)),
         (reply(1, 0, 101, 2, b"\r\n"), ProtocolError::Status(101)),
         (reply(1, 0, 1000, 2, b"\r\n"), ProtocolError::Status(1000)),

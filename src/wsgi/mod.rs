@@ -13,6 +13,7 @@ mod part;
 pub mod pool;
 mod queue;
 mod region_pool;
+mod rings;
 pub mod share;
 pub mod source;
 pub mod spool;

@@ -110,7 +110,7 @@ pub(super) fn part(
         },
         ReplyKind::Abort => Part::Abort,
         ReplyKind::Lost(loss) => Part::Lost(loss),
-        ReplyKind::Requeue | ReplyKind::Credit | ReplyKind::Release => return None,
+        ReplyKind::Requeue | ReplyKind::Credit | ReplyKind::Release | ReplyKind::Wake => return None,
     })
 }
 

@@ -15,7 +15,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use slab::Slab;
@@ -26,6 +26,7 @@ use super::messages::{self, Reply, ReplyKind, Token};
 pub use super::part::Part;
 use super::part::{part, queue_part};
 use super::queue::{Key, Queue};
+use super::rings::Rings;
 use super::share::Share;
 use super::spool::BodyFile;
 use super::unreleased::Unreleased;
@@ -35,6 +36,7 @@ use crate::observe::{Shed, ShedCounts};
 use crate::ring::{Chunk, Descriptor, Message, Ring};
 use crate::sys::outbox::{Lent, Outbox, Reader};
 use crate::sys::packets;
+use crate::sys::reply_rings::ReplyRings;
 pub use call::Call;
 
 /// How long the answers of workers that have exited may take through the reply socket.
@@ -117,6 +119,8 @@ struct Inner {
     unreleased: RefCell<Unreleased>,
     /// The outboxes of generations that have workers, the newest last. Counted by this shard alone.
     outboxes: RefCell<Vec<(u32, Rc<Reader>)>>,
+    /// Those of the same generations.
+    rings: Rc<Rings>,
     serial: Cell<u32>,
     waits_for_room: Cell<bool>,
     complained: Cell<Option<Monotonic>>,
@@ -139,6 +143,8 @@ impl Pool {
 
     /// A pool without workers yet: calls wait.
     pub fn new(ring: Ring, shard: u32) -> Pool {
+        let rings = Rc::<Rings>::default();
+        ring.watch(rings.clone());
         Pool(Rc::new(Inner {
             ring,
             shard,
@@ -151,6 +157,7 @@ impl Pool {
             unserved: Cell::default(),
             unreleased: RefCell::default(),
             outboxes: RefCell::default(),
+            rings,
             serial: Cell::new(0),
             waits_for_room: Cell::new(false),
             complained: Cell::new(None),
@@ -166,6 +173,9 @@ impl Pool {
     pub fn switch(&self, gate: Gate) {
         self.set_taken(0);
         self.0.outboxes.borrow_mut().push((gate.generation, Reader::new(gate.outbox.clone())));
+        if let Some(rings) = ReplyRings::new(gate.outbox.clone(), self.0.shard as usize) {
+            self.0.rings.add(gate.generation, rings);
+        }
         let old = self.0.gate.replace(Some(gate));
         drop(old);
         self.dispatch();
@@ -387,6 +397,19 @@ impl Pool {
         .detach();
     }
 
+    /// Takes in what workers have written to the reply rings, and wakes the task of `cx` when there is more. To be called before each message of the reply
+    /// socket is: the one may be the supervisor's word that a worker has died, the other what it has said before.
+    pub fn poll_rings(&self, cx: &Context<'_>) {
+        self.0.ring.wait_for_news(cx.waker());
+        self.read_rings();
+    }
+
+    fn read_rings(&self) {
+        while let Some(bytes) = self.0.rings.pop() {
+            self.receive(Message { bytes: Chunk::from(bytes), descriptor: None, truncated: false });
+        }
+    }
+
     /// Takes in one message from the reply socket.
     pub fn receive(&self, message: Message) {
         let Message { bytes, descriptor, truncated } = message;
@@ -399,8 +422,11 @@ impl Pool {
             Ok(reply) => reply,
             Err(error) => return tracing::error!(shard = self.0.shard, %error, "dropped a malformed reply"),
         };
-        if reply.kind == ReplyKind::Release {
-            return self.0.unreleased.borrow_mut().end(reply.token);
+        match reply.kind {
+            ReplyKind::Release => return self.0.unreleased.borrow_mut().end(reply.token),
+            // It has done so.
+            ReplyKind::Wake => return,
+            _ => {}
         }
         // Taken first: whoever wants the answer or not, its worker gets the slot back.
         let lent = match reply.kind {
@@ -545,6 +571,7 @@ impl Pool {
     /// are still in the reply socket count.
     pub async fn lose_generation(&self, generation: u32) {
         self.0.ring.sleep(LAST_WORDS_PAUSE).await;
+        self.read_rings();
         let lost: Vec<Token> = self
             .0
             .calls
@@ -557,6 +584,7 @@ impl Pool {
             self.lose(token);
         }
         self.0.outboxes.borrow_mut().retain(|(of, _)| *of != generation);
+        self.0.rings.remove(generation);
     }
 
     fn lose(&self, token: Token) {

@@ -30,7 +30,7 @@ def main():
     }
     data = encode((None, environ("GET", "/", **(fields if "--browser" in sys.argv else {}))))
     threads = int(os.environ.get("THREADS", "1"))
-    with Server("hello", threads=threads).boot() as server:
+    with Server("hello", threads=threads, rings=False).boot() as server:
         if os.cpu_count() > 1:
             os.sched_setaffinity(server.worker, {0})
             os.sched_setaffinity(0, {1})

@@ -22,11 +22,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 20
 MESSAGE_BYTES_MAX = 64 * 1024
 HEAD, BODY, FILE, ABORT, HINTS, CREDIT = 1, 2, 3, 4, 5, 6
-RELEASE, LENT = 9, 10
+RELEASE, LENT, WAKE = 9, 10, 11
 GENERATION = 1
 OUTBOX_SLOTS, OUTBOX_SLOT_BYTES = 16, 128 * 1024
 # For up to 64 threads.
 OUTBOX_WORDS_BYTES, OUTBOX_LINE_BYTES = 4096, OUTBOX_SLOTS * OUTBOX_SLOT_BYTES
+REPLY_RECORDS, REPLY_RECORD_BYTES = 31, 1024
+# A shard's page, which says whether it sleeps, and each thread's ring: two counters where a record would lie, and the records.
+BELL_BYTES, RING_BYTES = 4096, (REPLY_RECORDS + 1) * REPLY_RECORD_BYTES
+RING_TAIL, RING_HEAD = 0, 128
 
 _PR_SET_CHILD_SUBREAPER = 36
 if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -148,8 +152,9 @@ class Fifo:
 class Server:
     """A zygote with its workers. Use in a `with` statement."""
 
-    def __init__(self, wsgi="probe", threads=1, slots=4, shards=1, environment=None, code=None, **settings):
+    def __init__(self, wsgi="probe", threads=1, slots=4, shards=1, rings=True, environment=None, code=None, **settings):
         self.threads = threads
+        self.lines = slots * threads
         self.inbox, inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.inbox.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -160,7 +165,13 @@ class Server:
         self.scoreboard = tempfile.TemporaryFile()
         self.scoreboard.truncate(slots * threads * 64)
         self.outbox = tempfile.TemporaryFile()
-        self.outbox.truncate(OUTBOX_WORDS_BYTES + slots * threads * OUTBOX_LINE_BYTES)
+        self.rings = OUTBOX_WORDS_BYTES + self.lines * OUTBOX_LINE_BYTES if rings else None
+        rings_bytes = shards * (BELL_BYTES + self.lines * RING_BYTES) if rings else 0
+        self.outbox.truncate(OUTBOX_WORDS_BYTES + self.lines * OUTBOX_LINE_BYTES + rings_bytes)
+        # Messages of each shard's socket that have arrived and were not looked at.
+        self.arrived = [[] for _ in range(shards)]
+        # Answers that came through a ring.
+        self.through_rings = 0
         self.serial = 0
         # Requests whose spooled bodies the workers have done with, in order.
         self.released = []
@@ -290,18 +301,68 @@ class Server:
     def receive(self, shard=0):
         """The next message for a shard that belongs to an answer."""
         while True:
+            message = self._next(shard)
+            if message.kind == LENT:
+                self._take_lent(message)
+            if message.kind == RELEASE:
+                self.released.append(message.token)
+            elif message.kind != WAKE:
+                return message
+
+    def _next(self, shard):
+        """The next message: those of the rings first, since what has come from the socket may have been said after them."""
+        while True:
+            self.fall_asleep(shard)
+            message = self._read_rings(shard)
+            if message:
+                self.through_rings += 1
+                return message
+            if self.arrived[shard]:
+                return self.arrived[shard].pop(0)
             data, ancillary, flags, _ = self.replies[shard].recvmsg(MESSAGE_BYTES_MAX, socket.CMSG_SPACE(4))
             assert data, "the workers closed the reply socket"
             assert not flags & socket.MSG_TRUNC, "a message is larger than 64 KiB"
             descriptors = array.array("i")
             for _, _, rights in ancillary:
                 descriptors.frombytes(rights)
-            message = Message(data, list(descriptors))
-            if message.kind == LENT:
-                self._take_lent(message)
-            if message.kind != RELEASE:
-                return message
-            self.released.append(message.token)
+            self.arrived[shard].append(Message(data, list(descriptors)))
+
+    def _word(self, at, value=None, layout="<Q"):
+        """A number in the outbox, which is set if there is a value."""
+        if value is not None:
+            os.pwrite(self.outbox.fileno(), struct.pack(layout, value), at)
+        return struct.unpack(layout, os.pread(self.outbox.fileno(), struct.calcsize(layout), at))[0]
+
+    def _bell(self, shard):
+        return self.rings + shard * (BELL_BYTES + self.lines * RING_BYTES)
+
+    def naps(self, shard=0):
+        """How often the shard has fallen asleep and was woken: odd while it sleeps."""
+        return self._word(self._bell(shard), layout="<I")
+
+    def fall_asleep(self, shard=0):
+        if self.rings:
+            # A number of its own for each nap: whoever is slow to end one does not end the next.
+            self._word(self._bell(shard), self.naps(shard) + 1 | 1, "<I")
+
+    def stay_awake(self, shard=0):
+        self._word(self._bell(shard), self.naps(shard) + 1 & ~1, "<I")
+
+    def _read_rings(self, shard):
+        for line in range(self.lines if self.rings else 0):
+            ring = self._bell(shard) + BELL_BYTES + line * RING_BYTES
+            head, tail = self._word(ring + RING_HEAD), self._word(ring + RING_TAIL)
+            assert head <= tail <= head + REPLY_RECORDS, (head, tail)
+            if head == tail:
+                continue
+            assert self._word(self._bell(shard) + 64 + line // 64 * 8) & 1 << line % 64, "nothing says that there is something"
+            record = ring + (1 + head % REPLY_RECORDS) * REPLY_RECORD_BYTES
+            length = self._word(record, layout="<I")
+            assert length <= REPLY_RECORD_BYTES - 4, length
+            data = os.pread(self.outbox.fileno(), length, record + 4)
+            self._word(ring + RING_HEAD, head + 1)
+            return Message(data, [])
+        return None
 
     def _take_lent(self, message):
         """Puts the body that lies in the outbox in the place of the one that says where, and remembers its slot."""
@@ -359,8 +420,12 @@ class Server:
 
     def until_slot(self, condition, index=0):
         """Waits for a state of the scoreboard, which announces nothing."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition(self.slot(index)):
-            assert time.monotonic() < deadline, self.slot(index)
-            os.sched_yield()
+        self.until(lambda: condition(self.slot(index)), lambda: self.slot(index))
         return self.slot(index)
+
+    def until(self, condition, seen):
+        """Waits for what nothing announces; `seen` tells what is there instead."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, seen()
+            os.sched_yield()

@@ -1,10 +1,12 @@
 """start_response, iterables, files, failures."""
 import gzip
 import os
+import select
+import struct
 import tempfile
 import unittest
 
-from server import ABORT, BODY, FILE, HEAD, HINTS, LENT, Fifo, Server
+from server import ABORT, BODY, FILE, HEAD, HINTS, LENT, REPLY_RECORD_BYTES, REPLY_RECORDS, WAKE, Fifo, Server
 
 
 class Responses(unittest.TestCase):
@@ -266,6 +268,64 @@ class Lent(unittest.TestCase):
         self.assertEqual((self.server.lent_slots(0), self.server.lent_slots(1), self.server.lent_slots(2)), (0, 0, 0))
         self.assertEqual(self.ask("120000 2").kinds, [LENT])
         self.server.give_back()
+
+
+@unittest.skipUnless(os.environ["MAITRED_LOOP"] == "native", "the loop in Python answers through the socket")
+class Rings(unittest.TestCase):
+    """Short answers, which go through memory."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(shards=2).boot()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def answer(self, count, shard=0):
+        """An answer with a body of so many bytes, and whether it came through a ring."""
+        before = self.server.through_rings
+        token = self.server.send("/pieces", QUERY_STRING="%d 1" % count, shard=shard)
+        answer = self.server.answer(token, shard)
+        self.assertEqual((answer.status, answer.body), (203, (b"0123456789" * (count // 10 + 1))[:count]))
+        return answer, self.server.through_rings > before
+
+    def send_and_wait(self, count, query):
+        """The tokens of so many requests, which have been answered when this returns."""
+        done = self.server.slot()[3] + count
+        tokens = {self.server.send("/pieces", QUERY_STRING=query) for _ in range(count)}
+        self.server.until_slot(lambda slot: slot[3] == done)
+        return tokens
+
+    def test_an_answer_goes_through_a_ring_up_to_the_size_of_a_record(self):
+        fits = REPLY_RECORD_BYTES - 4 - (self.answer(100)[0].messages[0].size - 100)
+        for shard in (0, 1):
+            # The last one lends its body and says no more than where.
+            for count, goes_through in ((1, True), (fits, True), (fits + 1, False), (16_384, False), (16_385, True)):
+                answer, went_through = self.answer(count, shard)
+                self.assertEqual(went_through, goes_through, (count, answer.messages[0].size))
+                self.server.give_back()
+
+    def test_only_a_shard_that_sleeps_is_woken(self):
+        self.server.fall_asleep()
+        nap = self.server.naps()
+        self.server.send("/pieces", QUERY_STRING="1 1")
+        self.assertEqual(self.server.replies[0].recv(64), struct.pack("<QBBHI", 0, WAKE, 0, 0, 0))
+        self.server.until(lambda: self.server.naps() == nap + 1, self.server.naps)
+        self.server.receive()
+        self.server.stay_awake()
+        token = self.send_and_wait(1, "2 1").pop()
+        self.assertEqual(select.select([self.server.replies[0]], [], [], 0)[0], [])
+        self.assertEqual(self.server.answer(token).body, b"01")
+
+    def test_with_a_full_ring_answers_go_through_the_socket(self):
+        before, count = self.server.through_rings, REPLY_RECORDS + 5
+        self.server.stay_awake()
+        # Nothing is read before all are answered.
+        tokens = self.send_and_wait(count, "3 1")
+        answers = [self.server.receive() for _ in range(count)]
+        self.assertEqual({answer.token for answer in answers}, tokens)
+        self.assertEqual(self.server.through_rings - before, REPLY_RECORDS)
 
 
 class Files(unittest.TestCase):

@@ -388,7 +388,9 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
         Py_DecRef((PyObject *)loop);
         return NULL;
     }
-    outbox_map(&loop->outbox, outbox, loop->map_bytes / sizeof(Slot), (size_t)slot, generation);
+    size_t lines = loop->map_bytes / sizeof(Slot);
+    size_t end = outbox_map(&loop->outbox, outbox, lines, (size_t)slot, generation);
+    if (end) rings_map(&loop->rings, outbox, end, lines, (size_t)slot);
     return (PyObject *)loop;
 }
 
@@ -432,6 +434,7 @@ static void loop_dealloc(PyObject *self) {
     loop_clear(self);
     if (loop->map) munmap(loop->map, loop->map_bytes);
     outbox_unmap(&loop->outbox);
+    rings_unmap(&loop->rings);
     free(loop->replies);
     free(loop->buffers);
     PyObject_GC_Del(self);

@@ -17,12 +17,15 @@
 #define PAYLOAD_BYTES_MAX (MESSAGE_BYTES_MAX - HEADER_BYTES)
 #define KIND_HEAD 1
 #define KIND_LENT 10
+#define KIND_WAKE 11
 #define FLAG_END 1
 
 /* As in base/bounds.rs. */
 #define OUTBOX_BODY_BYTES_MIN (16 * 1024)
 #define OUTBOX_SLOT_BYTES (128 * 1024)
 #define OUTBOX_SLOTS 16
+#define REPLY_RECORDS 31
+#define REPLY_RECORD_BYTES 1024
 
 /* Longest reason phrase that is dealt with here. */
 #define REASON_BYTES_MAX 64
@@ -59,6 +62,16 @@ typedef struct {
     uint64_t offset;
     uint64_t generation;
 } Outbox;
+
+/* The rings of all threads and shards; without a map there are none. */
+typedef struct {
+    void *map;
+    size_t map_bytes;
+    /* Bytes from one shard's rings to those of the next. */
+    size_t stride;
+    size_t shards;
+    size_t line;
+} Rings;
 
 typedef struct Loop Loop;
 
@@ -102,6 +115,7 @@ struct Loop {
     void *map;
     size_t map_bytes;
     Outbox outbox;
+    Rings rings;
     int *replies;
     size_t replies_count;
     PyObject *application;
@@ -129,13 +143,21 @@ int head_write(Exchange *exchange, PyObject *status, PyObject *headers);
 
 /* outbox.c */
 
-/* Maps a thread's line of so many. 0: it can't be had, which slows large answers and nothing else. */
-int outbox_map(Outbox *outbox, int descriptor, size_t lines, size_t line, uint64_t generation);
+/* Maps a thread's line of so many. Returns where the slots of all lines end; 0: it can't be had, which slows answers and nothing else. */
+size_t outbox_map(Outbox *outbox, int descriptor, size_t lines, size_t line, uint64_t generation);
 void outbox_unmap(Outbox *outbox);
 /* A slot that no shard has, which one has from now on; -1: none is free. */
 int outbox_take(Outbox *outbox);
 /* The slot was not lent after all. */
 void outbox_give_back(Outbox *outbox, int slot);
+
+/* rings.c */
+
+/* Maps the rings that lie from `begin` on. 0: there are none. */
+int rings_map(Rings *rings, int descriptor, size_t begin, size_t lines, size_t line);
+void rings_unmap(Rings *rings);
+/* Passes a message to a shard and wakes it through its `socket` if it sleeps. 0: it has to go through the socket. */
+int rings_push(Rings *rings, uint64_t shard, int socket, const uint8_t *bytes, size_t length);
 
 /* reply.c: answers with `result` if it is an ordinary one. 1: sent; 0: leave it to Python; -1: an exception is set. */
 int reply_send(Exchange *exchange, PyObject *result);

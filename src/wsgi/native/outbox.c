@@ -11,11 +11,11 @@
 #define PAGE_BYTES 4096
 #define LINE_BYTES ((size_t)OUTBOX_SLOTS * OUTBOX_SLOT_BYTES)
 
-int outbox_map(Outbox *outbox, int descriptor, size_t lines, size_t line, uint64_t generation) {
+size_t outbox_map(Outbox *outbox, int descriptor, size_t lines, size_t line, uint64_t generation) {
     size_t words = (lines * WORD_BYTES + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
     struct stat status;
     /* Of another layout: messages do. */
-    if (fstat(descriptor, &status) < 0 || line >= lines || (size_t)status.st_size != words + lines * LINE_BYTES) return 0;
+    if (fstat(descriptor, &status) < 0 || line >= lines || (size_t)status.st_size < words + lines * LINE_BYTES) return 0;
     void *map = mmap(NULL, words, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (map == MAP_FAILED) return 0;
     outbox->offset = words + line * LINE_BYTES;
@@ -29,7 +29,7 @@ int outbox_map(Outbox *outbox, int descriptor, size_t lines, size_t line, uint64
     outbox->lent = (_Atomic uint32_t *)((uint8_t *)map + line * WORD_BYTES);
     outbox->slots = slots;
     outbox->generation = generation;
-    return 1;
+    return words + lines * LINE_BYTES;
 }
 
 void outbox_unmap(Outbox *outbox) {

@@ -63,6 +63,17 @@ static int send_packet(int socket, struct iovec *parts, size_t count) {
     return 0;
 }
 
+/* Sends the whole answer, through the ring if it is short. As send_packet(). */
+static int send_reply(Exchange *exchange, struct iovec *parts, size_t count) {
+    Loop *loop = exchange->loop;
+    int socket = loop->replies[exchange->shard];
+    exchange->is_over = 1;
+    if (count == 1 && rings_push(&loop->rings, exchange->shard, socket, parts->iov_base, parts->iov_len)) return 1;
+    int sent = send_packet(socket, parts, count);
+    exchange->is_over = sent > 0;
+    return sent;
+}
+
 typedef struct {
     PyObject *list;
     int is_list;
@@ -106,9 +117,7 @@ static int send_lent(Exchange *exchange, int slot, uint8_t *fields, uint8_t *end
     write_header(fields - HEADER_BYTES, exchange->token, KIND_LENT, exchange->status, (uint32_t)(end - fields));
     memcpy(end, place, sizeof place);
     struct iovec part = {fields - HEADER_BYTES, (size_t)(end - fields) + HEADER_BYTES + sizeof place};
-    exchange->is_over = 1;
-    int sent = send_packet(loop->replies[exchange->shard], &part, 1);
-    exchange->is_over = sent > 0;
+    int sent = send_reply(exchange, &part, 1);
     if (sent <= 0) outbox_give_back(&loop->outbox, slot);
     return sent;
 }
@@ -144,9 +153,7 @@ int reply_send(Exchange *exchange, PyObject *result) {
     if (!gathered) parts[0].iov_len += total;
     /* The list, and who holds the exchange, may change in another thread while this one waits for room. */
     Py_IncRef(gathered);
-    exchange->is_over = 1;
-    int sent = send_packet(loop->replies[exchange->shard], parts, gathered ? 2 : 1);
-    exchange->is_over = sent > 0;
+    int sent = send_reply(exchange, parts, gathered ? 2 : 1);
     Py_DecRef(gathered);
     return sent;
 }
