@@ -16,6 +16,7 @@ mod region_pool;
 pub mod share;
 pub mod source;
 pub mod spool;
+pub mod turns;
 mod unreleased;
 
 pub use environ::Environ;
