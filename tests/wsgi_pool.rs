@@ -28,6 +28,22 @@ fn threads_of_a_worker_serve_at_the_same_time() {
     assert_eq!(first.join().expect("a response").status, 200);
 }
 
+/// With a thread for every second shard, some of the requests fall on the same shard.
+#[test]
+fn threads_that_are_idle_serve_whichever_shard_asks() {
+    const REQUESTS: usize = 8;
+    let server = Builder::app("kitchen:application").threads(REQUESTS as u32).shards(2 * REQUESTS as u32).start();
+    let gates: Vec<_> = (0..REQUESTS).map(|n| server.gate(&n.to_string())).collect();
+    let held: Vec<_> = gates.iter().map(|gate| server.get_in_thread(&format!("/hold?{}", gate.query()))).collect();
+    for gate in &gates {
+        gate.wait_started();
+    }
+    gates.iter().for_each(support::Gate::open);
+    for response in held {
+        assert_eq!(response.join().expect("a response").status, 200);
+    }
+}
+
 #[test]
 fn workers_serve_at_the_same_time() {
     let server = Builder::app("kitchen:application").workers(3).start();

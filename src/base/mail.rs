@@ -64,7 +64,23 @@ struct Bell {
     pull: OwnedFd,
 }
 
+/// Wakes the receiver of a mailbox without a message, whatever its messages are.
+#[derive(Clone, Debug)]
+pub struct Ringer(Arc<Bell>);
+
+impl Ringer {
+    /// Wakes it; it finds what it finds. Never blocks.
+    pub fn ring(&self) {
+        self.0.ring();
+    }
+}
+
 impl<T> Sender<T> {
+    /// The mailbox's bell alone.
+    pub fn ringer(&self) -> Ringer {
+        Ringer(Arc::clone(&self.bell))
+    }
+
     /// Puts `message` into the mailbox and wakes the receiver. Never blocks.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         self.into.try_send(message).map_err(|error| match error {
@@ -141,6 +157,19 @@ mod tests {
         assert!(!readable(&receiver, 0));
         sender.send(3).expect("room");
         assert!(readable(&receiver, 0), "the bell works again after a drain");
+    }
+
+    #[test]
+    fn the_bell_rings_without_a_message() {
+        let (sender, receiver) = mailbox::<()>(1).expect("a pipe");
+        let ringer = sender.ringer();
+        ringer.ring();
+        ringer.ring();
+        assert!(readable(&receiver, 0));
+        assert_eq!(receiver.drain().count(), 0);
+        assert!(!readable(&receiver, 0), "rung twice, heard once");
+        ringer.ring();
+        assert!(readable(&receiver, 0));
     }
 
     #[test]

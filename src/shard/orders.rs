@@ -83,6 +83,13 @@ impl Orders {
         limit
     }
 
+    /// Waits for a letter or a ring, no longer than `limit`.
+    pub async fn wait(&self, limit: Duration) {
+        let deadline = self.shard.ring.deadline();
+        deadline.set(limit);
+        let _ = crate::ring::within(&deadline, self.shard.ring.poll(&self.bell, libc::POLLIN as u32)).await;
+    }
+
     /// Carries out what has come. Returns the limit of the last letter that says to drain.
     pub fn carry_out(&mut self) -> Option<Duration> {
         let letters: Vec<_> = self.mail.drain().collect();
@@ -129,6 +136,8 @@ impl Orders {
                 }
             }
         }
+        // Another shard may have rung.
+        self.shard.pool.look();
         drain
     }
 

@@ -237,7 +237,7 @@ async fn drain(shard: &Rc<Shard>, orders: &mut Orders, limit: Duration) {
     let deadline = shard.ring.deadline();
     deadline.set(limit);
     while !shard.connections.borrow().is_empty() && !deadline.has_passed() {
-        shard.ring.sleep(DRAIN_LOOK).await;
+        orders.wait(DRAIN_LOOK).await;
         if let Some(limit) = orders.carry_out() {
             deadline.set(limit);
         }

@@ -61,6 +61,7 @@ use crate::sys::process::{self, Pid};
 use crate::sys::signals::SignalFd;
 use crate::wsgi::Loss;
 use crate::wsgi::pool::Gate;
+use crate::wsgi::turns::Turns;
 pub(super) use site::Reloading;
 
 /// Exit code for what has no code of its own.
@@ -584,7 +585,8 @@ impl Supervisor {
         let django = found.django.clone();
         self.send_routes(django.as_deref());
         self.switching = Some((id, shards));
-        let gate = Gate { generation: id.0, inbox, share, outbox };
+        let turns = Arc::new(Turns::new(self.setup.shards.iter().map(|shard| Some(shard.ringer()))));
+        let gate = Gate { generation: id.0, inbox, share, turns, outbox };
         self.mail(|| ShardMail::Gate(gate.clone()));
     }
 

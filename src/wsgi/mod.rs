@@ -17,6 +17,7 @@ mod rings;
 pub mod share;
 pub mod source;
 pub mod spool;
+pub mod turns;
 mod unreleased;
 
 pub use environ::Environ;

@@ -4,7 +4,7 @@
 //! (`supervise` does) and never looks into a response (`shard` does). Called by `shard`.
 //!
 //! A call waits in the shard's own queue, where it can still be withdrawn, until the shard's share has room; then it goes into
-//! the one inbox from which all workers of the generation take. Sends never wait, so that messages never overtake each other.
+//! the one inbox from which all workers of the generation take. While answers take long, the shards take turns (`turns`). Sends never wait, so that messages never overtake each other.
 
 mod call;
 
@@ -29,6 +29,7 @@ use super::queue::{Key, Queue};
 use super::rings::Rings;
 use super::share::Share;
 use super::spool::BodyFile;
+use super::turns::{Seat, Turn, Turns};
 use super::unreleased::Unreleased;
 use crate::base::clock::Monotonic;
 use crate::config::Priority;
@@ -42,7 +43,7 @@ pub use call::Call;
 /// How long the answers of workers that have exited may take through the reply socket.
 const LAST_WORDS_PAUSE: Duration = Duration::from_millis(200);
 
-/// An inbox that takes nothing is tried again after so long, whatever is heard of it.
+/// An inbox that takes nothing, or that was another's turn, is tried again after so long, whatever is heard of it.
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
 /// An inbox that takes nothing is said to do so once in so long.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
@@ -56,6 +57,8 @@ pub struct Gate {
     pub inbox: Arc<OwnedFd>,
     /// This shard's share of what the workers can have before them.
     pub share: Share,
+    /// What the shards tell each other about it.
+    pub turns: Arc<Turns>,
     /// Where its workers put what they lend.
     pub outbox: Arc<Outbox>,
 }
@@ -107,6 +110,8 @@ struct Inner {
     shard: u32,
     retry_safe: Cell<bool>,
     gate: RefCell<Option<Gate>>,
+    /// This shard's part in the gate's turns.
+    seat: RefCell<Option<Seat>>,
     /// Requests of the gate's generation in the inbox or in workers' hands.
     taken: Cell<usize>,
     /// The sum of `taken` over time, up to a moment.
@@ -123,6 +128,7 @@ struct Inner {
     rings: Rc<Rings>,
     serial: Cell<u32>,
     waits_for_room: Cell<bool>,
+    waits_for_turn: Cell<bool>,
     complained: Cell<Option<Monotonic>>,
 }
 
@@ -150,6 +156,7 @@ impl Pool {
             shard,
             retry_safe: Cell::new(false),
             gate: RefCell::new(None),
+            seat: RefCell::new(None),
             taken: Cell::new(0),
             load: Cell::default(),
             calls: RefCell::new(Slab::new()),
@@ -160,6 +167,7 @@ impl Pool {
             rings,
             serial: Cell::new(0),
             waits_for_room: Cell::new(false),
+            waits_for_turn: Cell::new(false),
             complained: Cell::new(None),
         }))
     }
@@ -171,6 +179,8 @@ impl Pool {
 
     /// Sends what comes from now on to another generation. Letting go of the old gate's inbox is what drains it.
     pub fn switch(&self, gate: Gate) {
+        let seat = Seat::new(gate.turns.clone(), self.0.shard as usize);
+        drop(self.0.seat.replace(Some(seat)));
         self.set_taken(0);
         self.0.outboxes.borrow_mut().push((gate.generation, Reader::new(gate.outbox.clone())));
         if let Some(rings) = ReplyRings::new(gate.outbox.clone(), self.0.shard as usize) {
@@ -197,7 +207,13 @@ impl Pool {
 
     /// Lets go of the current generation: nothing is sent any more.
     pub fn close(&self) {
+        drop(self.0.seat.take());
         drop(self.0.gate.take());
+    }
+
+    /// Another shard says that it may be this one's turn.
+    pub fn look(&self) {
+        self.dispatch();
     }
 
     /// Calls that wait in the shard's own queue.
@@ -267,7 +283,7 @@ impl Pool {
         self.shed_overdue();
         let gate = self.0.gate.borrow();
         let Some(gate) = &*gate else { return };
-        while gate.share.has_room(self.0.taken.get()) {
+        while self.may_send(&gate.share) {
             let Some((key, token)) = self.0.queue.borrow().next() else { return };
             let mut calls = self.0.calls.borrow_mut();
             let call = &mut calls[token.slot as usize];
@@ -309,6 +325,37 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Whether the next of the queue may go to the workers now.
+    fn may_send(&self, share: &Share) -> bool {
+        let mut seat = self.0.seat.borrow_mut();
+        let Some(seat) = &mut *seat else { return false };
+        let next = self.0.queue.borrow().claim();
+        match seat.ask(next, self.0.taken.get(), share, self.0.ring.now()) {
+            Turn::Ours => return true,
+            Turn::Nothing => return false,
+            Turn::Wait => {}
+            Turn::Theirs(shard) => seat.wake(shard),
+        }
+        if next.is_some() {
+            self.look_later();
+        }
+        false
+    }
+
+    /// Looks whether it is this shard's turn after a pause, should nobody say so.
+    fn look_later(&self) {
+        if self.0.waits_for_turn.replace(true) {
+            return;
+        }
+        let pool = self.clone();
+        glommio::spawn_local(async move {
+            pool.0.ring.sleep(ROOM_PAUSE).await;
+            pool.0.waits_for_turn.set(false);
+            pool.dispatch();
+        })
+        .detach();
     }
 
     #[cold]
@@ -535,6 +582,14 @@ impl Pool {
         self.0.load.set((self.load(), self.0.ring.now()));
         self.0.taken.set(taken);
         self.0.ring.expect(taken);
+        self.tell_taken();
+    }
+
+    /// Tells the other shards of the gate how many requests are under way.
+    fn tell_taken(&self) {
+        if let (Some(seat), Some(gate)) = (&*self.0.seat.borrow(), &*self.0.gate.borrow()) {
+            seat.tell(self.0.taken.get(), &gate.share);
+        }
     }
 
     /// A place in the share is free again, if it was of the present generation's.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::messages::Token;
+use super::turns::Claim;
 use crate::base::clock::Monotonic;
 use crate::config::Priority;
 
@@ -140,6 +141,13 @@ impl Queue {
         }
         self.levels[level].first = Some(key);
         Key(key)
+    }
+
+    /// What this queue has to say to others: its most urgent request, the first of those.
+    pub fn claim(&self) -> Option<Claim> {
+        let (first, priority) =
+            self.levels.iter().zip(Priority::ALL).find_map(|(level, of)| Some((level.first?, of)))?;
+        Some(Claim::new(priority, self.nodes[first].since))
     }
 
     /// Who is next.

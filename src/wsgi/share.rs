@@ -2,7 +2,8 @@
 //!
 //! Pure. Workers that answer in microseconds want several requests at hand, or they sleep and wake for each; a request that would
 //! wait there for milliseconds had better wait in the shard's own queue, where it can still be withdrawn. So the share follows
-//! what requests wait: a little more while they come back fast, a little less when they do not.
+//! what requests wait: a little more while they come back fast, a little less when they do not. At the least, it is no bound of its own: then
+//! all shards share what workers may have before them, and take turns (`turns`).
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -17,6 +18,8 @@ const SLOW: Duration = Duration::from_micros(2000);
 /// The share, between its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
+    /// What all shards together may have while answers take long.
+    capacity: usize,
     bounds: RangeInclusive<usize>,
     now: usize,
 }
@@ -26,7 +29,22 @@ impl Share {
     pub fn new(threads: usize, shards: usize) -> Share {
         let of = |depth: usize| (threads * depth).div_ceil(shards.max(1)).max(1);
         let bounds = of(PIPELINE_DEPTH_MIN)..=of(PIPELINE_DEPTH_MAX);
-        Share { now: *bounds.start(), bounds }
+        Share { capacity: (threads * PIPELINE_DEPTH_MIN).max(1), now: *bounds.start(), bounds }
+    }
+
+    /// Whether requests come back so fast that the shard may have more than its equal part, without a look at the others.
+    pub fn is_fast(&self) -> bool {
+        self.now > *self.bounds.start()
+    }
+
+    /// The shard's equal part of the capacity.
+    pub fn equal(&self) -> usize {
+        *self.bounds.start()
+    }
+
+    /// What all shards together may have before the workers while answers take long; they take turns (`turns`).
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Whether one more may be sent beside `taken`.
