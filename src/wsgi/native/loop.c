@@ -61,16 +61,26 @@ static int receive(Loop *loop, Taken *taken) {
         struct msghdr message = {
             .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control.bytes};
         struct epoll_event event;
-        PyThreadState *state = PyEval_SaveThread();
-        ssize_t length = recvmsg(loop->inbox, &message, flags);
-        int error = errno;
-        if (length < 0 && error == EAGAIN && loop->idle >= 0) {
-            epoll_wait(loop->idle, &event, 1, -1);
+        /* To take what is there already costs a single thread less than to let go of the GIL and to get it back. Of several, others may wait for it. */
+        ssize_t length = -1;
+        int error = EAGAIN;
+        if (loop->idle < 0) {
+            length = recvmsg(loop->inbox, &message, flags | MSG_DONTWAIT);
+            error = errno;
+            if (length > 0) loop->slot->started_ns = now_ns();
+        }
+        if (length < 0 && error == EAGAIN) {
+            PyThreadState *state = PyEval_SaveThread();
             length = recvmsg(loop->inbox, &message, flags);
             error = errno;
+            if (length < 0 && error == EAGAIN && loop->idle >= 0) {
+                epoll_wait(loop->idle, &event, 1, -1);
+                length = recvmsg(loop->inbox, &message, flags);
+                error = errno;
+            }
+            if (length > 0) loop->slot->started_ns = now_ns();
+            PyEval_RestoreThread(state);
         }
-        if (length > 0) loop->slot->started_ns = now_ns();
-        PyEval_RestoreThread(state);
         if (length > 0) {
             taken->length = length >= HEADER_BYTES ? length - HEADER_BYTES : -1;
             taken->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
