@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
@@ -192,7 +192,9 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
                 let mut messages = shard.ring.recv_messages(&socket, &replies);
                 let ended = loop {
                     let next = poll_fn(|cx: &mut Context<'_>| {
-                        shard.pool.poll_rings(cx);
+                        if !shard.pool.poll_rings(cx) {
+                            return Poll::Pending;
+                        }
                         messages.poll_next(cx)
                     });
                     match next.await {

@@ -81,7 +81,8 @@ impl Generation {
         // One place more than workers, for the replacement of one that is to end.
         let places = settings.workers as usize + 1;
         let scoreboard = Scoreboard::create(places * settings.threads as usize)?;
-        let outbox = Outbox::create(scoreboard.slots(), replies.len()).or_else(|error| {
+        let lines = scoreboard.slots();
+        let outbox = Outbox::create(lines, replies.len()).or_else(|_| Outbox::create(lines, 0)).or_else(|error| {
             // A limit of files' sizes counts here too.
             tracing::warn!(%error, "workers share no memory with the server: answers go in messages");
             Outbox::create(0, 0)

@@ -43,8 +43,10 @@ pub struct ReplyRings {
     heads: Box<[Cell<u64>]>,
     /// Threads that have written and were not looked at yet.
     lines: Box<[Cell<u64>]>,
-    /// The thread whose ring is being read.
-    current: Cell<Option<usize>>,
+    /// The word with which to go on.
+    next_word: Cell<usize>,
+    /// The thread whose ring is being read, and how many records that it had then are left.
+    current: Cell<Option<(usize, u64)>>,
 }
 
 impl ReplyRings {
@@ -56,7 +58,7 @@ impl ReplyRings {
         let lines = outbox.lines();
         let heads = (0..lines).map(|_| Cell::new(0)).collect();
         let words = (0..lines.div_ceil(64)).map(|_| Cell::new(0)).collect();
-        Some(ReplyRings { outbox, start, heads, lines: words, current: Cell::new(None) })
+        Some(ReplyRings { outbox, start, heads, lines: words, next_word: Cell::new(0), current: Cell::new(None) })
     }
 
     fn naps(&self) -> &AtomicU32 {
@@ -70,10 +72,25 @@ impl ReplyRings {
         unsafe { AtomicU64::from_ptr(self.outbox.at(self.start + at).cast()) }
     }
 
-    /// Whether a thread has written since it was looked at last.
+    /// Whether a thread has written since it was looked at last, or not all of what it had written was read.
     pub fn has_news(&self) -> bool {
-        let is_dirty = |word| self.word(LINES + word * 8).load(Ordering::SeqCst) != 0;
-        (0..self.lines.len()).any(is_dirty)
+        let is_dirty = |(word, seen): (usize, &Cell<u64>)| {
+            seen.get() != 0 || self.word(LINES + word * 8).load(Ordering::SeqCst) != 0
+        };
+        self.current.get().is_some() || self.lines.iter().enumerate().any(is_dirty)
+    }
+
+    /// Looks at all threads next, whether they have said so or not: one may have been killed before it could.
+    pub fn look_everywhere(&self) {
+        for (index, seen) in self.lines.iter().enumerate() {
+            seen.set(self.threads_of(index));
+        }
+    }
+
+    /// The bits of a word that stand for threads.
+    fn threads_of(&self, index: usize) -> u64 {
+        let threads = self.heads.len() - index * 64;
+        u64::MAX >> 64_usize.saturating_sub(threads)
     }
 
     /// The shard is about to sleep: who writes from now on wakes it. What was written before is seen by a [`ReplyRings::has_news`] that comes after.
@@ -92,15 +109,16 @@ impl ReplyRings {
         }
     }
 
-    /// The next message; `None` when all are read.
+    /// The next message; `None` when all are read. Threads take turns, so that one that writes on and on does not keep the others waiting.
     pub fn pop(&self) -> Option<Vec<u8>> {
         loop {
-            let line = match self.current.get() {
-                Some(line) => line,
-                None => self.next_line()?,
+            let (line, left) = match self.current.get() {
+                Some(current) => current,
+                None => (self.next_line()?, REPLY_RECORDS as u64),
             };
             let message = self.pop_of(line);
-            self.current.set(message.as_ref().map(|_| line));
+            // What comes after so many has set its bit again.
+            self.current.set((message.is_some() && left > 1).then(|| (line, left - 1)));
             if message.is_some() {
                 return message;
             }
@@ -109,16 +127,17 @@ impl ReplyRings {
 
     /// The next thread that has written.
     fn next_line(&self) -> Option<usize> {
-        for (index, seen) in self.lines.iter().enumerate() {
-            let word = self.word(LINES + index * 8);
+        let words = self.lines.len();
+        for index in (0..words).map(|offset| (self.next_word.get() + offset) % words) {
+            let (word, seen) = (self.word(LINES + index * 8), &self.lines[index]);
             if seen.get() == 0 && word.load(Ordering::Relaxed) != 0 {
                 // A bit of no thread is nobody's word.
-                let threads = self.heads.len() - index * 64;
-                seen.set(word.swap(0, Ordering::SeqCst) & u64::MAX >> 64_usize.saturating_sub(threads));
+                seen.set(word.swap(0, Ordering::SeqCst) & self.threads_of(index));
             }
             if seen.get() != 0 {
                 let line = index * 64 + seen.get().trailing_zeros() as usize;
                 seen.set(seen.get() & (seen.get() - 1));
+                self.next_word.set(if seen.get() == 0 { index + 1 } else { index });
                 return Some(line);
             }
         }
@@ -260,6 +279,40 @@ mod tests {
         rings.sleep();
         rings.wake();
         assert_eq!(other.say(b"d"), (true, false));
+    }
+
+    #[test]
+    fn what_was_written_without_a_sign_is_found_by_who_looks_everywhere() {
+        let outbox = outbox(70, 1);
+        let rings = ReplyRings::new(outbox.clone(), 0).expect("rings");
+        let writer = Writer::new(&outbox, 0, 69);
+        writer.say(b"last words");
+        // As if it had been killed before it could set its bit.
+        rings.word(LINES + 8).store(0, Ordering::SeqCst);
+        assert!(!rings.has_news() && rings.pop().is_none());
+        rings.look_everywhere();
+        assert!(rings.has_news());
+        assert_eq!(rings.pop().expect("a message"), b"last words");
+        assert!(rings.pop().is_none() && !rings.has_news());
+    }
+
+    #[test]
+    fn a_thread_that_writes_on_and_on_does_not_keep_the_others_waiting() {
+        let outbox = outbox(130, 1);
+        let rings = ReplyRings::new(outbox.clone(), 0).expect("rings");
+        let (busy, others) = (Writer::new(&outbox, 0, 0), [1, 64, 129].map(|line| Writer::new(&outbox, 0, line)));
+        for writer in &others {
+            writer.say(b"other");
+        }
+        busy.say(b"busy");
+        let mut heard = 0;
+        for _ in 0..8 * REPLY_RECORDS {
+            let message = rings.pop().expect("there is always something");
+            heard += usize::from(message == b"other");
+            busy.say(b"busy");
+        }
+        assert_eq!(heard, 3);
+        assert!(rings.has_news());
     }
 
     #[test]

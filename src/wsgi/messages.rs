@@ -314,6 +314,12 @@ pub fn encode_lost(token: Token, loss: Loss) -> [u8; HEADER_BYTES] {
     message
 }
 
+/// Whether it is such a message.
+#[must_use]
+pub fn is_lost(message: &[u8]) -> bool {
+    message.get(8) == Some(&code::LOST)
+}
+
 /// The message by which the supervisor gives `token` back to its shard: it was in the inbox of a generation that takes no more.
 #[must_use]
 pub fn encode_requeue(token: Token) -> [u8; HEADER_BYTES] {

@@ -4,7 +4,8 @@
 //! (`supervise` does) and never looks into a response (`shard` does). Called by `shard`.
 //!
 //! A call waits in the shard's own queue, where it can still be withdrawn, until the shard's share has room; then it goes into
-//! the one inbox from which all workers of the generation take. While answers take long, the shards take turns (`turns`). Sends never wait, so that messages never overtake each other.
+//! the one inbox from which all workers of the generation take. While answers take long, the shards take turns (`turns`). Sends never wait,
+//! so that messages never overtake each other.
 
 mod call;
 
@@ -31,6 +32,7 @@ use super::share::Share;
 use super::spool::BodyFile;
 use super::turns::{Seat, Turn, Turns};
 use super::unreleased::Unreleased;
+use crate::base::bounds::REPLY_RECORDS;
 use crate::base::clock::Monotonic;
 use crate::config::Priority;
 use crate::observe::{Shed, ShedCounts};
@@ -42,6 +44,11 @@ pub use call::Call;
 
 /// How long the answers of workers that have exited may take through the reply socket.
 const LAST_WORDS_PAUSE: Duration = Duration::from_millis(200);
+
+/// Messages of the reply rings that are taken in before other tasks of the shard have their turn.
+const REPLIES_AT_ONCE: usize = 256;
+/// Messages that are looked through for the last words of a worker: as many as 1,000 threads can have written.
+const LAST_WORDS_MAX: usize = 1000 * REPLY_RECORDS;
 
 /// An inbox that takes nothing, or that was another's turn, is tried again after so long, whatever is heard of it.
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
@@ -202,6 +209,7 @@ impl Pool {
         if let Some(gate) = self.0.gate.borrow_mut().as_mut().filter(|gate| gate.generation == generation) {
             gate.share = share;
         }
+        self.tell_taken();
         self.dispatch();
     }
 
@@ -444,21 +452,37 @@ impl Pool {
         .detach();
     }
 
-    /// Takes in what workers have written to the reply rings, and wakes the task of `cx` when there is more. To be called before each message of the reply
-    /// socket is: the one may be the supervisor's word that a worker has died, the other what it has said before.
-    pub fn poll_rings(&self, cx: &Context<'_>) {
+    /// Takes in what workers have written to the reply rings, and wakes the task of `cx` when there is more. `true`: all was read. Only then may a message of the
+    /// reply socket be taken: it may be the supervisor's word that a worker has died, and in the rings is what that one has said before.
+    pub fn poll_rings(&self, cx: &Context<'_>) -> bool {
         self.0.ring.wait_for_news(cx.waker());
-        self.read_rings();
+        self.read_rings(REPLIES_AT_ONCE)
     }
 
-    fn read_rings(&self) {
-        while let Some(bytes) = self.0.rings.pop() {
-            self.receive(Message { bytes: Chunk::from(bytes), descriptor: None, truncated: false });
+    /// Reads as many messages at most. Returns whether all were read.
+    fn read_rings(&self, most: usize) -> bool {
+        for _ in 0..most {
+            let Some(bytes) = self.0.rings.pop() else { return true };
+            self.take_in(Message { bytes: Chunk::from(bytes), descriptor: None, truncated: false });
         }
+        false
+    }
+
+    /// What workers have said that are dead now, heard or not.
+    fn read_last_words(&self) {
+        self.0.rings.look_everywhere();
+        self.read_rings(LAST_WORDS_MAX);
     }
 
     /// Takes in one message from the reply socket.
     pub fn receive(&self, message: Message) {
+        if messages::is_lost(&message.bytes) {
+            self.read_last_words();
+        }
+        self.take_in(message);
+    }
+
+    fn take_in(&self, message: Message) {
         let Message { bytes, descriptor, truncated } = message;
         let reply = match Reply::parse(&bytes) {
             // Cut short, or without the descriptor for which there was no room (EMFILE): the response can't be completed.
@@ -626,7 +650,7 @@ impl Pool {
     /// are still in the reply socket count.
     pub async fn lose_generation(&self, generation: u32) {
         self.0.ring.sleep(LAST_WORDS_PAUSE).await;
-        self.read_rings();
+        self.read_last_words();
         let lost: Vec<Token> = self
             .0
             .calls
@@ -644,6 +668,6 @@ impl Pool {
 
     fn lose(&self, token: Token) {
         let bytes = Chunk::from(messages::encode_lost(token, Loss::Unknown).to_vec());
-        self.receive(Message { bytes, descriptor: None, truncated: false });
+        self.take_in(Message { bytes, descriptor: None, truncated: false });
     }
 }

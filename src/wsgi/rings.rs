@@ -15,12 +15,19 @@ pub(super) struct Rings(RefCell<Vec<(u32, ReplyRings)>>);
 impl Rings {
     /// Reads those of one more generation.
     pub fn add(&self, generation: u32, rings: ReplyRings) {
+        // Whether the thread sleeps at this moment is not known here: at worst it is woken for nothing.
+        rings.sleep();
         self.0.borrow_mut().push((generation, rings));
     }
 
     /// No worker of `generation` is left, and what its workers have written was read.
     pub fn remove(&self, generation: u32) {
         self.0.borrow_mut().retain(|(of, _)| *of != generation);
+    }
+
+    /// Looks at all threads next: one may have been killed between its word and its saying that there is one.
+    pub fn look_everywhere(&self) {
+        self.0.borrow().iter().for_each(|(_, rings)| rings.look_everywhere());
     }
 
     /// The next message.

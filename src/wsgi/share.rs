@@ -20,6 +20,8 @@ const SLOW: Duration = Duration::from_micros(2000);
 pub struct Share {
     /// What all shards together may have while answers take long.
     capacity: usize,
+    /// What is each shard's of that, rounded down.
+    part: usize,
     bounds: RangeInclusive<usize>,
     now: usize,
 }
@@ -29,7 +31,8 @@ impl Share {
     pub fn new(threads: usize, shards: usize) -> Share {
         let of = |depth: usize| (threads * depth).div_ceil(shards.max(1)).max(1);
         let bounds = of(PIPELINE_DEPTH_MIN)..=of(PIPELINE_DEPTH_MAX);
-        Share { capacity: (threads * PIPELINE_DEPTH_MIN).max(1), now: *bounds.start(), bounds }
+        let capacity = (threads * PIPELINE_DEPTH_MIN).max(1);
+        Share { capacity, part: capacity / shards.max(1), now: *bounds.start(), bounds }
     }
 
     /// Whether requests come back so fast that the shard may have more than its equal part, without a look at the others.
@@ -40,6 +43,11 @@ impl Share {
     /// The shard's equal part of the capacity.
     pub fn equal(&self) -> usize {
         *self.bounds.start()
+    }
+
+    /// What counts of a shard that does not look at the others, at most. Rounded down, so that something is left for those that do, however few threads there are.
+    pub fn part(&self) -> usize {
+        self.part
     }
 
     /// What all shards together may have before the workers while answers take long; they take turns (`turns`).

@@ -113,9 +113,10 @@ impl Seat {
         Seat { turns, shard, claim: None, left: None }
     }
 
-    /// So many requests are under way. While they come back fast, no more of them count than the shard's equal part.
+    /// So many requests are under way. While they come back fast, no more of them count than the shard's part, so that all others together leave some for one
+    /// whose do not.
     pub fn tell(&self, taken: usize, share: &Share) {
-        let counts = if share.is_fast() { taken.min(share.equal()) } else { taken };
+        let counts = if share.is_fast() { taken.min(share.part()) } else { taken };
         self.turns.lines[self.shard].taken.store(counts, Ordering::Release);
     }
 

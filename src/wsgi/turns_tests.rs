@@ -115,6 +115,24 @@ fn while_answers_come_fast_a_shard_goes_by_its_own_share() {
     assert_eq!(seats[1].ask(normal(0), 0, &slow, at(0)), Turn::Ours);
 }
 
+#[test]
+fn shards_whose_answers_come_fast_leave_some_to_those_whose_do_not() {
+    for (threads, shards, busy) in [(1, 4, 2), (8, 12, 8), (8, 64, 62), (33, 16, 14)] {
+        let (mut seats, slow) = (seats(shards), Share::new(threads, shards));
+        let mut fast = slow.clone();
+        for _ in 0..100 {
+            fast.learn(Duration::from_micros(100), usize::MAX);
+        }
+        seats[..busy].iter().for_each(|seat| seat.tell(100, &fast));
+        let (one, other) = (busy, busy + 1);
+        // Both have said that somebody waits, and neither has anything under way.
+        let claims = [normal(0), normal(1)];
+        seats[one].claim(claims[0]);
+        seats[other].claim(claims[1]);
+        assert_eq!(seats[one].ask(claims[0], 0, &slow, at(MS)), Turn::Ours, "{threads} {shards}");
+    }
+}
+
 /// splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 struct Random(u64);
 

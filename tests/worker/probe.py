@@ -179,6 +179,12 @@ def do_save(environ, start_response):
     return [text.encode()]
 
 
+def do_fork(environ, start_response):
+    """Forks, and answers in both processes."""
+    start_response("200 OK", PLAIN)
+    return [b"%d" % os.fork()]
+
+
 def do_own_file(environ, start_response):
     """All that there is in the body's file, when a part of the body was read, and then the rest of the body."""
     body = environ["wsgi.input"]

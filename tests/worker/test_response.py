@@ -2,6 +2,7 @@
 import gzip
 import os
 import select
+import signal
 import struct
 import tempfile
 import unittest
@@ -317,6 +318,15 @@ class Rings(unittest.TestCase):
         token = self.send_and_wait(1, "2 1").pop()
         self.assertEqual(select.select([self.server.replies[0]], [], [], 0)[0], [])
         self.assertEqual(self.server.answer(token).body, b"01")
+
+    def test_a_process_that_the_application_has_forked_keeps_to_the_socket(self):
+        before = self.server.through_rings
+        token = self.server.send("/fork")
+        answers = [self.server.receive(), self.server.receive()]
+        self.assertEqual([answer.token for answer in answers], [token, token])
+        bodies = sorted(int(answer.body) for answer in answers)
+        os.kill(bodies[1], signal.SIGKILL)
+        self.assertEqual((bodies[0], self.server.through_rings - before), (0, 1))
 
     def test_with_a_full_ring_answers_go_through_the_socket(self):
         before, count = self.server.through_rings, REPLY_RECORDS + 5

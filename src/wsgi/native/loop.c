@@ -302,6 +302,14 @@ static PyObject *loop_leave(PyObject *self, PyObject *unused) {
     return Py_None;
 }
 
+/* Loop.leave_rings(): for a process that the application has forked. A ring has one writer. */
+static PyObject *loop_leave_rings(PyObject *self, PyObject *unused) {
+    (void)unused;
+    rings_unmap(&((Loop *)self)->rings);
+    Py_IncRef(Py_None);
+    return Py_None;
+}
+
 /* Loop.raise_in(thread, exception): see worker/interrupt.py, which else asks ctypes for the same. */
 static PyObject *loop_raise_in(PyObject *self, PyObject *args) {
     (void)self;
@@ -454,6 +462,7 @@ static void loop_dealloc(PyObject *self) {
 static PyMethodDef LOOP_METHODS[] = {
     {"run", loop_run, METH_NOARGS, "Answers requests until there are no more. Returns the exception that ends the worker, or None."},
     {"leave", loop_leave, METH_NOARGS, "Takes no more messages from now on. Does not end a wait for one."},
+    {"leave_rings", loop_leave_rings, METH_NOARGS, "Sends all answers through sockets from now on."},
     {"raise_in", loop_raise_in, METH_VARARGS | METH_STATIC, "Raises in another thread at its next line of Python; None takes that back."},
     {NULL, NULL, 0, NULL},
 };

@@ -57,8 +57,9 @@ void rings_unmap(Rings *rings) {
 /* Wakes the shard behind `socket`. A full socket has messages that do. */
 static void ring_bell(Bell *bell, uint32_t nap, int socket) {
     static const uint8_t WAKE[HEADER_BYTES] = {[8] = KIND_WAKE};
-    for (int tries = 0; send(socket, WAKE, sizeof WAKE, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && tries < WAKE_TRIES; tries++) {
-        if (errno != ENOBUFS && errno != ENOMEM && errno != EINTR) break;
+    for (int tries = 0; send(socket, WAKE, sizeof WAKE, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN; tries++) {
+        /* Or the server is gone. Whoever comes next tries it too. */
+        if ((errno != ENOBUFS && errno != ENOMEM && errno != EINTR) || tries == WAKE_TRIES) return;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     /* Nobody else need wake it from this nap. Not before it is woken: whoever is stopped in between would leave it asleep. */

@@ -86,6 +86,7 @@ def run(pool, settings, place, loaded, extension, forked=(), control=None, watch
         hooks = native.Hooks(slots[index], replies, loaded, settle)
         lines = (pool.scoreboard, first + index, pool.outbox, settings["generation"])
         loop = extension.Loop(pool.inbox, idle, *lines, tuple(pool.replies), loaded, shared_environ, hooks)
+        os.register_at_fork(after_in_child=loop.leave_rings)
         return partial(native.serve, loop, hooks), loop.leave
 
     crew = _Alone(inbox, slots[0], prepare, interrupter) if threads == 1 else _Crew(inbox, slots, prepare, interrupter)
