@@ -81,6 +81,7 @@ fn listeners_hear_what_they_hear_under_supervisord() {
     let folder = tempfile::tempdir().expect("a folder");
     let listen = "sh -c 'while read -r line; do printf %%b \"$line\"; done'";
     let shout = "sh -c 'while read -r line; do printf %%b \"$line\" >&2; done'";
+    // Nothing ends at once: whether supervisord has seen that before it answers to a start is a race.
     let sections = |folder: &Path| {
         let record = command("record.py", &folder.join("record").display().to_string());
         format!(
@@ -91,8 +92,8 @@ fn listeners_hear_what_they_hear_under_supervisord() {
              [program:slow]\ncommand=sleep 1000\nautostart=false\n\n\
              [program:good]\ncommand=sleep 0.1\nstartsecs=0\nautorestart=false\nautostart=false\n\n\
              [program:bad]\ncommand=sh -c 'sleep 0.1; exit 5'\nstartsecs=0\nautorestart=false\nautostart=false\n\n\
-             [program:quick]\ncommand=sh -c 'exit 3'\nautostart=false\nstartretries=1\n\n\
-             [program:patient]\ncommand=sh -c 'exit 3'\nautostart=false\nstartretries=100\n\n\
+             [program:quick]\ncommand=sh -c 'sleep 0.1; exit 3'\nautostart=false\nstartretries=1\n\n\
+             [program:patient]\ncommand=sh -c 'sleep 0.1; exit 3'\nautostart=false\nstartretries=100\n\n\
              [program:talk]\ncommand={listen}\nstartsecs=0\nautostart=false\nstdout_events_enabled=true\n\n\
              [program:shout]\ncommand={shout}\nstartsecs=0\nautostart=false\nstderr_events_enabled=true\n\n\
              [program:comm]\ncommand={listen}\nstartsecs=0\nautostart=false\nstdout_events_enabled=true\nstdout_capture_maxbytes=1KB\n\n\
