@@ -45,7 +45,7 @@ pub struct ReplyRings {
     lines: Box<[Cell<u64>]>,
     /// The word with which to go on.
     next_word: Cell<usize>,
-    /// The thread whose ring is being read, and how many records that it had then are left.
+    /// The thread whose ring is being read, and how many records more of it are read before it is the next one's turn.
     current: Cell<Option<(usize, u64)>>,
 }
 
