@@ -88,6 +88,10 @@ pub const OUTBOX_SLOTS: usize = 16;
 pub const REPLY_RECORDS: usize = 31;
 /// One record of a reply ring, bytes, four of which are the message's length: a longer message goes to the shard's reply socket.
 pub const REPLY_RECORD_BYTES: usize = 1024;
+/// Records of a request ring, of which each shard has one for all worker threads; with a full one requests go through the inbox.
+pub const REQUEST_RECORDS: usize = 64;
+/// One record of a request ring, bytes, sixteen of which are its own: a longer message goes through the inbox.
+pub const REQUEST_RECORD_BYTES: usize = 2048;
 /// Provided buffers for worker replies: how many. A power of two.
 pub const REPLY_BUFFERS: u16 = 64;
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::control::{Start, ToZygote};
-use super::machine::{GenerationId, PoolSettings, WorkerId};
+use super::machine::{GenerationId, Held, PoolSettings, WorkerId};
 use super::spawn::ZygoteSpawn;
 use crate::config::{AppConfig, AppTarget};
 use crate::django::Facts;
@@ -18,6 +18,7 @@ use crate::sys::memory::{self, Scoreboard};
 use crate::sys::outbox::Outbox;
 use crate::sys::packets::{self, Packet};
 use crate::sys::process::Pid;
+use crate::sys::request_rings::RequestRings;
 use crate::sys::users::User;
 use crate::wsgi::messages::request_header;
 use crate::wsgi::{Token, source};
@@ -37,6 +38,10 @@ pub(super) struct Generation {
     pub scoreboard: Scoreboard,
     /// Through which its workers lend large bodies.
     pub outbox: Arc<Outbox>,
+    /// From which its workers take short requests, if they can.
+    requests: Option<Arc<RequestRings>>,
+    /// Its workers run the native loop.
+    pub is_native: bool,
     /// The supervisor's end of the control socket; `None` once closed.
     pub control: Option<Descriptor>,
     /// Where the answer to a warm-up request comes in, until somebody listens there.
@@ -56,6 +61,16 @@ pub(super) struct About<'a> {
     pub proc_name: Option<&'a str>,
     /// Workers of the generation before; `None` for the first.
     pub workers_before: Option<u32>,
+}
+
+/// What a worker leaves that has ended.
+pub(super) struct Estate {
+    /// Requests that it had.
+    pub held: Vec<Held>,
+    /// Those that it had taken and not begun.
+    pub unbegun: Vec<Held>,
+    /// How many it had finished.
+    pub served: u64,
 }
 
 /// A generation whose zygote runs.
@@ -81,12 +96,16 @@ impl Generation {
         // One place more than workers, for the replacement of one that is to end.
         let places = settings.workers as usize + 1;
         let scoreboard = Scoreboard::create(places * settings.threads as usize)?;
-        let lines = scoreboard.slots();
-        let outbox = Outbox::create(lines, replies.len()).or_else(|_| Outbox::create(lines, 0)).or_else(|error| {
+        let (lines, shards) = (scoreboard.slots(), replies.len());
+        let outbox = Outbox::create(lines, shards).or_else(|_| Outbox::create(lines, 0)).or_else(|error| {
             // A limit of files' sizes counts here too.
             tracing::warn!(%error, "workers share no memory with the server: answers go in messages");
             Outbox::create(0, 0)
         })?;
+        let requests = RequestRings::create(lines, shards).inspect_err(|error| {
+            tracing::warn!(%error, "workers share no memory with the server: requests go in messages");
+        });
+        let requests = requests.ok().map(Arc::new);
         let code = memory::filled_memfd("maitred-worker", &source::code())?;
         let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let warmup = app.warmup.as_ref().map(|_| packets::pair()).transpose()?;
@@ -101,6 +120,7 @@ impl Generation {
             inbox: workers_inbox.as_fd(),
             scoreboard: scoreboard.fd(),
             outbox: outbox.as_fd(),
+            requests: requests.as_ref().map(|rings| (rings.memory(), rings.bell())),
             replies: &replies,
             output: childs_output.as_fd(),
             env: &environment(app, about.user),
@@ -114,6 +134,8 @@ impl Generation {
             workers_inbox,
             scoreboard,
             outbox: Arc::new(outbox),
+            requests,
+            is_native: false,
             control: Some(Rc::new(control)),
             warmup: warmup.map(|(own, _)| own),
             django: None,
@@ -139,11 +161,37 @@ impl Generation {
         }
     }
 
-    /// Takes requests out of the inbox that no worker has taken: their tokens and shards, in order. The messages themselves are
+    /// The rings from which its workers take: the loop in Python does not.
+    pub fn requests(&self) -> Option<&Arc<RequestRings>> {
+        self.requests.as_ref().filter(|_| self.is_native)
+    }
+
+    /// What the reaped process `pid` left.
+    pub fn bury(&self, pid: Pid) -> Estate {
+        let slots = self.scoreboard.take(pid);
+        let mut unbegun = Vec::new();
+        if let Some(rings) = self.requests() {
+            let headers = slots.iter().flat_map(|(line, _)| rings.take_of(*line));
+            let taken = headers.filter_map(|header| request_header(&header));
+            unbegun.extend(taken.map(|(token, shard)| Held { shard, token: token.to_bits() }));
+            // It may have been woken for one that it did not get to.
+            if rings.has_waiting() {
+                rings.wake();
+            }
+        }
+        let noted = slots.iter().filter(|(_, slot)| slot.token != 0);
+        let held = noted.map(|(_, slot)| Held { shard: slot.shard, token: slot.token });
+        let held = held.filter(|request| !unbegun.contains(request)).collect();
+        Estate { held, unbegun, served: slots.iter().map(|(_, slot)| slot.done).sum() }
+    }
+
+    /// Takes requests out of rings and inbox that no worker has taken: their tokens and shards, in order. The messages themselves are
     /// dropped, as the shards still have them.
     pub fn take_back(&self) -> Vec<(Token, u32)> {
         let mut header = [0; HEADER_BYTES];
-        let mut taken = Vec::new();
+        let in_rings =
+            self.requests().into_iter().flat_map(|rings| std::iter::from_fn(|| rings.take()).take(rings.records()));
+        let mut taken: Vec<_> = in_rings.filter_map(|header| request_header(&header)).collect();
         let mut failures = 0;
         while failures < TAKE_BACK_FAILURES_MAX {
             match packets::try_recv_beginning(&self.workers_inbox, &mut header) {
@@ -159,8 +207,12 @@ impl Generation {
         taken
     }
 
-    /// Whether requests wait in the inbox that no worker has taken.
+    /// Whether requests wait in rings or inbox that no worker has taken. Wakes one that sleeps, should it have to be woken for one in a ring.
     pub fn has_waiting(&self) -> bool {
+        if let Some(rings) = self.requests().filter(|rings| rings.has_waiting()) {
+            rings.wake();
+            return true;
+        }
         rustix::io::ioctl_fionread(&self.workers_inbox).is_ok_and(|bytes| bytes > 0)
     }
 

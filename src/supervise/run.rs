@@ -394,11 +394,12 @@ impl Supervisor {
                 Ok(Some((pid, exit))) if self.programs.reaped(pid, exit) || self.is_successor(pid, exit) => {}
                 Ok(Some((pid, exit))) => {
                     self.pidfds.remove(&pid);
-                    let slots = self.generations.values().flat_map(|generation| generation.scoreboard.take(pid));
-                    let slots: Vec<_> = slots.collect();
-                    let held = slots.iter().filter(|slot| slot.token != 0);
-                    let held = held.map(|slot| Held { shard: slot.shard, token: slot.token }).collect();
-                    let served = slots.iter().map(|slot| slot.done).sum();
+                    let (mut held, mut served) = (Vec::new(), 0);
+                    for left in self.generations.values().map(|generation| generation.bury(pid)) {
+                        held.extend(left.held);
+                        served += left.served;
+                        self.notices.give(left.unbegun.into_iter().map(Notice::Requeue));
+                    }
                     match self.zygotes.get_mut(&pid) {
                         // What it said last comes first. A process that the application has started may hold its end of the socket
                         // open: what is there is still read, and then there is an end.
@@ -582,11 +583,12 @@ impl Supervisor {
         let shards = self.setup.shards.len();
         let share = self.share(&found.settings);
         let outbox = found.outbox.clone();
+        let requests = found.requests().cloned();
         let django = found.django.clone();
         self.send_routes(django.as_deref());
         self.switching = Some((id, shards));
         let turns = Arc::new(Turns::new(self.setup.shards.iter().map(|shard| Some(shard.ringer()))));
-        let gate = Gate { generation: id.0, inbox, share, turns, outbox };
+        let gate = Gate { generation: id.0, inbox, share, turns, outbox, requests };
         self.mail(|| ShardMail::Gate(gate.clone()));
     }
 

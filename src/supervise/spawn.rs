@@ -16,7 +16,9 @@ const CODE: RawFd = 4;
 const INBOX: RawFd = 5;
 const SCOREBOARD: RawFd = 6;
 const OUTBOX: RawFd = 7;
-const FIRST_REPLIES: RawFd = 8;
+const REQUESTS: RawFd = 8;
+const BELL: RawFd = 9;
+const FIRST_REPLIES: RawFd = 10;
 
 /// What a zygote is started with. Every descriptor is its end, not the server's.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub struct ZygoteSpawn<'a> {
     pub scoreboard: BorrowedFd<'a>,
     /// memfd: slots for what workers lend.
     pub outbox: BorrowedFd<'a>,
+    /// memfd: requests, and an eventfd: whoever sleeps for want of them is woken. `None`: they all come through the inbox.
+    pub requests: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// SOCK_SEQPACKET, one per shard in their order: replies.
     pub replies: &'a [BorrowedFd<'a>],
     /// Pipe: its standard output and standard error.
@@ -59,6 +63,7 @@ impl ZygoteSpawn<'_> {
             (self.scoreboard, SCOREBOARD),
             (self.outbox, OUTBOX),
         ];
+        descriptors.extend(self.requests.iter().flat_map(|(memory, bell)| [(*memory, REQUESTS), (*bell, BELL)]));
         descriptors.extend(self.replies.iter().copied().zip(FIRST_REPLIES..));
         let spawn = Spawn {
             program: self.python.as_os_str(),
@@ -79,7 +84,7 @@ impl ZygoteSpawn<'_> {
     fn arguments(&self) -> Vec<OsString> {
         let replies: Vec<String> =
             (FIRST_REPLIES..).take(self.replies.len()).map(|number| number.to_string()).collect();
-        vec![
+        let mut arguments: Vec<OsString> = vec![
             "-c".into(),
             self.bootstrap.into(),
             format!("control={CONTROL}").into(),
@@ -88,7 +93,11 @@ impl ZygoteSpawn<'_> {
             format!("scoreboard={SCOREBOARD}").into(),
             format!("outbox={OUTBOX}").into(),
             format!("replies={}", replies.join(",")).into(),
-        ]
+        ];
+        if self.requests.is_some() {
+            arguments.extend([format!("requests={REQUESTS}").into(), format!("bell={BELL}").into()]);
+        }
+        arguments
     }
 }
 
@@ -117,6 +126,7 @@ mod tests {
             inbox: null.as_fd(),
             scoreboard: null.as_fd(),
             outbox: null.as_fd(),
+            requests: Some((null.as_fd(), null.as_fd())),
             replies: &[replies_in_child.as_fd(), replies_in_child.as_fd()],
             output: null.as_fd(),
             env: &env,
@@ -133,7 +143,10 @@ mod tests {
                 Packet::End => received.push("end".to_string()),
             }
         }
-        assert_eq!(received, ["control=3 code=4 inbox=5 scoreboard=6 outbox=7 replies=8,9", "8", "9", "end"]);
+        assert_eq!(
+            received,
+            ["control=3 code=4 inbox=5 scoreboard=6 outbox=7 replies=10,11 requests=8 bell=9", "10", "11", "end"]
+        );
         assert_eq!(wait_for(child.pid).expect("wait"), Exit::Code(0));
     }
 }

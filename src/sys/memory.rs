@@ -171,13 +171,13 @@ impl Scoreboard {
         self.u64(slot, DONE).store(0, Ordering::Release);
     }
 
-    /// What the reaped process `pid` left: reads its slots, clears them and returns the readings. Empty when it had none.
-    pub fn take(&self, pid: Pid) -> Vec<SlotView> {
+    /// What the reaped process `pid` left: reads its slots, clears them and returns their numbers and the readings. Empty when it had none.
+    pub fn take(&self, pid: Pid) -> Vec<(usize, SlotView)> {
         self.of(pid)
             .map(|slot| {
                 let view = self.read(slot);
                 self.clear(slot);
-                view
+                (slot, view)
             })
             .collect()
     }
@@ -257,7 +257,8 @@ mod tests {
         board.ask_for_life(worker);
         assert_eq!(board.silent(), [worker]);
         let taken = board.take(worker);
-        assert_eq!((taken.len(), taken[0], taken[1].state, taken[1].done), (2, busy, SlotState::Idle, 6));
+        assert_eq!((taken.len(), taken[0], taken[1].0), (2, (1, busy), 2));
+        assert_eq!((taken[1].1.state, taken[1].1.done), (SlotState::Idle, 6));
         assert_eq!(board.read(1), SlotView::default());
         assert_eq!(board.take(Pid::from_raw(4711).expect("pid")), []);
     }

@@ -23,6 +23,7 @@ pub mod privileges;
 pub mod process;
 pub mod region;
 pub mod reply_rings;
+pub mod request_rings;
 pub mod restrict;
 pub mod signals;
 pub mod spawn;

@@ -5,7 +5,7 @@
 //!
 //! Request: a header of 16 bytes, little endian: token (slot u32, serial u32), shard u32, kind u32; then the `marshal` tuple
 //! `(body, environ)`. The header is what the head of a scoreboard slot looks like: the worker receives it *into* the
-//! scoreboard, so that no request is ever in a worker's hands without a note of it.
+//! scoreboard, so that no request is ever in a worker's hands without a note of it; short ones come through a request ring, which keeps such a note too.
 //!
 //! Reply: a header of 16 bytes, little endian: token, kind u8, flags u8, status u16, bytes of field lines u32; then the field
 //! lines with their closing empty line; then bytes of the body.

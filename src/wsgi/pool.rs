@@ -4,8 +4,8 @@
 //! (`supervise` does) and never looks into a response (`shard` does). Called by `shard`.
 //!
 //! A call waits in the shard's own queue, where it can still be withdrawn, until the shard's share has room; then it goes into
-//! the one inbox from which all workers of the generation take. While answers take long, the shards take turns (`turns`). Sends never wait,
-//! so that messages never overtake each other.
+//! the shard's request ring or, if it is large, the one inbox, from which all workers of the generation take. While answers take long, the shards take turns
+//! (`turns`). Sends never wait.
 
 mod call;
 mod replies;
@@ -38,6 +38,7 @@ use crate::ring::{Descriptor, Ring};
 use crate::sys::outbox::{Outbox, Reader};
 use crate::sys::packets;
 use crate::sys::reply_rings::ReplyRings;
+use crate::sys::request_rings::{Feed, RequestRings};
 pub use call::Call;
 
 /// An inbox that takes nothing, or that was another's turn, is tried again after so long, whatever is heard of it.
@@ -58,6 +59,8 @@ pub struct Gate {
     pub turns: Arc<Turns>,
     /// Where its workers put what they lend.
     pub outbox: Arc<Outbox>,
+    /// From which they take short requests, if they do.
+    pub requests: Option<Arc<RequestRings>>,
 }
 
 /// Why a call could not even wait.
@@ -109,6 +112,8 @@ struct Inner {
     gate: RefCell<Option<Gate>>,
     /// This shard's part in the gate's turns.
     seat: RefCell<Option<Seat>>,
+    /// This shard's request ring of the gate's generation.
+    feed: RefCell<Option<Feed>>,
     /// Requests of the gate's generation in the inbox or in workers' hands.
     taken: Cell<usize>,
     /// The sum of `taken` over time, up to a moment.
@@ -154,6 +159,7 @@ impl Pool {
             retry_safe: Cell::new(false),
             gate: RefCell::new(None),
             seat: RefCell::new(None),
+            feed: RefCell::new(None),
             taken: Cell::new(0),
             load: Cell::default(),
             calls: RefCell::new(Slab::new()),
@@ -178,6 +184,8 @@ impl Pool {
     pub fn switch(&self, gate: Gate) {
         let seat = Seat::new(gate.turns.clone(), self.0.shard as usize);
         drop(self.0.seat.replace(Some(seat)));
+        let feed = gate.requests.clone().and_then(|rings| Feed::new(rings, self.0.shard as usize));
+        self.0.feed.replace(feed);
         self.set_taken(0);
         self.0.outboxes.borrow_mut().push((gate.generation, Reader::new(gate.outbox.clone())));
         if let Some(rings) = ReplyRings::new(gate.outbox.clone(), self.0.shard as usize) {
@@ -206,6 +214,7 @@ impl Pool {
     /// Lets go of the current generation: nothing is sent any more.
     pub fn close(&self) {
         drop(self.0.seat.take());
+        drop(self.0.feed.take());
         drop(self.0.gate.take());
     }
 
@@ -289,8 +298,7 @@ impl Pool {
             let Phase::Queued { message, descriptor, .. } = &call.phase else {
                 unreachable!("only queued calls are in the queue")
             };
-            let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
-            match packets::try_send(&*gate.inbox, &[IoSlice::new(message)], &riding) {
+            match self.send(&gate.inbox, message, descriptor.as_ref()) {
                 Ok(()) => {
                     let Phase::Queued { message, descriptor, .. } = std::mem::replace(&mut call.phase, Phase::Ended)
                     else {
@@ -323,6 +331,15 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Puts a message where workers take it: into the ring if it is short and all there is of the request, else into the inbox.
+    fn send(&self, inbox: &OwnedFd, message: &[u8], body: Option<&BodyFile>) -> io::Result<()> {
+        if body.is_none() && self.0.feed.borrow().as_ref().is_some_and(|feed| feed.push(message)) {
+            return Ok(());
+        }
+        let riding: Vec<_> = body.iter().map(|body| body.as_fd()).collect();
+        packets::try_send(inbox, &[IoSlice::new(message)], &riding)
     }
 
     /// Whether the next of the queue may go to the workers now.

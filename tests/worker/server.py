@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import json
 import marshal
+import mmap
 import os
 import select
 import signal
@@ -32,6 +33,12 @@ REPLY_RECORDS, REPLY_RECORD_BYTES = 31, 1024
 BELL_BYTES, RING_BYTES = 4096, (REPLY_RECORDS + 1) * REPLY_RECORD_BYTES
 RING_TAIL, RING_HEAD = 0, 128
 
+REQUEST_RECORDS, REQUEST_RECORD_BYTES = 64, 2048
+REQUEST_PAGE_BYTES, REQUEST_PREFIX_BYTES = 4096, 16
+REQUEST_RING_BYTES = REQUEST_PAGE_BYTES + REQUEST_RECORDS * REQUEST_RECORD_BYTES
+READY = 0xFFFF
+
+_EFD_SEMAPHORE = 1
 _PR_SET_CHILD_SUBREAPER = 36
 if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
     raise OSError("this process cannot become a child subreaper")
@@ -149,10 +156,63 @@ class Fifo:
         self._directory.cleanup()
 
 
+class Requests:
+    """The request rings, as the shards fill them."""
+
+    def __init__(self, shards):
+        self.file = tempfile.TemporaryFile()
+        self.file.truncate(REQUEST_PAGE_BYTES + shards * REQUEST_RING_BYTES)
+        self._map = mmap.mmap(self.file.fileno(), 0)
+        self.bell = ctypes.CDLL(None, use_errno=True).eventfd(0, _EFD_SEMAPHORE | os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.bell < 0:
+            raise OSError(ctypes.get_errno(), "eventfd")
+        self._counts = [0] * shards
+
+    def close(self):
+        self._map.close()
+        self.file.close()
+        os.close(self.bell)
+
+    def sleepers(self, value=None):
+        """Threads that sleep and were not rung for. To be set while all of them do."""
+        if value is not None:
+            struct.pack_into("<I", self._map, 0, value)
+        return struct.unpack_from("<I", self._map, 0)[0]
+
+    def ring(self):
+        os.write(self.bell, struct.pack("<Q", 1))
+
+    def rung(self):
+        """Whether the bell was rung and nobody has heard it."""
+        return bool(select.select([self.bell], [], [], 0)[0])
+
+    def put(self, shard, message, length=None):
+        """Puts a message in without a ring. False: there is no room for it."""
+        count = self._counts[shard]
+        record = REQUEST_PAGE_BYTES + shard * REQUEST_RING_BYTES + REQUEST_PAGE_BYTES + count % REQUEST_RECORDS * REQUEST_RECORD_BYTES
+        state = struct.unpack_from("<Q", self._map, record)[0]
+        expected = count << 16 if count >= REQUEST_RECORDS else 0
+        if state != expected or len(message) > REQUEST_RECORD_BYTES - REQUEST_PREFIX_BYTES:
+            return False
+        struct.pack_into("<I", self._map, record + 8, len(message) if length is None else length)
+        self._map[record + REQUEST_PREFIX_BYTES : record + REQUEST_PREFIX_BYTES + len(message)] = message
+        struct.pack_into("<Q", self._map, record, count + REQUEST_RECORDS << 16 | READY)
+        self._counts[shard] += 1
+        return True
+
+    def push(self, shard, message):
+        """The same, and wakes somebody. Leaves the count of those who sleep alone, since it cannot change it at one stroke: so it is too high
+        now and then, which wakes somebody for nothing."""
+        is_in = self.put(shard, message)
+        if is_in and self.sleepers():
+            self.ring()
+        return is_in
+
+
 class Server:
     """A zygote with its workers. Use in a `with` statement."""
 
-    def __init__(self, wsgi="probe", threads=1, slots=4, shards=1, rings=True, environment=None, code=None, **settings):
+    def __init__(self, wsgi="probe", threads=1, slots=4, shards=1, rings=True, requests=True, environment=None, code=None, **settings):
         self.threads = threads
         self.lines = slots * threads
         self.inbox, inbox = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -168,6 +228,8 @@ class Server:
         self.rings = OUTBOX_WORDS_BYTES + self.lines * OUTBOX_LINE_BYTES if rings else None
         rings_bytes = shards * (BELL_BYTES + self.lines * RING_BYTES) if rings else 0
         self.outbox.truncate(OUTBOX_WORDS_BYTES + self.lines * OUTBOX_LINE_BYTES + rings_bytes)
+        # The loop in Python takes none from there.
+        self.requests = Requests(shards) if requests and os.environ["MAITRED_LOOP"] == "native" else None
         # Messages of each shard's socket that have arrived and were not looked at.
         self.arrived = [[] for _ in range(shards)]
         # Answers that came through a ring.
@@ -183,6 +245,7 @@ class Server:
         code = open(code or os.environ["MAITRED_CODE"], "rb")
         replies = ",".join(str(pair[1].fileno()) for pair in pairs)
         passed = [control, code, inbox, self.scoreboard, self.outbox] + [pair[1] for pair in pairs]
+        shared = [] if self.requests is None else [("requests", self.requests.file.fileno()), ("bell", self.requests.bell)]
         self.zygote_log = Log()
         self.zygote = subprocess.Popen(
             [
@@ -195,8 +258,9 @@ class Server:
                 "scoreboard=%d" % self.scoreboard.fileno(),
                 "outbox=%d" % self.outbox.fileno(),
                 "replies=" + replies,
+                *("%s=%d" % pair for pair in shared),
             ],
-            pass_fds=[one.fileno() for one in passed],
+            pass_fds=[one.fileno() for one in passed] + [descriptor for _, descriptor in shared],
             stdin=subprocess.DEVNULL,
             stdout=self.zygote_log.writer,
             stderr=self.zygote_log.writer,
@@ -236,6 +300,8 @@ class Server:
         self.zygote_log.close()
         self.scoreboard.close()
         self.outbox.close()
+        if self.requests:
+            self.requests.close()
         for one in self.replies:
             one.close()
 
@@ -294,6 +360,8 @@ class Server:
         """A message with a header and whatever is behind it."""
         self.serial += 1
         token = self.serial << 32 | 7
+        if descriptor is None and self.requests and self.requests.push(shard, struct.pack("<QQ", token, shard) + content):
+            return token
         rights = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
         self.inbox.sendmsg([struct.pack("<QQ", token, shard), content], rights)
         return token

@@ -54,6 +54,9 @@ impl Supervisor {
                         "libraries have started threads before workers are forked, which have none of them"
                     );
                 }
+                if let Some(found) = self.generations.get_mut(&generation) {
+                    found.is_native = worker_loop == "native";
+                }
                 if let Some(facts) = django {
                     self.project(generation, facts);
                 }

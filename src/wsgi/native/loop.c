@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +19,8 @@
 
 /* The kernel rounds the room for one descriptor up to that for two. */
 #define DESCRIPTORS_MAX 2
+/* While there are requests in the rings the inbox is looked at so often. */
+#define LOOK_NS 1000000
 
 typedef struct {
     /* Bytes behind the header, or -1: what came has no header. */
@@ -43,53 +46,100 @@ static void note_descriptors(struct msghdr *message, Taken *taken) {
     }
 }
 
-/* Waits for a message. 1: there is one; 0: no more will be taken; -1: an exception is set.
- *
- * A message wakes one idle thread of all workers. Whoever was woken looks for it, told to leave or not: nobody else would until the
- * next one comes. It does so before it waits for the GIL, which another thread may hold for long. */
+/* What fetch() found. */
+typedef enum { FETCHED, NOTHING, ENDED, FAILED } Found;
+
+static Found take_shared(Loop *loop, Taken *taken, uint64_t now) {
+    ssize_t length = requests_take(&loop->requests, loop->slot, loop->buffers->in);
+    if (length == REQUESTS_NONE) return NOTHING;
+    *taken = (Taken){.length = length};
+    loop->slot->started_ns = now;
+    return FETCHED;
+}
+
+/* Takes a message out of the inbox; waits for one unless `flags` say not to. */
+static Found take_packet(Loop *loop, Taken *taken, int flags) {
+    union {
+        struct cmsghdr aligned;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec parts[2] = {{loop->slot, HEADER_BYTES}, {loop->buffers->in, sizeof loop->buffers->in}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control.bytes};
+    ssize_t length = recvmsg(loop->inbox, &message, MSG_CMSG_CLOEXEC | flags);
+    if (length < 0) return errno == EAGAIN || errno == EINTR ? NOTHING : FAILED;
+    if (length == 0) return ENDED;
+    loop->slot->started_ns = now_ns();
+    taken->length = length >= HEADER_BYTES ? length - HEADER_BYTES : -1;
+    taken->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
+    taken->count = 0;
+    if (message.msg_controllen) note_descriptors(&message, taken);
+    return FETCHED;
+}
+
+/* Takes a message from rings or inbox. The rings go first, since they cost less, but for the first message after LOOK_NS, so that neither waits for the other:
+ * of requests that take long every other one comes from the inbox, if it has any. An end of the inbox is one of the rings too, once they are empty: nobody
+ * fills them any more. Needs no GIL. */
+static Found fetch(Loop *loop, Taken *taken, int flags) {
+    if (!loop->requests.map) return take_packet(loop, taken, flags);
+    uint64_t now = now_ns();
+    int is_due = now - loop->looked_ns >= LOOK_NS;
+    if (!is_due || loop->is_rings_turn) {
+        Found shared = take_shared(loop, taken, now);
+        loop->is_rings_turn = 0;
+        if (shared == FETCHED || (!is_due && !loop->had_packet)) return shared;
+    }
+    loop->looked_ns = now;
+    Found found = take_packet(loop, taken, flags | MSG_DONTWAIT);
+    loop->had_packet = loop->is_rings_turn = found == FETCHED;
+    return (found == NOTHING || found == ENDED) && take_shared(loop, taken, now) == FETCHED ? FETCHED : found;
+}
+
+/* Sleeps until there may be something. Whoever was woken looks for it, told to leave or not: nobody else would until the next one comes. Returns whether it
+ * has slept. */
+static int sleep_idle(Loop *loop) {
+    struct epoll_event event = {.data.fd = -1};
+    if (!loop->requests.map) return epoll_wait(loop->idle, &event, 1, -1) == 1;
+    int is_asleep = requests_lie_down(&loop->requests), is_woken = is_asleep && epoll_wait(loop->idle, &event, 1, -1) == 1;
+    int is_rung = requests_get_up(&loop->requests, is_woken && event.data.fd == loop->requests.bell);
+    loop->is_rings_turn = is_rung;
+    /* Whatever has woken it, it looks everywhere. */
+    if (is_asleep) loop->looked_ns = 0;
+    return is_woken;
+}
+
+/* After a message was taken by a thread that was woken. The kernel wakes one thread for a ring of the bell and one for a packet, and either may have taken what
+ * the other was woken for: the other finds nothing then that would wake it. So what is left is another wake-up's worth. */
+static void pass_on(Loop *loop) {
+    int bytes = 0;
+    if (!requests_has_sleepers(&loop->requests)) return;
+    if (requests_has_waiting(&loop->requests) || (ioctl(loop->inbox, FIONREAD, &bytes) == 0 && bytes)) requests_wake(&loop->requests);
+}
+
+/* Waits for a message. 1: there is one; 0: no more will be taken; -1: an exception is set. */
 static int receive(Loop *loop, Taken *taken) {
-    int flags = MSG_CMSG_CLOEXEC | (loop->idle < 0 ? 0 : MSG_DONTWAIT);
     for (;;) {
         /* A handler that ends the wait of an idle thread raises; one that ends a busy one leaves a note. */
         if (PyErr_CheckSignals() < 0) return -1;
         if (loop->is_leaving) return 0;
-        union {
-            struct cmsghdr aligned;
-            char bytes[CMSG_SPACE(sizeof(int))];
-        } control;
-        struct iovec parts[2] = {{loop->slot, HEADER_BYTES}, {loop->buffers->in, sizeof loop->buffers->in}};
-        struct msghdr message = {
-            .msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control.bytes};
-        struct epoll_event event;
         /* To take what is there already costs a single thread less than to let go of the GIL and to get it back. Of several, others may wait for it. */
-        ssize_t length = -1;
-        int error = EAGAIN;
-        if (loop->idle < 0) {
-            length = recvmsg(loop->inbox, &message, flags | MSG_DONTWAIT);
-            error = errno;
-            if (length > 0) loop->slot->started_ns = now_ns();
-        }
-        if (length < 0 && error == EAGAIN) {
+        Found found = loop->is_alone ? fetch(loop, taken, MSG_DONTWAIT) : NOTHING;
+        int error = errno;
+        if (found == NOTHING) {
             PyThreadState *state = PyEval_SaveThread();
-            length = recvmsg(loop->inbox, &message, flags);
+            if (!loop->is_alone) found = fetch(loop, taken, MSG_DONTWAIT);
             error = errno;
-            if (length < 0 && error == EAGAIN && loop->idle >= 0) {
-                epoll_wait(loop->idle, &event, 1, -1);
-                length = recvmsg(loop->inbox, &message, flags);
+            if (found == NOTHING) {
+                /* It is taken before the GIL is waited for, which another thread may hold for long. */
+                int is_woken = loop->idle >= 0 && sleep_idle(loop);
+                found = fetch(loop, taken, loop->idle >= 0 ? MSG_DONTWAIT : 0);
                 error = errno;
+                if (is_woken && found == FETCHED && loop->requests.map) pass_on(loop);
             }
-            if (length > 0) loop->slot->started_ns = now_ns();
             PyEval_RestoreThread(state);
         }
-        if (length > 0) {
-            taken->length = length >= HEADER_BYTES ? length - HEADER_BYTES : -1;
-            taken->is_cut = (message.msg_flags & MSG_TRUNC) != 0;
-            taken->count = 0;
-            if (message.msg_controllen) note_descriptors(&message, taken);
-            return 1;
-        }
-        if (length == 0) return 0;
-        if (error != EINTR && error != EAGAIN) {
+        if (found == FETCHED) return 1;
+        if (found == ENDED) return 0;
+        if (found == FAILED) {
             errno = error;
             PyErr_SetFromErrno(PyExc_OSError);
             return -1;
@@ -278,6 +328,8 @@ static PyObject *loop_run(PyObject *self, PyObject *unused) {
         }
         if (received <= 0) break;
         fatal = respond(loop, &taken);
+        /* The line is its parent's. */
+        if (loop->is_forked) _exit(0);
         /* The answer could not be sent: the token stays, so that the server learns whose request this was. */
         if (!fatal || (fatal != Py_None && PyErr_GivenExceptionMatches(fatal, PyExc_OSError))) break;
         loop->slot->done = ++done;
@@ -302,10 +354,12 @@ static PyObject *loop_leave(PyObject *self, PyObject *unused) {
     return Py_None;
 }
 
-/* Loop.leave_rings(): for a process that the application has forked. A ring has one writer. */
+/* Loop.leave_rings(): for a process that the application has forked. A ring has one writer, and a line one thread: should the process come back from the
+ * application, it answers and ends. */
 static PyObject *loop_leave_rings(PyObject *self, PyObject *unused) {
     (void)unused;
     rings_unmap(&((Loop *)self)->rings);
+    ((Loop *)self)->is_forked = 1;
     Py_IncRef(Py_None);
     return Py_None;
 }
@@ -378,14 +432,31 @@ static int take_hooks(Loop *loop, PyObject *hooks) {
     return 0;
 }
 
-/* Loop(inbox, idle, scoreboard, slot, outbox, generation, replies, application, constants, hooks): descriptors as numbers, `replies` a tuple. */
+/* A descriptor for a thread that is alone to wait on. */
+static int watch_both(Loop *loop, int bell) {
+    loop->idle = epoll_create1(EPOLL_CLOEXEC);
+    for (int index = 0; loop->idle >= 0 && index < 2; index++) {
+        int descriptor = index ? bell : loop->inbox;
+        struct epoll_event wanted = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = descriptor};
+        if (epoll_ctl(loop->idle, EPOLL_CTL_ADD, descriptor, &wanted) < 0) {
+            close(loop->idle);
+            loop->idle = -1;
+        }
+    }
+    if (loop->idle >= 0) return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+/* Loop(inbox, idle, scoreboard, slot, outbox, generation, requests, bell, replies, application, constants, hooks): descriptors as numbers, -1 for those
+ * that there are not, `replies` a tuple. */
 static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
-    int inbox, idle, scoreboard, outbox;
+    int inbox, idle, scoreboard, outbox, requests, bell;
     Py_ssize_t slot;
     unsigned long long generation;
     PyObject *replies, *application, *constants, *hooks;
-    if (named || !PyArg_ParseTuple(args, "iiiniKOOOO:Loop", &inbox, &idle, &scoreboard, &slot, &outbox, &generation, &replies, &application, &constants,
-                                   &hooks)) {
+    if (named || !PyArg_ParseTuple(args, "iiiniKiiOOOO:Loop", &inbox, &idle, &scoreboard, &slot, &outbox, &generation, &requests, &bell, &replies,
+                                   &application, &constants, &hooks)) {
         if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "Loop() takes no names");
         return NULL;
     }
@@ -398,6 +469,7 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
     }
     loop->inbox = inbox;
     loop->idle = idle;
+    loop->is_alone = idle < 0;
     Py_IncRef(application);
     loop->application = application;
     loop->file_key = PyUnicode_InternFromString("maitred.input_file");
@@ -409,6 +481,11 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
     size_t lines = loop->map_bytes / sizeof(Slot);
     size_t end = outbox_map(&loop->outbox, outbox, lines, (size_t)slot, generation);
     if (end) rings_map(&loop->rings, outbox, end, lines, (size_t)slot);
+    /* The shards count on it that they are looked at. */
+    if (requests >= 0 && (requests_map(&loop->requests, requests, bell, lines, (size_t)slot) < 0 || (loop->is_alone && watch_both(loop, bell) < 0))) {
+        Py_DecRef((PyObject *)loop);
+        return NULL;
+    }
     return (PyObject *)loop;
 }
 
@@ -453,6 +530,8 @@ static void loop_dealloc(PyObject *self) {
     if (loop->map) munmap(loop->map, loop->map_bytes);
     outbox_unmap(&loop->outbox);
     rings_unmap(&loop->rings);
+    requests_unmap(&loop->requests);
+    if (loop->is_alone && loop->idle >= 0) close(loop->idle);
     free(loop->replies);
     free(loop->buffers);
     PyObject_GC_Del(self);

@@ -26,6 +26,8 @@
 #define OUTBOX_SLOTS 16
 #define REPLY_RECORDS 31
 #define REPLY_RECORD_BYTES 1024
+#define REQUEST_RECORDS 64
+#define REQUEST_RECORD_BYTES 2048
 
 /* Longest reason phrase that is dealt with here. */
 #define REASON_BYTES_MAX 64
@@ -73,6 +75,21 @@ typedef struct {
     size_t line;
 } Rings;
 
+/* The request rings of all shards; without a map there are none. */
+typedef struct {
+    void *map;
+    size_t map_bytes;
+    size_t shards;
+    /* From which of them the next request is taken, if there is one. */
+    size_t next;
+    uint64_t line;
+    uint32_t lines;
+    /* An eventfd. */
+    int bell;
+    /* Somebody has rung, or is about to, while this thread was about to get up anyway. */
+    int is_owed;
+} Requests;
+
 typedef struct Loop Loop;
 
 /* What the application knows as `start_response`. It outlives its request if the application keeps it; then it is harmless. */
@@ -106,8 +123,17 @@ typedef struct {
 struct Loop {
     PyObject ob_base;
     int inbox;
-    /* An epoll descriptor to wait on if other threads wait too, or -1: then the inbox itself is waited for. */
+    /* An epoll descriptor to wait on, or -1: then the inbox itself is waited for. */
     int idle;
+    /* The process has no other thread that serves; then `idle` is the loop's own. */
+    int is_alone;
+    /* When the inbox was looked at last, and whether there was something. */
+    uint64_t looked_ns;
+    int had_packet;
+    /* The rings are looked at before the inbox, however long ago that was. */
+    int is_rings_turn;
+    /* This is a process that the application has forked. */
+    int is_forked;
     int is_running;
     /* Written by other threads too. */
     atomic_int is_leaving;
@@ -116,6 +142,7 @@ struct Loop {
     size_t map_bytes;
     Outbox outbox;
     Rings rings;
+    Requests requests;
     int *replies;
     size_t replies_count;
     PyObject *application;
@@ -158,6 +185,24 @@ int rings_map(Rings *rings, int descriptor, size_t begin, size_t lines, size_t l
 void rings_unmap(Rings *rings);
 /* Passes a message to a shard and wakes it through its `socket` if it sleeps. 0: it has to go through the socket. */
 int rings_push(Rings *rings, uint64_t shard, int socket, const uint8_t *bytes, size_t length);
+
+/* requests.c */
+
+/* Maps the rings in `descriptor`, with a bell, for the line of a thread out of so many. 0, or -1 with an exception. */
+int requests_map(Requests *requests, int descriptor, int bell, size_t lines, size_t line);
+void requests_unmap(Requests *requests);
+/* Takes a request: notes it in `slot`, and puts what is behind its header into `in`. Returns how much that is; -1: the message has no header. */
+#define REQUESTS_NONE (-2)
+ssize_t requests_take(Requests *requests, Slot *slot, uint8_t *in);
+/* From now on the thread is woken by the bell. 0: there is a request, don't sleep. In either case the thread has to get up again. */
+int requests_lie_down(Requests *requests);
+/* `is_rung`: the bell was readable. Returns whether the thread has heard it. */
+int requests_get_up(Requests *requests, int is_rung);
+int requests_has_waiting(const Requests *requests);
+/* Whether threads sleep for which nobody has rung. */
+int requests_has_sleepers(const Requests *requests);
+/* Rings for one of them, if there is any. */
+void requests_wake(Requests *requests);
 
 /* reply.c: answers with `result` if it is an ordinary one. 1: sent; 0: leave it to Python; -1: an exception is set. */
 int reply_send(Exchange *exchange, PyObject *result);

@@ -84,14 +84,17 @@ def run(pool, settings, place, loaded, extension, forked=(), control=None, watch
             answering = hooked.answering() if hooked else None
             return partial(serve, receive, slots[index], replies, loaded, shared_environ, settle, answering), lambda: None
         hooks = native.Hooks(slots[index], replies, loaded, settle)
-        lines = (pool.scoreboard, first + index, pool.outbox, settings["generation"])
+        lines = (pool.scoreboard, first + index, pool.outbox, settings["generation"], pool.requests, pool.bell)
         loop = extension.Loop(pool.inbox, idle, *lines, tuple(pool.replies), loaded, shared_environ, hooks)
         os.register_at_fork(after_in_child=loop.leave_rings)
         return partial(native.serve, loop, hooks), loop.leave
 
-    crew = _Alone(inbox, slots[0], prepare, interrupter) if threads == 1 else _Crew(inbox, slots, prepare, interrupter)
+    waking = [pool.inbox] if pool.bell < 0 or extension is None else [pool.inbox, pool.bell]
+    crew = _Alone(inbox, slots[0], prepare, interrupter) if threads == 1 else _Crew(inbox, waking, slots, prepare, interrupter)
     os.close(pool.scoreboard)
     os.close(pool.outbox)
+    if pool.requests >= 0:
+        os.close(pool.requests)
     if hooked:
         hooked.heed_signals()
     fatal = crew.run()
@@ -211,8 +214,10 @@ class _Alone:
 class _Crew:
     """Several threads serve; the main thread waits for signals and for them."""
 
-    def __init__(self, inbox, slots, prepare, interrupter):
+    def __init__(self, inbox, waking, slots, prepare, interrupter):
+        """`waking`: descriptors that are readable when there is something for one of the threads: the inbox, and the bell if there is one."""
         self._inbox = inbox
+        self._waking = waking
         self._slots = slots
         self._interrupter = interrupter
         self._fatal = None
@@ -224,7 +229,7 @@ class _Crew:
         self._stop, self._stopper = os.pipe2(os.O_CLOEXEC)
         # Idle threads wait here and not in recvmsg: nothing can wake a thread from that but a message.
         self._idle = select.epoll()
-        self._watch_inbox()
+        self._watch()
         self._idle.register(self._stop, select.EPOLLIN)
         self._serves = [prepare(index, self._receive, self._idle.fileno()) for index in range(len(slots))]
 
@@ -255,13 +260,18 @@ class _Crew:
         return self._fatal
 
     def _wake(self):
-        """Has an idle thread look at the inbox: what is registered anew is looked at, and wakes one if there is something."""
-        self._idle.unregister(self._inbox)
-        self._watch_inbox()
+        """Has an idle thread look for work: what is registered anew is looked at, and wakes one if there is something."""
+        for descriptor in self._waking:
+            self._idle.unregister(descriptor)
+        self._watch()
+        for bell in self._waking[1:]:
+            # There may be something that nobody has rung for.
+            os.write(bell, (1).to_bytes(8, sys.byteorder))
 
-    def _watch_inbox(self):
+    def _watch(self):
         """One message wakes one worker."""
-        self._idle.register(self._inbox, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        for descriptor in self._waking:
+            self._idle.register(descriptor, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def _leave(self):
         if not self._leaving:

@@ -27,10 +27,13 @@ TEMPLATES_S, TEMPLATES_AT_RELOAD_S = 0.05, 2.0
 class Pool:
     """The descriptors by which workers are tied to the server."""
 
-    def __init__(self, inbox, scoreboard, outbox, replies):
+    def __init__(self, inbox, scoreboard, outbox, requests, bell, replies):
         self.inbox = inbox
         self.scoreboard = scoreboard
         self.outbox = outbox
+        # -1, both of them: all requests come through the inbox.
+        self.requests = requests
+        self.bell = bell
         self.replies = replies
 
 
@@ -39,9 +42,11 @@ def main(descriptors, image):
     control_descriptor, code, inbox, scoreboard, outbox = (
         int(descriptors[name]) for name in ("control", "code", "inbox", "scoreboard", "outbox")
     )
+    requests, bell = (int(descriptors.get(name, -1)) for name in ("requests", "bell"))
     replies = [int(descriptor) for descriptor in descriptors["replies"].split(",")]
     os.close(code)
-    for descriptor in (control_descriptor, inbox, scoreboard, outbox, *replies):
+    shared = (requests, bell) if requests >= 0 else ()
+    for descriptor in (control_descriptor, inbox, scoreboard, outbox, *shared, *replies):
         # Programs that the application starts must not keep the server's sockets open.
         os.set_inheritable(descriptor, False)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -51,7 +56,7 @@ def main(descriptors, image):
     try:
         settings, _ = control.receive()
         _decode_paths(settings)
-        zygote = _Zygote(control, Pool(inbox, scoreboard, outbox, replies), settings, image)
+        zygote = _Zygote(control, Pool(inbox, scoreboard, outbox, requests, bell, replies), settings, image)
         try:
             serve_requests = zygote.run()
         finally:
