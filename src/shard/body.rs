@@ -17,8 +17,6 @@ use crate::sys::region::Region;
 
 /// So many times within the time that a client may pause it is looked at how much has come.
 const LOOKS: u32 = 4;
-/// For so many bytes of a body that is moved on as it is its connection is woken, or for what is left.
-const WOKEN_FOR_BYTES: usize = 256 * 1024;
 
 /// Why a body could not be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,11 +113,13 @@ impl Arrival {
 }
 
 impl Arrival {
-    /// The same for bytes that go into `pipe` as they are, `count` at most. `None`: they have to go elsewhere from here on.
+    /// The same for bytes that go into `pipe` as they are: all `count` at once, or as many as the socket has room for, or those that have come by the time
+    /// to look. `None`: they have to go elsewhere from here on.
     async fn pass(&mut self, from: &mut Receiving, pipe: &BodyPipe, count: usize) -> Result<Option<u64>, BodyError> {
         let (mut is_woken, mut looks_in_vain) = (false, 0);
         loop {
-            match from.recv.move_into(pipe, count) {
+            let least = if is_woken || looks_in_vain > 0 { 1 } else { count };
+            match from.recv.move_into(pipe, least, count) {
                 // Woken for nothing it was by the end of the stream, which a receive tells.
                 Some(0) if !is_woken => {}
                 None | Some(0) => return Ok(None),
@@ -128,7 +128,7 @@ impl Arrival {
                     return Ok(Some(moved as u64));
                 }
             }
-            self.set_low_water(from, count.min(WOKEN_FOR_BYTES) as i32);
+            self.set_low_water(from, i32::try_from(count).unwrap_or(i32::MAX));
             let mut arrival = from.recv.arrival();
             from.deadline.set(self.patience(from) / LOOKS);
             let result = within(&from.deadline, &mut arrival).await;

@@ -12,8 +12,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use super::region::Region;
 
 /// Bytes of a body for which there is one slot, in which one piece of memory goes, of whatever size: a sender on this machine, or one whose packets the
-/// kernel has merged, fills them with 16 to 32 KiB.
-const SLOT_BYTES: usize = 16 * 1024;
+/// kernel has merged, fills them with 16 to 32 KiB. Half as many slots would do, but one splice(2) takes no more than a page for each that is free.
+const SLOT_BYTES: usize = 8 * 1024;
 /// Slots that every pipe has.
 const SLOTS_MIN: usize = 16;
 /// What the kernel calls a slot's size.
@@ -61,15 +61,25 @@ impl BodyPipe {
         retry_on_intr(|| rustix::io::write(&self.writer, bytes)) == Ok(bytes.len())
     }
 
-    /// Moves at most `count` bytes that have arrived at `socket` into it. `Some(0)`: none have. `None`: they are not to be had in this way, as there is no
-    /// room for them, or for a reason that a receive will tell.
-    pub fn take_from(&self, socket: impl AsFd, count: usize) -> Option<usize> {
-        // Sockets block, and splice(2) would wait for the first byte.
-        if ioctl_fionread(&socket).ok()? == 0 {
+    /// Moves at most `count` bytes that have arrived at `socket` into it. `Some(0)`: fewer than `least` have, which is at least 1. `None`: they are not to
+    /// be had in this way, as there is no room for them, or for a reason that a receive will tell.
+    pub fn take_from(&self, socket: impl AsFd, least: usize, count: usize) -> Option<usize> {
+        // Sockets block, and splice(2) would wait for the first byte: nothing is asked for but what is known to be there.
+        let arrived = usize::try_from(ioctl_fionread(&socket).ok()?).unwrap_or(usize::MAX).min(count);
+        if arrived < least {
             return Some(0);
         }
-        let moved = retry_on_intr(|| splice(&socket, None, &self.writer, None, count, SpliceFlags::NONBLOCK));
-        moved.ok().filter(|moved| *moved > 0)
+        let mut moved = 0;
+        while moved < arrived {
+            let left = arrived - moved;
+            match retry_on_intr(|| splice(&socket, None, &self.writer, None, left, SpliceFlags::NONBLOCK)) {
+                Ok(more) if more > 0 => moved += more,
+                // What was moved counts; the next call finds out why there is no more.
+                _ if moved > 0 => break,
+                _ => return None,
+            }
+        }
+        Some(moved)
     }
 
     /// Moves the first `bytes` bytes, all that it has, to the beginning of `region`.
@@ -129,17 +139,30 @@ mod tests {
     fn what_has_arrived_goes_through_without_waiting_and_no_more_than_was_asked_for() {
         let (mut client, socket) = connection();
         let pipe = BodyPipe::new(100_000).expect("a pipe");
-        assert_eq!(pipe.take_from(&socket, 10), Some(0));
+        assert_eq!(pipe.take_from(&socket, 1, 10), Some(0));
         client.write_all(b"bodynext").expect("sent");
         wait_for(&socket, 8);
         assert!(pipe.write(b"the "));
-        assert_eq!(pipe.take_from(&socket, 4), Some(4));
+        assert_eq!(pipe.take_from(&socket, 9, 100), Some(0), "more were asked for than there are");
+        assert_eq!(pipe.take_from(&socket, 1, 4), Some(4));
         let mut whole = String::new();
         std::fs::File::from(pipe.into_reader()).read_to_string(&mut whole).expect("whole, and its end");
         assert_eq!(whole, "the body");
         let mut next = [0; 4];
         (&socket).read_exact(&mut next).expect("left where it was");
         assert_eq!(&next, b"next");
+    }
+
+    #[test]
+    fn all_that_has_arrived_is_moved_at_once_however_few_slots_are_free() {
+        let (mut client, socket) = connection();
+        const BYTES: usize = 100_000;
+        client.write_all(&[b'x'; BYTES]).expect("sent");
+        wait_for(&socket, BYTES as u64);
+        let pipe = BodyPipe::new(1).expect("a pipe");
+        // A splice(2) of its own moves no more than SLOTS_MIN pages.
+        assert_eq!(pipe.take_from(&socket, BYTES, usize::MAX), Some(BYTES));
+        assert_eq!(pipe.take(BYTES).expect("all of it"), [b'x'; BYTES]);
     }
 
     #[test]
@@ -152,7 +175,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             client.write_all(&[byte]).expect("sent");
             wait_for(&socket, 1);
-            match pipe.take_from(&socket, 1) {
+            match pipe.take_from(&socket, 1, 1) {
                 Some(1) => moved += 1,
                 other => {
                     assert_eq!(other, None);
@@ -184,6 +207,6 @@ mod tests {
     fn an_end_of_file_is_left_to_who_receives() {
         let (client, socket) = connection();
         drop(client);
-        assert_eq!(BodyPipe::new(1).expect("a pipe").take_from(&socket, 1), Some(0));
+        assert_eq!(BodyPipe::new(1).expect("a pipe").take_from(&socket, 1, 1), Some(0));
     }
 }

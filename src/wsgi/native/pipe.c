@@ -10,6 +10,9 @@
 #include <limits.h>
 #include <unistd.h>
 
+/* As many bytes are read without letting go of the GIL: all of them are there, and to copy them takes no longer than to get it back may take. */
+#define HELD_BYTES_MAX (128 * 1024)
+
 typedef struct {
     PyObject ob_base;
     /* -1: closed. */
@@ -48,10 +51,10 @@ static Py_ssize_t fill(Pipe *pipe, char *at, Py_ssize_t wanted) {
     Py_ssize_t done = 0;
     while (done < wanted) {
         if (!is_open(pipe)) return -1;
-        PyThreadState *state = PyEval_SaveThread();
+        PyThreadState *state = wanted > HELD_BYTES_MAX ? PyEval_SaveThread() : NULL;
         ssize_t count = read(pipe->descriptor, at + done, (size_t)(wanted - done));
         int error = errno;
-        PyEval_RestoreThread(state);
+        if (state) PyEval_RestoreThread(state);
         if (count == 0) break;
         if (count > 0) {
             done += count;
