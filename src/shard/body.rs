@@ -249,12 +249,13 @@ impl Body {
     pub async fn pass(&mut self, from: &mut Receiving, pipe: &BodyPipe) -> Result<Option<u64>, BodyError> {
         let Left::Length(left) = &mut self.left else { unreachable!("the caller knows the length") };
         debug_assert!(from.input.is_empty(), "nothing is overtaken");
-        let moved = self.arrival.pass(from, pipe, usize::try_from(*left).unwrap_or(usize::MAX)).await?;
-        *left -= moved.unwrap_or(0);
-        if moved.is_none() || *left == 0 {
+        let moved = self.arrival.pass(from, pipe, usize::try_from(*left).unwrap_or(usize::MAX)).await;
+        *left -= moved.ok().flatten().unwrap_or(0);
+        // Also for whoever waits for the end of a connection that is refused.
+        if !matches!(moved, Ok(Some(_))) || *left == 0 {
             self.arrival.set_low_water(from, 1);
         }
-        Ok(moved)
+        moved
     }
 
     /// Reads what is left and throws it away, if it is little. `false`: it is too much, the connection has to end.

@@ -174,11 +174,9 @@ impl Generation {
             let headers = slots.iter().flat_map(|(line, _)| rings.take_of(*line));
             let taken = headers.filter_map(|header| request_header(&header));
             unbegun.extend(taken.map(|(token, shard)| Held { shard, token: token.to_bits() }));
-            // It may have been woken for one that it did not get to.
-            if rings.has_waiting() {
-                rings.wake();
-            }
         }
+        // It may have been woken for one that it did not get to.
+        self.has_waiting();
         let noted = slots.iter().filter(|(_, slot)| slot.token != 0);
         let held = noted.map(|(_, slot)| Held { shard: slot.shard, token: slot.token });
         let held = held.filter(|request| !unbegun.contains(request)).collect();
@@ -207,13 +205,15 @@ impl Generation {
         taken
     }
 
-    /// Whether requests wait in rings or inbox that no worker has taken. Wakes one that sleeps, should it have to be woken for one in a ring.
+    /// Whether requests wait in rings or inbox that no worker has taken. Wakes one that sleeps then, should nobody have done so.
     pub fn has_waiting(&self) -> bool {
-        if let Some(rings) = self.requests().filter(|rings| rings.has_waiting()) {
+        let rings = self.requests();
+        let is_waiting = rings.is_some_and(|rings| rings.has_waiting())
+            || rustix::io::ioctl_fionread(&self.workers_inbox).is_ok_and(|bytes| bytes > 0);
+        if let Some(rings) = rings.filter(|_| is_waiting) {
             rings.wake();
-            return true;
         }
-        rustix::io::ioctl_fionread(&self.workers_inbox).is_ok_and(|bytes| bytes > 0)
+        is_waiting
     }
 
     fn tell(&self, message: &ToZygote, descriptor: Option<OwnedFd>) -> io::Result<()> {

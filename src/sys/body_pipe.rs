@@ -12,8 +12,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use super::region::Region;
 
 /// Bytes of a body for which there is one slot, in which one piece of memory goes, of whatever size: a sender on this machine, or one whose packets the
-/// kernel has merged, fills them with 16 to 32 KiB. Half as many slots would do, but one splice(2) takes no more than a page for each that is free.
-const SLOT_BYTES: usize = 8 * 1024;
+/// kernel has merged, fills them with 16 to 32 KiB.
+const SLOT_BYTES: usize = 16 * 1024;
 /// Slots that every pipe has.
 const SLOTS_MIN: usize = 16;
 /// What the kernel calls a slot's size.

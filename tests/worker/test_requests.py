@@ -127,6 +127,30 @@ class Requests(unittest.TestCase):
                 fifo.release()
                 self.assertEqual(server.receive().token, number + 1)
 
+    def test_who_lies_down_looks_for_a_packet_for_which_another_was_woken(self):
+        with Server().boot() as server, Fifo() as fifo, Fifo() as other_fifo:
+            other, log = server.fork(2, 1)
+            cpu = min(os.sched_getaffinity(0))
+            for process in (server.worker, other):
+                os.sched_setaffinity(process, {cpu})
+            for number in range(0, 100, 5):
+                # One of the two is busy, and the other asleep.
+                server.inbox.send(message(number + 1, "/wait", QUERY_STRING=other_fifo.name))
+                server.until(lambda: number + 1 in (server.slot(0)[0], server.slot(1)[0]), lambda: "nobody takes it")
+                server.until_asleep(other if server.slot(0)[0] == number + 1 else server.worker)
+                self.assertEqual(server.requests.sleepers(), 1)
+                server.requests.sleepers(0)
+                server.inbox.send(message(number + 2))
+                self.assertTrue(server.requests.put(0, message(number + 3, "/wait", QUERY_STRING=fifo.name)))
+                server.requests.ring()
+                other_fifo.release()
+                heard = {server.receive().token for _ in range(2)}
+                self.assertEqual(heard, {number + 1, number + 2})
+                fifo.release()
+                self.assertEqual(server.receive().token, number + 3)
+                for process in (server.worker, other):
+                    server.until_asleep(process)
+
     def test_a_sign_of_life_is_given_by_taking_what_nobody_was_woken_for(self):
         for threads in (1, 2):
             with self.subTest(threads=threads), Server(threads=threads).boot() as server:

@@ -94,25 +94,37 @@ static Found fetch(Loop *loop, Taken *taken, int flags) {
     return (found == NOTHING || found == ENDED) && take_shared(loop, taken, now) == FETCHED ? FETCHED : found;
 }
 
+static int has_packets(const Loop *loop) {
+    int bytes = 0;
+    return ioctl(loop->inbox, FIONREAD, &bytes) == 0 && bytes;
+}
+
 /* Sleeps until there may be something. Whoever was woken looks for it, told to leave or not: nobody else would until the next one comes. Returns whether it
- * has slept. */
+ * was woken, or has taken somebody's wake-up. */
 static int sleep_idle(Loop *loop) {
     struct epoll_event event = {.data.fd = -1};
     if (!loop->requests.map) return epoll_wait(loop->idle, &event, 1, -1) == 1;
-    int is_asleep = requests_lie_down(&loop->requests), is_woken = is_asleep && epoll_wait(loop->idle, &event, 1, -1) == 1;
-    int is_rung = requests_get_up(&loop->requests, is_woken && event.data.fd == loop->requests.bell);
-    loop->is_rings_turn = is_rung;
+    /* The kernel may have woken another thread for a packet that is there, which has then taken something else: see pass_on(). Either that one sees this one
+     * in the count, or this one sees the packet here. */
+    int is_asleep = requests_lie_down(&loop->requests) && !has_packets(loop);
+    int is_woken = is_asleep && epoll_wait(loop->idle, &event, 1, -1) == 1;
+    loop->is_rings_turn = requests_get_up(&loop->requests, is_woken && event.data.fd == loop->requests.bell);
     /* Whatever has woken it, it looks everywhere. */
-    if (is_asleep) loop->looked_ns = 0;
-    return is_woken;
+    loop->looked_ns = 0;
+    return is_woken || loop->is_rings_turn;
 }
 
 /* After a message was taken by a thread that was woken. The kernel wakes one thread for a ring of the bell and one for a packet, and either may have taken what
  * the other was woken for: the other finds nothing then that would wake it. So what is left is another wake-up's worth. */
 static void pass_on(Loop *loop) {
-    int bytes = 0;
-    if (!requests_has_sleepers(&loop->requests)) return;
-    if (requests_has_waiting(&loop->requests) || (ioctl(loop->inbox, FIONREAD, &bytes) == 0 && bytes)) requests_wake(&loop->requests);
+    if (requests_has_sleepers(&loop->requests) && (requests_has_waiting(&loop->requests) || has_packets(loop))) requests_wake(&loop->requests);
+}
+
+/* Ends a process that the application has forked and that has come back here: the line is its parent's. `fatal` may be the SystemExit that it has raised. */
+static void end_copy(PyObject *fatal) {
+    PyObject *code = fatal ? PyObject_GetAttrString(fatal, "code") : NULL;
+    long status = code ? PyLong_AsLong(code) : 0;
+    _exit(status == -1 && PyErr_Occurred() ? 0 : (int)status);
 }
 
 /* Waits for a message. 1: there is one; 0: no more will be taken; -1: an exception is set. */
@@ -120,6 +132,7 @@ static int receive(Loop *loop, Taken *taken) {
     for (;;) {
         /* A handler that ends the wait of an idle thread raises; one that ends a busy one leaves a note. */
         if (PyErr_CheckSignals() < 0) return -1;
+        if (loop->is_forked) end_copy(NULL);
         if (loop->is_leaving) return 0;
         /* To take what is there already costs a single thread less than to let go of the GIL and to get it back. Of several, others may wait for it. */
         Found found = loop->is_alone ? fetch(loop, taken, MSG_DONTWAIT) : NOTHING;
@@ -328,8 +341,7 @@ static PyObject *loop_run(PyObject *self, PyObject *unused) {
         }
         if (received <= 0) break;
         fatal = respond(loop, &taken);
-        /* The line is its parent's. */
-        if (loop->is_forked) _exit(0);
+        if (loop->is_forked) end_copy(fatal);
         /* The answer could not be sent: the token stays, so that the server learns whose request this was. */
         if (!fatal || (fatal != Py_None && PyErr_GivenExceptionMatches(fatal, PyExc_OSError))) break;
         loop->slot->done = ++done;

@@ -159,6 +159,6 @@ int requests_has_sleepers(const Requests *requests) { return atomic_load(sleeper
 
 void requests_wake(Requests *requests) {
     const uint64_t once = 1;
-    /* The bell has room for more rings than there are threads. */
-    if (count_off(requests) && write(requests->bell, &once, sizeof once) < 0) return;
+    /* In this order: whoever is killed in between has rung once too often, and not once too little. */
+    if (write(requests->bell, &once, sizeof once) == sizeof once) count_off(requests);
 }
