@@ -203,10 +203,9 @@ impl RecvStream {
         Op::start(&Ring { core: self.core.clone() }, Some(socket), Hold::Region(region.clone()), sqe)
     }
 
-    /// Moves at most `count` bytes that have arrived into `pipe`, if `least` have, as [`BodyPipe::take_from`]. The stream must be
-    /// [stopped](RecvStream::poll_stopped).
-    pub fn move_into(&self, pipe: &BodyPipe, least: usize, count: usize) -> Option<usize> {
-        pipe.take_from(&*self.stopped_socket(), least, count)
+    /// Moves at most `count` bytes that have arrived into `pipe`, as [`BodyPipe::take_from`]. The stream must be [stopped](RecvStream::poll_stopped).
+    pub fn move_into(&self, pipe: &BodyPipe, count: usize) -> Option<usize> {
+        pipe.take_from(&*self.stopped_socket(), count)
     }
 
     /// From now on [`RecvStream::arrival`] waits for so many bytes, if there is room for them. To be set back to 1 before the next receive.

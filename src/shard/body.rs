@@ -113,13 +113,15 @@ impl Arrival {
 }
 
 impl Arrival {
-    /// The same for bytes that go into `pipe` as they are: all `count` at once, or as many as the socket has room for, or those that have come by the time
-    /// to look. `None`: they have to go elsewhere from here on.
+    /// The same for bytes that go into `pipe` as they are, `count` at most: those that have come, else as many as the socket has room for, or those that
+    /// have come by the time to look. `None`: they have to go elsewhere from here on.
     async fn pass(&mut self, from: &mut Receiving, pipe: &BodyPipe, count: usize) -> Result<Option<u64>, BodyError> {
+        // Before anything is moved: that tells the client how much more it may send, for which a larger mark has made room. One that sends small pieces and was
+        // not told so would stop at what it knows of, and wait for its timer.
+        self.set_low_water(from, i32::try_from(count).unwrap_or(i32::MAX));
         let (mut is_woken, mut looks_in_vain) = (false, 0);
         loop {
-            let least = if is_woken || looks_in_vain > 0 { 1 } else { count };
-            match from.recv.move_into(pipe, least, count) {
+            match from.recv.move_into(pipe, count) {
                 // Woken for nothing it was by the end of the stream, which a receive tells.
                 Some(0) if !is_woken => {}
                 None | Some(0) => return Ok(None),
@@ -128,7 +130,6 @@ impl Arrival {
                     return Ok(Some(moved as u64));
                 }
             }
-            self.set_low_water(from, i32::try_from(count).unwrap_or(i32::MAX));
             let mut arrival = from.recv.arrival();
             from.deadline.set(self.patience(from) / LOOKS);
             let result = within(&from.deadline, &mut arrival).await;

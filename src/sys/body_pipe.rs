@@ -61,14 +61,11 @@ impl BodyPipe {
         retry_on_intr(|| rustix::io::write(&self.writer, bytes)) == Ok(bytes.len())
     }
 
-    /// Moves at most `count` bytes that have arrived at `socket` into it. `Some(0)`: fewer than `least` have, which is at least 1. `None`: they are not to
-    /// be had in this way, as there is no room for them, or for a reason that a receive will tell.
-    pub fn take_from(&self, socket: impl AsFd, least: usize, count: usize) -> Option<usize> {
+    /// Moves at most `count` bytes that have arrived at `socket` into it. `Some(0)`: none have. `None`: they are not to be had in this way, as there is no
+    /// room for them, or for a reason that a receive will tell.
+    pub fn take_from(&self, socket: impl AsFd, count: usize) -> Option<usize> {
         // Sockets block, and splice(2) would wait for the first byte: nothing is asked for but what is known to be there.
         let arrived = usize::try_from(ioctl_fionread(&socket).ok()?).unwrap_or(usize::MAX).min(count);
-        if arrived < least {
-            return Some(0);
-        }
         let mut moved = 0;
         while moved < arrived {
             let left = arrived - moved;
@@ -139,12 +136,11 @@ mod tests {
     fn what_has_arrived_goes_through_without_waiting_and_no_more_than_was_asked_for() {
         let (mut client, socket) = connection();
         let pipe = BodyPipe::new(100_000).expect("a pipe");
-        assert_eq!(pipe.take_from(&socket, 1, 10), Some(0));
+        assert_eq!(pipe.take_from(&socket, 10), Some(0));
         client.write_all(b"bodynext").expect("sent");
         wait_for(&socket, 8);
         assert!(pipe.write(b"the "));
-        assert_eq!(pipe.take_from(&socket, 9, 100), Some(0), "more were asked for than there are");
-        assert_eq!(pipe.take_from(&socket, 1, 4), Some(4));
+        assert_eq!(pipe.take_from(&socket, 4), Some(4));
         let mut whole = String::new();
         std::fs::File::from(pipe.into_reader()).read_to_string(&mut whole).expect("whole, and its end");
         assert_eq!(whole, "the body");
@@ -161,7 +157,7 @@ mod tests {
         wait_for(&socket, BYTES as u64);
         let pipe = BodyPipe::new(1).expect("a pipe");
         // A splice(2) of its own moves no more than SLOTS_MIN pages.
-        assert_eq!(pipe.take_from(&socket, BYTES, usize::MAX), Some(BYTES));
+        assert_eq!(pipe.take_from(&socket, usize::MAX), Some(BYTES));
         assert_eq!(pipe.take(BYTES).expect("all of it"), [b'x'; BYTES]);
     }
 
@@ -175,7 +171,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             client.write_all(&[byte]).expect("sent");
             wait_for(&socket, 1);
-            match pipe.take_from(&socket, 1, 1) {
+            match pipe.take_from(&socket, 1) {
                 Some(1) => moved += 1,
                 other => {
                     assert_eq!(other, None);
@@ -207,6 +203,6 @@ mod tests {
     fn an_end_of_file_is_left_to_who_receives() {
         let (client, socket) = connection();
         drop(client);
-        assert_eq!(BodyPipe::new(1).expect("a pipe").take_from(&socket, 1, 1), Some(0));
+        assert_eq!(BodyPipe::new(1).expect("a pipe").take_from(&socket, 1), Some(0));
     }
 }
