@@ -21,6 +21,8 @@
 #define DESCRIPTORS_MAX 2
 /* While there are requests in the rings the inbox is looked at so often. */
 #define LOOK_NS 1000000
+/* So often a thread that is alone lines up anew with those of other processes. */
+#define LINE_UP_NS 100000000
 
 typedef struct {
     /* Bytes behind the header, or -1: what came has no header. */
@@ -94,6 +96,33 @@ static Found fetch(Loop *loop, Taken *taken, int flags) {
     return (found == NOTHING || found == ENDED) && take_shared(loop, taken, now) == FETCHED ? FETCHED : found;
 }
 
+/* A descriptor for a thread that is alone to wait on. -1 with errno. */
+static int watch_both(int inbox, int bell) {
+    int idle = epoll_create1(EPOLL_CLOEXEC);
+    for (int index = 0; idle >= 0 && index < 2; index++) {
+        int descriptor = index ? bell : inbox;
+        struct epoll_event wanted = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = descriptor};
+        if (epoll_ctl(idle, EPOLL_CTL_ADD, descriptor, &wanted) < 0) {
+            int error = errno;
+            close(idle);
+            errno = error;
+            idle = -1;
+        }
+    }
+    return idle;
+}
+
+/* The kernel wakes whoever waits and was registered first. So a thread that is alone goes to the end of the line now and then, that others have their turn. */
+static void line_up_again(Loop *loop) {
+    uint64_t now = now_ns();
+    if (now - loop->lined_up_ns < LINE_UP_NS) return;
+    loop->lined_up_ns = now;
+    int idle = watch_both(loop->inbox, loop->requests.bell);
+    if (idle < 0) return;
+    close(loop->idle);
+    loop->idle = idle;
+}
+
 static int has_packets(const Loop *loop) {
     int bytes = 0;
     return ioctl(loop->inbox, FIONREAD, &bytes) == 0 && bytes;
@@ -104,6 +133,7 @@ static int has_packets(const Loop *loop) {
 static int sleep_idle(Loop *loop) {
     struct epoll_event event = {.data.fd = -1};
     if (!loop->requests.map) return epoll_wait(loop->idle, &event, 1, -1) == 1;
+    if (loop->is_alone) line_up_again(loop);
     /* The kernel may have woken another thread for a packet that is there, which has then taken something else: see pass_on(). Either that one sees this one
      * in the count, or this one sees the packet here. */
     int is_asleep = requests_lie_down(&loop->requests) && !has_packets(loop);
@@ -444,22 +474,6 @@ static int take_hooks(Loop *loop, PyObject *hooks) {
     return 0;
 }
 
-/* A descriptor for a thread that is alone to wait on. */
-static int watch_both(Loop *loop, int bell) {
-    loop->idle = epoll_create1(EPOLL_CLOEXEC);
-    for (int index = 0; loop->idle >= 0 && index < 2; index++) {
-        int descriptor = index ? bell : loop->inbox;
-        struct epoll_event wanted = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = descriptor};
-        if (epoll_ctl(loop->idle, EPOLL_CTL_ADD, descriptor, &wanted) < 0) {
-            close(loop->idle);
-            loop->idle = -1;
-        }
-    }
-    if (loop->idle >= 0) return 0;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return -1;
-}
-
 /* Loop(inbox, idle, scoreboard, slot, outbox, generation, requests, bell, replies, application, constants, hooks): descriptors as numbers, -1 for those
  * that there are not, `replies` a tuple. */
 static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
@@ -494,7 +508,12 @@ static PyObject *loop_new(PyTypeObject *type, PyObject *args, PyObject *named) {
     size_t end = outbox_map(&loop->outbox, outbox, lines, (size_t)slot, generation);
     if (end) rings_map(&loop->rings, outbox, end, lines, (size_t)slot);
     /* The shards count on it that they are looked at. */
-    if (requests >= 0 && (requests_map(&loop->requests, requests, bell, lines, (size_t)slot) < 0 || (loop->is_alone && watch_both(loop, bell) < 0))) {
+    if (requests >= 0 && requests_map(&loop->requests, requests, bell, lines, (size_t)slot) < 0) {
+        Py_DecRef((PyObject *)loop);
+        return NULL;
+    }
+    if (requests >= 0 && loop->is_alone && (loop->idle = watch_both(inbox, bell)) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
         Py_DecRef((PyObject *)loop);
         return NULL;
     }

@@ -130,6 +130,8 @@ struct Loop {
     /* When the inbox was looked at last, and whether there was something. */
     uint64_t looked_ns;
     int had_packet;
+    /* When the thread has lined up with those that wait last. */
+    uint64_t lined_up_ns;
     /* The rings are looked at before the inbox, however long ago that was. */
     int is_rings_turn;
     /* This is a process that the application has forked. */
