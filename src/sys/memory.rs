@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub const SLOT_BYTES: usize = 64;
 
 /// u64: the request in hand, 0 for none. With `SHARD` and `KIND` it is the head of a message, which the *kernel* writes here when
-/// the worker receives it: a thread that dies, at whatever instant, leaves a note of the request that it had taken.
+/// the worker receives it from the inbox, and the worker when it takes it from a request ring, which notes it too until then (`request_rings`): a thread that
+/// dies, at whatever instant, leaves a note of the request that it had taken.
 const TOKEN: usize = 0;
 /// u32: the shard that asked.
 const SHARD: usize = 8;
