@@ -176,7 +176,9 @@ impl Generation {
             unbegun.extend(taken.map(|(token, shard)| Held { shard, token: token.to_bits() }));
         }
         // It may have been woken for one that it did not get to.
-        self.has_waiting();
+        if self.has_waiting() {
+            self.wake();
+        }
         let noted = slots.iter().filter(|(_, slot)| slot.token != 0);
         let held = noted.map(|(_, slot)| Held { shard: slot.shard, token: slot.token });
         let held = held.filter(|request| !unbegun.contains(request)).collect();
@@ -205,15 +207,17 @@ impl Generation {
         taken
     }
 
-    /// Whether requests wait in rings or inbox that no worker has taken. Wakes one that sleeps then, should nobody have done so.
+    /// Whether requests wait in rings or inbox that no worker has taken.
     pub fn has_waiting(&self) -> bool {
-        let rings = self.requests();
-        let is_waiting = rings.is_some_and(|rings| rings.has_waiting())
-            || rustix::io::ioctl_fionread(&self.workers_inbox).is_ok_and(|bytes| bytes > 0);
-        if let Some(rings) = rings.filter(|_| is_waiting) {
+        self.requests().is_some_and(|rings| rings.has_waiting())
+            || rustix::io::ioctl_fionread(&self.workers_inbox).is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// Wakes a worker thread that sleeps, if there is one.
+    pub fn wake(&self) {
+        if let Some(rings) = self.requests() {
             rings.wake();
         }
-        is_waiting
     }
 
     fn tell(&self, message: &ToZygote, descriptor: Option<OwnedFd>) -> io::Result<()> {

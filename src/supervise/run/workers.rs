@@ -140,9 +140,13 @@ impl Supervisor {
         self.kill(pid, Signal::URG);
     }
 
-    /// Generations in whose inboxes requests wait, and workers that were asked for a sign of life and have given none.
+    /// Generations in which requests wait, after one of their workers was woken, should nobody have done so; and workers that were asked for a sign of
+    /// life and have given none.
     pub(super) fn life(&self) -> (Vec<GenerationId>, Vec<Pid>) {
-        let waiting = self.generations.iter().filter(|(_, found)| found.has_waiting()).map(|(id, _)| *id);
+        let waiting = self.generations.iter().filter(|(_, found)| found.has_waiting()).map(|(id, found)| {
+            found.wake();
+            *id
+        });
         let silent = self.generations.values().flat_map(|found| found.scoreboard.silent());
         (waiting.collect(), silent.collect())
     }
