@@ -19,6 +19,12 @@ use crate::ring::{AcceptStream, Descriptor};
 /// How long to wait before accepting again when descriptors or connections have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How soon to look whether a connection that was told to end has done so.
+const ENDING_PAUSE: Duration = Duration::from_millis(2);
+
+/// Connections between requests that are ended at once for those that wait to be accepted.
+const ENDED_AT_ONCE: usize = 32;
+
 /// That connections have run out is said once in so long.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
@@ -89,6 +95,7 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
     let mut exhausted = false;
     let mut complained: Option<Monotonic> = None;
     loop {
+        let mut ended = 0;
         while shard.connections.borrow().len() >= shard.connections_max.get() {
             // On a listener of its own a few more are accepted meanwhile, up to a bound of the stream's; the others wait in the
             // kernel's queue, and on a listener that is shared they are for whichever shard asks for them.
@@ -96,9 +103,12 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
             if complained.is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE) {
                 complained = Some(now);
                 let connections = shard.connections_max.get();
-                tracing::warn!(shard = shard.number, connections, "all connections are in use");
+                tracing::warn!(shard = shard.number, connections, "all connections are in use; idle ones make room");
             }
-            shard.ring.sleep(PAUSE).await;
+            shard.ring.sleep(if ended > 0 { ENDING_PAUSE } else { PAUSE }).await;
+            // Whoever waits still is nobody's whom another shard has room for.
+            let wanted = if ended == 0 && incoming.borrow().has_waiting() { ENDED_AT_ONCE } else { 0 };
+            ended = shard.end_idle(wanted);
         }
         match poll_fn(|cx| incoming.borrow_mut().poll_next(cx)).await {
             Ok(socket) => {

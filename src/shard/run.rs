@@ -12,7 +12,6 @@ use std::time::Duration;
 use std::{io, thread};
 
 use glommio::{LocalExecutorBuilder, Placement};
-use rustix::net::Shutdown;
 
 use super::accept::ShardListener;
 use super::buffered::Buffering;
@@ -224,15 +223,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
 /// Finishes what is in hand, then cuts off what takes longer than `limit`, or longer than a later letter allows.
 async fn drain(shard: &Rc<Shard>, orders: &mut Orders, limit: Duration) {
     shard.draining.set(true);
-    let end_all = |phase: Phase| {
-        for (_, entry) in &*shard.connections.borrow() {
-            if entry.phase == phase {
-                // Wakes the connection's task with an end of input. A connection that is gone already needs none.
-                let _ = rustix::net::shutdown(&entry.socket, Shutdown::Read);
-            }
-        }
-    };
-    end_all(Phase::Idle);
+    shard.end_idle(usize::MAX);
     // Their requests are on their way, unless they are connections that browsers keep in stock.
     let first_requests = shard.ring.deadline();
     first_requests.set(Duration::from_millis(LAST_REQUEST_MS_MAX).min(limit));
@@ -244,7 +235,7 @@ async fn drain(shard: &Rc<Shard>, orders: &mut Orders, limit: Duration) {
             deadline.set(limit);
         }
         if first_requests.has_passed() {
-            end_all(Phase::New);
+            shard.end_in(Phase::New, usize::MAX);
         }
     }
     let left = shard.connections.borrow().len();

@@ -53,13 +53,17 @@ impl Timeouts {
     }
 }
 
-/// What a connection is doing, as far as a drain wants to know.
+/// What a connection is doing, as far as whoever wants to end some has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Nothing of its first request was read yet.
     New,
     /// Between requests.
     Idle,
+    /// Between requests for longer than a moment.
+    Settled,
+    /// Told to end: what has arrived by then is answered.
+    Ending,
     /// With a request in hand.
     Busy,
 }

@@ -178,7 +178,7 @@ pub static MAX_CONNECTIONS: Opt<usize> = Opt {
         "max_connections",
         Unit::Count { min: 1, max: CONNECTIONS_MAX },
         Default::Toml("16384"),
-        "Connections that one shard keeps open at the same time.",
+        "Connections that one shard keeps open at the same time. For one more, those that are between requests are ended, the idlest first.",
     )
     .elsewhere(&["worker_connections"]),
     read: read::count,
