@@ -154,7 +154,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
     let buffering = Buffering::new(ring, &spool, setup.response_buffer_bytes, setup.response_spool_bytes_max);
     let server = &setup.server;
     let pool = Pool::new(ring.clone(), setup.number);
-    pool.set_queue_limits(setup.queue_max, setup.overload_timeout);
+    pool.set_queue_limits(setup.queue_max, setup.queue_timeout, setup.overload_timeout);
     pool.set_retry_safe(setup.retry_safe);
     let shard = Rc::new(Shard::new(Parts {
         number: setup.number,

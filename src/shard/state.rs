@@ -200,7 +200,7 @@ impl Shard {
         self.request_ids.set(server.request_ids);
         self.request_id_echo.set(server.request_id_echo);
         if let Some(app) = app {
-            self.pool.set_queue_limits(app.queue, app.overload_timeout);
+            self.pool.set_queue_limits(app.queue, app.queue_timeout, app.overload_timeout);
             self.pool.set_retry_safe(app.retry_safe);
             self.buffering.set_bounds(app.response_buffer_bytes, app.response_spool_bytes_max);
         }
