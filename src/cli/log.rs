@@ -24,6 +24,7 @@ use crate::base::bounds::LOG_LINES_MAX;
 use crate::base::calendar;
 use crate::config::{LogLevel, ServerConfig};
 use crate::supervise::main_log::MainLog;
+use crate::supervise::output::CHILDREN;
 
 /// Least serious messages that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,7 +56,7 @@ impl From<Level> for LogLevel {
 }
 
 /// Starts the log. `level` wins over `MAITRED_LOG`, which takes the directives of `tracing_subscriber`'s `EnvFilter`, and that over the
-/// configuration; without all three it is `info`. Lines still queued are written when the guard is dropped; the log's end is kept beside
+/// configuration; without all three it is `info`. What children write is logged at every level. Lines still queued are written when the guard is dropped; the log's end is kept beside
 /// it.
 ///
 /// # Errors
@@ -73,6 +74,8 @@ pub fn start(level: Option<Level>, server: &ServerConfig) -> Result<(WorkerGuard
         ));
         ExitCode::from(EXIT_UNUSABLE)
     })?;
+    let filter =
+        filter.add_directive(format!("{CHILDREN}=info").parse().expect("a target and a level are a directive"));
     let sink = match &server.error_log {
         None => Sink::Stderr,
         Some(path) => match open(path) {
