@@ -3,8 +3,9 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
 use support::{Builder, Client, DEADLINE, wait_until};
 
 /// Kitchen on a socket in the test's folder, as its log may not say when it is ready.
@@ -55,4 +56,88 @@ fn an_import_that_fails_ends_the_log() {
     assert_eq!(refusal.code, Some(3), "{}", refusal.stderr);
     assert!(refusal.stderr.contains("the reason"), "{}", refusal.stderr);
     assert!(!refusal.stderr.contains("interrupted"), "{}", refusal.stderr);
+}
+
+/// Starts it with its standard output in a file of the test's folder.
+fn with_stdout(builder: Builder) -> (Builder, PathBuf) {
+    let out = builder.folder().join("stdout");
+    let script = format!("exec \"$@\" >{}", out.display());
+    (builder.prefix(&["sh", "-c", &script, "sh"]), out)
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+#[test]
+fn raw_output_goes_to_the_servers_own_streams_as_it_is() {
+    let (builder, out) = with_stdout(Builder::app("kitchen").app_key("output = \"raw\""));
+    // What the import says, and a line that the log would have to cut.
+    let app = "import json, sys, kitchen\nprint('imported')\n\ndef app(environ, start_response):\n    \
+               if environ['PATH_INFO'] == '/long':\n        print(json.dumps({'event': 'x' * 20_000}))\n        \
+               print('\\033[1mbold', file=sys.stderr)\n    \
+               return kitchen.application(environ, start_response)\n";
+    fs::write(builder.folder().join("told.py"), app).expect("the test's folder");
+    let pythonpath = format!("pythonpath = [{:?}]", builder.folder());
+    let server = builder.argument("told:app").app_key(&pythonpath).start();
+    assert_eq!(server.get("/long").status, 404);
+    let line = format!("{{\"event\": \"{}\"}}", "x".repeat(20_000));
+    wait_until("the line is there in one piece", DEADLINE, || read(&out) == format!("imported\n{line}\n"));
+    assert_eq!(server.wait_for_line("bold"), "\u{1b}[1mbold");
+    assert_eq!(server.get("/errors?line=spilled").status, 200);
+    wait_until("print goes to standard output", DEADLINE, || read(&out).ends_with("\nprinted spilled\n"));
+    assert_eq!(server.wait_for_line("spilled"), "spilled", "wsgi.errors is standard error");
+    assert_eq!(server.get("/fail").status, 500);
+    server.wait_for_line("ValueError: a secret of the app");
+    let lines = server.log.lines_from(0);
+    for line in
+        ["the application failed: GET /fail", "Traceback (most recent call last):", "ValueError: a secret of the app"]
+    {
+        assert!(lines.iter().any(|known| known == line), "{line:?} has nothing around it:\n{}", server.log.text());
+    }
+}
+
+#[test]
+fn a_reload_changes_where_output_goes() {
+    let (builder, out) = with_stdout(Builder::app("kitchen"));
+    let server = builder.start();
+    assert_eq!(server.get("/errors?line=first").status, 200);
+    server.wait_for_line("printed first worker=");
+    let file = server.folder().join("maitred.toml");
+    let text = read(&file).replace("[app]", "[app]\noutput = \"raw\"");
+    fs::write(&file, text).expect("the test's folder");
+    let mark = server.log.mark();
+    server.signal(Signal::HUP);
+    server.wait_for_line_from(mark, "generation serving");
+    wait_until("the new workers write there", DEADLINE, || {
+        server.get("/errors?line=second").status == 200 && read(&out).contains("printed second\n")
+    });
+}
+
+#[test]
+fn gunicorns_words_for_output_have_their_meaning() {
+    let shown = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_maitred"))
+            .args(["serve", "kitchen", "--print-config", "--python"])
+            .arg(support::python::interpreter())
+            .args(arguments)
+            .current_dir(support::apps())
+            .output()
+            .expect("the binary is there");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        let line = text.lines().find(|line| line.starts_with("capture_output ")).map(str::to_owned);
+        line.expect("it is shown").rsplit(' ').next().expect("a value").to_owned()
+    };
+    for (arguments, is_captured) in [
+        (&[][..], "True"),
+        (&["-R"], "False"),
+        (&["-R", "--capture-output"], "True"),
+        (&["--dev"], "False"),
+        (&["--dev", "--capture-output"], "True"),
+        (&["--dev", "--error-logfile", "errors.log"], "True"),
+        (&["-R", "--daemon"], "True"),
+    ] {
+        assert_eq!(shown(arguments), is_captured, "{arguments:?}");
+    }
 }

@@ -33,7 +33,7 @@ pub enum ToZygote {
     },
     /// For hooks: the server ends.
     Exit,
-    /// Fork a worker; the write end of its log pipe rides along.
+    /// Fork a worker; the write end of its log pipe rides along, if what it writes is logged.
     Fork {
         /// The worker's number.
         worker: u32,

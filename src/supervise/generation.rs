@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::control::{Start, ToZygote};
 use super::machine::{GenerationId, Held, PoolSettings, WorkerId};
 use super::spawn::ZygoteSpawn;
-use crate::config::{AppConfig, AppTarget};
+use crate::config::{AppConfig, AppOutput, AppTarget};
 use crate::django::Facts;
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
@@ -48,6 +48,8 @@ pub(super) struct Generation {
     pub warmup: Option<OwnedFd>,
     /// What the application said of itself.
     pub django: Option<Box<Facts>>,
+    /// What its processes write goes into the log.
+    is_logged: bool,
     /// Its zygote calls server hooks.
     has_hooks: bool,
 }
@@ -78,8 +80,8 @@ pub(super) struct Started {
     pub generation: Generation,
     pub pid: Pid,
     pub pidfd: OwnedFd,
-    /// What the zygote writes to its standard output and error.
-    pub output: OwnedFd,
+    /// What the zygote writes to its standard output and error, if that is for the log.
+    pub output: Option<OwnedFd>,
 }
 
 impl Generation {
@@ -107,7 +109,8 @@ impl Generation {
         });
         let requests = requests.ok().map(Arc::new);
         let code = memory::filled_memfd("maitred-worker", &source::code())?;
-        let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let is_logged = app.output == AppOutput::Log;
+        let (output, childs_output) = is_logged.then(output_pipe).transpose()?.unzip();
         let warmup = app.warmup.as_ref().map(|_| packets::pair()).transpose()?;
         // After those of the shards.
         let of_warmup = warmup.iter().map(|(_, workers)| workers.as_fd());
@@ -122,7 +125,7 @@ impl Generation {
             outbox: outbox.as_fd(),
             requests: requests.as_ref().map(|rings| (rings.memory(), rings.bell())),
             replies: &replies,
-            output: childs_output.as_fd(),
+            output: childs_output.as_ref().map(AsFd::as_fd),
             env: &environment(app, about.user),
             user: about.user,
             cpus: None,
@@ -139,16 +142,17 @@ impl Generation {
             control: Some(Rc::new(control)),
             warmup: warmup.map(|(own, _)| own),
             django: None,
+            is_logged,
             has_hooks: !app.hooks.is_empty(),
         };
         generation.tell(&start_message(id, settings.filled, about), None)?;
         Ok(Started { generation, pid: child.pid, pidfd: child.pidfd, output })
     }
 
-    /// Asks the zygote for a worker. Returns the end of its output pipe.
-    pub fn fork(&self, worker: WorkerId, place: u32) -> io::Result<OwnedFd> {
-        let (output, workers_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        self.tell(&ToZygote::Fork { worker: worker.0, slot: place }, Some(workers_output))?;
+    /// Asks the zygote for a worker. Returns the end of its output pipe, if it has one; else it writes where the zygote does.
+    pub fn fork(&self, worker: WorkerId, place: u32) -> io::Result<Option<OwnedFd>> {
+        let (output, workers_output) = self.is_logged.then(output_pipe).transpose()?.unzip();
+        self.tell(&ToZygote::Fork { worker: worker.0, slot: place }, workers_output)?;
         Ok(output)
     }
 
@@ -225,6 +229,10 @@ impl Generation {
         let riding: Vec<_> = descriptor.iter().map(|fd| fd.as_fd()).collect();
         packets::try_send(control, &[IoSlice::new(&message.encode())], &riding)
     }
+}
+
+fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
 /// That of the server, but for who `user` is and what the application is told.
