@@ -22,7 +22,8 @@ fn client(folder: &Path) -> Client {
 #[test]
 fn no_log_level_drops_what_the_application_and_programs_write() {
     let program = "command = \"sh -c 'echo from a program; exec sleep 1000'\"";
-    let levels: [(&str, fn(Builder) -> Builder); 4] = [
+    type Set = fn(Builder) -> Builder;
+    let levels: [(&str, Set); 4] = [
         ("error in the file", |builder| builder.server_key("log_level = \"error\"")),
         ("warn as a flag", |builder| builder.argument("--log-level").argument("warning")),
         ("a directive of the environment", |builder| builder.environment("MAITRED_LOG", "error")),
