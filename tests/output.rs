@@ -142,3 +142,64 @@ fn gunicorns_words_for_output_have_their_meaning() {
         assert_eq!(shown(arguments), is_captured, "{arguments:?}");
     }
 }
+
+/// Takes over handlers and level of Gunicorn's logger, as applications for Flask do.
+const TAKES_OVER: &str = r#"
+import logging
+import os
+
+theirs = logging.getLogger("gunicorn.error")
+ours = logging.getLogger("shop")
+ours.handlers = theirs.handlers
+ours.setLevel(theirs.level)
+ours.info("imported by %s", os.environ["SERVER_SOFTWARE"])
+
+
+def app(environ, start_response):
+    ours.info("a quiet word")
+    ours.warning("a loud word")
+    logging.getLogger("gunicorn.access").info("somebody came")
+    assert logging.__loader__ is logging.__spec__.loader and logging.__loader__.name == "logging"
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["SERVER_SOFTWARE"].encode()]
+"#;
+
+#[test]
+fn gunicorns_loggers_are_there_with_handlers_and_the_level_of_the_log() {
+    let begun = |set: fn(Builder) -> Builder| {
+        let builder = Builder::app("shop:app").silent().server_key("listen = \"unix:web.sock\"");
+        let folder = builder.folder().to_owned();
+        fs::write(folder.join("shop.py"), TAKES_OVER).expect("the test's folder");
+        let server = set(builder.chdir(&folder)).spawn();
+        assert_eq!(client(&folder).get("/").text(), concat!("maitred/", env!("CARGO_PKG_VERSION")));
+        server.wait_for_line("somebody came");
+        server
+    };
+    let server = begun(|builder| builder);
+    server.wait_for_line(concat!("INFO  [INFO] imported by maitred/", env!("CARGO_PKG_VERSION"), " generation=1"));
+    server.wait_for_line("INFO  [INFO] a quiet word worker=");
+    server.wait_for_line("INFO  [WARNING] a loud word worker=");
+    for set in [(|builder| builder.server_key("log_level = \"warn\"")) as fn(Builder) -> Builder, |builder| {
+        builder.argument("--log-level").argument("warn").app_key("preload_app = false")
+    }] {
+        let server = begun(set);
+        server.wait_for_line("[WARNING] a loud word worker=");
+        assert!(!server.log.text().contains("quiet word"), "{}", server.log.text());
+    }
+    // As it is it has Gunicorn's form.
+    let server = begun(|builder| builder.app_key("output = \"raw\""));
+    let line = server.wait_for_line("a loud word");
+    let rest = line.split_once("] [").map(|(_, rest)| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    assert!(line.starts_with("[20") && rest == Some("] [WARNING] a loud word"), "{line:?}");
+}
+
+#[test]
+fn an_application_without_logging_does_not_pay_for_it() {
+    let builder = Builder::app("plain:app");
+    let folder = builder.folder().to_owned();
+    let app = "import sys\n\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    \
+               return [str('logging' in sys.modules).encode()]\n";
+    fs::write(folder.join("plain.py"), app).expect("the test's folder");
+    let server = builder.chdir(&folder).start();
+    assert_eq!(server.get("/").text(), "False");
+}

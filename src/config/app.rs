@@ -9,7 +9,7 @@ use super::hooks::hooks;
 use super::merge::FILE_DEFAULT;
 use super::section::{Bases, Reader};
 use super::sources::Surroundings;
-use super::types::{AppConfig, AppOutput, AppTarget, AutoscaleConfig, ServerConfig};
+use super::types::{AppConfig, AppOutput, AppTarget, AutoscaleConfig, LogLevel, ServerConfig};
 use super::value::{Place, Table};
 use super::warmup::warmup;
 use super::{django, options, python};
@@ -90,6 +90,7 @@ pub fn app(
         max_rss_bytes: Some(reader.value(&options::MAX_RSS)).filter(|bytes| *bytes > 0),
         worker_loop: reader.value(&options::WORKER_LOOP),
         output: output(&mut reader, dev, search.server),
+        log_level: search.server.log_level.unwrap_or(LogLevel::Info),
         queue: reader.value(&options::QUEUE),
         queue_timeout: reader.optional(&options::QUEUE_TIMEOUT).unwrap_or(timeout),
         overload_timeout: reader.value(&options::OVERLOAD_TIMEOUT),

@@ -304,6 +304,10 @@ fn server_flags(server: &mut Table, flags: &Flags, source: Source) {
     if let Some(shards) = &flags.shards {
         server.set(options::SHARDS.spec.name, argument(source, "--shards", number_or_text(shards)));
     }
+    if let Some(level) = flags.log_level {
+        let level = Value::Text(level.name().to_owned());
+        server.set(options::SERVER_LOG_LEVEL.spec.name, argument(source, "--log-level", level));
+    }
 }
 
 /// The log of a server for development: at the terminal in short lines unless another one is named, and at once.

@@ -264,6 +264,8 @@ pub struct AppConfig {
     pub worker_loop: WorkerLoop,
     /// Where what the application writes goes.
     pub output: AppOutput,
+    /// Least serious messages of Gunicorn's logger: the server's own level.
+    pub log_level: LogLevel,
     /// Requests that may wait for a worker, per shard.
     pub queue: usize,
     /// How long a request may wait for a worker; `None` = for ever.

@@ -28,6 +28,9 @@ const HEADER_BYTES: usize = 12;
 /// Errors after which taking requests back is given up; what is left is lost when the generation's last worker has gone.
 const TAKE_BACK_FAILURES_MAX: u32 = 8;
 
+/// What the server is called where applications ask.
+const SERVER_SOFTWARE: &str = concat!("maitred/", env!("CARGO_PKG_VERSION"));
+
 /// What a generation holds open.
 pub(super) struct Generation {
     pub settings: PoolSettings,
@@ -251,6 +254,8 @@ fn environment(app: &AppConfig, user: Option<&User>) -> Vec<(OsString, OsString)
     if let AppTarget::Django { settings } = &app.wsgi {
         set("DJANGO_SETTINGS_MODULE", settings.as_ref());
     }
+    // Some look for it to know whether they are served.
+    set("SERVER_SOFTWARE", SERVER_SOFTWARE.as_ref());
     for (name, value) in &app.raw_env {
         set(name, value.as_ref());
     }
@@ -273,7 +278,9 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
         worker_loop: app.worker_loop.name(),
         threads: app.threads,
         multiprocess: app.workers > 1 || app.autoscale.is_some_and(|autoscale| autoscale.max > 1),
-        server_software: concat!("maitred/", env!("CARGO_PKG_VERSION")).to_owned(),
+        server_software: SERVER_SOFTWARE.to_owned(),
+        log_level: app.log_level.name(),
+        raw_output: app.output == AppOutput::Raw,
         generation: id.0,
         proc_name: about.proc_name.map(str::to_owned),
         hooks: app.hooks.iter().map(|(name, place)| (*name, place.into())).collect(),
