@@ -230,6 +230,7 @@ impl Options {
             python: self.python.clone(),
             statics: self.statics.clone(),
             shards: self.shards.clone(),
+            log_level: self.log_level.map(Into::into),
             no_preload: self.no_preload,
             dev: self.dev,
             env: self.env.clone(),

@@ -79,6 +79,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         directory: if merged.file_has_app { bases.file } else { bases.working },
         necessary: wanted || (routes.is_empty() && !may_be_silent),
         file: merged.file.as_deref(),
+        server: &server,
     };
     let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
 

@@ -304,20 +304,41 @@ fn server_flags(server: &mut Table, flags: &Flags, source: Source) {
     if let Some(shards) = &flags.shards {
         server.set(options::SHARDS.spec.name, argument(source, "--shards", number_or_text(shards)));
     }
+    if let Some(level) = flags.log_level {
+        let level = Value::Text(level.name().to_owned());
+        server.set(options::SERVER_LOG_LEVEL.spec.name, argument(source, "--log-level", level));
+    }
 }
 
-/// The log of a server for development, unless another one is named: at the terminal, and at once.
+/// The log of a server for development: at the terminal in short lines unless another one is named, and at once.
 fn development_log(server: &mut Table) {
     let name = options::ACCESS_LOG.spec.name;
-    if server.holds(name) {
-        return;
-    }
     let said = |text: &str| argument(Source::CommandLine, "--dev", Value::Text(text.to_owned()));
+    let is_terminal = |path: &Value| matches!(path, Value::Text(path) if path == "stdout" || path == "-");
     let mut log = Table::default();
-    log.set(options::LOG_PATH.spec.name, said("stdout"));
-    log.set(options::LOG_FORMAT.spec.name, said("short"));
-    log.set(options::LOG_FLUSH.spec.name, said("100ms"));
-    server.set(name, argument(Source::CommandLine, "--dev", Value::Table(log)));
+    let place = match server.take(name) {
+        None => {
+            log.set(options::LOG_PATH.spec.name, said("stdout"));
+            said("").place
+        }
+        Some(Placed { place, value: Value::Table(given) }) => {
+            log = given;
+            place
+        }
+        Some(placed) if is_terminal(&placed.value) => {
+            let place = placed.place.clone();
+            log.set(options::LOG_PATH.spec.name, placed);
+            place
+        }
+        Some(other) => return server.set(name, other),
+    };
+    let is_terminal = log.value(options::LOG_PATH.spec.name).is_some_and(is_terminal);
+    for (spec, text) in [(&options::LOG_FORMAT.spec, "short"), (&options::LOG_FLUSH.spec, "0s")] {
+        if is_terminal && !log.holds(spec.name) {
+            log.set(spec.name, said(text));
+        }
+    }
+    server.set(name, Placed { place, value: Value::Table(log) });
 }
 
 /// What the environment says of listening and of proxies, where nothing else does.

@@ -86,8 +86,8 @@ pub use status::StatusPattern;
 pub use supervisord::{ClientConfig, Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
-    Action, AppConfig, AppTarget, AutoscaleConfig, Config, ErrorPage, ErrorPages, Health, HostPattern, LogLevel,
-    MaintenanceConfig, Page, PathPattern, ReloadMode, RequestIds, RouteConfig, ServerConfig, StaticConfig,
+    Action, AppConfig, AppOutput, AppTarget, AutoscaleConfig, Config, ErrorPage, ErrorPages, Health, HostPattern,
+    LogLevel, MaintenanceConfig, Page, PathPattern, ReloadMode, RequestIds, RouteConfig, ServerConfig, StaticConfig,
     StatsdConfig, StatsdTarget, WorkerLoop, compile,
 };
 pub use warmup::WarmupConfig;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::options::Unit;
-use super::types::{AppTarget, HostPattern, ReloadMode, WorkerLoop, compile};
+use super::types::{AppOutput, AppTarget, HostPattern, ReloadMode, WorkerLoop, compile};
 use super::units;
 use super::value::Value;
 use crate::base::bounds::{
@@ -216,6 +216,15 @@ pub fn worker_loop(value: &Value, unit: Unit, _: &Path) -> Result<WorkerLoop, St
     let known = [WorkerLoop::Auto, WorkerLoop::Native, WorkerLoop::Python];
     let found = known.into_iter().find(|known| known.name() == text);
     found.ok_or_else(|| format!("must be \"auto\", \"native\" or \"python\", not \"{}\"", text.escape_debug()))
+}
+
+/// Where what the application writes goes.
+pub fn app_output(value: &Value, unit: Unit, _: &Path) -> Result<AppOutput, String> {
+    match string(value, unit)? {
+        "log" => Ok(AppOutput::Log),
+        "raw" => Ok(AppOutput::Raw),
+        other => Err(format!("must be \"log\" or \"raw\", not \"{}\"", other.escape_debug())),
+    }
 }
 
 /// Whether `text` can be given to Python's `importlib.import_module`.

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::gunicorn::{GunicornFile, Setting};
+use super::types::LogLevel;
 
 /// What the command line says; `None`, empty or false where it says nothing.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,8 @@ pub struct Flags {
     pub statics: Vec<String>,
     /// A number or `auto`.
     pub shards: Option<String>,
+    /// Least serious messages that are logged.
+    pub log_level: Option<LogLevel>,
     /// Do not import the application before forking.
     pub no_preload: bool,
     /// For development.

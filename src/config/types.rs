@@ -262,6 +262,10 @@ pub struct AppConfig {
     pub max_rss_bytes: Option<u64>,
     /// Which inner loop the workers run.
     pub worker_loop: WorkerLoop,
+    /// Where what the application writes goes.
+    pub output: AppOutput,
+    /// Least serious messages of Gunicorn's logger: the server's own level.
+    pub log_level: LogLevel,
     /// Requests that may wait for a worker, per shard.
     pub queue: usize,
     /// How long a request may wait for a worker; `None` = for ever.
@@ -315,6 +319,15 @@ impl WorkerLoop {
             Self::Python => "python",
         }
     }
+}
+
+/// Where what the application writes to its standard output and error goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppOutput {
+    /// Line by line into the log.
+    Log,
+    /// To the server's own, as it is.
+    Raw,
 }
 
 /// How a new generation of workers takes the place of the one before.

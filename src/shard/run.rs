@@ -205,7 +205,10 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
                 if ended.as_ref().is_some_and(|error| error.raw_os_error() == Some(libc::ECANCELED)) {
                     return;
                 }
-                tracing::error!(shard = shard.number, error = ?ended, "the replies of workers were interrupted");
+                // An end without an error is the supervisor's own: the server stops, or has not got up.
+                if let Some(error) = ended.filter(|_| !shard.draining.get()) {
+                    tracing::error!(shard = shard.number, %error, "the replies of workers were interrupted");
+                }
                 shard.ring.sleep(DRAIN_LOOK).await;
             }
         }

@@ -33,7 +33,7 @@ pub enum ToZygote {
     },
     /// For hooks: the server ends.
     Exit,
-    /// Fork a worker; the write end of its log pipe rides along.
+    /// Fork a worker; the write end of its log pipe rides along, if what it writes is logged.
     Fork {
         /// The worker's number.
         worker: u32,
@@ -67,6 +67,10 @@ pub struct Start {
     pub multiprocess: bool,
     /// `SERVER_SOFTWARE`.
     pub server_software: String,
+    /// Least serious messages of Gunicorn's logger.
+    pub log_level: &'static str,
+    /// Standard error is the server's own.
+    pub raw_output: bool,
     /// The generation's number.
     pub generation: u32,
     /// Name of the processes, if they are to have another.

@@ -41,8 +41,8 @@ pub struct ZygoteSpawn<'a> {
     pub requests: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// SOCK_SEQPACKET, one per shard in their order: replies.
     pub replies: &'a [BorrowedFd<'a>],
-    /// Pipe: its standard output and standard error.
-    pub output: BorrowedFd<'a>,
+    /// Pipe: its standard output and standard error; `None`: they are the server's own.
+    pub output: Option<BorrowedFd<'a>>,
     /// Its whole environment.
     pub env: &'a [(OsString, OsString)],
     /// Whose process it is; `None`: the server's own.
@@ -55,14 +55,13 @@ impl ZygoteSpawn<'_> {
     /// Starts it in a session of its own. The error names the interpreter.
     pub fn start(&self) -> io::Result<Child> {
         let mut descriptors = vec![
-            (self.output, 1),
-            (self.output, 2),
             (self.control, CONTROL),
             (self.code, CODE),
             (self.inbox, INBOX),
             (self.scoreboard, SCOREBOARD),
             (self.outbox, OUTBOX),
         ];
+        descriptors.extend(self.output.iter().flat_map(|output| [(*output, 1), (*output, 2)]));
         descriptors.extend(self.requests.iter().flat_map(|(memory, bell)| [(*memory, REQUESTS), (*bell, BELL)]));
         descriptors.extend(self.replies.iter().copied().zip(FIRST_REPLIES..));
         let spawn = Spawn {
@@ -128,7 +127,7 @@ mod tests {
             outbox: null.as_fd(),
             requests: Some((null.as_fd(), null.as_fd())),
             replies: &[replies_in_child.as_fd(), replies_in_child.as_fd()],
-            output: null.as_fd(),
+            output: Some(null.as_fd()),
             env: &env,
             user: None,
             cpus: None,

@@ -32,6 +32,7 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
     let mut certificate: Option<(Place, Table)> = None;
     let mut has_log_format = false;
     let mut is_proxied = None;
+    let mut output = Output::default();
     for Given { setting, placed } in given {
         let Placed { place, value } = placed;
         let note = |message: String| Problem { place: place.clone(), key: String::new(), message };
@@ -87,6 +88,8 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
                 let value = dotted_callable(value);
                 inner_table(app, options::HOOKS.spec.name, &place).set(spec.name, Placed { place, value });
             }
+            Meaning::CaptureOutput => output.is_captured = Some((place, !is_nothing(&value))),
+            Meaning::InheritOutput => output.is_inherited = Some(place).filter(|_| !is_nothing(&value)),
             Meaning::Always => {}
             Meaning::Without(why) => {
                 let is_of_file = matches!(place, Place::Setting { .. });
@@ -99,12 +102,34 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
     if has_log_format {
         keep_only_wanted_logs(tables.server);
     }
+    if let Some((place, name)) = output.wanted() {
+        let app = tables.app.get_or_insert_default();
+        set(app, &options::APP_OUTPUT.spec, &place, Value::Text(name.to_owned()));
+    }
     if let Some(place) = is_proxied {
         say_of_addresses(tables.server, &options::LISTEN_PROXY_PROTOCOL.spec, &place);
     }
     if let Some((place, table)) = certificate {
         say_of_addresses(tables.server, &options::LISTEN_TLS.spec, &place);
         tables.tls.insert(0, (place, table));
+    }
+}
+
+/// What is said of where workers write.
+#[derive(Default)]
+struct Output {
+    is_captured: Option<(Place, bool)>,
+    is_inherited: Option<Place>,
+}
+
+impl Output {
+    /// Our word for it. What is captured is not inherited, in Gunicorn too.
+    fn wanted(self) -> Option<(Place, &'static str)> {
+        match (self.is_captured, self.is_inherited) {
+            (Some((place, true)), _) => Some((place, "log")),
+            (_, Some(place)) | (Some((place, false)), None) => Some((place, "raw")),
+            (None, None) => None,
+        }
     }
 }
 

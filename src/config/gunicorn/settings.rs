@@ -70,6 +70,10 @@ pub enum Meaning {
     CertReqs,
     /// A key of `[app.hooks]`.
     Hook(&'static Spec),
+    /// What workers write goes into the log.
+    CaptureOutput,
+    /// What workers write goes to the server's standard streams.
+    InheritOutput,
     /// It is so here whatever is said, or no more than a detail of Gunicorn's own.
     Always,
     /// It has no effect, and why.
@@ -94,6 +98,10 @@ impl Setting {
             Meaning::WorkerClass => "sync and gthread are what there is".to_owned(),
             Meaning::ReloadEngine => "auto and inotify are what there is".to_owned(),
             Meaning::CertReqs => "0, 1 or 2; the same as client_auth in [[tls]]".to_owned(),
+            Meaning::CaptureOutput => "What workers write goes into the log; output = \"log\" in [app]".to_owned(),
+            Meaning::InheritOutput => {
+                "What workers write goes to stdout and stderr as it is; output = \"raw\" in [app]".to_owned()
+            }
             Meaning::Hook(spec) => format!("The same as {} in [app.hooks]", spec.name),
             Meaning::Always => "Always so".to_owned(),
             Meaning::Without(why) => format!("No effect: {why}"),
@@ -215,7 +223,7 @@ static SETTINGS: &[Setting] = &[
     setting("errorlog", &["--log-file", "--error-logfile"], Value("FILE"), Server(&options::ERROR_LOG.spec))
         .shown(show::errorlog),
     setting("loglevel", &[], Value("LEVEL"), Server(&options::SERVER_LOG_LEVEL.spec)).shown(show::loglevel),
-    setting("capture_output", &["--capture-output"], Nothing(true), Always).shown(show::capture_output),
+    setting("capture_output", &["--capture-output"], Nothing(true), CaptureOutput).shown(show::capture_output),
     setting("logger_class", &["--logger-class"], Value("CLASS"), Without(LOGGING)),
     setting("logconfig", &["--log-config"], Value("FILE"), Without(LOGGING)),
     setting("logconfig_dict", &[], Value("DICT"), Without(LOGGING)),
@@ -224,12 +232,7 @@ static SETTINGS: &[Setting] = &[
     setting("syslog", &["--log-syslog"], Nothing(true), Without(SYSLOG)),
     setting("syslog_prefix", &["--log-syslog-prefix"], Value("PREFIX"), Without(SYSLOG)),
     setting("syslog_facility", &["--log-syslog-facility"], Value("FACILITY"), Without(SYSLOG)),
-    setting(
-        "enable_stdio_inheritance",
-        &["-R", "--enable-stdio-inheritance"],
-        Nothing(true),
-        Without("what workers write goes into the log"),
-    ),
+    setting("enable_stdio_inheritance", &["-R", "--enable-stdio-inheritance"], Nothing(true), InheritOutput),
     setting("statsd_host", &["--statsd-host"], Value("HOST:PORT"), Server(&options::STATSD_HOST.spec)),
     setting("dogstatsd_tags", &["--dogstatsd-tags"], Value("TAGS"), Server(&options::DOGSTATSD_TAGS.spec)),
     setting("statsd_prefix", &["--statsd-prefix"], Value("PREFIX"), Server(&options::STATSD_PREFIX.spec)),

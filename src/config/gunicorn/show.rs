@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::access_log::{LogTarget, SyslogServer};
 use crate::config::address::Listen;
-use crate::config::types::{AppConfig, AppTarget, Config};
+use crate::config::types::{AppConfig, AppOutput, AppTarget, Config};
 
 fn of_app<T>(config: &Config, show: impl FnOnce(&AppConfig) -> T) -> String
 where
@@ -164,8 +164,8 @@ pub fn loglevel(config: &Config) -> String {
     config.server.log_level.map_or("info", |level| level.name()).to_owned()
 }
 
-pub fn capture_output(_: &Config) -> String {
-    truth(true).to_owned()
+pub fn capture_output(config: &Config) -> String {
+    of_app(config, |app| truth(app.output == AppOutput::Log).to_owned())
 }
 
 pub fn proc_name(config: &Config) -> String {

@@ -123,7 +123,9 @@ impl Supervisor {
         match started {
             Ok(started) => {
                 self.pidfds.insert(started.pid, Some(started.pidfd));
-                output::log_zygote(&self.ring, started.output, id);
+                if let Some(pipe) = started.output {
+                    output::log_zygote(&self.ring, pipe, id);
+                }
                 let control = started.generation.control.clone().expect("just made");
                 self.listen_to_zygote(id, &control);
                 self.generations.insert(id, started.generation);
@@ -152,7 +154,8 @@ impl Supervisor {
     pub(super) fn fork_worker(&mut self, generation: GenerationId, worker: WorkerId, place: u32) {
         let Some(found) = self.generations.get(&generation) else { return };
         match found.fork(worker, place) {
-            Ok(pipe) => output::log_worker(&self.ring, pipe, worker),
+            Ok(Some(pipe)) => output::log_worker(&self.ring, pipe, worker),
+            Ok(None) => {}
             Err(error) => self.tell(Event::ForkFailed { generation, worker, error: error.to_string() }),
         }
     }

@@ -14,7 +14,7 @@ import sys
 import threading
 from functools import partial
 
-from . import collector, connections, interrupt, native, project, spare, touched, warm, worker
+from . import collector, connections, interrupt, loggers, native, project, spare, touched, warm, worker
 from . import application as applications
 
 CONTROL_BYTES_MAX = 64 * 1024
@@ -138,6 +138,7 @@ class _Zygote:
             if self._settings.get("proc_name"):
                 _name_process(self._settings["proc_name"])
             self._choose_loop(self._settings.get("worker_loop", "auto"))
+            loggers.prepare(self._settings.get("log_level", "info"), self._settings.get("raw_output", False))
             directories = self._settings["pythonpath"]
             applications.enter_directory(self._settings["chdir"], directories)
             if self._settings.get("reload"):
