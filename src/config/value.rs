@@ -31,8 +31,13 @@ pub enum Place {
         /// The setting's name.
         name: &'static str,
     },
-    /// An argument in `MAITRED_CMD_ARGS`.
-    VariableArgument(&'static str),
+    /// An argument in an environment variable that holds some.
+    VariableArgument {
+        /// The variable.
+        variable: &'static str,
+        /// The argument.
+        name: &'static str,
+    },
     /// A command-line argument.
     Argument(&'static str),
     /// Nothing in particular: the lack of something.
@@ -49,7 +54,7 @@ impl Place {
     pub fn short(&self) -> String {
         match self {
             Place::File { line, .. } => format!("line {line}"),
-            Place::Variable(name) | Place::VariableArgument(name) | Place::Argument(name) => (*name).to_owned(),
+            Place::Variable(name) | Place::VariableArgument { name, .. } | Place::Argument(name) => (*name).to_owned(),
             Place::Setting { name, .. } => (*name).to_owned(),
             Place::Nowhere => "by default".to_owned(),
         }
@@ -62,7 +67,7 @@ impl fmt::Display for Place {
             Place::File { name, line: 0 } => write!(f, "{name}: "),
             Place::File { name, line } => write!(f, "{name}:{line}: "),
             Place::Variable(name) => write!(f, "environment variable {name}: "),
-            Place::VariableArgument(name) => write!(f, "environment variable MAITRED_CMD_ARGS: {name}: "),
+            Place::VariableArgument { variable, name } => write!(f, "environment variable {variable}: {name}: "),
             Place::Argument(name) => write!(f, "{name}: "),
             Place::Setting { file, name } => write!(f, "{file}: {name}: "),
             Place::Nowhere => f.write_str("maitred: "),

@@ -6,6 +6,8 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{getegid, geteuid};
+
 use crate::config::access_log::{LogTarget, SyslogServer};
 use crate::config::address::Listen;
 use crate::config::types::{AppConfig, AppTarget, Config};
@@ -128,6 +130,15 @@ pub fn raw_env(config: &Config) -> String {
 
 pub fn pidfile(config: &Config) -> String {
     path(config.server.pidfile.as_deref())
+}
+
+/// By its number, as there.
+pub fn user(config: &Config) -> String {
+    config.server.user.as_ref().map_or_else(|| geteuid().as_raw(), |user| user.uid).to_string()
+}
+
+pub fn group(config: &Config) -> String {
+    config.server.user.as_ref().map_or_else(|| getegid().as_raw(), |user| user.gid).to_string()
 }
 
 pub fn umask(config: &Config) -> String {
