@@ -250,7 +250,7 @@ fn a_gunicorn_conf_py_is_read_and_what_is_not_taken_is_said() {
         chdir = os.path.dirname(os.path.abspath(__file__))\n\
         timeout = 12\n\
         accesslog = '-'\n\
-        access_log_format = '%(h)s %(p)s'\n\
+        access_log_format = '%(h)s %(p)s %(x)s $'\n\
         worker_class = 'uvicorn.workers.UvicornWorker'\n\
         limit_request_line = 0\n\
         reload = False\n\
@@ -263,9 +263,10 @@ fn a_gunicorn_conf_py_is_read_and_what_is_not_taken_is_said() {
     let value = |name: &str| shown.get(name).map_or("", String::as_str);
     assert_eq!((value("bind"), value("workers")), ("['127.0.0.1:7', '127.0.0.1:8']", "2"));
     assert_eq!((value("timeout"), value("wsgi_app"), value("accesslog")), ("13", "good:application", "-"));
+    assert_eq!(value("access_log_format"), "${remote_addr} <${pid}> - $$");
     let left = text(&output.stderr);
     for part in [
-        "gunicorn.conf.py: access_log_format: there is no \"%(p)s\" here",
+        "gunicorn.conf.py: access_log_format: nothing is known here of %(x)s: \"-\" stands there",
         "gunicorn.conf.py: worker_class: \"uvicorn.workers.UvicornWorker\" is no kind of worker here",
         "gunicorn.conf.py: logconfig_dict: ",
         "gunicorn.conf.py: max_requests: is neither plain data",
@@ -274,6 +275,49 @@ fn a_gunicorn_conf_py_is_read_and_what_is_not_taken_is_said() {
         assert!(left.contains(part), "{part} is not in {left}");
     }
     assert!(!left.contains("reload") && !left.contains("WORKER"), "{left}");
+}
+
+#[test]
+fn a_file_of_gunicorn_s_is_known_by_what_it_holds() {
+    let folder = project();
+    fs::write(folder.path().join("gunicorn.conf"), "workers = 3\nwsgi_app = \"good\"\n").expect("write");
+    let shown = printed(&maitred(folder.path(), &["-c", "gunicorn.conf", "--print-config"], &[]));
+    assert_eq!(shown.get("workers").map(String::as_str), Some("3"));
+    fs::write(folder.path().join("site.conf"), "[app]\nwsgi = \"good\"\nworkers = 4\n").expect("write");
+    let shown = printed(&maitred(folder.path(), &["-c", "site.conf", "--print-config"], &[]));
+    assert_eq!(shown.get("workers").map(String::as_str), Some("4"));
+    fs::write(folder.path().join("site.conf"), "[app]\nworkers =\n").expect("write");
+    let output = maitred(folder.path(), &["-c", "site.conf"], &[]);
+    assert!(
+        output.status.code() == Some(2) && text(&output.stderr).starts_with("site.conf:2: "),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn what_is_in_force_is_printed_by_gunicorn_s_names() {
+    let folder = project();
+    let conf = "statsd_host = 'localhost:8125'\nstatsd_prefix = 'shop'\ndogstatsd_tags = 'a:b'\nproxy_protocol = True\n\
+        proxy_allow_ips = '127.0.0.1'\naccesslog = '-'\naccess_log_format = '{\"a\": \"%(a)s\"}'\ndef when_ready(server): pass\n";
+    fs::write(folder.path().join("gunicorn.conf.py"), conf).expect("write");
+    let shown = printed(&maitred(folder.path(), &["good", "-c", "gunicorn.conf.py", "--print-config"], &[]));
+    let hook = folder.path().canonicalize().expect("there").join("gunicorn.conf.py:when_ready").display().to_string();
+    let id = rustix::process::geteuid().as_raw().to_string();
+    for (name, value) in [
+        ("statsd_host", "localhost:8125"),
+        ("statsd_prefix", "shop"),
+        ("dogstatsd_tags", "a:b"),
+        ("proxy_protocol", "auto"),
+        ("access_log_format", "{\"a\": \"${http_user_agent}\"}"),
+        ("when_ready", &hook),
+        ("on_exit", "None"),
+        ("certfile", "None"),
+        ("cert_reqs", "0"),
+        ("user", &id),
+    ] {
+        assert_eq!(shown.get(name).map(String::as_str), Some(value), "{name} of {shown:?}");
+    }
 }
 
 #[test]

@@ -90,5 +90,6 @@ pub use types::{
     MaintenanceConfig, Page, PathPattern, ReloadMode, RequestIds, RouteConfig, ServerConfig, StaticConfig,
     StatsdConfig, StatsdTarget, WorkerLoop, compile,
 };
+pub use value::is_toml;
 pub use warmup::WarmupConfig;
 pub use words::split as split_words;

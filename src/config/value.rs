@@ -181,6 +181,20 @@ pub fn parse(file: &Path, text: &str, problems: &mut Vec<Problem>) -> Table {
     source.table(table.into_inner())
 }
 
+/// Whether `text` is meant as one of our config files: it has the head of a table, or it can be read and holds nothing but tables. A
+/// `gunicorn.conf.py` of plain assignments can be read as TOML too, but its values stand in no table.
+#[must_use]
+pub fn is_toml(text: &str) -> bool {
+    let is_table = |(_, placed): &(String, Placed)| match &placed.value {
+        Value::Table(_) => true,
+        Value::List(items) => items.iter().all(|item| matches!(item.value, Value::Table(_))),
+        _ => false,
+    };
+    let mut problems = Vec::new();
+    text.lines().any(|line| line.starts_with('['))
+        || (parse(Path::new(""), text, &mut problems).entries().iter().all(is_table) && problems.is_empty())
+}
+
 struct Source {
     name: Arc<str>,
     /// Offset of each line's first byte.
@@ -263,6 +277,20 @@ mod tests {
         let Value::Table(f) = &e[0].value else { panic!("its items are tables") };
         assert_eq!(f.entries[0].1.value, Value::Integer(16));
         assert_eq!(e.iter().map(|item| line(&item.place)).collect::<Vec<_>>(), [8, 10]);
+    }
+
+    #[test]
+    fn a_config_file_is_told_from_one_in_python() {
+        for ours in
+            ["", "# nothing\n", "[server]\nlisten = \n", "server.listen = \":80\"", "server = { listen = \":80\" }"]
+        {
+            assert!(is_toml(ours), "{ours}");
+        }
+        for theirs in
+            ["workers = 2\n", "bind = \"0.0.0.0:80\"\n", "import os\n", "bind = [\n  'a',\n]\n", "workers = 1 + 1"]
+        {
+            assert!(!is_toml(theirs), "{theirs}");
+        }
     }
 
     #[test]

@@ -85,10 +85,19 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
                 log_table(tables.server, &place).set(options::LOG_PATH.spec.name, Placed { place, value });
             }
             Meaning::AccessLogFormat => match access_log_format(&value) {
-                Ok(text) => {
+                Ok(format::Translated { text, unknown }) => {
                     has_log_format = true;
-                    let value = Value::Text(text);
-                    log_table(tables.server, &place).set(options::LOG_FORMAT.spec.name, Placed { place, value });
+                    if !unknown.is_empty() {
+                        let names = unknown.join(", ");
+                        left.push(note(format!("nothing is known here of {names}: \"-\" stands there")));
+                    }
+                    let table = log_table(tables.server, &place);
+                    if text.trim_start().starts_with('{') && !table.holds(options::LOG_ESCAPE.spec.name) {
+                        // Lines that are JSON stay that, whatever a client sends.
+                        let value = Value::Text("json".to_owned());
+                        table.set(options::LOG_ESCAPE.spec.name, Placed { place: place.clone(), value });
+                    }
+                    table.set(options::LOG_FORMAT.spec.name, Placed { place, value: Value::Text(text) });
                 }
                 Err(message) => left.push(note(message)),
             },
@@ -262,7 +271,7 @@ fn dotted_callable(value: Value) -> Value {
     }
 }
 
-fn access_log_format(value: &Value) -> Result<String, String> {
+fn access_log_format(value: &Value) -> Result<format::Translated, String> {
     match value {
         Value::Text(text) => format::translate(text),
         other => Err(format!("must be a string, not {}", other.kind())),

@@ -217,7 +217,8 @@ static SETTINGS: &[Setting] = &[
     setting("forwarded_allow_ips", &["--forwarded-allow-ips"], Value("ADDRESSES"), Peers)
         .shown(show::forwarded_allow_ips),
     setting("accesslog", &["--access-logfile"], Value("FILE"), AccessLog).shown(show::accesslog),
-    setting("access_log_format", &["--access-logformat"], Value("FORMAT"), AccessLogFormat),
+    setting("access_log_format", &["--access-logformat"], Value("FORMAT"), AccessLogFormat)
+        .shown(show::access_log_format),
     setting("disable_redirect_access_to_syslog", &["--disable-redirect-access-to-syslog"], Nothing(true), Always),
     setting("errorlog", &["--log-file", "--error-logfile"], Value("FILE"), Server(&options::ERROR_LOG.spec))
         .shown(show::errorlog),
@@ -237,9 +238,12 @@ static SETTINGS: &[Setting] = &[
         Nothing(true),
         Without("what workers write goes into the log"),
     ),
-    setting("statsd_host", &["--statsd-host"], Value("HOST:PORT"), Server(&options::STATSD_HOST.spec)),
-    setting("dogstatsd_tags", &["--dogstatsd-tags"], Value("TAGS"), Server(&options::DOGSTATSD_TAGS.spec)),
-    setting("statsd_prefix", &["--statsd-prefix"], Value("PREFIX"), Server(&options::STATSD_PREFIX.spec)),
+    setting("statsd_host", &["--statsd-host"], Value("HOST:PORT"), Server(&options::STATSD_HOST.spec))
+        .shown(show::statsd_host),
+    setting("dogstatsd_tags", &["--dogstatsd-tags"], Value("TAGS"), Server(&options::DOGSTATSD_TAGS.spec))
+        .shown(show::dogstatsd_tags),
+    setting("statsd_prefix", &["--statsd-prefix"], Value("PREFIX"), Server(&options::STATSD_PREFIX.spec))
+        .shown(show::statsd_prefix),
     setting("enable_backlog_metric", &["--enable-backlog-metric"], Nothing(true), Always),
     setting("proc_name", &["-n", "--name"], Value("NAME"), Server(&options::PROC_NAME.spec)).shown(show::proc_name),
     setting("default_proc_name", &[], Value("NAME"), Always),
@@ -247,14 +251,15 @@ static SETTINGS: &[Setting] = &[
     setting("pythonpath", &[], Value("DIRECTORIES"), App(&options::PYTHONPATH.spec)).shown(show::pythonpath),
     setting("paste", &["--paster", "--paste"], Value("FILE"), Without(PASTE)),
     setting("raw_paste_global_conf", &["--paste-global"], Values("CONF"), Without(PASTE)),
-    setting("proxy_protocol", &["--proxy-protocol"], Optional("MODE", "auto"), ProxyProtocol),
+    setting("proxy_protocol", &["--proxy-protocol"], Optional("MODE", "auto"), ProxyProtocol)
+        .shown(show::proxy_protocol),
     setting("proxy_allow_ips", &["--proxy-allow-from"], Value("ADDRESSES"), MorePeers),
     setting("protocol", &["--protocol"], Value("PROTOCOL"), Without(UWSGI)),
     setting("uwsgi_allow_ips", &["--uwsgi-allow-from"], Value("ADDRESSES"), Without(UWSGI)),
-    setting("keyfile", &["--keyfile"], Value("FILE"), Tls(&options::KEY.spec)),
-    setting("certfile", &["--certfile"], Value("FILE"), Tls(&options::CERT.spec)),
-    setting("ca_certs", &["--ca-certs"], Value("FILE"), Tls(&options::CLIENT_CA.spec)),
-    setting("cert_reqs", &["--cert-reqs"], Value("N"), CertReqs),
+    setting("keyfile", &["--keyfile"], Value("FILE"), Tls(&options::KEY.spec)).shown(show::keyfile),
+    setting("certfile", &["--certfile"], Value("FILE"), Tls(&options::CERT.spec)).shown(show::certfile),
+    setting("ca_certs", &["--ca-certs"], Value("FILE"), Tls(&options::CLIENT_CA.spec)).shown(show::ca_certs),
+    setting("cert_reqs", &["--cert-reqs"], Value("N"), CertReqs).shown(show::cert_reqs),
     setting("ssl_version", &["--ssl-version"], Value("VERSION"), Without("min_version in [[tls]] says it")),
     setting("ciphers", &["--ciphers"], Value("CIPHERS"), Without("preset in [[tls]] names the suites")),
     setting("suppress_ragged_eofs", &["--suppress-ragged-eofs"], Nothing(true), Always),
