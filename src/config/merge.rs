@@ -1,6 +1,6 @@
 //! The values of file, environment and flags, laid over each other.
 //!
-//! Owns their precedence: defaults < file < `MAITRED_CMD_ARGS` < flags; single variables of the environment are defaults. Merges before anything is read from the values, so that
+//! Owns their precedence: defaults < file < `GUNICORN_CMD_ARGS` < `MAITRED_CMD_ARGS` < flags; single variables of the environment are defaults. Merges before anything is read from the values, so that
 //! each is checked by its option's own reader whatever its source.
 
 use std::fs::File;
@@ -110,7 +110,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     for (layer, source) in flags.layers() {
         server_flags(&mut server, layer, source);
         app = app_flags(app, layer, source);
-        let given = layer.settings.iter().map(|flag| given(flag, source));
+        let given = durations(layer, source).chain(layer.settings.iter().map(|flag| given(flag, source)));
         let tables = gunicorn::Tables { server: &mut server, app: &mut app, tls: &mut tls };
         gunicorn::apply(given, tables, &mut left);
     }
@@ -253,9 +253,9 @@ fn unknown(key: String, place: Place) -> Problem {
 }
 
 fn argument(source: Source, name: &'static str, value: Value) -> Placed {
-    let place = match source {
-        Source::Variable => Place::VariableArgument(name),
-        Source::CommandLine => Place::Argument(name),
+    let place = match source.variable() {
+        Some(variable) => Place::VariableArgument { variable, name },
+        None => Place::Argument(name),
     };
     Placed { place, value }
 }
@@ -283,6 +283,18 @@ fn gunicorn_file(
     let is_left = |given: &Given| left.iter().any(|problem| problem.place == given.placed.place);
     let taken = file.given().filter(|given| !is_left(given)).map(|given| given.setting.name.to_owned());
     (file.name.clone(), taken.collect())
+}
+
+/// Flags of our own that take what Gunicorn's settings take.
+fn durations(flags: &Flags, source: Source) -> impl Iterator<Item = Given> {
+    let given = [
+        ("timeout", "--timeout", flags.timeout.clone()),
+        ("graceful_timeout", "--graceful-timeout", flags.graceful_timeout.clone()),
+    ];
+    given.into_iter().filter_map(move |(name, flag, text)| {
+        let setting = gunicorn::named(name).expect("Gunicorn has both");
+        Some(Given { setting, placed: argument(source, flag, Value::Text(text?)) })
+    })
 }
 
 /// A flag as a setting with its value.
@@ -367,8 +379,6 @@ fn app_flags(app: Option<Table>, flags: &Flags, source: Source) -> Option<Table>
         (&options::PYTHON.spec, "--python", text(&flags.python)),
         (&options::WORKERS.spec, "--workers", flags.workers.map(Value::Integer)),
         (&options::THREADS.spec, "--threads", flags.threads.map(Value::Integer)),
-        (&options::TIMEOUT.spec, "--timeout", flags.timeout.clone().map(Value::Text)),
-        (&options::GRACEFUL_TIMEOUT.spec, "--graceful-timeout", flags.graceful_timeout.clone().map(Value::Text)),
         (&options::PRELOAD_APP.spec, "--no-preload", flags.no_preload.then_some(Value::Bool(false))),
         (&options::DEV.spec, "--dev", flags.dev.then_some(Value::Bool(true))),
     ];

@@ -80,7 +80,7 @@ pub use process::{
 };
 pub use python::{Interpreter, InterpreterSource, interpreter_of};
 pub use reference::reference;
-pub use sources::{Flags, GivenFlag, Surroundings};
+pub use sources::{Flags, GivenFlag, Source, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use status::StatusPattern;
 pub use supervisord::{ClientConfig, Import, import};
@@ -90,5 +90,6 @@ pub use types::{
     LogLevel, MaintenanceConfig, Page, PathPattern, ReloadMode, RequestIds, RouteConfig, ServerConfig, StaticConfig,
     StatsdConfig, StatsdTarget, WorkerLoop, compile,
 };
+pub use value::is_toml;
 pub use warmup::WarmupConfig;
 pub use words::split as split_words;

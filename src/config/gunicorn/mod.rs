@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub use apply::{Given, Tables, apply, list};
 pub use settings::{Setting, Takes, all, named, with_flags};
 
+use settings::Meaning;
+
 use super::types::Config;
 use super::value::{Place, Placed, Value};
 use std::sync::Arc;
@@ -76,8 +78,11 @@ fn of_json(value: &serde_json::Value, place: &Place) -> Option<Placed> {
 
 /// Gunicorn's names and the values in force, as its `--print-config` writes them; sorted.
 pub fn print(config: &Config) -> String {
-    let mut shown: Vec<_> =
-        settings::all().filter_map(|setting| Some((setting.name, (setting.shown?)(config)))).collect();
+    let value = |setting: &Setting| match setting.meaning {
+        Meaning::Hook(spec) => Some(show::hook(config, spec.name)),
+        _ => Some((setting.shown?)(config)),
+    };
+    let mut shown: Vec<_> = settings::all().filter_map(|setting| Some((setting.name, value(setting)?))).collect();
     shown.sort_unstable();
     let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     shown.iter().map(|(name, value)| format!("{name:width$} = {value}")).collect::<Vec<_>>().join("\n")

@@ -48,7 +48,7 @@ pub static LOG_FORMAT: Opt<String> = Opt {
         Unit::Text("`combined`, `common`, `json`, `short` or text with variables"),
         Default::Toml("\"combined\""),
         "What a line looks like: nginx's `combined`, the Common Log Format, one JSON object a line, one for people at a terminal, or text with nginx's variables, such as \
-         `\"$remote_addr $request_time $http_host\"`.",
+         `\"$remote_addr $request_time $http_host\"`. `$$` is a `$`.",
     )
     .elsewhere(&["log_format", "access_log_format"]),
     read: read::text,

@@ -83,7 +83,9 @@ def _evaluate(module, expression):
         target = ast.unparse(call.func if call else tree)
         arguments = [ast.literal_eval(argument) for argument in call.args] if call else []
         keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords} if call else {}
-    except (SyntaxError, ValueError):
+        if None in keywords:
+            raise ValueError("a mapping's items are no literal arguments")
+    except (SyntaxError, ValueError, TypeError):
         raise AttributeMissing("%r is neither an attribute nor a call with literal arguments" % expression) from None
     found = module
     for attribute in target.split("."):
@@ -92,7 +94,13 @@ def _evaluate(module, expression):
         except AttributeError:
             raise AttributeMissing("module %r has no attribute %r" % (module.__name__, target)) from None
     if call:
-        found = found(*arguments, **keywords)
+        try:
+            found = found(*arguments, **keywords)
+        except TypeError as failure:
+            # It never began: it does not take these arguments, or is nothing to be called.
+            if failure.__traceback__.tb_next is None:
+                raise AttributeMissing("%r in module %r: %s" % (expression, module.__name__, failure)) from None
+            raise
     if not callable(found):
         raise AttributeMissing("%r in module %r is not callable" % (expression, module.__name__))
     return found
