@@ -81,6 +81,9 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         file: merged.file.as_deref(),
     };
     let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
+    if let Some(app) = &mut app {
+        app.program = flags.gunicorn_file.as_ref().map(|file| file.program.clone());
+    }
 
     if app.is_some() && !leads_to_app {
         let everything =
