@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::probe;
 use crate::base::bounds::CONFIG_FILE_BYTES_MAX;
-use crate::config::gunicorn::{self, GunicornFile};
+use crate::config::gunicorn::{self, ConfProgram, GunicornFile};
 use crate::config::{FILE_DEFAULT, Flags, Surroundings, interpreter_of, is_toml};
 
 /// A file is evaluated within this.
@@ -49,14 +49,14 @@ pub fn overlooked(flags: &Flags) -> Option<&'static str> {
     is_overlooked.then_some(USUAL_NAME)
 }
 
-/// Puts what the config file says into `flags`, if that is a `gunicorn.conf.py`.
+/// Puts what the config file says into `flags`, if that is a `gunicorn.conf.py`. Returns what it has printed.
 ///
 /// # Errors
 /// Python's traceback, below a line that names the file; or a sentence.
-pub fn add(flags: &mut Flags, around: &Surroundings) -> Result<(), String> {
+pub fn add(flags: &mut Flags, around: &Surroundings) -> Result<String, String> {
     let named = flags.config_file().map(|file| file.display().to_string());
     let Some(place) = named.filter(|place| is_python(place, &around.directory)) else {
-        return Ok(());
+        return Ok(String::new());
     };
     let python = interpreter_of(flags, around).map_err(|message| format!("{place}: {message}"))?;
     let names: Vec<_> = gunicorn::all().map(|setting| setting.name).collect();
@@ -68,11 +68,13 @@ pub fn add(flags: &mut Flags, around: &Surroundings) -> Result<(), String> {
         return Err(format!("{place}: cannot be evaluated ({})\n{}", python.path.display(), outcome.stderr.trim_end()));
     }
     let answer: Answer = serde_json::from_str(&outcome.stdout).map_err(|error| format!("{place}: {error}"))?;
-    let callables_place = match place.strip_prefix("python:") {
-        Some(module) => module.to_owned(),
-        None => around.directory.join(place.strip_prefix("file:").unwrap_or(&place)).display().to_string(),
+    let (file, module) = match place.strip_prefix("python:") {
+        Some(module) => (None, Some(module.to_owned())),
+        None => (Some(around.directory.join(place.strip_prefix("file:").unwrap_or(&place))), None),
     };
+    let callables_place = module.clone().or(file.as_ref().map(|file| file.display().to_string())).unwrap_or_default();
+    let program = ConfProgram { file, module, directory: around.directory.clone() };
     let Answer { settings, callables, odd } = answer;
-    flags.gunicorn_file = Some(GunicornFile { name: place, settings, callables, callables_place, odd });
-    Ok(())
+    flags.gunicorn_file = Some(GunicornFile { name: place, settings, callables, callables_place, odd, program });
+    Ok(outcome.stderr)
 }

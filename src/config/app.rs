@@ -100,6 +100,7 @@ pub fn app(
         response_buffer_bytes: reader.value(&options::RESPONSE_BUFFER) as usize,
         response_spool_bytes_max: reader.value(&options::RESPONSE_SPOOL_MAX),
         hooks,
+        program: None,
     };
     reader.finish();
     Some(config)

@@ -82,6 +82,9 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         server: &server,
     };
     let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
+    if let Some(app) = &mut app {
+        app.program = flags.gunicorn_file.as_ref().map(|file| file.program.clone());
+    }
 
     if app.is_some() && !leads_to_app {
         let everything =

@@ -20,6 +20,7 @@ pub use super::address::{Listen, Listener};
 pub use super::compress::CompressConfig;
 pub use super::control::ControlConfig;
 pub use super::guard::GuardConfig;
+use super::gunicorn::ConfProgram;
 use super::hooks::Hooks;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
@@ -284,6 +285,8 @@ pub struct AppConfig {
     pub response_spool_bytes_max: u64,
     /// Server hooks.
     pub hooks: Hooks,
+    /// The `gunicorn.conf.py` that the settings came from: workers begin with what it does.
+    pub program: Option<ConfProgram>,
 }
 
 /// How the number of workers follows the load.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::control::{Start, ToZygote};
 use super::machine::{GenerationId, Held, PoolSettings, WorkerId};
 use super::spawn::ZygoteSpawn;
-use crate::config::{AppConfig, AppOutput, AppTarget};
+use crate::config::{AppConfig, AppOutput, AppTarget, Config, gunicorn};
 use crate::django::Facts;
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
@@ -55,10 +55,13 @@ pub(super) struct Generation {
     is_logged: bool,
     /// Its zygote calls server hooks.
     has_hooks: bool,
+    /// Names of threads that hooks have begun in its zygote.
+    pub hook_threads: Vec<String>,
 }
 
 /// What the whole server is like, as far as workers are told.
 pub(super) struct About<'a> {
+    pub config: &'a Config,
     pub app: &'a AppConfig,
     /// Whom workers run as; `None`: as the server.
     pub user: Option<&'a User>,
@@ -147,6 +150,7 @@ impl Generation {
             django: None,
             is_logged,
             has_hooks: !app.hooks.is_empty(),
+            hook_threads: Vec::new(),
         };
         generation.tell(&start_message(id, settings.filled, about), None)?;
         Ok(Started { generation, pid: child.pid, pidfd: child.pidfd, output })
@@ -283,17 +287,20 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
         raw_output: app.output == AppOutput::Raw,
         generation: id.0,
         proc_name: about.proc_name.map(str::to_owned),
+        program: app.program.as_ref().map(Into::into),
         hooks: app.hooks.iter().map(|(name, place)| (*name, place.into())).collect(),
         workers_before: about.workers_before,
-        cfg: serde_json::json!({
-            "workers": workers,
-            "threads": app.threads,
-            "timeout": app.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
-            "graceful_timeout": app.graceful_timeout.as_secs_f64(),
-            "preload_app": app.preload_app,
-            "proc_name": about.proc_name.unwrap_or("maitred"),
-            // Their values are in the environment; they may be longer than a message.
-            "env": app.raw_env.iter().map(|(name, _)| name).collect::<std::collections::BTreeSet<_>>(),
-        }),
+        cfg: cfg(workers, about),
     }))
+}
+
+/// What hooks find in `cfg`: all settings for hooks, else what is of use without them.
+fn cfg(workers: u32, about: &About<'_>) -> serde_json::Value {
+    let app = about.app;
+    // Their values are in the environment; they may be longer than a message.
+    let env = app.raw_env.iter().map(|(name, _)| name).collect::<std::collections::BTreeSet<_>>();
+    let mut cfg = if app.hooks.is_empty() { serde_json::Map::new() } else { gunicorn::values(about.config) };
+    cfg.insert("workers".to_owned(), workers.into());
+    cfg.insert("env".to_owned(), serde_json::json!(env));
+    cfg.into()
 }

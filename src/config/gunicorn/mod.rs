@@ -6,11 +6,13 @@ mod apply;
 mod format;
 mod settings;
 mod show;
+mod values;
 
 use std::path::PathBuf;
 
 pub use apply::{Given, Tables, apply, list};
 pub use settings::{Setting, Takes, all, named, with_flags};
+pub use values::values;
 
 use settings::Meaning;
 
@@ -31,6 +33,19 @@ pub struct GunicornFile {
     pub callables_place: String,
     /// Names of settings whose values are neither.
     pub odd: Vec<String>,
+    /// The file as a program.
+    pub program: ConfProgram,
+}
+
+/// A `gunicorn.conf.py` as what it is beside its settings: a program that the application's processes begin with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfProgram {
+    /// The file; `None`: it is a module.
+    pub file: Option<PathBuf>,
+    /// The module's name.
+    pub module: Option<String>,
+    /// Where it is executed.
+    pub directory: PathBuf,
 }
 
 impl GunicornFile {

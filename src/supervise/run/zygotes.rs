@@ -13,6 +13,16 @@ use crate::supervise::warmup::Warmup;
 use crate::supervise::{output, routes};
 use crate::sys::process::{self, Pid};
 
+/// Says of threads that hooks have begun in a generation's zygote that they end with it.
+fn threads_end(generation: GenerationId, threads: &[String]) {
+    tracing::warn!(
+        generation = generation.0,
+        "server hooks have begun threads ({}) in the process that forks the workers; a reload replaces it, and they end with it: begin such \
+         threads in post_fork, or have a [program.NAME] do what they do",
+        threads.join(", ")
+    );
+}
+
 impl Supervisor {
     pub(super) fn zygote(&mut self, generation: GenerationId, message: FromZygote) {
         if matches!(message, FromZygote::Imported { .. }) {
@@ -76,6 +86,15 @@ impl Supervisor {
                 self.pidfds.insert(pid, process::pidfd(pid).ok());
                 Event::WorkerForked { generation, worker: WorkerId(worker), pid }
             }
+            FromZygote::HookThreads { threads } => {
+                if self.generations.keys().any(|other| *other > generation) {
+                    threads_end(generation, &threads);
+                }
+                if let Some(found) = self.generations.get_mut(&generation) {
+                    found.hook_threads = threads;
+                }
+                return;
+            }
             FromZygote::Spare { pid } => {
                 // One that has ended already, and was reaped, is nobody.
                 let found = Pid::from_raw(pid).and_then(|pid| Some((pid, process::pidfd(pid).ok()?)));
@@ -115,9 +134,12 @@ impl Supervisor {
         if let Some((watch, _)) = &self.files {
             watch.begins(id);
         }
+        for (before, found) in self.generations.iter_mut().filter(|(_, found)| !found.hook_threads.is_empty()) {
+            threads_end(*before, &std::mem::take(&mut found.hook_threads));
+        }
         let proc_name = self.setup.config.server.proc_name.as_deref();
         let user = self.started.server.user.as_ref();
-        let about = About { app, user, proc_name, workers_before: self.workers_before };
+        let about = About { config: &self.setup.config, app, user, proc_name, workers_before: self.workers_before };
         let started = Generation::start(id, settings, &about, &self.replies);
         self.workers_before = Some(settings.filled);
         match started {

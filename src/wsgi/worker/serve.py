@@ -37,6 +37,7 @@ def constants(settings):
         "wsgi.multiprocess": settings["multiprocess"],
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
+        "maitred.request_timeout": RequestTimeout,
         "SERVER_SOFTWARE": settings["server_software"],
     }
 
