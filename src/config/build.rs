@@ -7,6 +7,7 @@ use super::acme::acme;
 use super::admin::admin;
 use super::app::{Search, app};
 use super::control::ControlConfig;
+use super::django;
 use super::error::{ConfigErrors, Problem};
 use super::guard::{GuardOptions, guard};
 use super::guard_limits::check_zones;
@@ -68,24 +69,25 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     };
     let has_fallback = routes.iter().any(|(_, route)| falls_back_to_app(route));
 
-    // A file that names routes says all that is served; otherwise a Django project that is there is meant to be served.
+    // A Django project that is there is meant to be served, unless a route at "/" leaves nothing to it.
     let wanted = merged.app.is_some() || leads_to_app || has_fallback;
-    let tried = wanted || (!merged.file_has_routes && !matches!(listens, Listens::Never(_)) && problems.is_empty());
+    let working = &around.directory;
+    let may_be_there = !merged.file_has_routes || django::is_project(working);
+    let is_free = may_be_there && !routes.iter().any(leads_everywhere) && !matches!(listens, Listens::Never(_));
+    let tried = wanted || (is_free && problems.is_empty());
     let mut table = merged.app.unwrap_or_default();
     if !wanted {
         variables(&mut table, around);
     }
     let search = Search {
-        directory: if merged.file_has_app { bases.file } else { bases.working },
+        directory: if merged.file_has_app { bases.file } else { working },
         necessary: wanted || (routes.is_empty() && !may_be_silent),
         file: merged.file.as_deref(),
     };
-    let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
+    let app = if tried { app(table, &search, bases, around, problems) } else { None };
 
     if app.is_some() && !leads_to_app {
-        let everything =
-            |(_, route): &&(Place, RouteConfig)| route.host == HostPattern::Any && route.path.is_prefix("/");
-        match routes.iter().find(everything) {
+        match routes.iter().find(|placed| leads_everywhere(placed)) {
             None => {
                 let everything = PathPattern::prefix("/");
                 let route = RouteConfig::new(HostPattern::Any, everything, Action::App, server.max_body_bytes);
@@ -94,7 +96,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
             }
             // What has no file there is the application's.
             Some((_, route)) if falls_back_to_app(route) => {}
-            Some((place, _)) if wanted => problems.push(Problem {
+            Some((place, _)) => problems.push(Problem {
                 place: place.clone(),
                 key: "route".to_owned(),
                 message:
@@ -102,7 +104,6 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
                           one a longer path"
                         .to_owned(),
             }),
-            Some(_) => app = None,
         }
     }
     for (place, route) in &mut routes {
@@ -128,8 +129,6 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     if server.shards == AUTO {
         server.shards = automatic_shards(around.cpus, app.is_some());
     }
-    let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
-    let static_from_django = app.is_some() && !has_static;
     let named = merged.file.as_deref().or(flags.supervisord_file());
     let origin = named.map_or_else(|| around.directory.clone(), |file| around.directory.join(file));
     let origin = origin.canonicalize().unwrap_or(origin);
@@ -143,7 +142,6 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         app,
         programs,
         routes,
-        static_from_django,
         error_pages,
         maintenance: closed,
         origin,
@@ -152,6 +150,11 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         left,
         taken: merged.taken,
     }
+}
+
+/// Whether a route takes the whole site, so far as no longer path is routed elsewhere.
+fn leads_everywhere((_, route): &(Place, RouteConfig)) -> bool {
+    route.host == HostPattern::Any && route.path.is_prefix("/")
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier
