@@ -568,7 +568,7 @@ impl Supervisor {
                 self.site.note(&report);
                 self.note_boot(&report);
                 self.note_worker(&report);
-                report.log();
+                report.log(&self.interpreter());
             }
             Action::Exit { code } => {
                 self.pool_code = Some(if self.has_failed { EXIT_FAILED.max(code) } else { code });
