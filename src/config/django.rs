@@ -10,7 +10,7 @@ use super::read::is_module;
 /// The variable of the environment that names the settings module.
 pub const VARIABLE: &str = "DJANGO_SETTINGS_MODULE";
 /// What is in the directory of every project.
-const MANAGE_PY: &str = "manage.py";
+pub const MANAGE_PY: &str = "manage.py";
 /// A `manage.py` is a few hundred bytes; what is longer than this, bytes, is something else.
 const MANAGE_PY_BYTES_MAX: u64 = 1024 * 1024;
 

@@ -141,7 +141,7 @@ impl Generation {
             django: None,
             has_hooks: !app.hooks.is_empty(),
         };
-        generation.tell(&start_message(id, settings.filled, about), None)?;
+        generation.tell(&start_message(id, settings, about), None)?;
         Ok(Started { generation, pid: child.pid, pidfd: child.pidfd, output })
     }
 
@@ -249,7 +249,7 @@ fn environment(app: &AppConfig, user: Option<&User>) -> Vec<(OsString, OsString)
     env
 }
 
-fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote {
+fn start_message(id: GenerationId, settings: PoolSettings, about: &About<'_>) -> ToZygote {
     let app = about.app;
     ToZygote::Start(Box::new(Start {
         wsgi: match &app.wsgi {
@@ -264,14 +264,14 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
         serve_static: app.dev,
         worker_loop: app.worker_loop.name(),
         threads: app.threads,
-        multiprocess: app.workers > 1 || app.autoscale.is_some_and(|autoscale| autoscale.max > 1),
+        multiprocess: settings.workers > 1,
         server_software: concat!("maitred/", env!("CARGO_PKG_VERSION")).to_owned(),
         generation: id.0,
         proc_name: about.proc_name.map(str::to_owned),
         hooks: app.hooks.iter().map(|(name, place)| (*name, place.into())).collect(),
         workers_before: about.workers_before,
         cfg: serde_json::json!({
-            "workers": workers,
+            "workers": settings.filled,
             "threads": app.threads,
             "timeout": app.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
             "graceful_timeout": app.graceful_timeout.as_secs_f64(),

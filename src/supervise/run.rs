@@ -566,6 +566,7 @@ impl Supervisor {
                     found.tell_hooks(&ToZygote::WorkerExited { pid: pid.as_raw_nonzero().get() });
                 }
                 self.site.note(&report);
+                self.note_workers_asked(&report);
                 self.note_boot(&report);
                 self.note_worker(&report);
                 report.log(&self.interpreter());
