@@ -228,6 +228,8 @@ fn contradictions_that_lie_in_the_configuration() {
     let hsts = TLS.to_owned() + "hsts = \"max-age=60\"\n";
     let hosts = LISTEN.to_owned() + "allowed_hosts = [\"*.example.org\"]\n";
     let proxied = PLAIN.to_owned() + "trusted_proxies = [\"127.0.0.1\"]\n";
+    let unheard = "[server]\nlisten = \"unix:site.sock\"\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned();
+    let proxy_header = || json!({ "ssl_redirect": false, "proxy_ssl_header": ["HTTP_X_FORWARDED_PROTO", "https"] });
     let routed = "[[route]]\npath = \"/\"\nhost = \"www.test\"\napp = true\n";
     let small = "[[route]]\npath = \"/\"\napp = true\nmax_body = \"1K\"\n";
     let sendfile = "[[route]]\npath = \"/\"\napp = true\nsendfile_root = [\"/srv/p\"]\n";
@@ -247,6 +249,11 @@ fn contradictions_that_lie_in_the_configuration() {
         (&[&hosts, TLS, APP, FILES, ALL], json!({ "allowed_hosts": ["*"] }), &[]),
         // Somebody in front speaks TLS.
         (&[&proxied, APP, FILES, ALL], json!({ "hsts_seconds": 60, "use_x_forwarded_host": true }), &[]),
+        // … who is heard, or is not.
+        (&[&proxied, APP, FILES, ALL], proxy_header(), &["maitred.I042"]),
+        (&[PLAIN, APP, FILES, ALL], proxy_header(), &["maitred.W049", "maitred.W046", "maitred.W048"]),
+        (&[&unheard, APP, FILES, ALL], proxy_header(), &["maitred.W049"]),
+        (&[LISTEN, TLS, APP, FILES, ALL], proxy_header(), &["maitred.I042"]),
         // A host with a route of its own at "/" has no others.
         (&[LISTEN, TLS, APP, FILES, ALL, routed], json!({}), &["maitred.W013", "maitred.W020", "maitred.W032"]),
         (&[LISTEN, TLS, APP, FILES, small], json!({ "data_upload_bytes_max": 2048 }), &["maitred.W070"]),
