@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -310,6 +311,38 @@ fn a_route_beside_a_project_leaves_the_rest_to_it() {
         let last = config.routes.last().expect("a route");
         assert!(last.path.is_prefix("/") && last.action == Action::App && config.routes.len() == 2, "{routes}");
     }
+}
+
+#[test]
+fn programs_beside_an_application_find_its_commands_and_start_in_its_directory() {
+    let mut project = Project::new();
+    project.file("site/.venv/bin/python", "");
+    let python = project.path("site/.venv/bin/python");
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).expect("our own file");
+    let app = "[app]\nwsgi = 'a'\nchdir = 'site'\n";
+    let program = "[program.celery]\ncommand = 'celery -A mysite worker'\n";
+    project.file(
+        "maitred.toml",
+        &format!("{app}{program}[program.own]\ncommand = 'x'\ndirectory = '/'\nenvironment = {{ PATH = '/bin' }}\n"),
+    );
+    project.variable("PATH", "/usr/local/bin:/usr/bin");
+    let launches = |project: &Project, flags: &Flags| {
+        let config = project.good(flags);
+        let processes = config.programs.into_iter().flat_map(|group| group.processes);
+        processes.map(|process| (process.launch.directory, process.launch.environment)).collect::<Vec<_>>()
+    };
+    let path = |value: String| vec![("PATH".to_owned(), value)];
+    let bin = project.path("site/.venv/bin").display().to_string();
+    let celery = (Some(project.path("site")), path(format!("{bin}:/usr/local/bin:/usr/bin")));
+    let own = (Some(PathBuf::from("/")), path("/bin".to_owned()));
+    assert_eq!(launches(&project, &Flags::default()), [celery, own]);
+    // Without an application, and in a supervisord.conf, all is as it is for supervisord.
+    project.file("maitred.toml", program);
+    assert_eq!(launches(&project, &Flags::default()), [(None, vec![])]);
+    project.file("maitred.toml", app);
+    project.file("supervisord.conf", "[program:celery]\ncommand=celery worker\n");
+    let conf = Flags { supervisord_conf: Some("supervisord.conf".into()), ..Flags::default() };
+    assert_eq!(launches(&project, &conf), [(None, vec![])]);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! Owns the checks that concern more than one section: an application that nothing leads to, a server with nothing to
 //! serve.
 
+use std::collections::HashSet;
+use std::{env, iter};
+
 use super::acme::acme;
 use super::admin::admin;
 use super::app::{Search, app};
@@ -15,14 +18,16 @@ use super::maintenance::maintenance;
 use super::merge::{Merged, merge, variables};
 use super::options;
 use super::pages::error_pages as pages;
-use super::programs::programs;
+use super::process::ProcessConfig;
+use super::programs::{Named, programs};
+use super::python::InterpreterSource;
 use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, Listens, server};
 use super::sources::{Flags, Surroundings};
 use super::supervisor::supervisor;
 use super::tls::tls;
-use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
+use super::types::{Action, AppConfig, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
 
 /// Reads, merges and checks the configuration.
@@ -41,6 +46,7 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 
 /// A configuration that is good if no problem was added.
 fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
+    let own = own_programs(&merged);
     let bases = Bases { file: &merged.file_base, working: &around.directory };
     let error_pages = merged.server.take(options::SERVER_ERROR_PAGES.spec.name);
     let error_pages =
@@ -86,6 +92,10 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     };
     let app = if tried { app(table, &search, bases, around, problems) } else { None };
 
+    if let Some(app) = &app {
+        let processes = programs.iter_mut().flat_map(|group| &mut group.processes);
+        processes.filter(|process| own.contains(&process.program)).for_each(|process| beside_app(process, app, around));
+    }
     if app.is_some() && !leads_to_app {
         match routes.iter().find(|placed| leads_everywhere(placed)) {
             None => {
@@ -149,6 +159,29 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         guard,
         left,
         taken: merged.taken,
+    }
+}
+
+/// Programs of the config file, not those of a `supervisord.conf`, which start as supervisord would start them.
+fn own_programs(merged: &Merged) -> HashSet<String> {
+    let file = merged.file.as_ref().map(|file| file.display().to_string());
+    let is_own =
+        |named: &&Named| matches!((&named.place, &file), (Place::File { name, .. }, Some(file)) if **name == **file);
+    merged.programs.iter().chain(&merged.listeners).filter(is_own).map(|named| named.name.clone()).collect()
+}
+
+/// A program beside an application starts in that one's directory, and finds the commands of its virtual environment as if that were activated.
+fn beside_app(process: &mut ProcessConfig, app: &AppConfig, around: &Surroundings) {
+    let launch = &mut process.launch;
+    launch.directory.get_or_insert_with(|| app.chdir.clone());
+    let is_on_path = app.python.source == InterpreterSource::Path;
+    let Some(bin) = app.python.path.parent().filter(|bin| !is_on_path && !bin.as_os_str().is_empty()) else { return };
+    let others = around.text("PATH").unwrap_or_default();
+    let path = env::join_paths(iter::once(bin.to_owned()).chain(env::split_paths(others)));
+    if let Some(path) = path.ok().and_then(|path| path.into_string().ok())
+        && !launch.environment.iter().any(|(name, _)| name == "PATH")
+    {
+        launch.environment.insert(0, ("PATH".to_owned(), path));
     }
 }
 
