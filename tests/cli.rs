@@ -137,7 +137,7 @@ fn check_says_why_an_application_cannot_be_imported() {
         (&["number:app"], "FAIL application number:app: module 'number' has no attribute 'app'"),
         (&[], "FAIL application of Django settings absent.settings: ModuleNotFoundError: No module named "),
         (&["number", "--python", "/bin/true"], "FAIL interpreter /bin/true (configured): does not tell its version"),
-        (&["number", "--python", "/absent"], "FAIL --python: /absent is not an executable file"),
+        (&["number", "--python", "/absent"], "FAIL --python: there is no /absent"),
     ] {
         let (code, told) = check(directory.path(), arguments);
         assert_eq!(code, Some(2), "{told}");

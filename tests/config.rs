@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -105,7 +106,6 @@ fn without_a_file_defaults_hold() {
     assert_eq!(config.routes.len(), 1);
     assert_eq!((&config.routes[0].host, config.routes[0].path.text()), (&HostPattern::Any, "/"));
     assert_eq!((&config.routes[0].action, config.routes[0].max_body_bytes), (&Action::App, 100 << 20));
-    assert!(config.static_from_django);
     let app = config.app.expect("an app was named");
     assert_eq!(app.wsgi, named("mysite.wsgi:application"));
     assert_eq!((app.workers, app.threads, app.queue, app.preload_app), (4, 1, 1024, true));
@@ -196,7 +196,6 @@ fn everything_in_a_file_is_read() {
     assert_eq!(files.options.index, ["a.html", "b.html"]);
     assert_eq!(config.routes.iter().map(|route| route.max_body_bytes).collect::<Vec<_>>(), [1 << 20, 1 << 30]);
     assert_eq!(config.routes.iter().map(|route| route.priority).collect::<Vec<_>>(), [Priority::Normal, Priority::Low]);
-    assert!(!config.static_from_django);
 }
 
 #[test]
@@ -271,26 +270,79 @@ fn a_django_project_is_found() {
 
 #[test]
 fn files_alone_are_a_server() {
-    let project = Project::new();
+    let mut project = Project::new();
     let statics =
         |urls: &[&str]| Flags { statics: urls.iter().map(|&url| url.to_owned()).collect(), ..Flags::default() };
     let config = project.good(&statics(&["/=public"]));
-    assert!(config.app.is_none() && !config.static_from_django);
-    // A file with routes says all that is served, also beside a manage.py.
-    project.file("manage.py", "setdefault('DJANGO_SETTINGS_MODULE', 'a')");
+    assert!(config.app.is_none());
+    // A variable of the environment alone makes no project out of a file with routes.
     project.file("maitred.toml", "[[route]]\npath = '/files/'\nstatic = 'files'\n");
+    project.variable("DJANGO_SETTINGS_MODULE", "a.settings");
     assert!(project.good(&Flags::default()).app.is_none());
     // A flag replaces the route of the file.
     let config = project.good(&statics(&["/files/=other"]));
     let [route] = config.routes.as_slice() else { panic!("one route") };
     assert!(matches!(&route.action, Action::Static(files) if files.directory == project.path("other")));
-    // Files at "/" leave nothing to a project that nobody asked for.
+    // Whatever is at "/" leaves nothing to a project that nobody asked for.
+    project.file("manage.py", "setdefault('DJANGO_SETTINGS_MODULE', 'a')");
+    for action in ["static = 'public'", "status = 404", "redirect = 'https://example.com'"] {
+        project.file("maitred.toml", &format!("[[route]]\npath = '/'\n{action}\n"));
+        assert!(project.good(&Flags::default()).app.is_none(), "{action}");
+    }
     fs::remove_file(project.path("maitred.toml")).expect("remove");
     assert!(project.good(&statics(&["/=public"])).app.is_none());
     assert_eq!(
         project.load(&statics(&["x"])).expect_err("no URL"),
         "--static: \"x\" is not of the form URL=DIRECTORY, as in /static/=./staticfiles"
     );
+}
+
+#[test]
+fn a_route_beside_a_project_leaves_the_rest_to_it() {
+    let project = Project::new();
+    project.file("manage.py", "setdefault('DJANGO_SETTINGS_MODULE', 'a.settings')");
+    for routes in [
+        "[[route]]\npath = '/media/'\nstatic = 'media'\n",
+        "[[route]]\nhost = 'www.example.com'\npath = '/'\nredirect = 'https://example.com'\n",
+    ] {
+        project.file("maitred.toml", &format!("[server]\nlisten = ':1'\n{routes}"));
+        let config = project.good(&Flags::default());
+        assert_eq!(config.app.expect("the project's").wsgi, AppTarget::Django { settings: "a.settings".to_owned() });
+        let last = config.routes.last().expect("a route");
+        assert!(last.path.is_prefix("/") && last.action == Action::App && config.routes.len() == 2, "{routes}");
+    }
+}
+
+#[test]
+fn programs_beside_an_application_find_its_commands_and_start_in_its_directory() {
+    let mut project = Project::new();
+    project.file("site/.venv/bin/python", "");
+    let python = project.path("site/.venv/bin/python");
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).expect("our own file");
+    let app = "[app]\nwsgi = 'a'\nchdir = 'site'\n";
+    let program = "[program.celery]\ncommand = 'celery -A mysite worker'\n";
+    project.file(
+        "maitred.toml",
+        &format!("{app}{program}[program.own]\ncommand = 'x'\ndirectory = '/'\nenvironment = {{ PATH = '/bin' }}\n"),
+    );
+    project.variable("PATH", "/usr/local/bin:/usr/bin");
+    let launches = |project: &Project, flags: &Flags| {
+        let config = project.good(flags);
+        let processes = config.programs.into_iter().flat_map(|group| group.processes);
+        processes.map(|process| (process.launch.directory, process.launch.environment)).collect::<Vec<_>>()
+    };
+    let path = |value: String| vec![("PATH".to_owned(), value)];
+    let bin = project.path("site/.venv/bin").display().to_string();
+    let celery = (Some(project.path("site")), path(format!("{bin}:/usr/local/bin:/usr/bin")));
+    let own = (Some(PathBuf::from("/")), path("/bin".to_owned()));
+    assert_eq!(launches(&project, &Flags::default()), [celery, own]);
+    // Without an application, and in a supervisord.conf, all is as it is for supervisord.
+    project.file("maitred.toml", program);
+    assert_eq!(launches(&project, &Flags::default()), [(None, vec![])]);
+    project.file("maitred.toml", app);
+    project.file("supervisord.conf", "[program:celery]\ncommand=celery worker\n");
+    let conf = Flags { supervisord_conf: Some("supervisord.conf".into()), ..Flags::default() };
+    assert_eq!(launches(&project, &conf), [(None, vec![])]);
 }
 
 #[test]

@@ -195,6 +195,68 @@ fn scaling_touches_only_the_difference() {
 }
 
 #[test]
+fn a_number_of_workers_counts_once_they_have_come_up_and_lasts() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let write = |text: &str| std::fs::write(folder.path().join("scaled.py"), text).expect("write");
+    let good = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'here']\n";
+    write(good);
+    let server = Builder::app("scaled").chdir(folder.path()).workers(2).start();
+    let own = url(&server);
+    let workers = || (json(&own, &["status", "--json"])["site"]["workers"].as_u64(), server.workers().len());
+    write("raise SystemError('broken on disk')\n");
+    assert_eq!(maitredctl(&own, &["scale", "web", "5"]).code, Some(1));
+    assert_eq!(workers(), (Some(2), 2));
+    write(good);
+    assert_eq!(maitredctl(&own, &["scale", "web", "3"]).code, Some(0));
+    wait_until("three workers", DEADLINE, || workers() == (Some(3), 3));
+    assert_eq!(maitredctl(&own, &["reload", "app"]).code, Some(0));
+    wait_until("still three workers", DEADLINE, || workers() == (Some(3), 3));
+    assert_eq!(maitredctl(&own, &["scale", "web", "2000"]).code, Some(1), "more than there may be");
+    assert_eq!(maitredctl(&own, &["scale", "web", "0"]).code, Some(1), "none at all");
+    assert_eq!(workers(), (Some(3), 3));
+}
+
+#[test]
+fn a_command_for_another_project_is_refused_unless_its_server_is_named() {
+    let server = Builder::app("kitchen").start();
+    let (other, empty) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    std::fs::write(other.path().join("manage.py"), "").expect("write");
+    let run = |directory: &std::path::Path, arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_maitred"));
+        command.arg("ctl").args(arguments).current_dir(directory).env("XDG_RUNTIME_DIR", server.folder());
+        command.env_remove("RUNTIME_DIRECTORY").env_remove("MAITRED_CONTROL_URL");
+        let output = command.output().expect("it runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, told, refused) = run(other.path(), &["scale", "web", "2"]);
+    assert_eq!((code, told.as_str()), (Some(1), ""), "{refused}");
+    let here = other.path().display().to_string();
+    for part in [server.folder().to_str().expect("UTF-8"), &here, "--server unix://", "socket = "] {
+        assert!(refused.contains(part), "no {part} in {refused}");
+    }
+    assert_eq!(server.workers().len(), 1);
+    // Whoever asks is told, with a word on whose server that is.
+    let (code, told, warning) = run(other.path(), &["status"]);
+    assert_eq!(code, Some(0), "{warning}");
+    assert!(warning.contains(&here), "{warning}");
+    let listen = format!("on http://{}", server.address);
+    assert!(told.contains(server.folder().to_str().expect("UTF-8")) && told.contains(&listen), "{told}");
+    // The server's own project, a folder without one, and the server's address: nothing is mistaken.
+    let own = url(&server);
+    let file = server.folder().join("maitred.toml");
+    for (directory, arguments) in [
+        (server.folder(), &["scale", "web", "2"][..]),
+        (empty.path(), &["scale", "web", "2"]),
+        (other.path(), &["-s", &own, "scale", "web", "2"]),
+        (other.path(), &["-c", file.to_str().expect("UTF-8"), "scale", "web", "2"]),
+    ] {
+        let (code, _, error) = run(directory, arguments);
+        assert_eq!((code, error.as_str()), (Some(0), ""), "{directory:?} {arguments:?}");
+    }
+}
+
+#[test]
 fn lines_of_several_programs_stand_behind_their_names() {
     let script =
         |word: &str| format!("command = \"sh -c 'while true; do echo {word}; sleep 0.1; done'\"\nstartsecs = 0");

@@ -337,6 +337,53 @@ fn developer(folder: &TempDir, arguments: &[&str]) -> Builder {
 }
 
 #[test]
+fn a_page_may_ask_its_own_server_for_another_one_in_development() {
+    let folder = project();
+    let app = "\
+from urllib.request import urlopen
+
+def application(environ, start_response):
+    body = b'inner'
+    if environ['PATH_INFO'] == '/outer':
+        with urlopen('http://' + environ['QUERY_STRING'] + '/inner', timeout=60) as answer:
+            body = b'outer ' + answer.read()
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [body]
+";
+    write(&folder, "shop.py", app);
+    let server = Builder::app("shop").chdir(folder.path()).app_key("dev = true").start();
+    assert_eq!(body(&server, &format!("/outer?{}", server.address)), "outer inner");
+    server.wait_workers(1);
+}
+
+#[test]
+fn the_page_of_a_broken_application_asks_without_a_line_in_the_access_log() {
+    let folder = project();
+    let log = folder.path().join("access.log");
+    let server = builder(&folder).server_key(&format!("access_log = {{ path = {log:?}, flush = '100ms' }}")).start();
+    let mark = server.log.mark();
+    write(&folder, "edition.py", "NAME = undefined_name\n");
+    server.wait_for_line_from(mark, "reload failed");
+    wait_body(&server, "/", "undefined_name");
+    let mut client = server.connect();
+    let mut ask = |method: &str, target: &str, fields: &str| {
+        client.request(method, target, fields);
+        client.response(method)
+    };
+    assert!(body(&server, "/").contains("headers: { \"Maitred-Import\": \"ask\" }"));
+    assert_is_failure(&ask("HEAD", "/asked", "Maitred-Import: ask\r\n"), "");
+    assert_is_failure(&ask("GET", "/seen", ""), "undefined_name");
+    let logged = || fs::read_to_string(&log).unwrap_or_default();
+    wait_until("the access log", DEADLINE, || logged().contains("GET /seen "));
+    assert!(!logged().contains("/asked"), "{}", logged());
+    // Nobody else gets past the log with it.
+    write(&folder, "edition.py", "NAME = 'two'\n");
+    wait_body(&server, "/", "two");
+    assert_eq!(ask("HEAD", "/asked", "Maitred-Import: ask\r\n").status, 200);
+    wait_until("the access log", DEADLINE, || logged().contains("HEAD /asked "));
+}
+
+#[test]
 fn dev_serves_static_files_from_where_the_finders_find_them() {
     let folder = django();
     let server = develop(&folder, &[]);

@@ -41,6 +41,7 @@ const TLS: &str = "[[tls]]\nnames = [\"example.com\", \"*.example.org\"]\ncert =
 const APP: &str = "[app]\nwsgi = \"site:application\"\npython = \"/bin/sh\"\nworkers = 2\n";
 const FILES: &str =
     "[[route]]\npath = \"/static/\"\nstatic = \"static\"\n[[route]]\npath = \"/media/\"\nstatic = \"media\"\n";
+const MEDIA: &str = "[[route]]\npath = \"/media/\"\nstatic = \"media\"\n";
 const ALL: &str = "[[route]]\npath = \"/\"\napp = true\n";
 
 /// A folder with a certificate and two directories.
@@ -100,6 +101,7 @@ fn every_contradiction_has_its_id() {
     let here = folder.path();
     let tls = config(here, &[LISTEN, TLS, APP, FILES, ALL]);
     let plain = config(here, &[PLAIN, APP, FILES, ALL]);
+    let assets = config(here, &[LISTEN, TLS, APP, FILES, ALL, "[[route]]\npath = \"/assets/\"\napp = true\n"]);
     let insecure = json!({ "session_cookie_secure": false, "csrf_cookie_secure": false, "ssl_redirect": false });
     let plainly = |changes: Value| {
         let mut facts = with(here, insecure.clone());
@@ -112,7 +114,12 @@ fn every_contradiction_has_its_id() {
         (&tls, with(here, json!({ "debug": true })), "maitred.W001", &["DEBUG = False"][..]),
         (&tls, with(here, json!({ "static_root_state": "missing" })), "maitred.W011", &["collectstatic", "/static"]),
         (&tls, with(here, json!({ "static_root_state": "empty" })), "maitred.W012", &["collectstatic", "empty"]),
-        (&tls, with(here, json!({ "static_url": "/assets/" })), "maitred.W013", &["path = \"/assets/\", static = "]),
+        (
+            &assets,
+            with(here, json!({ "static_url": "/assets/" })),
+            "maitred.W013",
+            &["\n[[route]]\npath = \"/assets/\"\nstatic = \"/"],
+        ),
         (&tls, with(here, json!({ "static_url": "/" })), "maitred.W013", &["a path of its own"]),
         (
             &tls,
@@ -121,14 +128,14 @@ fn every_contradiction_has_its_id() {
             &["/static/ is routed to", "/static, and", "/other;"],
         ),
         (&tls, with(here, json!({ "whitenoise": true })), "maitred.I016", &["WhiteNoise"]),
-        (&tls, with(here, json!({ "whitenoise": true, "static_url": "/assets/" })), "maitred.I014", &["WhiteNoise"]),
-        (&tls, with(here, json!({ "media_url": "/up/" })), "maitred.W020", &["MEDIA_URL /up/", "path = \"/up/\""]),
+        (&assets, with(here, json!({ "whitenoise": true, "static_url": "/assets/" })), "maitred.I014", &["WhiteNoise"]),
+        (&tls, with(here, json!({ "media_url": "/up/" })), "maitred.W020", &["MEDIA_URL /up/", "\npath = \"/up/\"\n"]),
         (&tls, with(here, json!({ "media_root": here.join("other") })), "maitred.W021", &["MEDIA_ROOT", "/other"]),
         (
             &tls,
             with(here, json!({ "sendfile_backend": "django_sendfile.backends.nginx", "sendfile_url": "/protected" })),
             "maitred.W022",
-            &["internal = true", "/protected/"],
+            &["\ninternal = true", "/protected/"],
         ),
         (
             &tls,
@@ -203,7 +210,13 @@ fn every_contradiction_has_its_id() {
         for part in parts {
             assert!(text.contains(part), "no {part:?} in {text}");
         }
-        assert!(!text.contains('\n') && text.contains(';'), "what to change is missing: {text}");
+        assert!(text.contains(';'), "what to change is missing: {text}");
+        // What is on lines of its own can be pasted.
+        if let Some((_, lines)) = text.split_once('\n') {
+            assert!(lines.starts_with("[[route]]"), "{text}");
+            let pasted = self::config(here, &[LISTEN, TLS, APP, ALL, lines, "\n"]);
+            assert_eq!(pasted.routes.len(), 2, "{text}");
+        }
     }
 }
 
@@ -215,14 +228,17 @@ fn contradictions_that_lie_in_the_configuration() {
     let hsts = TLS.to_owned() + "hsts = \"max-age=60\"\n";
     let hosts = LISTEN.to_owned() + "allowed_hosts = [\"*.example.org\"]\n";
     let proxied = PLAIN.to_owned() + "trusted_proxies = [\"127.0.0.1\"]\n";
+    let unheard = "[server]\nlisten = \"unix:site.sock\"\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned();
+    let proxy_header = || json!({ "ssl_redirect": false, "proxy_ssl_header": ["HTTP_X_FORWARDED_PROTO", "https"] });
     let routed = "[[route]]\npath = \"/\"\nhost = \"www.test\"\napp = true\n";
     let small = "[[route]]\npath = \"/\"\napp = true\nmax_body = \"1K\"\n";
     let sendfile = "[[route]]\npath = \"/\"\napp = true\nsendfile_root = [\"/srv/p\"]\n";
     let internal = "[[route]]\npath = \"/protected/\"\nstatic = \"other\"\ninternal = true\n";
     let wal = json!([{ "alias": "x", "engine": "sqlite3", "is_sqlite": true, "wal": true }]);
     for (parts, changes, ids) in [
-        // Nothing but the project says where its static files are.
-        (&[LISTEN, TLS, APP][..], json!({ "media_root": null }), &[][..]),
+        // Nothing but the project says where its static files are, also beside routes to other files.
+        (&[LISTEN, TLS, APP, MEDIA][..], json!({}), &[][..]),
+        (&[LISTEN, TLS, APP], json!({ "media_root": null }), &[]),
         (&[LISTEN, TLS, APP], json!({ "media_root": null, "static_root": null }), &["maitred.W010"]),
         (&[LISTEN, TLS, APP], json!({ "media_root": null, "static_url": "https://cdn.test/s/" }), &[]),
         (&[LISTEN, TLS, APP], json!({}), &["maitred.W020"]),
@@ -233,6 +249,11 @@ fn contradictions_that_lie_in_the_configuration() {
         (&[&hosts, TLS, APP, FILES, ALL], json!({ "allowed_hosts": ["*"] }), &[]),
         // Somebody in front speaks TLS.
         (&[&proxied, APP, FILES, ALL], json!({ "hsts_seconds": 60, "use_x_forwarded_host": true }), &[]),
+        // … who is heard, or is not.
+        (&[&proxied, APP, FILES, ALL], proxy_header(), &["maitred.I042"]),
+        (&[PLAIN, APP, FILES, ALL], proxy_header(), &["maitred.W049", "maitred.W046", "maitred.W048"]),
+        (&[&unheard, APP, FILES, ALL], proxy_header(), &["maitred.W049"]),
+        (&[LISTEN, TLS, APP, FILES, ALL], proxy_header(), &["maitred.I042"]),
         // A host with a route of its own at "/" has no others.
         (&[LISTEN, TLS, APP, FILES, ALL, routed], json!({}), &["maitred.W013", "maitred.W020", "maitred.W032"]),
         (&[LISTEN, TLS, APP, FILES, small], json!({ "data_upload_bytes_max": 2048 }), &["maitred.W070"]),

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
-use support::{Builder, DEADLINE, process, wait_until};
+use support::{Builder, DEADLINE, process, python, wait_until};
 
 /// Tells who has imported the module beside it, what that holds, and how much the collector leaves alone.
 const APP: &str = "\
@@ -326,4 +326,15 @@ fn a_variable_may_be_longer_than_a_message_to_the_zygote() {
         .section("[app.hooks]\npost_worker_init = \"varied:told\"")
         .start();
     assert_eq!(server.get("/").text(), format!("{LENGTH} {LENGTH}"));
+}
+
+#[test]
+fn the_log_says_whose_modules_are_missing() {
+    let refusal = Builder::app("nobody_has_this").refuse();
+    assert_eq!(refusal.code, Some(3), "{}", refusal.stderr);
+    let interpreter = format!("{} (configured)", python::interpreter().display());
+    assert!(refusal.stderr.contains(&interpreter), "{}", refusal.stderr);
+    let server = Builder::app("kitchen").start();
+    let line = server.wait_for_line("application imported");
+    assert!(line.contains(&python::interpreter().display().to_string()) && line.contains("(configured)"), "{line}");
 }

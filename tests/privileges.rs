@@ -315,3 +315,42 @@ fn only_root_becomes_somebody_else() {
         }
     }
 }
+
+#[test]
+fn check_tries_with_the_rights_of_the_servers_user() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let made = here.join("made");
+    fs::create_dir(&made).expect("our own folder");
+    for (directory, mode) in [(here, 0o755), (made.as_path(), 0o777)] {
+        fs::set_permissions(directory, fs::Permissions::from_mode(mode)).expect("our own folder");
+    }
+    fs::write(here.join("app.py"), format!("open({:?}, 'w').close()\n{APP}", made.join("mine.log"))).expect("write");
+    let spool = here.join("spool");
+    fs::create_dir(&spool).expect("our own folder");
+    let text = format!(
+        "[server]\nlisten = '127.0.0.1:0'\nuser = 'nobody'\nshards = 1\n[app]\nwsgi = 'app'\npython = '/usr/bin/python3'\nspool_dir = {spool:?}\n"
+    );
+    fs::write(here.join("maitred.toml"), text).expect("write");
+    let check = || {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_maitred")).arg("check").current_dir(here).output().expect("it runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let told = check();
+    assert!(told.contains("ok   application app:application: importable"), "{told}");
+    assert!(told.contains(&format!("FAIL spool_dir: {} cannot be written to by nobody", spool.display())), "{told}");
+    let owner = fs::metadata(made.join("mine.log")).expect("the import made it").uid();
+    assert_eq!(owner, NOBODY, "the server could not open it");
+    fs::set_permissions(&spool, fs::Permissions::from_mode(0o777)).expect("our own folder");
+    // What only root may see does not work for the server.
+    fs::set_permissions(here.join("app.py"), fs::Permissions::from_mode(0o600)).expect("our own file");
+    let told = check();
+    assert!(
+        told.contains("ok   spool_dir") && told.contains("FAIL application app:application: PermissionError"),
+        "{told}"
+    );
+}

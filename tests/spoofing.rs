@@ -356,3 +356,20 @@ fn whoever_spoke_tls_with_a_trusted_proxy_is_not_sent_to_https() {
         assert_eq!(client.response("GET").status, expected, "{source}");
     }
 }
+
+#[test]
+fn a_proxy_that_nobody_has_named_is_told_of_once() {
+    let server = server(&[]);
+    let told = || server.log.text().matches("is dropped, and all like it").count();
+    check(
+        &server,
+        &[(PROXY, "X-Forwarded-Proto: https", "127.0.0.2 https"), (STRANGER, "X-Real-IP: 10.0.0.1", "127.0.0.1 http")],
+    );
+    assert_eq!(told(), 0, "{}", server.log.text());
+    check(&server, &[(STRANGER, "X-Forwarded-Proto: https", "127.0.0.1 http")]);
+    let line = server.wait_for_line("is dropped, and all like it");
+    assert!(line.contains("WARN") && line.contains("X-Forwarded-Proto from 127.0.0.1 "), "{line}");
+    assert!(line.contains("trusted_proxies = [\"127.0.0.1\"] in [server]"), "{line}");
+    check(&server, &[(STRANGER, "X-Forwarded-For: 10.0.0.1", "127.0.0.1 http"); 4]);
+    assert_eq!(told(), 1, "{}", server.log.text());
+}

@@ -243,3 +243,13 @@ fn a_body_in_more_pieces_than_a_pipe_takes_comes_whole() {
     }
     panic!("never was a body moved out of its pipe");
 }
+
+#[test]
+fn a_spool_dir_that_cannot_be_written_to_is_told_of_at_the_start() {
+    let server = Builder::app("kitchen").app_key("spool_dir = \"/proc\"").start();
+    let line = server.wait_for_line("spool_dir /proc cannot be written to");
+    assert!(line.contains("WARN") && line.contains("503") && line.contains("tmpfs"), "{line}");
+    assert_eq!(server.get("/hello").status, 200);
+    let server = Builder::app("kitchen").start();
+    assert!(!server.log.text().contains("cannot be written to"), "{}", server.log.text());
+}

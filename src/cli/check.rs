@@ -15,7 +15,7 @@ use rustix::fs::{Access, access};
 
 pub use super::environment::environment;
 use super::environment::{basics, descriptors};
-use super::{Asks, EXIT_UNUSABLE, Options, check_programs, pidfile, probe, rlimits};
+use super::{Asks, EXIT_UNUSABLE, Options, check_programs, pidfile, privileges, probe, rlimits};
 use crate::acme::Plan;
 use crate::config::{Action, Config, Listen, Listener, ServerConfig, gunicorn};
 use crate::django::{Facts, Level, Lint, contradictions};
@@ -162,14 +162,25 @@ fn look(options: &Options, mut tell: &mut dyn FnMut(Finding)) {
         config.server.listen.iter().for_each(|listen| tell(bindable(listen, &config.server)));
         tls::warnings(&config.server, &config.tls).into_iter().map(Finding::hint).for_each(&mut tell);
         acme(&config).into_iter().for_each(&mut tell);
-        directories(&config).into_iter().for_each(&mut tell);
-        if let Some(app) = &config.app {
-            let facts = probe::app(app, &mut tell);
-            facts.iter().flat_map(|facts| django(&config, facts)).for_each(&mut tell);
+        let parent = config.server.pidfile.as_deref().and_then(Path::parent);
+        parent.into_iter().for_each(|parent| tell(directory("pidfile", parent, Access::WRITE_OK, None)));
+        match privileges::as_user(&config, || used(&config)) {
+            Ok(findings) => findings.into_iter().for_each(&mut tell),
+            Err(text) => tell(Finding::fail(text)),
         }
         config.left.iter().map(|line| Finding::hint(format!("not done: {line}"))).for_each(&mut tell);
         check_programs::programs(&config.programs).into_iter().for_each(&mut tell);
     }
+}
+
+/// What the server's user has to do with: directories and the application.
+fn used(config: &Config) -> Vec<Finding> {
+    let mut findings = directories(config);
+    if let Some(app) = &config.app {
+        let facts = probe::app(app, config.server.user.as_ref(), &mut |finding| findings.push(finding));
+        findings.extend(facts.iter().flat_map(|facts| django(config, facts)));
+    }
+    findings
 }
 
 /// What of a Django project's settings contradicts the configuration.
@@ -207,16 +218,18 @@ pub fn ask(config: &Config, asks: Asks) -> ExitCode {
         super::tell(gunicorn::print(config));
     }
     config.left.iter().for_each(|line| super::complain(format_args!("not done: {line}")));
-    let mut failed = false;
-    if let Some(app) = &config.app {
-        probe::app(app, &mut |finding| {
+    let Some(app) = &config.app else { return ExitCode::SUCCESS };
+    let mut failed = Vec::new();
+    let tried = privileges::as_user(config, || {
+        probe::app(app, config.server.user.as_ref(), &mut |finding| {
             if finding.verdict == Verdict::Fail {
-                failed = true;
-                super::complain(format_args!("maitred: {}", finding.text));
+                failed.push(finding.text);
             }
-        });
-    }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        })
+    });
+    failed.extend(tried.err());
+    failed.iter().for_each(|text| super::complain(format_args!("maitred: {text}")));
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn summary(config: &Config) -> String {
@@ -277,7 +290,7 @@ fn acme(config: &Config) -> Vec<Finding> {
     // It need not be there yet; what it is made in must be.
     let folder = acme.folder();
     let there = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    findings.push(directory("acme.storage", there, Access::WRITE_OK));
+    findings.push(directory("acme.storage", there, Access::WRITE_OK, None));
     for (file, renewal) in plan.standing() {
         let shown = file.display();
         findings.push(Finding::ok(match renewal {
@@ -288,24 +301,23 @@ fn acme(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Directories that are read from or written to.
+/// Directories that are read from or written to as the server's user.
 fn directories(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let user = config.server.user.as_ref().map(|user| user.name.as_str());
     for route in &config.routes {
         if let Action::Static(files) = &route.action {
-            findings.push(directory(&format!("static {}", route.path.text()), &files.directory, Access::READ_OK));
+            findings.push(directory(&format!("static {}", route.path.text()), &files.directory, Access::READ_OK, user));
         }
     }
-    if let Some(parent) = config.server.pidfile.as_deref().and_then(Path::parent) {
-        findings.push(directory("pidfile", parent, Access::WRITE_OK));
-    }
     if let Some(app) = &config.app {
-        findings.push(directory("spool_dir", &app.spool_dir, Access::WRITE_OK));
+        findings.push(directory("spool_dir", &app.spool_dir, Access::WRITE_OK, user));
     }
     findings
 }
 
-fn directory(what: &str, path: &Path, wanted: Access) -> Finding {
+/// `user`: whose eyes look, if not this process's user's.
+fn directory(what: &str, path: &Path, wanted: Access, user: Option<&str>) -> Finding {
     let shown = path.display();
     let (able, unable) = if wanted == Access::READ_OK { ("readable", "read") } else { ("writable", "written to") };
     match path.metadata() {
@@ -318,7 +330,10 @@ fn directory(what: &str, path: &Path, wanted: Access) -> Finding {
         }
         Ok(_) => match access(path, wanted | Access::EXEC_OK) {
             Ok(()) => Finding::ok(format!("{what}: {shown} is {able}")),
-            Err(_) => Finding::fail(format!("{what}: {shown} cannot be {unable} by this user; change its permissions")),
+            Err(_) => Finding::fail(format!(
+                "{what}: {shown} cannot be {unable} by {}; change its permissions",
+                user.unwrap_or("this user")
+            )),
         },
     }
 }

@@ -1,6 +1,7 @@
 //! `user` of `[server]`: what is done before root's rights are given up, how far that goes, and what is said of it.
 //!
-//! Owns the order: what only root can open is open by then; what the user will have to write is made theirs. Called by `serve`.
+//! Owns the order: what only root can open is open by then; what the user will have to write is made theirs. Called by `serve`, and by `check` to see
+//! with the user's eyes.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,11 +10,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, fchown, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, fchown, openat, unlinkat};
+use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 
 use crate::config::{AcmeConfig, Config, LogTarget};
-use crate::sys::privileges::process_becomes;
+use crate::sys::privileges::{process_becomes, thread_becomes};
 use crate::sys::users::User;
 
 /// Whose a process or a thread is to be from now on.
@@ -40,6 +42,23 @@ fn wanted(config: &Config) -> Result<Option<&User>, String> {
     }
 }
 
+/// Does something with the rights that the workers will have: in a thread that has become the user of the configuration, as have all processes that it
+/// starts.
+///
+/// # Errors
+/// A sentence: it is not to be had.
+pub(super) fn as_user<T: Send>(config: &Config, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    let Some(user) = wanted(config)? else { return Ok(work()) };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let become_user = thread_becomes(user);
+            become_user.map_err(|error| format!("cannot become {} (user in [server]): {error}", user.name))?;
+            Ok(work())
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// Becomes the user of the configuration, who gets what the server will write: the access log, the directory of ACME.
 ///
 /// # Errors
@@ -49,9 +68,11 @@ pub(super) fn give_up(config: &Config) -> Result<Standing, String> {
         if geteuid().is_root() && config.app.is_some() && config.server.user.is_none() {
             tracing::warn!("the application runs as root; name somebody else as user in [server]");
         }
+        warn_of_unwritable(config);
         return Ok(Standing::default());
     };
     if config.has_other_users() {
+        as_user(config, || warn_of_unwritable(config))?;
         tracing::info!(user = user.name, "the supervisor stays root, as programs have users of their own");
         return Ok(Standing { shards: Some(Arc::new(user.clone())), is_final: false });
     }
@@ -88,6 +109,40 @@ fn acme(config: &Config) -> Option<&AcmeConfig> {
 fn written(config: &Config) -> impl Iterator<Item = (&'static str, PathBuf)> {
     let spool = config.app.as_ref().map(|app| ("spool_dir", app.spool_dir.clone()));
     spool.into_iter().chain(acme(config).map(|acme| ("storage", acme.folder())))
+}
+
+/// Large uploads would be refused, or certificates lost, and nobody would know why.
+fn warn_of_unwritable(config: &Config) {
+    for (key, directory) in written(config) {
+        if let Err(error) = make_file(&directory) {
+            let directory = directory.display();
+            tracing::warn!(
+                "{key} {directory} cannot be written to ({error}): what has to go there fails, as uploads do that are too large for the memory (503); name \
+                 another directory, or mount a tmpfs there"
+            );
+        }
+    }
+}
+
+/// Makes a file without a name, or one that is gone at once. Where there is no directory yet, whoever needs it makes it.
+fn make_file(directory: &Path) -> io::Result<()> {
+    let directory = match File::open(directory) {
+        Ok(directory) => directory,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // Its files can be written all the same if it may not be read.
+        Err(_) => return Ok(accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?),
+    };
+    let mode = Mode::RUSR | Mode::WUSR;
+    let unnamed = openat(&directory, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode);
+    match unnamed {
+        // open(2), O_TMPFILE: the file system does not support it; EISDIR and ENOENT are said by what does not even know it.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {}
+        other => return Ok(other.map(drop)?),
+    }
+    let name = format!("maitred-{}-start", std::process::id());
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    openat(&directory, &name, flags, mode)?;
+    Ok(unlinkat(&directory, &name, AtFlags::empty())?)
 }
 
 /// The files that are read again while the server runs: certificates with their keys, users and passwords are found by changing.

@@ -15,6 +15,7 @@ use super::check::Finding;
 use crate::config::{AppConfig, AppTarget, Interpreter};
 use crate::django::Facts;
 use crate::sys::memory;
+use crate::sys::users::User;
 use crate::wsgi::source;
 
 /// An interpreter starts within this.
@@ -31,12 +32,13 @@ const MINORS: std::ops::RangeInclusive<u32> = 9..=14;
 
 const VERSION_SCRIPT: &str = "import sys; print(sys.implementation.name, *sys.version_info[:3])";
 
-/// Checks interpreter and application, in this order; the second only if the first is good. Returns what a Django project says of itself.
-pub fn app(app: &AppConfig, tell: &mut dyn FnMut(Finding)) -> Option<Facts> {
+/// Checks interpreter and application, in this order; the second only if the first is good. Returns what a Django project says of itself. `user` is whose
+/// the workers will be; the caller has become that one.
+pub fn app(app: &AppConfig, user: Option<&User>, tell: &mut dyn FnMut(Finding)) -> Option<Facts> {
     match interpreter(&app.python) {
         Ok(text) => {
             tell(Finding::ok(text));
-            let (finding, facts) = importable(app);
+            let (finding, facts) = importable(app, user);
             tell(finding);
             facts
         }
@@ -48,7 +50,7 @@ pub fn app(app: &AppConfig, tell: &mut dyn FnMut(Finding)) -> Option<Facts> {
 }
 
 fn interpreter(python: &Interpreter) -> Result<String, String> {
-    let name = format!("interpreter {} ({})", python.path.display(), python.source);
+    let name = format!("interpreter {python}");
     let mut command = Command::new(&python.path);
     command.args(["-S", "-c", VERSION_SCRIPT]);
     let outcome = run(&mut command, VERSION_TIMEOUT).map_err(|error| format!("{name}: {error}"))?;
@@ -67,12 +69,12 @@ fn interpreter(python: &Interpreter) -> Result<String, String> {
 }
 
 /// Imports the application as the workers do.
-fn importable(app: &AppConfig) -> (Finding, Option<Facts>) {
+fn importable(app: &AppConfig, user: Option<&User>) -> (Finding, Option<Facts>) {
     let (name, target) = match &app.wsgi {
         AppTarget::Named(target) => (format!("application {target}"), Some(target)),
         AppTarget::Django { settings } => (format!("application of Django settings {settings}"), None),
     };
-    match try_out(app, target) {
+    match try_out(app, user, target) {
         Ok(outcome) if outcome.status.success() => {
             let told = outcome.stdout.trim_end().lines().next_back().unwrap_or_default();
             (Finding::ok(format!("{name}: importable")), serde_json::from_str(told).ok().flatten())
@@ -86,7 +88,7 @@ fn importable(app: &AppConfig) -> (Finding, Option<Facts>) {
 }
 
 /// The sources come by standard input.
-fn try_out(app: &AppConfig, target: Option<&String>) -> Result<Outcome, String> {
+fn try_out(app: &AppConfig, user: Option<&User>, target: Option<&String>) -> Result<Outcome, String> {
     // The process starts in `chdir`, whatever its name is made of.
     let pythonpath: Vec<_> = app.pythonpath.iter().map(|path| path.to_string_lossy()).collect();
     let names: Vec<_> = app.raw_env.iter().map(|(name, _)| name).collect();
@@ -102,6 +104,9 @@ fn try_out(app: &AppConfig, target: Option<&String>) -> Result<Outcome, String> 
     let sources = sources.map_err(|error| format!("cannot be tried out: {error}"))?;
     let mut command = Command::new(&app.python.path);
     command.args(["-c", source::BOOTSTRAP, "code=0"]).current_dir(&app.chdir).env("PYTHONDONTWRITEBYTECODE", "1");
+    if let Some(user) = user {
+        command.env("HOME", &user.home).env("USER", &user.name).env("LOGNAME", &user.name);
+    }
     if let AppTarget::Django { settings } = &app.wsgi {
         command.env("DJANGO_SETTINGS_MODULE", settings);
     }

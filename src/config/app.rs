@@ -14,6 +14,9 @@ use super::value::{Place, Table};
 use super::warmup::warmup;
 use super::{django, options, python};
 
+/// Threads of the one worker in development, unless they are given.
+const DEVELOPMENT_THREADS: usize = 4;
+
 /// What the search for an application has to go by.
 pub struct Search<'a> {
     /// `chdir`, if it is not given.
@@ -72,7 +75,12 @@ pub fn app(
         pythonpath: reader.value(&options::PYTHONPATH),
         workers,
         autoscale,
-        threads: reader.value(&options::THREADS),
+        // A page that asks its own server for something must not wait for itself.
+        threads: if dev && !reader.has(&options::THREADS) {
+            DEVELOPMENT_THREADS
+        } else {
+            reader.value(&options::THREADS)
+        },
         timeout,
         liveness_timeout: reader.value(&options::LIVENESS_TIMEOUT),
         boot_timeout: reader.value(&options::BOOT_TIMEOUT),

@@ -3,10 +3,14 @@
 //! Owns the checks that concern more than one section: an application that nothing leads to, a server with nothing to
 //! serve.
 
+use std::collections::HashSet;
+use std::{env, iter};
+
 use super::acme::acme;
 use super::admin::admin;
 use super::app::{Search, app};
 use super::control::ControlConfig;
+use super::django;
 use super::error::{ConfigErrors, Problem};
 use super::guard::{GuardOptions, guard};
 use super::guard_limits::check_zones;
@@ -14,14 +18,16 @@ use super::maintenance::maintenance;
 use super::merge::{Merged, merge, variables};
 use super::options;
 use super::pages::error_pages as pages;
-use super::programs::programs;
+use super::process::ProcessConfig;
+use super::programs::{Named, programs};
+use super::python::InterpreterSource;
 use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, Listens, server};
 use super::sources::{Flags, Surroundings};
 use super::supervisor::supervisor;
 use super::tls::tls;
-use super::types::{Action, Config, HostPattern, PathPattern, RouteConfig};
+use super::types::{Action, AppConfig, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
 
 /// Reads, merges and checks the configuration.
@@ -40,6 +46,7 @@ pub fn load(flags: &Flags, around: &Surroundings) -> Result<Config, ConfigErrors
 
 /// A configuration that is good if no problem was added.
 fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) -> Config {
+    let own = own_programs(&merged);
     let bases = Bases { file: &merged.file_base, working: &around.directory };
     let error_pages = merged.server.take(options::SERVER_ERROR_PAGES.spec.name);
     let error_pages =
@@ -68,15 +75,18 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     };
     let has_fallback = routes.iter().any(|(_, route)| falls_back_to_app(route));
 
-    // A file that names routes says all that is served; otherwise a Django project that is there is meant to be served.
+    // A Django project that is there is meant to be served, unless a route at "/" leaves nothing to it.
     let wanted = merged.app.is_some() || leads_to_app || has_fallback;
-    let tried = wanted || (!merged.file_has_routes && !matches!(listens, Listens::Never(_)) && problems.is_empty());
+    let working = &around.directory;
+    let may_be_there = !merged.file_has_routes || django::is_project(working);
+    let is_free = may_be_there && !routes.iter().any(leads_everywhere) && !matches!(listens, Listens::Never(_));
+    let tried = wanted || (is_free && problems.is_empty());
     let mut table = merged.app.unwrap_or_default();
     if !wanted {
         variables(&mut table, around);
     }
     let search = Search {
-        directory: if merged.file_has_app { bases.file } else { bases.working },
+        directory: if merged.file_has_app { bases.file } else { working },
         necessary: wanted || (routes.is_empty() && !may_be_silent),
         file: merged.file.as_deref(),
         server: &server,
@@ -86,10 +96,12 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         app.program = flags.gunicorn_file.as_ref().map(|file| file.program.clone());
     }
 
+    if let Some(app) = &app {
+        let processes = programs.iter_mut().flat_map(|group| &mut group.processes);
+        processes.filter(|process| own.contains(&process.program)).for_each(|process| beside_app(process, app, around));
+    }
     if app.is_some() && !leads_to_app {
-        let everything =
-            |(_, route): &&(Place, RouteConfig)| route.host == HostPattern::Any && route.path.is_prefix("/");
-        match routes.iter().find(everything) {
+        match routes.iter().find(|placed| leads_everywhere(placed)) {
             None => {
                 let everything = PathPattern::prefix("/");
                 let route = RouteConfig::new(HostPattern::Any, everything, Action::App, server.max_body_bytes);
@@ -98,7 +110,7 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
             }
             // What has no file there is the application's.
             Some((_, route)) if falls_back_to_app(route) => {}
-            Some((place, _)) if wanted => problems.push(Problem {
+            Some((place, _)) => problems.push(Problem {
                 place: place.clone(),
                 key: "route".to_owned(),
                 message:
@@ -106,7 +118,6 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
                           one a longer path"
                         .to_owned(),
             }),
-            Some(_) => app = None,
         }
     }
     for (place, route) in &mut routes {
@@ -132,8 +143,6 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     if server.shards == AUTO {
         server.shards = automatic_shards(around.cpus, app.is_some());
     }
-    let has_static = routes.iter().any(|route| matches!(route.action, Action::Static(_)));
-    let static_from_django = app.is_some() && !has_static;
     let named = merged.file.as_deref().or(flags.supervisord_file());
     let origin = named.map_or_else(|| around.directory.clone(), |file| around.directory.join(file));
     let origin = origin.canonicalize().unwrap_or(origin);
@@ -147,7 +156,6 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         app,
         programs,
         routes,
-        static_from_django,
         error_pages,
         maintenance: closed,
         origin,
@@ -156,6 +164,34 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         left,
         taken: merged.taken,
     }
+}
+
+/// Programs of the config file, not those of a `supervisord.conf`, which start as supervisord would start them.
+fn own_programs(merged: &Merged) -> HashSet<String> {
+    let file = merged.file.as_ref().map(|file| file.display().to_string());
+    let is_own =
+        |named: &&Named| matches!((&named.place, &file), (Place::File { name, .. }, Some(file)) if **name == **file);
+    merged.programs.iter().chain(&merged.listeners).filter(is_own).map(|named| named.name.clone()).collect()
+}
+
+/// A program beside an application starts in that one's directory, and finds the commands of its virtual environment as if that were activated.
+fn beside_app(process: &mut ProcessConfig, app: &AppConfig, around: &Surroundings) {
+    let launch = &mut process.launch;
+    launch.directory.get_or_insert_with(|| app.chdir.clone());
+    let is_on_path = app.python.source == InterpreterSource::Path;
+    let Some(bin) = app.python.path.parent().filter(|bin| !is_on_path && !bin.as_os_str().is_empty()) else { return };
+    let others = around.text("PATH").unwrap_or_default();
+    let path = env::join_paths(iter::once(bin.to_owned()).chain(env::split_paths(others)));
+    if let Some(path) = path.ok().and_then(|path| path.into_string().ok())
+        && !launch.environment.iter().any(|(name, _)| name == "PATH")
+    {
+        launch.environment.insert(0, ("PATH".to_owned(), path));
+    }
+}
+
+/// Whether a route takes the whole site, so far as no longer path is routed elsewhere.
+fn leads_everywhere((_, route): &(Place, RouteConfig)) -> bool {
+    route.host == HostPattern::Any && route.path.is_prefix("/")
 }
 
 /// One shard per CPU for files. Beside an application one per two: its workers want the CPUs more, and a shard that is busier

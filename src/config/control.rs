@@ -119,7 +119,7 @@ pub fn control_of(
     }
 }
 
-/// Where the socket may be when nobody has said it, the best place first. The server takes the first one, a client whichever is there.
+/// Where the socket may be when nobody has said it, the best place first. The server takes the first one.
 pub fn automatic_sockets() -> Vec<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     // systemd separates several by colons (systemd.exec(5), RuntimeDirectory=).
@@ -130,6 +130,13 @@ pub fn automatic_sockets() -> Vec<PathBuf> {
     let last = if rustix::process::geteuid().is_root() { PathBuf::from("/run") } else { own_directory() };
     let directories = runtime.into_iter().chain(variable("XDG_RUNTIME_DIR")).chain([last]);
     directories.filter(|directory| directory.is_absolute()).map(|directory| directory.join(SOCKET_NAME)).collect()
+}
+
+/// Where a client looks for a server when nobody has said it: in its own user's places, and where systemd's `RuntimeDirectory=maitred` puts the socket
+/// of a unit with a user of its own, whose variables a client does not have.
+pub fn client_sockets() -> Vec<PathBuf> {
+    let unit = Path::new("/run/maitred").join(SOCKET_NAME);
+    automatic_sockets().into_iter().chain([unit]).collect()
 }
 
 /// A directory of this user where there is no better place.
@@ -199,6 +206,7 @@ mod tests {
     #[test]
     fn the_automatic_directory_must_be_this_users_alone() {
         assert_eq!(prepare_directory(Path::new("/run/maitred.sock")), Ok(()), "others' directories are not looked at");
-        assert!(automatic_sockets().iter().all(|path| path.is_absolute() && path.ends_with(SOCKET_NAME)));
+        assert!(client_sockets().iter().all(|path| path.is_absolute() && path.ends_with(SOCKET_NAME)));
+        assert_eq!(client_sockets().last().map(PathBuf::as_path), Some(Path::new("/run/maitred/maitred.sock")));
     }
 }

@@ -9,6 +9,8 @@ use super::read::is_module;
 
 /// The variable of the environment that names the settings module.
 pub const VARIABLE: &str = "DJANGO_SETTINGS_MODULE";
+/// What is in the directory of every project.
+pub const MANAGE_PY: &str = "manage.py";
 /// A `manage.py` is a few hundred bytes; what is longer than this, bytes, is something else.
 const MANAGE_PY_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -24,11 +26,10 @@ pub fn settings(directory: &Path, variable: Option<&str>) -> Result<Option<Strin
             false => Err(format!("{VARIABLE} is \"{}\", which is not the name of a module", name.escape_debug())),
         };
     }
-    let file = directory.join("manage.py");
-    match file.metadata() {
-        Ok(meta) if meta.is_file() && meta.len() <= MANAGE_PY_BYTES_MAX => {}
-        _ => return Ok(None),
+    if !is_project(directory) {
+        return Ok(None);
     }
+    let file = directory.join(MANAGE_PY);
     let bytes = fs::read(&file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     match in_text(&String::from_utf8_lossy(&bytes)) {
         Some(name) => Ok(Some(name)),
@@ -38,6 +39,12 @@ pub fn settings(directory: &Path, variable: Option<&str>) -> Result<Option<Strin
             file.display()
         )),
     }
+}
+
+/// Whether a `manage.py` is in `directory`.
+pub fn is_project(directory: &Path) -> bool {
+    let meta = directory.join(MANAGE_PY).metadata();
+    meta.is_ok_and(|meta| meta.is_file() && meta.len() <= MANAGE_PY_BYTES_MAX)
 }
 
 /// The settings module that `manage.py` sets: `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")`, over

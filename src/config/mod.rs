@@ -66,6 +66,7 @@ pub use address::{Listen, Listener};
 pub use build::load;
 pub use compress::CompressConfig;
 pub use control::{ControlConfig, Credentials, SocketChoice, control_of};
+pub use django::MANAGE_PY;
 pub use error::{ConfigErrors, Problem};
 pub use events::{EventSet, EventType, ListenConfig, event_names};
 pub use guard::{AuthConfig, ConnectionsConfig, GuardConfig, LimitConfig, LimitKey, LimitLog, read_htpasswd};

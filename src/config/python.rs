@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,13 @@ pub enum InterpreterSource {
     BesideApp,
     /// `python3` on `PATH`.
     Path,
+}
+
+impl fmt::Display for Interpreter {
+    /// `/srv/site/.venv/bin/python (beside the app)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.path.display(), self.source)
+    }
 }
 
 impl fmt::Display for InterpreterSource {
@@ -60,27 +68,23 @@ pub fn find(
     path_var: Option<&OsStr>,
 ) -> Result<Interpreter, String> {
     if let Some((name, base)) = configured {
-        let path = if name.contains('/') {
-            Some(base.join(name)).filter(|path| is_executable(path))
-        } else {
-            on_path(name, path_var)
-        };
-        return match path {
-            Some(path) => Ok(Interpreter { path, source: InterpreterSource::Configured }),
-            None if name.contains('/') => Err(format!("{} is not an executable file", base.join(name).display())),
-            None => Err(format!("no \"{name}\" on PATH")),
-        };
+        let source = InterpreterSource::Configured;
+        if name.contains('/') {
+            let path = base.join(name);
+            return usable(&path).map(|()| Interpreter { path, source });
+        }
+        let found = on_path(name, path_var);
+        return found.map(|path| Interpreter { path, source }).ok_or_else(|| format!("no \"{name}\" on PATH"));
     }
     if let Some(venv) = virtual_env {
-        return match in_venv(venv) {
-            Some(path) => Ok(Interpreter { path, source: InterpreterSource::VirtualEnv }),
-            None => {
-                Err(format!("VIRTUAL_ENV is {}, but there is no {}", venv.display(), venv.join(BIN_NAMES[0]).display()))
-            }
-        };
+        let found = in_venv(venv).map_err(|why| format!("VIRTUAL_ENV is {}, but {why}", venv.display()))?;
+        return Ok(Interpreter { path: found, source: InterpreterSource::VirtualEnv });
     }
-    if let Some(path) = VENV_NAMES.iter().find_map(|name| in_venv(&chdir.join(name))) {
-        return Ok(Interpreter { path, source: InterpreterSource::BesideApp });
+    if let Some(venv) = VENV_NAMES.map(|name| chdir.join(name)).into_iter().find(|venv| is_venv(venv)) {
+        let found = in_venv(&venv).map_err(|why| {
+            format!("{} is a virtual environment, but {why}; make it anew, or set app.python", venv.display())
+        })?;
+        return Ok(Interpreter { path: found, source: InterpreterSource::BesideApp });
     }
     match on_path("python3", path_var) {
         Some(path) => Ok(Interpreter { path, source: InterpreterSource::Path }),
@@ -104,8 +108,41 @@ pub fn interpreter_of(flags: &Flags, around: &Surroundings) -> Result<Interprete
     find(named, around.path("VIRTUAL_ENV"), &chdir, around.path("PATH").map(Path::as_os_str))
 }
 
-fn in_venv(venv: &Path) -> Option<PathBuf> {
-    BIN_NAMES.iter().map(|name| venv.join(name)).find(|path| is_executable(path))
+/// Whether a directory is meant to be a virtual environment (PEP 405), whatever has become of it. One that can't be looked into may be.
+fn is_venv(directory: &Path) -> bool {
+    let is_there = |name: &str| match directory.join(name).symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    };
+    is_there("pyvenv.cfg") || BIN_NAMES.iter().any(|name| is_there(name))
+}
+
+/// # Errors
+/// Why none can be used, of the name that all have.
+fn in_venv(venv: &Path) -> Result<PathBuf, String> {
+    let found = BIN_NAMES.iter().map(|name| venv.join(name)).find(|path| is_executable(path));
+    found.map_or_else(
+        || {
+            let path = venv.join(BIN_NAMES[0]);
+            usable(&path).map(|()| path)
+        },
+        Ok,
+    )
+}
+
+/// # Errors
+/// Why the file can't be run.
+fn usable(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    match path.metadata() {
+        Ok(_) if is_executable(path) => Ok(()),
+        Ok(_) => Err(format!("{shown} is not an executable file")),
+        Err(error) if error.kind() == ErrorKind::NotFound => match path.read_link() {
+            Ok(target) => Err(format!("{shown} leads to {}, which is not there", target.display())),
+            Err(_) => Err(format!("there is no {shown}")),
+        },
+        Err(error) => Err(format!("{shown} cannot be reached by this user: {error}")),
+    }
 }
 
 fn on_path(name: &str, path_var: Option<&OsStr>) -> Option<PathBuf> {
@@ -151,6 +188,32 @@ mod tests {
         let named = executable(bin.join("python3.13"));
         let found = search(Some(("python3.13", dir.path())), Some(&venv));
         assert_eq!(found, Ok(Interpreter { path: named, source: InterpreterSource::Configured }));
+    }
+
+    #[test]
+    fn a_virtual_environment_that_is_broken_is_not_passed_over() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (app, bin) = (dir.path().join("app"), dir.path().join("bin"));
+        executable(bin.join("python3"));
+        let search = || find(None, None, &app, Some(bin.as_os_str()));
+        // A directory of that name that is no environment does not count.
+        fs::create_dir_all(app.join("venv/docs")).expect("create directory");
+        assert_eq!(search().map(|found| found.source), Ok(InterpreterSource::Path));
+        fs::create_dir_all(app.join(".venv/bin")).expect("create directory");
+        let python = app.join(".venv/bin/python");
+        std::os::unix::fs::symlink("/nowhere/python3.9", &python).expect("link");
+        let message = search().expect_err("its interpreter is gone");
+        assert!(message.contains("/.venv/bin/python leads to /nowhere/python3.9, which is not there"), "{message}");
+        fs::remove_file(&python).expect("remove");
+        fs::write(app.join(".venv/pyvenv.cfg"), "").expect("write");
+        let message = search().expect_err("it has no interpreter");
+        assert!(message.contains("there is no") && message.contains("app.python"), "{message}");
+        let python = executable(python);
+        let found = search().expect("it is there");
+        assert_eq!(found.to_string(), format!("{} (beside the app)", python.display()));
+        fs::set_permissions(&python, fs::Permissions::from_mode(0o644)).expect("change permissions");
+        let message = search().expect_err("nobody may run it");
+        assert!(message.contains("is not an executable file"), "{message}");
     }
 
     #[test]

@@ -50,9 +50,6 @@ pub struct Config {
     pub programs: Vec<GroupConfig>,
     /// The routes in the order of the config file; empty with programs alone. Host and path together are unique.
     pub routes: Vec<RouteConfig>,
-    /// No static route was configured, so `STATIC_URL` → `STATIC_ROOT` is taken over from Django if the application's
-    /// worker reports them. Always false without an app.
-    pub static_from_django: bool,
     /// Pages of the whole server; every route's hold them already.
     pub error_pages: ErrorPages,
     /// Maintenance mode.

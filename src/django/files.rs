@@ -39,7 +39,7 @@ fn statics(site: &Site<'_>, found: &mut Vec<Lint>) {
         found.push(Lint::new(
             "maitred.I014",
             format!(
-                "static files are served by WhiteNoise, in Python; a route {} would leave them to the server",
+                "static files are served by WhiteNoise, in Python; a route would leave them to the server:{}",
                 route_for(&path, facts.static_root.as_deref())
             ),
         ));
@@ -70,7 +70,7 @@ fn statics(site: &Site<'_>, found: &mut Vec<Lint>) {
         found.push(Lint::new(
             "maitred.W013",
             format!(
-                "no route leads from STATIC_URL {path} to static files, and Django does not serve them; add a route {}",
+                "no route leads from STATIC_URL {path} to static files, and Django does not serve them; add a route:{}",
                 route_for(&path, Some(root))
             ),
         ));
@@ -105,8 +105,8 @@ fn media(site: &Site<'_>, found: &mut Vec<Lint>) {
             Place::App | Place::Nothing => found.push(Lint::new(
                 "maitred.W020",
                 format!(
-                    "no route leads from MEDIA_URL {path} to uploaded files, and Django does not serve them with DEBUG off; add a route {}, \
-                     or silence this if a view answers there",
+                    "no route leads from MEDIA_URL {path} to uploaded files, and Django does not serve them with DEBUG off; silence this if a \
+                     view answers there, or add a route:{}",
                     route_for(&path, Some(root))
                 ),
             )),
@@ -133,7 +133,7 @@ fn sendfile(site: &Site<'_>, found: &mut Vec<Lint>) {
                 found.push(Lint::new(
                     "maitred.W022",
                     format!(
-                        "SENDFILE_BACKEND answers with X-Accel-Redirect to {path}, and no internal route is there; add a route {} with internal = true",
+                        "SENDFILE_BACKEND answers with X-Accel-Redirect to {path}, and no internal route is there; add one:{}\ninternal = true",
                         route_for(&path, facts.sendfile_root.as_deref())
                     ),
                 ));
@@ -155,15 +155,38 @@ fn sendfile(site: &Site<'_>, found: &mut Vec<Lint>) {
     }
 }
 
-/// `{ path = "/static/", static = "/srv/static" }`
+/// The lines of a config file that route `path` to files, behind a line break.
 fn route_for(path: &str, directory: Option<&std::path::Path>) -> String {
-    let directory = directory.map_or_else(|| "DIRECTORY".to_owned(), |directory| directory.display().to_string());
-    format!("{{ path = \"{path}\", static = \"{directory}\" }}")
+    let directory = directory.map_or_else(|| "DIRECTORY".into(), |directory| directory.to_string_lossy());
+    format!("\n[[route]]\npath = {}\nstatic = {}", quoted(path), quoted(&directory))
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let escaped = text.chars().fold(String::from('"'), |mut out, c| {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out += &format!("\\u{:04X}", u32::from(c)),
+            c => out.push(c),
+        }
+        out
+    });
+    escaped + "\""
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_can_be_pasted_into_a_config_file() {
+        let odd = std::path::Path::new("/srv/a \"b\" \\ ü\n\u{1b}");
+        let lines = route_for("/media/", Some(odd));
+        assert!(lines.starts_with("\n[[route]]\npath = \"/media/\"\nstatic = \"/srv/a "), "{lines}");
+        assert_eq!(lines.lines().count(), 4, "{lines}");
+        let table: toml::Table = lines.parse().expect("TOML");
+        assert_eq!(table["route"][0]["static"].as_str(), odd.to_str());
+    }
 
     #[test]
     fn static_urls_become_paths() {

@@ -65,6 +65,18 @@ fn proxy_header(site: &Site<'_>, header: &str, value: &str, found: &mut Vec<Lint
                 header.escape_debug()
             ),
         ));
+    } else if header == FORWARDED_PROTO
+        && value == "https"
+        && !site.has_tls()
+        && let Some(proxies) = site.proxies_to_trust()
+    {
+        found.push(Lint::new(
+            "maitred.W049",
+            format!(
+                "SECURE_PROXY_SSL_HEADER tells of a proxy that speaks TLS, and none is trusted: X-Forwarded-Proto is dropped, every request counts as plain, \
+                 and CSRF checks fail; name the proxy in [server], as in trusted_proxies = {proxies}"
+            ),
+        ));
     } else if header == FORWARDED_PROTO && value == "https" {
         found.push(Lint::new(
             "maitred.I042",

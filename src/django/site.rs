@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::facts::Facts;
-use crate::config::{Action, AppConfig, Config, HostPattern, PathPattern, RouteConfig};
+use crate::config::{Action, AppConfig, Config, HostPattern, Listen, Listener, PathPattern, RouteConfig};
 use crate::route::Table;
 use crate::tls;
 
@@ -59,6 +59,20 @@ impl<'a> Site<'a> {
     /// Whether somebody in front may have spoken TLS.
     pub fn has_proxies(&self) -> bool {
         !self.config.server.trusted_proxies.is_empty()
+    }
+
+    /// How to trust the proxy that connects here, if none that could is trusted.
+    pub fn proxies_to_trust(&self) -> Option<&'static str> {
+        let server = &self.config.server;
+        let is_heard = |listener: &Listener| match listener.address {
+            Listen::Unix(_) => server.trusted_proxies.unix,
+            Listen::Tcp(_) => !server.trusted_proxies.networks.is_empty(),
+        };
+        if server.listen.iter().any(is_heard) {
+            return None;
+        }
+        let has_unix = server.listen.iter().any(|listener| matches!(listener.address, Listen::Unix(_)));
+        Some(if has_unix { "[\"unix:\"]" } else { "[\"127.0.0.1\"]" })
     }
 
     /// What stands at the files below `url`, which ends with a slash, for each host of the application.

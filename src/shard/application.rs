@@ -152,6 +152,7 @@ impl Connection {
                 continue;
             }
             if forwarded::is_claim(name) && (!origin.is_forwarded || forwarded::is_rewritten(name)) {
+                self.dropped_claim(name, &origin);
                 continue;
             }
             let is_host = name.eq_ignore_ascii_case(b"host");

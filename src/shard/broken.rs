@@ -11,18 +11,22 @@ use crate::http::head::Head;
 use crate::response::{Body, Response};
 use crate::ring::Payload;
 
-/// Marks the page for its own script, which asks again and again whether it is still there.
+/// Marks the page for its own script, which asks again and again whether it is still there, and what the script asks.
 const FIELD: &str = "Maitred-Import";
 
 /// After a GET, which can be repeated, the page goes by itself once the application is there.
 const SCRIPT: &str = "<script>\nsetInterval(async () => {\n  try {\n    const answer = await fetch(location.href, \
-    { method: \"HEAD\", cache: \"no-store\", redirect: \"manual\" });\n    if (!answer.headers.has(\"Maitred-Import\")) \
+    { method: \"HEAD\", cache: \"no-store\", redirect: \"manual\", headers: { \"Maitred-Import\": \"ask\" } });\n    if (!answer.headers.has(\"Maitred-Import\")) \
     location.reload();\n  } catch {}\n}, 500);\n</script>\n";
 
 impl Connection {
     /// Answers a request while the application is broken; `None` if it is not.
     pub(super) async fn broken(&mut self, head: &Head<'_>, facts: Facts) -> Option<Result<Next, Gone>> {
         let reason = self.shard.broken.borrow().clone()?;
+        if head.fields.first(FIELD).is_some() {
+            // Twice a second it would bury what is to be read.
+            self.exchange.borrow_mut().keep_out_of_log();
+        }
         let mut response = Response::new(500)
             .with("Content-Type", b"text/html; charset=utf-8")
             .with("Cache-Control", b"no-store")

@@ -186,6 +186,11 @@ impl Exchange {
         }
     }
 
+    /// There is to be no line about it.
+    pub fn keep_out_of_log(&mut self) {
+        self.kept = None;
+    }
+
     /// What became of the request at a limit; what is worse counts.
     pub fn limited(&mut self, outcome: LimitOutcome) {
         if self.limited.is_none_or(|known| known < outcome) {

@@ -3,6 +3,7 @@
 //! Owns what is known of both: the kernel's word, or that of a balancer's PROXY header. Called by whoever asks for an address.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SocketAddrAny};
 
@@ -87,6 +88,26 @@ impl Connection {
     pub fn scheme(&self, origin: &Origin<'_>) -> Scheme {
         let own = if self.protocol.tls { Scheme::Https } else { Scheme::Http };
         origin.scheme.unwrap_or(own)
+    }
+
+    /// A field in which proxies say whom they forward for is not passed on. Of the first one whose sender is not trusted the log tells: it may be a
+    /// proxy that somebody has forgotten to name.
+    pub fn dropped_claim(&self, name: &[u8], origin: &Origin<'_>) {
+        static HAS_TOLD: AtomicBool = AtomicBool::new(false);
+        let is_told =
+            [&b"x-forwarded-for"[..], b"x-forwarded-proto"].iter().any(|told| name.eq_ignore_ascii_case(told));
+        if origin.is_forwarded || !is_told || HAS_TOLD.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (peer, entry) = match self.peer().address {
+            PeerAddress::Ip(address) => (address.ip().to_string(), address.ip().to_string()),
+            PeerAddress::Unix | PeerAddress::Unknown => ("a unix socket".to_owned(), "unix:".to_owned()),
+        };
+        let field = String::from_utf8_lossy(name);
+        tracing::warn!(
+            "{field} from {peer} is dropped, and all like it from whoever is not trusted (this is said once); if that is your proxy, set \
+             trusted_proxies = [\"{entry}\"] in [server]"
+        );
     }
 
     /// Whether the peer is a proxy whose word counts.

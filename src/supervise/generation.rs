@@ -152,7 +152,7 @@ impl Generation {
             has_hooks: !app.hooks.is_empty(),
             hook_threads: Vec::new(),
         };
-        generation.tell(&start_message(id, settings.filled, about), None)?;
+        generation.tell(&start_message(id, settings, about), None)?;
         Ok(Started { generation, pid: child.pid, pidfd: child.pidfd, output })
     }
 
@@ -266,7 +266,7 @@ fn environment(app: &AppConfig, user: Option<&User>) -> Vec<(OsString, OsString)
     env
 }
 
-fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote {
+fn start_message(id: GenerationId, settings: PoolSettings, about: &About<'_>) -> ToZygote {
     let app = about.app;
     ToZygote::Start(Box::new(Start {
         wsgi: match &app.wsgi {
@@ -281,7 +281,7 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
         serve_static: app.dev,
         worker_loop: app.worker_loop.name(),
         threads: app.threads,
-        multiprocess: app.workers > 1 || app.autoscale.is_some_and(|autoscale| autoscale.max > 1),
+        multiprocess: settings.workers > 1,
         server_software: SERVER_SOFTWARE.to_owned(),
         log_level: app.log_level.name(),
         raw_output: app.output == AppOutput::Raw,
@@ -290,7 +290,7 @@ fn start_message(id: GenerationId, workers: u32, about: &About<'_>) -> ToZygote 
         program: app.program.as_ref().map(Into::into),
         hooks: app.hooks.iter().map(|(name, place)| (*name, place.into())).collect(),
         workers_before: about.workers_before,
-        cfg: cfg(workers, about),
+        cfg: cfg(settings.filled, about),
     }))
 }
 

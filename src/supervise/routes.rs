@@ -5,7 +5,7 @@
 use crate::config::{Action, Config, HostPattern, PathPattern, RouteConfig, StaticConfig, StaticOptions};
 use crate::django::{Facts, local_path};
 
-/// The configured routes, with `STATIC_URL` → `STATIC_ROOT` where no static route was configured.
+/// The configured routes, with `STATIC_URL` → `STATIC_ROOT` where none of them says what is there.
 #[must_use]
 pub fn complete(config: &Config, django: Option<&Facts>) -> Vec<RouteConfig> {
     let mut routes = config.routes.clone();
@@ -26,15 +26,12 @@ fn complete_static(routes: &mut Vec<RouteConfig>, config: &Config, django: Optio
     if config.app.as_ref().is_some_and(|app| app.dev) {
         return leave_to_app(routes, django);
     }
-    if !config.static_from_django {
-        return;
-    }
     let Some(facts) = django else { return };
     let (Some(url), Some(root)) = (&facts.static_url, &facts.static_root) else {
         return;
     };
     let Some(path) = local_path(url) else { return };
-    if routes.iter().any(|route| route.host == HostPattern::Any && route.path.is_prefix(&path)) {
+    if routes.iter().any(|route| route.host == HostPattern::Any && says_what_is_at(route, &path)) {
         return;
     }
     tracing::info!(static_url = path, static_root = %root.display(), "static files are served");
@@ -44,6 +41,12 @@ fn complete_static(routes: &mut Vec<RouteConfig>, config: &Config, django: Optio
     let route = RouteConfig::new(HostPattern::Any, PathPattern::prefix(path), files, config.server.max_body_bytes);
     let (error_pages, guard) = (config.error_pages.clone(), config.guard.clone());
     routes.push(RouteConfig { error_pages, guard, ..route });
+}
+
+/// Whether a route says what is at `path`: it is for that path, or for files of which those there are a part.
+fn says_what_is_at(route: &RouteConfig, path: &str) -> bool {
+    let PathPattern::Prefix { path: routed, .. } = &route.path else { return false };
+    routed == path || (path.starts_with(routed.as_str()) && matches!(route.action, Action::Static(_)))
 }
 
 /// In development Django's finders say where static files are: what `collectstatic` has put together is left aside, whoever has configured it.

@@ -566,9 +566,10 @@ impl Supervisor {
                     found.tell_hooks(&ToZygote::WorkerExited { pid: pid.as_raw_nonzero().get() });
                 }
                 self.site.note(&report);
+                self.note_workers_asked(&report);
                 self.note_boot(&report);
                 self.note_worker(&report);
-                report.log();
+                report.log(&self.interpreter());
             }
             Action::Exit { code } => {
                 self.pool_code = Some(if self.has_failed { EXIT_FAILED.max(code) } else { code });

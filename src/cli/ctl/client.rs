@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{GENERIC, NOT_RUNNING};
 use crate::base::bounds::CONTROL_ANSWER_BYTES_MAX;
-use crate::config::control::automatic_sockets;
+use crate::config::control::client_sockets;
 use crate::config::{SocketChoice, Surroundings, control_of};
 use crate::control::{Call, Fault, Value, encode_base64, parse_response, write_call};
 
@@ -81,6 +81,8 @@ pub(super) struct Client {
     address: Address,
     /// The Authorization field's value.
     authorization: Option<String>,
+    /// Nobody has said where the server is, so it may be another project's.
+    pub is_guessed: bool,
 }
 
 /// The client for the server at `url`, or where the config files say, or where a server usually is.
@@ -92,8 +94,8 @@ pub(super) fn find(
     (file, conf): (Option<&Path>, Option<&Path>),
     (username, password): (Option<String>, Option<String>),
 ) -> Result<Client, String> {
-    let (address, known) = match url {
-        Some(url) => (Address::parse(url)?, None),
+    let Found { address, known, is_guessed } = match url {
+        Some(url) => Found { address: Address::parse(url)?, known: None, is_guessed: false },
         None => configured(file, conf)?,
     };
     let credentials = match (username, password, known) {
@@ -104,33 +106,43 @@ pub(super) fn find(
     let authorization = credentials
         .filter(|_| matches!(address, Address::Tcp(_)))
         .map(|(username, password)| format!("Basic {}", encode_base64(format!("{username}:{password}").as_bytes())));
-    Ok(Client { address, authorization })
+    Ok(Client { address, authorization, is_guessed })
 }
 
-/// Where a server is, and a name and a password for it if those are known.
-type Found = (Address, Option<(String, String)>);
+/// Where a server is.
+struct Found {
+    address: Address,
+    /// A name and a password for it.
+    known: Option<(String, String)>,
+    /// Nobody has said so.
+    is_guessed: bool,
+}
 
 fn configured(file: Option<&Path>, conf: Option<&Path>) -> Result<Found, String> {
     let around =
         Surroundings::of_process().map_err(|error| format!("the working directory cannot be used: {error}"))?;
     let (config, client) = control_of(file, conf, &around).map_err(|errors| errors.to_string())?;
+    let said = |address, known| Ok(Found { address, known, is_guessed: false });
     if let Some(url) = client.url {
-        return Ok((Address::parse(&url)?, client.username.zip(client.password)));
+        return said(Address::parse(&url)?, client.username.zip(client.password));
     }
     if let SocketChoice::Path(path) = config.socket {
-        return Ok((Address::Unix(path), None));
+        return said(Address::Unix(path), None);
     }
     if config.socket == SocketChoice::Off {
         let plain = config.credentials.filter(|known| !known.password.starts_with("{SHA}"));
         let known = plain.map(|known| (known.username, known.password));
         return match config.listen.first() {
-            Some(address) => Ok((Address::parse(&address.to_string())?, known)),
+            Some(address) => said(Address::parse(&address.to_string())?, known),
             None => Err("the configuration has no control socket: socket = \"off\" in [control]".to_owned()),
         };
     }
-    let sockets = automatic_sockets();
-    let there = sockets.iter().find(|path| path.exists()).or(sockets.first()).cloned();
-    Ok((Address::Unix(there.expect("the last resort is always there")), None))
+    let sockets = client_sockets();
+    // One that nobody listens on is left over.
+    let answers = |path: &&PathBuf| UnixStream::connect(path).is_ok();
+    let found = sockets.iter().find(answers).or_else(|| sockets.iter().find(|path| path.exists())).or(sockets.first());
+    let path = found.cloned().expect("the last resort is always there");
+    Ok(Found { address: Address::Unix(path), known: None, is_guessed: true })
 }
 
 /// A connection's two sides.
@@ -138,6 +150,11 @@ trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 impl Client {
+    /// The URL of the server.
+    pub fn url(&self) -> String {
+        self.address.to_string()
+    }
+
     fn connect(&self) -> Result<Box<dyn Stream>, Trouble> {
         let connected = match &self.address {
             Address::Unix(path) => UnixStream::connect(path).map(|stream| Box::new(stream) as Box<dyn Stream>),

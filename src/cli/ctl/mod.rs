@@ -6,6 +6,7 @@
 mod client;
 mod logs;
 mod processes;
+mod project;
 mod settings;
 mod show;
 mod site;
@@ -229,10 +230,42 @@ pub enum Maintenance {
     Status,
 }
 
+impl CtlCommand {
+    /// Whether it changes something.
+    fn changes(&self) -> bool {
+        match self {
+            CtlCommand::Status { .. }
+            | CtlCommand::Pid { .. }
+            | CtlCommand::Tail { .. }
+            | CtlCommand::Maintail { .. }
+            | CtlCommand::Logs { .. }
+            | CtlCommand::Avail
+            | CtlCommand::Reread
+            | CtlCommand::Maintenance { what: Maintenance::Status }
+            | CtlCommand::Version => false,
+            CtlCommand::Start { .. }
+            | CtlCommand::Stop { .. }
+            | CtlCommand::Restart { .. }
+            | CtlCommand::Signal { .. }
+            | CtlCommand::Fg { .. }
+            | CtlCommand::Clear { .. }
+            | CtlCommand::Update { .. }
+            | CtlCommand::Add { .. }
+            | CtlCommand::Remove { .. }
+            | CtlCommand::Reload { .. }
+            | CtlCommand::Scale { .. }
+            | CtlCommand::Maintenance { .. }
+            | CtlCommand::Shutdown => true,
+        }
+    }
+}
+
 /// What commands work with.
 pub(super) struct Session {
     client: Client,
     json: bool,
+    /// The config file that was named.
+    file: Option<PathBuf>,
     /// The exit code so far.
     code: u8,
 }
@@ -264,8 +297,10 @@ pub fn run(options: &CtlOptions) -> ExitCode {
             return ExitCode::from(if is_status { STATUS_UNKNOWN } else { WRONG_ARGUMENTS });
         }
     };
-    let mut session = Session { client, json: options.json, code: 0 };
-    match perform(&mut session, &options.command) {
+    let file = options.config.as_deref();
+    let require = |client: &Client| if options.command.changes() { project::require(client, file) } else { Ok(()) };
+    let mut session = Session { client, json: options.json, file: options.config.clone(), code: 0 };
+    match require(&session.client).and_then(|()| perform(&mut session, &options.command)) {
         Ok(()) => ExitCode::from(session.code),
         Err(trouble) => {
             complain(format_args!("maitred: {trouble}"));

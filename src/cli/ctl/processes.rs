@@ -3,8 +3,8 @@
 //! Owns which exit code follows from which fault: those of supervisorctl.
 
 use super::client::Trouble;
-use super::show;
 use super::{GENERIC, NOT_RUNNING, STATUS_NOT_RUNNING, STATUS_UNKNOWN, Session, WRONG_ARGUMENTS};
+use super::{project, show};
 use crate::control::{Fault, FaultCode, Value};
 use crate::supervise::programs::machine::State;
 
@@ -82,6 +82,10 @@ pub(super) fn status(session: &mut Session, names: &[String]) -> Result<(), Trou
         true => Some(session.client.call("maitred.getStatus", Vec::new())?),
         false => None,
     };
+    if let Some(text) = site.as_ref().and_then(|site| project::mistaken(&session.client, site, session.file.as_deref()))
+    {
+        super::complain(format_args!("maitred: {text}"));
+    }
     let infos = match matching(session, names) {
         // On the way to its end only the site is told of.
         Err(Trouble::Refused(fault)) if is(&fault, FaultCode::ShutdownState) && site.is_some() => Vec::new(),

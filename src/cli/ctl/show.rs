@@ -24,6 +24,11 @@ pub(super) fn site(site: &Value) {
         other => format!(", {}", other.to_lowercase()),
     };
     line("server", &format!("maitred {}, pid {}{state}", text(site, "version"), number(site, "pid")));
+    let listen = match list(site, "listen") {
+        addresses if addresses.is_empty() => String::new(),
+        addresses => format!(", on {addresses}"),
+    };
+    line("project", &format!("{}{listen}", text(site, "origin")));
     let ready = text(site, "readiness");
     let closed = if site.member("maintenance").is_some_and(Value::is_true) { ", closed for maintenance" } else { "" };
     line("site", &format!("{ready}{closed}, {} connections", number(site, "connections")));
@@ -40,7 +45,8 @@ pub(super) fn site(site: &Value) {
             "" => "imported by each worker",
             app => app,
         };
-        line("application", &format!("{app}, Python {}{django}", text(site, "python")));
+        let chdir = text(site, "chdir");
+        line("application", &format!("{app} in {chdir}, Python {}{django}", text(site, "python")));
         let overload = if site.member("overloaded").is_some_and(Value::is_true) { ", overloaded" } else { "" };
         let bounds = match (number(site, "workers_min"), number(site, "workers_max")) {
             (fewest, most) if fewest == most => String::new(),
@@ -70,6 +76,14 @@ pub(super) fn site(site: &Value) {
         line("reload", &format!("the last one failed {ago} s ago: {last}"));
     }
     tell("");
+}
+
+/// An array of strings as people read it.
+pub(super) fn list(value: &Value, name: &str) -> String {
+    match value.member(name) {
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_text).collect::<Vec<_>>().join(", "),
+        _ => String::new(),
+    }
 }
 
 /// `status` as one value.

@@ -247,8 +247,8 @@ pub static DEV: Opt<bool> = Opt {
         "dev",
         Unit::Bool,
         Default::Toml("false"),
-        "Development: `reload`, one worker, no `timeout`, a short access log on stdout, times of day in the log, output as it is (`output`), and the \
-         static files of Django's apps from where they are, without `collectstatic`. What is set otherwise stays as it is set.",
+        "Development: `reload`, one worker with four threads, no `timeout`, a short access log on stdout, times of day in the log, output as it is (`output`), and \
+         the static files of Django's apps from where they are, without `collectstatic`. What is set otherwise stays as it is set.",
     )
     .flag("--dev"),
     read: read::boolean,

@@ -17,7 +17,7 @@ pub static PROGRAM: Section = Section {
     name: "program",
     header: "[program.NAME]",
     doc: "A command that is kept running: Celery, a consumer, anything that stays in the foreground. Names, defaults and meanings are \
-          supervisord's. Strings may hold `%(program_name)s`, `%(process_num)02d`, `%(numprocs)d`, `%(group_name)s`, \
+          supervisord's. With an application, a command is also looked for beside its interpreter (`.venv/bin`), before `PATH`. Strings may hold `%(program_name)s`, `%(process_num)02d`, `%(numprocs)d`, `%(group_name)s`, \
           `%(host_node_name)s`, `%(here)s` (the directory of the config file) and `%(ENV_NAME)s` for a variable; a percent sign is \
           written `%%`. With programs and neither a route, an application nor `listen`, nothing listens; `listen = []` keeps a Django project in \
           the same directory from being served.",
@@ -292,12 +292,16 @@ pub static PROGRAM_UMASK: Opt<u32> = Opt {
     ),
     read: program_values::octal,
 };
-pub static PROGRAM_DIRECTORY: Opt<String> =
-    Opt {
-        spec: Spec::new("directory", Unit::Path, Default::Described("maitred's own"), "Working directory.")
-            .elsewhere(&["chdir", "working_dir", "cwd"]),
-        read: read::text,
-    };
+pub static PROGRAM_DIRECTORY: Opt<String> = Opt {
+    spec: Spec::new(
+        "directory",
+        Unit::Path,
+        Default::Described("`chdir` of `[app]` if there is an application, else maitred's own"),
+        "Working directory.",
+    )
+    .elsewhere(&["chdir", "working_dir", "cwd"]),
+    read: read::text,
+};
 pub static PROGRAM_ENVIRONMENT: Opt<Value> = Opt {
     spec: Spec::new(
         "environment",

@@ -18,7 +18,8 @@ pub static ROUTE: Section = Section {
           goes to the routes of its host first, then to those of a wildcard that fits (longest first), then to those without \
           a host. Among them the order is nginx's: the exact path; else, if an expression matches, the first one that does; \
           else the longest path that the request's path begins with. Without any route to the application, one with the path \
-          `/` is added.",
+          `/` is added; a Django project in the working directory is the application, unless a route for every host has that path. \
+          Its `STATIC_URL` leads to its `STATIC_ROOT` where no route says what is there.",
     options: &[
         &PATH.spec,
         &EXACT.spec,

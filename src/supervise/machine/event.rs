@@ -191,6 +191,8 @@ pub enum Event {
     FillSlot(u32),
     /// So many workers there are to be, of those for whom there are places.
     Scale(u32),
+    /// What the generations are made with that are made from now on; none is wished for.
+    Settings(PoolSettings),
 }
 
 /// A request that a worker held.

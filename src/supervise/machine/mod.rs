@@ -233,6 +233,7 @@ impl Machine {
                 }
             }
             Event::Scale(workers) => self.scale(workers, now, actions),
+            Event::Settings(pool) => self.pool = Some(pool),
             Event::ShardsDrained => {
                 if let Some(stop) = &mut self.stop {
                     stop.shards = Shards::Drained;

@@ -3,6 +3,7 @@
 use super::{BootOutcome, KillReason, Report, Wear};
 use crate::observe::WorkerFacts;
 use crate::sys::process::signal_name;
+use std::fmt::Display;
 use tracing::{error, info, warn};
 
 impl Report {
@@ -25,23 +26,24 @@ impl Report {
         }
     }
 
-    /// Writes the report to the diagnostic log. A failed boot's reason (a traceback) is logged with its line breaks.
-    pub fn log(&self) {
+    /// Writes the report to the diagnostic log. A failed boot's reason (a traceback) is logged with its line breaks, and the interpreter that was to
+    /// import the application: another one than was meant lacks its modules.
+    pub fn log(&self, interpreter: &dyn Display) {
         match self {
             Report::Booting { generation } => info!(%generation, "generation starting"),
             Report::TakesOver { generation } => info!(%generation, "generation serving"),
             Report::BootFailed { generation, reason, outcome } => match outcome {
                 BootOutcome::Exit => {
-                    error!(%generation, "the application could not be started:\n{reason}")
+                    error!(%generation, %interpreter, "the application could not be started:\n{reason}")
                 }
                 BootOutcome::KeepOld => {
-                    error!(%generation, "reload failed, the running generation goes on:\n{reason}")
+                    error!(%generation, %interpreter, "reload failed, the running generation goes on:\n{reason}")
                 }
                 BootOutcome::Wait => {
-                    error!(%generation, "the application could not be started; the next change tries again:\n{reason}")
+                    error!(%generation, %interpreter, "the application could not be started; the next change tries again:\n{reason}")
                 }
                 BootOutcome::Retry(wait) => {
-                    error!(%generation, retry_in = ?wait, "the application could not be started again:\n{reason}")
+                    error!(%generation, retry_in = ?wait, %interpreter, "the application could not be started again:\n{reason}")
                 }
             },
             Report::ReloadWaits => info!("reload waits for the one before"),

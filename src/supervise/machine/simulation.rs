@@ -154,6 +154,8 @@ impl World {
                 self.later(start + gap, Happening::Tell(Event::Reload(pool)));
                 let (gap, filled) = (self.random.delay(20_000), self.random.below(6) as u32);
                 self.later(start + gap, Happening::Tell(Event::Scale(filled)));
+                let gap = self.random.delay(20_000);
+                self.later(start + gap, Happening::Tell(Event::Settings(pool)));
             }
         }
         for _ in 0..self.random.below(4) {

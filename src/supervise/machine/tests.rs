@@ -310,6 +310,19 @@ fn a_failed_reload_keeps_the_old_generation() {
 }
 
 #[test]
+fn other_settings_alone_replace_nobody() {
+    let mut bench = Bench::serving();
+    bench.tell(Event::Reload(pool_settings(5))).expect(&["spawn 2"]);
+    fail_import(&mut bench, 2, 200);
+    bench.expect(&["kill 200 9", "gone 2"]);
+    bench.tell(Event::Settings(pool_settings(2))).pass(100 * SECOND).expect(&[]);
+    // Whoever is lost with its zygote is followed by as many as there were.
+    bench.exit(100, KILLED, &[], 0).pass(SECOND).expect(&["spawn 3"]);
+    bench.tell(Event::ZygoteSpawned { generation: GenerationId(3), pid: pid(300) });
+    bench.tell(Event::Imported { generation: GenerationId(3) }).expect(&["fork 3 of 3 in 0", "fork 4 of 3 in 1"]);
+}
+
+#[test]
 fn reloads_during_a_reload_become_one() {
     let mut bench = Bench::serving();
     for _ in 0..5 {

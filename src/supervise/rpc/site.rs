@@ -83,5 +83,8 @@ async fn status(context: &Context<'_>) -> Value {
         ("reload_failed_at", number(failed_at)),
         ("reload_failure", Value::Text(reason)),
         ("maintenance", Value::Bool(view.is_closed)),
+        ("origin", Value::Text(view.origin)),
+        ("chdir", Value::Text(view.chdir)),
+        ("listen", Value::Array(view.listen.into_iter().map(Value::Text).collect())),
     ])
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::Supervisor;
 use crate::mail::ShardMail;
 use crate::supervise::machine::{Event, GenerationId, Report};
-use crate::supervise::settings::pool_settings;
 use crate::supervise::watch::Watch;
 
 impl Supervisor {
@@ -39,7 +38,7 @@ impl Supervisor {
             0 | 1 => tracing::info!("{first} has changed"),
             several => tracing::info!("{first} and {} more have changed", several - 1),
         }
-        let pool = pool_settings(app);
+        let pool = self.pool_wanted(app);
         self.handle(Event::Reload(pool));
     }
 

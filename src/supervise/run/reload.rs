@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::Supervisor;
 use crate::mail::ShardMail;
 use crate::supervise::access_log::AccessLogFile;
-use crate::supervise::machine::{Event, PoolSettings};
-use crate::supervise::settings::{pool_settings, restart_keys};
+use crate::supervise::machine::Event;
+use crate::supervise::settings::restart_keys;
 
 impl Supervisor {
     pub(super) fn reload(&mut self) {
-        let config = match (self.setup.reconfigure)(self.site.scales()) {
+        let mut config = match (self.setup.reconfigure)(self.site.scales()) {
             Ok(config) => config,
             Err(message) => {
                 tracing::error!("{message}");
@@ -35,10 +35,11 @@ impl Supervisor {
         }
         self.programs.reload(&config.programs);
         self.available.clone_from(&config.programs);
+        self.put_workers(&mut config);
         let config = Arc::new(config);
         self.setup.config = config.clone();
         self.start_scaling();
-        let pool = config.app.as_ref().map(|app| PoolSettings { filled: self.workers_wanted(), ..pool_settings(app) });
+        let pool = config.app.as_ref().map(|app| self.pool_wanted(app));
         self.mail(|| ShardMail::Config(config.clone()));
         self.change_access_log();
         self.watch_maintenance();

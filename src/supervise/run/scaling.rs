@@ -4,11 +4,13 @@
 //! nothing: `autoscale` does.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Supervisor;
+use super::{Reloading, Supervisor};
+use crate::base::bounds::WORKERS_MAX;
 use crate::base::clock::Monotonic;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, Config};
 use crate::control::{Fault, FaultCode};
 use crate::mail::ShardMail;
 use crate::observe::Snapshot;
@@ -16,7 +18,8 @@ use crate::supervise::admin::snapshots;
 use crate::supervise::autoscale::{Autoscale, Bounds, Second};
 use crate::supervise::control::ToZygote;
 use crate::supervise::inbox::Happening;
-use crate::supervise::machine::{Event, PoolSettings};
+use crate::supervise::machine::{Event, PoolSettings, Report};
+use crate::supervise::settings::pool_settings;
 use crate::wsgi::share::Share;
 
 /// The controller, and what it goes by.
@@ -27,6 +30,15 @@ pub(super) struct Scaling {
     /// What was counted by the last look, by shard.
     counted: HashMap<u32, Counted>,
     looked: Option<Monotonic>,
+}
+
+/// A number of workers that somebody has asked for, where it does not follow the load. It wins over the configuration.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ByHand {
+    /// So many came up.
+    counts: Option<u32>,
+    /// So many are to come up, and may fail to.
+    asked: Option<u32>,
 }
 
 /// What a shard has counted.
@@ -109,6 +121,74 @@ impl Supervisor {
     pub(super) fn workers_wanted(&self) -> u32 {
         let configured = self.setup.config.app.as_ref().map_or(0, |app| app.workers as u32);
         self.scaling.controller.as_ref().map_or(configured, Autoscale::wanted)
+    }
+
+    /// The settings of the next generation.
+    pub(super) fn pool_wanted(&self, app: &AppConfig) -> PoolSettings {
+        let settings = pool_settings(app);
+        match self.site.workers.asked.or(self.site.workers.counts) {
+            _ if app.autoscale.is_some() => PoolSettings { filled: self.workers_wanted(), ..settings },
+            Some(workers) => PoolSettings { workers, filled: workers, ..settings },
+            None => settings,
+        }
+    }
+
+    /// Puts the number that somebody has asked for over the one of a configuration that was just read.
+    pub(super) fn put_workers(&self, config: &mut Config) {
+        let Some(app) = config.app.as_mut().filter(|app| app.autoscale.is_none()) else { return };
+        if let Some(workers) = self.site.workers.counts.map(|workers| workers as usize)
+            && workers != app.workers
+        {
+            let configured = app.workers;
+            tracing::info!(
+                workers,
+                configured,
+                "the number of workers that was asked for goes on until the server starts anew"
+            );
+            app.workers = workers;
+        }
+    }
+
+    /// So many workers, in a new generation; where their number follows the load, in the one that serves.
+    pub(super) fn scale_workers(&mut self, count: u32) -> Result<Option<Reloading>, Fault> {
+        if self.scaling.is_on() {
+            return self.scale_by_hand(count).map(|()| None);
+        }
+        let refused = |about: &str| Err(Fault::of(FaultCode::Failed, Some(about)));
+        match u64::from(count) {
+            0 => return refused("the pool has at least one worker; stop the workers instead"),
+            1..=WORKERS_MAX => {}
+            _ => return refused(&format!("{WORKERS_MAX} workers are the most")),
+        }
+        let Some(app) = self.setup.config.app.clone() else { return Err(Fault::of(FaultCode::BadName, None)) };
+        self.site.workers.asked = Some(count);
+        let begun = self.before_reload();
+        self.handle(Event::Reload(self.pool_wanted(&app)));
+        Ok(Some(begun))
+    }
+
+    /// So many workers there will be, once those that were asked for have come up.
+    pub(super) fn workers_to_come(&self) -> u32 {
+        self.site.workers.asked.unwrap_or_else(|| self.workers_wanted())
+    }
+
+    /// Whether as many workers as somebody has asked for came up, or failed to.
+    pub(super) fn note_workers_asked(&mut self, report: &Report) {
+        let (Report::TakesOver { generation } | Report::BootFailed { generation, .. }) = report else { return };
+        // One that could not even be spawned is not there.
+        let is_theirs =
+            |asked: &u32| self.generations.get(generation).is_none_or(|found| found.settings.workers == *asked);
+        let Some(asked) = self.site.workers.asked.filter(is_theirs) else { return };
+        self.site.workers.asked = None;
+        let mut config = (*self.setup.config).clone();
+        let Some(app) = &mut config.app else { return };
+        if matches!(report, Report::TakesOver { .. }) {
+            self.site.workers.counts = Some(asked);
+            app.workers = asked as usize;
+            self.setup.config = Arc::new(config);
+        } else {
+            self.tell(Event::Settings(self.pool_wanted(app)));
+        }
     }
 
     /// What each shard may have before the workers of a generation with these settings.

@@ -56,7 +56,7 @@ impl Supervisor {
         if self.setup.config.app.is_none() {
             return tracing::info!("without an application there are no workers to add or take away");
         }
-        let workers = self.workers_wanted();
+        let workers = self.workers_to_come();
         let wanted = i64::from(workers) + more;
         if wanted < 1 || wanted > WORKERS_MAX as i64 {
             return tracing::info!(workers, "the number of workers stays as it is");

@@ -5,14 +5,14 @@
 use std::fs::{self, OpenOptions};
 
 use super::Supervisor;
+use super::scaling::ByHand;
 use crate::base::clock;
 use crate::control::{Fault, FaultCode};
 use crate::django::{Facts, Lint};
 use crate::observe::{State as Readiness, WorkerFacts};
 use crate::supervise::control::FromZygote;
-use crate::supervise::machine::{Event, Report};
+use crate::supervise::machine::Report;
 use crate::supervise::rpc::{Mood, Outcome};
-use crate::supervise::settings::pool_settings;
 
 /// What is remembered of the site.
 #[derive(Default)]
@@ -28,6 +28,8 @@ pub(super) struct Site {
     is_closed_by_hand: bool,
     /// Processes of programs that were asked for over the control socket: they win over the configuration.
     scales: Vec<(String, i64)>,
+    /// Workers that were asked for.
+    pub workers: ByHand,
 }
 
 /// How the site stands.
@@ -47,6 +49,12 @@ pub(in crate::supervise) struct SiteView {
     pub native_missing: String,
     pub failure: Option<(u64, String)>,
     pub is_closed: bool,
+    /// The config file, or the directory that the server was started in.
+    pub origin: String,
+    /// The application's directory; empty without one.
+    pub chdir: String,
+    /// Where it listens, as the log tells it.
+    pub listen: Vec<String>,
 }
 
 impl Site {
@@ -97,6 +105,12 @@ pub(in crate::supervise) struct Reloading {
 }
 
 impl Supervisor {
+    /// What a reload that begins now has to be told from.
+    pub(super) fn before_reload(&self) -> Reloading {
+        let generation = self.machine.generation_serving().map_or(0, |generation| generation.0);
+        Reloading { generation, failures: self.site.failures }
+    }
+
     /// How the site stands.
     pub(in crate::supervise) fn site_view(&self) -> SiteView {
         let autoscale = self.setup.config.app.as_ref().and_then(|app| app.autoscale);
@@ -115,6 +129,14 @@ impl Supervisor {
             native_missing: String::new(),
             failure: self.site.failure.clone(),
             is_closed: self.is_closed,
+            origin: self.setup.config.origin.to_string_lossy().into_owned(),
+            chdir: self
+                .setup
+                .config
+                .app
+                .as_ref()
+                .map_or_else(String::new, |app| app.chdir.to_string_lossy().into_owned()),
+            listen: self.setup.addresses.clone(),
         };
         if let Some(FromZygote::Imported { python, app, django, worker_loop, native_missing, .. }) = &self.site.imported
         {
@@ -130,8 +152,7 @@ impl Supervisor {
     /// Reads the configuration, takes all of it over, and begins a new generation of workers if there is an application.
     pub(in crate::supervise) fn begin_reload(&mut self) -> Result<Reloading, Fault> {
         self.require_running()?;
-        let generation = self.machine.generation_serving().map_or(0, |generation| generation.0);
-        let begun = Reloading { generation, failures: self.site.failures };
+        let begun = self.before_reload();
         self.systemd.reloading();
         self.under_reload = Some(begun);
         self.reload();
@@ -210,25 +231,5 @@ impl Supervisor {
         self.available = config.programs;
         self.programs.reload(&groups);
         Ok(None)
-    }
-
-    /// So many workers, in a new generation; where their number follows the load, in the one that serves.
-    pub(super) fn scale_workers(&mut self, count: u32) -> Result<Option<Reloading>, Fault> {
-        if self.scaling.is_on() {
-            return self.scale_by_hand(count).map(|()| None);
-        }
-        if count == 0 {
-            let about = "the pool has at least one worker; stop the workers instead";
-            return Err(Fault::of(FaultCode::Failed, Some(about)));
-        }
-        let mut config = (*self.setup.config).clone();
-        let Some(app) = &mut config.app else { return Err(Fault::of(FaultCode::BadName, None)) };
-        app.workers = count as usize;
-        let pool = pool_settings(app);
-        self.setup.config = std::sync::Arc::new(config);
-        let generation = self.machine.generation_serving().map_or(0, |generation| generation.0);
-        let begun = Reloading { generation, failures: self.site.failures };
-        self.handle(Event::Reload(pool));
-        Ok(Some(begun))
     }
 }

@@ -24,6 +24,11 @@ fn threads_end(generation: GenerationId, threads: &[String]) {
 }
 
 impl Supervisor {
+    /// The application's interpreter, and what led to it.
+    pub(super) fn interpreter(&self) -> String {
+        self.setup.config.app.as_ref().map_or_else(String::new, |app| app.python.to_string())
+    }
+
     pub(super) fn zygote(&mut self, generation: GenerationId, message: FromZygote) {
         if matches!(message, FromZygote::Imported { .. }) {
             self.site.imported(&message);
@@ -35,6 +40,7 @@ impl Supervisor {
                     generation = generation.0,
                     app,
                     python,
+                    interpreter = %self.interpreter(),
                     django = version,
                     "loop" = worker_loop,
                     native_missing,
