@@ -61,9 +61,13 @@ def do_inputs_descriptor(environ, start_response):
     return [str(environ["wsgi.input"].raw._descriptor).encode()]
 
 
-def do_is_open(environ, start_response):
+def do_opened(environ, start_response):
+    """What a descriptor is of, or nothing."""
     start_response("200 OK", PLAIN)
-    return [str(os.path.exists("/proc/self/fd/" + environ["QUERY_STRING"])).encode()]
+    try:
+        return [os.readlink("/proc/self/fd/" + environ["QUERY_STRING"]).encode()]
+    except FileNotFoundError:
+        return [b"nothing"]
 
 
 def do_stream(environ, start_response):
