@@ -462,7 +462,7 @@ fn dev_leaves_output_alone_and_has_one_clock() {
     // In a zone that no test runs in: 5:30 ahead of UTC.
     let clock = |arguments: &[&str]| {
         let before = time_of_day_utc();
-        let server = developer(&folder, arguments).environment("TZ", "XXX-05:30").start();
+        let server = developer(&folder, arguments).environment("TZ", "AHEAD-05:30").start();
         assert_eq!(body(&server, "/told"), "told");
         assert_eq!(server.wait_for_line("Traceback"), "Traceback (most recent call last):");
         assert_eq!(server.wait_for_line("of two lines"), "  of two lines");
