@@ -80,7 +80,7 @@ pub fn find(
         let found = in_venv(venv).map_err(|why| format!("VIRTUAL_ENV is {}, but {why}", venv.display()))?;
         return Ok(Interpreter { path: found, source: InterpreterSource::VirtualEnv });
     }
-    for venv in VENV_NAMES.map(|name| chdir.join(name)).into_iter().filter(|venv| is_venv(venv)) {
+    if let Some(venv) = VENV_NAMES.map(|name| chdir.join(name)).into_iter().find(|venv| is_venv(venv)) {
         let found = in_venv(&venv).map_err(|why| {
             format!("{} is a virtual environment, but {why}; make it anew, or set app.python", venv.display())
         })?;
