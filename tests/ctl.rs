@@ -279,6 +279,20 @@ fn lines_of_several_programs_stand_behind_their_names() {
 }
 
 #[test]
+fn whoever_asks_for_the_workers_log_is_told_where_it_is() {
+    let server = site().start();
+    let own = url(&server);
+    for names in [&["web"][..], &["-f", "web"], &["web:worker_00", "one"]] {
+        let told = maitredctl(&own, &[&["logs"], names].concat());
+        assert_eq!(told.code, Some(1), "{names:?}: {}", told.text);
+        assert!(told.text.contains("maitred ctl maintail"), "{names:?}: {}", told.text);
+    }
+    // Of all processes, those are shown that have a log.
+    let told = maitredctl(&own, &["logs"]);
+    assert_eq!((told.code, told.text.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn shells_are_told_what_there_is() {
     for shell in ["bash", "zsh", "fish"] {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_maitred")).args(["completions", shell]).output();

@@ -383,6 +383,49 @@ fn the_page_of_a_broken_application_asks_without_a_line_in_the_access_log() {
     wait_until("the access log", DEADLINE, || logged().contains("HEAD /asked "));
 }
 
+/// Runs the rest of its arguments at a terminal of which somebody types `c`, which lets a debugger go on.
+const AT_A_TERMINAL: &str = "\
+import os, pty, sys
+keyboard, screen = pty.openpty()
+if os.fork() == 0:
+    if os.fork() == 0:
+        os.close(screen)
+        os.write(keyboard, b'c\\n')
+        try:
+            while os.read(keyboard, 1024):
+                pass
+        except OSError:
+            pass
+    os._exit(0)
+os.wait()
+os.close(keyboard)
+os.dup2(screen, 0)
+os.close(screen)
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn a_breakpoint_reads_from_the_terminal_in_development() {
+    let folder = project();
+    let app = "\
+import sys
+
+def application(environ, start_response):
+    sys.breakpointhook()
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'went on']
+";
+    write(&folder, "shop.py", app);
+    let interpreter = python::interpreter().display().to_string();
+    let terminal = [interpreter.as_str(), "-c", AT_A_TERMINAL];
+    let builder = || Builder::app("shop").chdir(folder.path()).prefix(&terminal);
+    assert_eq!(body(&builder().app_key("dev = true").start(), "/"), "went on");
+    // Elsewhere nobody is to stop in a debugger.
+    let server = builder().start();
+    assert_eq!(server.get("/").status, 500);
+    server.wait_for_line("BdbQuit");
+}
+
 #[test]
 fn dev_serves_static_files_from_where_the_finders_find_them() {
     let folder = django();

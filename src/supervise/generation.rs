@@ -3,7 +3,7 @@
 //! Owns inbox, scoreboard and control socket as long as the generation lives. Decides nothing: `machine` does.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -121,6 +121,8 @@ impl Generation {
         // After those of the shards.
         let of_warmup = warmup.iter().map(|(_, workers)| workers.as_fd());
         let replies: Vec<_> = replies.iter().map(|fd| fd.as_fd()).chain(of_warmup).collect();
+        // A debugger that the application stops in reads there.
+        let terminal = app.dev.then(std::io::stdin).filter(IsTerminal::is_terminal);
         let child = ZygoteSpawn {
             python: &app.python.path,
             bootstrap: source::BOOTSTRAP,
@@ -131,6 +133,7 @@ impl Generation {
             outbox: outbox.as_fd(),
             requests: requests.as_ref().map(|rings| (rings.memory(), rings.bell())),
             replies: &replies,
+            terminal: terminal.as_ref().map(AsFd::as_fd),
             output: childs_output.as_ref().map(AsFd::as_fd),
             env: &environment(app, about.user),
             user: about.user,

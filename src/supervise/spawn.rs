@@ -41,6 +41,8 @@ pub struct ZygoteSpawn<'a> {
     pub requests: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// SOCK_SEQPACKET, one per shard in their order: replies.
     pub replies: &'a [BorrowedFd<'a>],
+    /// Terminal: its standard input; `None`: it has none.
+    pub terminal: Option<BorrowedFd<'a>>,
     /// Pipe: its standard output and standard error; `None`: they are the server's own.
     pub output: Option<BorrowedFd<'a>>,
     /// Its whole environment.
@@ -61,6 +63,7 @@ impl ZygoteSpawn<'_> {
             (self.scoreboard, SCOREBOARD),
             (self.outbox, OUTBOX),
         ];
+        descriptors.extend(self.terminal.map(|terminal| (terminal, 0)));
         descriptors.extend(self.output.iter().flat_map(|output| [(*output, 1), (*output, 2)]));
         descriptors.extend(self.requests.iter().flat_map(|(memory, bell)| [(*memory, REQUESTS), (*bell, BELL)]));
         descriptors.extend(self.replies.iter().copied().zip(FIRST_REPLIES..));
@@ -127,6 +130,7 @@ mod tests {
             outbox: null.as_fd(),
             requests: Some((null.as_fd(), null.as_fd())),
             replies: &[replies_in_child.as_fd(), replies_in_child.as_fd()],
+            terminal: None,
             output: Some(null.as_fd()),
             env: &env,
             user: None,

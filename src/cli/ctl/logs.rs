@@ -3,12 +3,13 @@
 //! Owns how lines of several streams are put under each other: whole lines only, each behind the name of its process. One thread a stream
 //! waits for what comes.
 
+use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write, stdin, stdout};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use super::client::{Client, Trouble};
-use super::processes::{matching, name_of, text};
+use super::processes::{items, matching, name_of, text};
 use super::show;
 use super::{GENERIC, Session, Stream};
 use crate::base::bounds::RECENT_OUTPUT_BYTES;
@@ -103,9 +104,19 @@ fn path(name: &str, stream: Stream) -> String {
 
 /// `logs`.
 pub(super) fn several(session: &mut Session, names: &[String], follow: bool) -> Result<(), Trouble> {
-    let infos = matching(session, names)?;
+    let mut all: Vec<String> = matching(session, names)?.iter().map(name_of).collect();
+    let programs = items(session.client.call("supervisor.getAllConfigInfo", Vec::new())?);
+    let programs: HashSet<String> = programs.iter().map(name_of).collect();
+    let asked = all.len();
+    // A program that is no longer configured may run for a while.
+    all.retain(|name| programs.contains(name) || !name.contains(":worker_"));
+    if all.len() < asked && (all.is_empty() || !names.is_empty()) {
+        super::complain(
+            "maitred: web workers have no log of their own, they write into the server's: maitred ctl maintail",
+        );
+        session.failed(GENERIC);
+    }
     let streams = [Stream::Stdout, Stream::Stderr];
-    let all: Vec<String> = infos.iter().map(name_of).collect();
     let width = all.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut printer = Printer { width, json: session.json, colours: !session.json && stdout().is_terminal() };
     if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
