@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rustix::fs::{Access, access};
+use rustix::process::geteuid;
 
 pub use super::environment::environment;
 use super::environment::{basics, descriptors};
@@ -166,7 +167,10 @@ fn look(options: &Options, mut tell: &mut dyn FnMut(Finding)) {
         parent.into_iter().for_each(|parent| tell(directory("pidfile", parent, Access::WRITE_OK, None)));
         match privileges::as_user(&config, || used(&config)) {
             Ok(findings) => findings.into_iter().for_each(&mut tell),
-            Err(text) => tell(Finding::fail(text)),
+            Err(text) => {
+                tell(Finding::fail(text));
+                used(&config).into_iter().for_each(&mut tell);
+            }
         }
         config.left.iter().map(|line| Finding::hint(format!("not done: {line}"))).for_each(&mut tell);
         check_programs::programs(&config.programs).into_iter().for_each(&mut tell);
@@ -220,13 +224,15 @@ pub fn ask(config: &Config, asks: Asks) -> ExitCode {
     config.left.iter().for_each(|line| super::complain(format_args!("not done: {line}")));
     let Some(app) = &config.app else { return ExitCode::SUCCESS };
     let mut failed = Vec::new();
-    let tried = privileges::as_user(config, || {
+    let mut attempt = || {
         probe::app(app, config.server.user.as_ref(), &mut |finding| {
             if finding.verdict == Verdict::Fail {
                 failed.push(finding.text);
             }
         })
-    });
+    };
+    // Whoever can't become somebody else, as where images are built, asks about the application alone, as with Gunicorn.
+    let tried = if geteuid().is_root() { privileges::as_user(config, attempt) } else { Ok(attempt()) };
     failed.extend(tried.err());
     failed.iter().for_each(|text| super::complain(format_args!("maitred: {text}")));
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -68,11 +68,12 @@ pub(super) fn give_up(config: &Config) -> Result<Standing, String> {
         if geteuid().is_root() && config.app.is_some() && config.server.user.is_none() {
             tracing::warn!("the application runs as root; name somebody else as user in [server]");
         }
-        warn_of_unwritable(config);
+        warn_of_unwritable(written(config));
         return Ok(Standing::default());
     };
     if config.has_other_users() {
-        as_user(config, || warn_of_unwritable(config))?;
+        // What ACME writes is the supervisor's.
+        as_user(config, || warn_of_unwritable(spooled(config)))?;
         tracing::info!(user = user.name, "the supervisor stays root, as programs have users of their own");
         return Ok(Standing { shards: Some(Arc::new(user.clone())), is_final: false });
     }
@@ -107,13 +108,17 @@ fn acme(config: &Config) -> Option<&AcmeConfig> {
 
 /// The directories that are written to while the server runs, by their keys.
 fn written(config: &Config) -> impl Iterator<Item = (&'static str, PathBuf)> {
-    let spool = config.app.as_ref().map(|app| ("spool_dir", app.spool_dir.clone()));
-    spool.into_iter().chain(acme(config).map(|acme| ("storage", acme.folder())))
+    spooled(config).chain(acme(config).map(|acme| ("storage", acme.folder())))
+}
+
+/// Where shards keep what is large.
+fn spooled(config: &Config) -> impl Iterator<Item = (&'static str, PathBuf)> {
+    config.app.iter().map(|app| ("spool_dir", app.spool_dir.clone()))
 }
 
 /// Large uploads would be refused, or certificates lost, and nobody would know why.
-fn warn_of_unwritable(config: &Config) {
-    for (key, directory) in written(config) {
+fn warn_of_unwritable(directories: impl Iterator<Item = (&'static str, PathBuf)>) {
+    for (key, directory) in directories {
         if let Err(error) = make_file(&directory) {
             let directory = directory.display();
             tracing::warn!(

@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use super::check::Finding;
 use crate::config::{AppConfig, AppTarget, Interpreter};
 use crate::django::Facts;
+use crate::supervise::SERVER_SOFTWARE;
 use crate::sys::memory;
 use crate::sys::users::User;
 use crate::wsgi::source;
@@ -104,6 +105,8 @@ fn try_out(app: &AppConfig, user: Option<&User>, target: Option<&String>) -> Res
     let sources = sources.map_err(|error| format!("cannot be tried out: {error}"))?;
     let mut command = Command::new(&app.python.path);
     command.args(["-c", source::BOOTSTRAP, "code=0"]).current_dir(&app.chdir).env("PYTHONDONTWRITEBYTECODE", "1");
+    // As the workers have it: some applications ask whether they are served.
+    command.env("SERVER_SOFTWARE", SERVER_SOFTWARE);
     if let Some(user) = user {
         command.env("HOME", &user.home).env("USER", &user.name).env("LOGNAME", &user.name);
     }

@@ -4,6 +4,7 @@
 //! serve.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::{env, iter};
 
 use super::acme::acme;
@@ -20,7 +21,6 @@ use super::options;
 use super::pages::error_pages as pages;
 use super::process::ProcessConfig;
 use super::programs::{Named, programs};
-use super::python::InterpreterSource;
 use super::routes::routes;
 use super::section::Bases;
 use super::server::{AUTO, Listens, server};
@@ -29,6 +29,7 @@ use super::supervisor::supervisor;
 use super::tls::tls;
 use super::types::{Action, AppConfig, Config, HostPattern, PathPattern, RouteConfig};
 use super::value::Place;
+use crate::sys::users::User;
 
 /// Reads, merges and checks the configuration.
 ///
@@ -78,7 +79,8 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
     // A Django project that is there is meant to be served, unless a route at "/" leaves nothing to it.
     let wanted = merged.app.is_some() || leads_to_app || has_fallback;
     let working = &around.directory;
-    let may_be_there = !merged.file_has_routes || django::is_project(working);
+    // Beside routes only what is one for sure: a file of that name may be something else's.
+    let may_be_there = !merged.file_has_routes || matches!(django::settings(working, None), Ok(Some(_)));
     let is_free = may_be_there && !routes.iter().any(leads_everywhere) && !matches!(listens, Listens::Never(_));
     let tried = wanted || (is_free && problems.is_empty());
     let mut table = merged.app.unwrap_or_default();
@@ -98,7 +100,9 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
 
     if let Some(app) = &app {
         let processes = programs.iter_mut().flat_map(|group| &mut group.processes);
-        processes.filter(|process| own.contains(&process.program)).for_each(|process| beside_app(process, app, around));
+        processes
+            .filter(|process| own.contains(&process.program))
+            .for_each(|process| beside_app(process, app, server.user.as_ref(), around));
     }
     if app.is_some() && !leads_to_app {
         match routes.iter().find(|placed| leads_everywhere(placed)) {
@@ -174,13 +178,17 @@ fn own_programs(merged: &Merged) -> HashSet<String> {
     merged.programs.iter().chain(&merged.listeners).filter(is_own).map(|named| named.name.clone()).collect()
 }
 
-/// A program beside an application starts in that one's directory, and finds the commands of its virtual environment as if that were activated.
-fn beside_app(process: &mut ProcessConfig, app: &AppConfig, around: &Surroundings) {
+/// A program beside an application starts in that one's directory, and finds the commands of its virtual environment as if that were activated. Not a
+/// program of another user than the application's: whoever owns that directory would choose what runs with that user's rights.
+fn beside_app(process: &mut ProcessConfig, app: &AppConfig, app_user: Option<&User>, around: &Surroundings) {
     let launch = &mut process.launch;
+    if launch.user.as_ref().map(|user| user.uid) != app_user.map(|user| user.uid) {
+        return;
+    }
     launch.directory.get_or_insert_with(|| app.chdir.clone());
-    let is_on_path = app.python.source == InterpreterSource::Path;
-    let Some(bin) = app.python.path.parent().filter(|bin| !is_on_path && !bin.as_os_str().is_empty()) else { return };
-    let others = around.text("PATH").unwrap_or_default();
+    let is_environment = |bin: &&Path| bin.parent().is_some_and(|venv| venv.join("pyvenv.cfg").is_file());
+    let Some(bin) = app.python.path.parent().filter(is_environment) else { return };
+    let Some(others) = around.text("PATH").filter(|path| !path.is_empty()) else { return };
     let path = env::join_paths(iter::once(bin.to_owned()).chain(env::split_paths(others)));
     if let Some(path) = path.ok().and_then(|path| path.into_string().ok())
         && !launch.environment.iter().any(|(name, _)| name == "PATH")

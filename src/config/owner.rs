@@ -44,7 +44,11 @@ pub(super) fn server_user(name: &str, group: Option<u32>) -> Result<User, String
 
 /// Reader of a group.
 pub(super) fn group(value: &Value, unit: Unit, base: &Path) -> Result<u32, String> {
-    group_id(&read::text(value, unit, base)?)
+    match group_id(&read::text(value, unit, base)?)? {
+        // It is none: system calls leave an id as it is for it.
+        u32::MAX => Err(format!("{} is no group", u32::MAX)),
+        gid => Ok(gid),
+    }
 }
 
 /// The account of that name or number.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::Duration;
 
 use super::connection::Connection;
@@ -18,9 +19,6 @@ use crate::ring::{AcceptStream, Descriptor};
 
 /// How long to wait before accepting again when descriptors or connections have run out.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// How soon to look whether a connection that was told to end has done so.
-const ENDING_PAUSE: Duration = Duration::from_millis(2);
 
 /// Connections between requests that are ended at once for those that wait to be accepted.
 const ENDED_AT_ONCE: usize = 32;
@@ -63,7 +61,7 @@ impl Accepting {
         let socket = Rc::new(socket);
         let incoming = if is_shared { shard.ring.accept_in_turn(&socket) } else { shard.ring.accept(&socket) };
         let incoming = Rc::new(RefCell::new(incoming));
-        let task = glommio::spawn_local(accept(shard.clone(), incoming.clone(), protocol));
+        let task = glommio::spawn_local(accept(shard.clone(), incoming.clone(), protocol, is_shared));
         Accepting { shard: shard.clone(), protocol, incoming, task }
     }
 
@@ -91,7 +89,7 @@ impl Accepting {
 }
 
 /// Takes what has come in until the task is dropped.
-async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol: Protocol) {
+async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol: Protocol, is_shared: bool) {
     let mut complained: Option<Monotonic> = None;
     let mut may_complain = |now: Monotonic| {
         let may = complained.is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE);
@@ -99,7 +97,7 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
         may
     };
     loop {
-        let mut ended = 0;
+        let mut has_waited = false;
         while shard.connections.borrow().len() >= shard.connections_max.get() {
             // On a listener of its own a few more are accepted meanwhile, up to a bound of the stream's; the others wait in the
             // kernel's queue, and on a listener that is shared they are for whichever shard asks for them.
@@ -107,10 +105,11 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
                 let connections = shard.connections_max.get();
                 tracing::warn!(shard = shard.number, connections, "all connections are in use; idle ones make room");
             }
-            shard.ring.sleep(if ended > 0 { ENDING_PAUSE } else { PAUSE }).await;
-            // Whoever waits still is nobody's whom another shard has room for.
-            let wanted = if ended == 0 && incoming.borrow().has_waiting() { ENDED_AT_ONCE } else { 0 };
-            ended = shard.end_idle(wanted);
+            if has_waited || !is_shared {
+                make_room(&shard, &incoming);
+            }
+            has_waited = true;
+            shard.some_connection_ended(PAUSE).await;
         }
         match poll_fn(|cx| incoming.borrow_mut().poll_next(cx)).await {
             Ok(socket) => begin(&shard, Rc::new(socket), protocol),
@@ -120,10 +119,17 @@ async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol:
                 if may_complain(shard.ring.now()) {
                     tracing::error!(shard = shard.number, %error, "cannot accept connections; idle ones make room");
                 }
-                let ended = shard.end_idle(ENDED_AT_ONCE);
-                shard.ring.sleep(if ended > 0 { ENDING_PAUSE } else { PAUSE }).await;
+                make_room(&shard, &incoming);
+                shard.some_connection_ended(PAUSE).await;
             }
         }
+    }
+}
+
+/// Ends some connections between requests, if anybody waits for their places.
+fn make_room(shard: &Shard, incoming: &RefCell<AcceptStream>) {
+    if incoming.borrow().has_waiting() {
+        shard.end_idle(ENDED_AT_ONCE);
     }
 }
 
@@ -175,4 +181,5 @@ async fn live(shard: Rc<Shard>, socket: Descriptor, key: usize, protocol: Protoc
     }
     drop(connection);
     shard.connections.borrow_mut().remove(key);
+    shard.wait_for_room.take().into_iter().for_each(Waker::wake);
 }

@@ -163,7 +163,9 @@ impl Connection {
                 });
                 if deadline.poll(cx).is_ready() {
                     call.time_out();
-                    return call.poll_part(cx).map(Ok);
+                    if let Poll::Ready(part) = call.poll_part(cx) {
+                        return Poll::Ready(Ok(part));
+                    }
                 }
             }
             if self.receiving.recv.poll_ended(cx).is_ready() {

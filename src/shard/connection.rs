@@ -161,6 +161,8 @@ impl Connection {
             };
             let Some(next) = next else {
                 if !self.more_head().await? {
+                    // The last response may be on its way still.
+                    self.output.settle().await?;
                     return Ok(());
                 }
                 continue;

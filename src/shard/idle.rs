@@ -2,6 +2,10 @@
 //!
 //! Never ends one with a request in hand. Called by [`accept`](super::accept) and by the drain.
 
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
 use rustix::net::Shutdown;
 
 use super::state::{Phase, Shard};
@@ -18,6 +22,21 @@ impl Shard {
                 entry.phase = Phase::Ending;
             })
             .count()
+    }
+
+    /// Waits until a connection has ended, or for so long.
+    pub async fn some_connection_ended(&self, limit: Duration) {
+        let deadline = self.ring.deadline();
+        deadline.set(limit);
+        let mut is_first = true;
+        poll_fn(|cx| {
+            if !std::mem::replace(&mut is_first, false) || deadline.poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.wait_for_room.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Ends up to `count` connections that are between requests, those first that have been for longer than a moment, as nginx does when it has no

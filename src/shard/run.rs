@@ -186,7 +186,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
         let shard = shard.clone();
         let socket = Rc::new(setup.replies);
         async move {
-            // The supervisor holds the other end too: an end is an empty message of a stranger, or the kernel had no memory.
+            // An end is the supervisor's own, an empty message of a stranger, or the kernel had no memory.
             loop {
                 let mut messages = shard.ring.recv_messages(&socket, &replies);
                 let ended = loop {
@@ -205,7 +205,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
                 if ended.as_ref().is_some_and(|error| error.raw_os_error() == Some(libc::ECANCELED)) {
                     return;
                 }
-                // An end without an error is the supervisor's own: the server stops, or has not got up.
+                // Without an error the server mostly stops, or has not got up.
                 if let Some(error) = ended.filter(|_| !shard.draining.get()) {
                     tracing::error!(shard = shard.number, %error, "the replies of workers were interrupted");
                 }

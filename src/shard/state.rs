@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use slab::Slab;
@@ -106,6 +107,8 @@ pub(super) struct Shard {
     pub buffering: Rc<Buffering>,
     pub encoders: Encoders,
     pub connections: RefCell<Slab<Entry>>,
+    /// Who wants to know when a connection has ended.
+    pub wait_for_room: RefCell<Vec<Waker>>,
     pub draining: Cell<bool>,
     pub metrics: RefCell<ShardMetrics>,
     pub handshakes: Handshakes,
@@ -174,6 +177,7 @@ impl Shard {
             buffering: parts.buffering,
             encoders: Encoders::new(),
             connections: RefCell::new(Slab::new()),
+            wait_for_room: RefCell::default(),
             draining: Cell::new(false),
             handshakes: Handshakes::new(parts.handshakes_max),
             https_port: parts.https_port,

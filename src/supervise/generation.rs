@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::SERVER_SOFTWARE;
 use super::control::{Start, ToZygote};
 use super::machine::{GenerationId, Held, PoolSettings, WorkerId};
 use super::spawn::ZygoteSpawn;
@@ -27,9 +28,6 @@ use crate::wsgi::{Token, source};
 const HEADER_BYTES: usize = 12;
 /// Errors after which taking requests back is given up; what is left is lost when the generation's last worker has gone.
 const TAKE_BACK_FAILURES_MAX: u32 = 8;
-
-/// What the server is called where applications ask.
-const SERVER_SOFTWARE: &str = concat!("maitred/", env!("CARGO_PKG_VERSION"));
 
 /// What a generation holds open.
 pub(super) struct Generation {

@@ -34,3 +34,6 @@ pub mod statsd;
 pub mod systemd;
 mod warmup;
 mod watch;
+
+/// What the server is called where applications ask.
+pub const SERVER_SOFTWARE: &str = concat!("maitred/", env!("CARGO_PKG_VERSION"));

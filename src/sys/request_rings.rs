@@ -271,7 +271,24 @@ impl Feed {
         let Lying(position) = lying;
         let (waiting, over) = (with_owner(position, READY), with_owner(position, 0));
         let state = self.rings.state(self.shard, position);
-        state.compare_exchange(waiting, over, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        let is_ours = state.compare_exchange(waiting, over, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        if is_ours {
+            self.move_head();
+        }
+        is_ours
+    }
+
+    /// Moves the head past what is taken: as long as all threads are busy nobody else does.
+    fn move_head(&self) {
+        let head = self.rings.head(self.shard);
+        for _ in 0..REQUEST_RECORDS {
+            let now = head.load(Ordering::Acquire);
+            let is_taken = now < self.count.get() && matches!(self.rings.look(self.shard, now.wrapping_add(FIRST)), Sight::Taken);
+            if !is_taken {
+                return;
+            }
+            let _ = head.compare_exchange(now, now.wrapping_add(1), Ordering::SeqCst, Ordering::Relaxed);
+        }
     }
 }
 

@@ -110,6 +110,13 @@ fn what_was_taken_back_is_nobody_s_and_what_somebody_has_stays_his() {
     let lying: Vec<_> = (0..5).map(|number| feed.push(&message(number)).expect("room")).collect();
     assert!(lying.into_iter().all(|lying| feed.withdraw(lying)));
     assert!(!rings.has_waiting() && rings.take().is_none());
+    // While all threads are busy, and nobody else looks.
+    for number in 0..3000 {
+        let lying = feed.push(&message(number)).expect("room");
+        assert!(feed.withdraw(lying));
+    }
+    assert!(feed.put(&message(1)) && rings.has_waiting());
+    assert_eq!(all(&rings), [1]);
 }
 
 #[test]

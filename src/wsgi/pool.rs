@@ -100,6 +100,8 @@ struct CallState {
     credit: Credit,
     /// When it was handed over, complete.
     submitted_at: Monotonic,
+    /// Since when it waits for a worker: since then, or since one has died that had begun with it.
+    waits_since: Monotonic,
     /// When it was put into the inbox, if it is not in the queue again.
     sent_at: Option<Monotonic>,
     /// Nobody waits for the answer any more.
@@ -294,6 +296,7 @@ impl Pool {
             waker: None,
             credit: Credit::default(),
             submitted_at: Monotonic::ZERO,
+            waits_since: Monotonic::ZERO,
             sent_at: None,
             abandoned: false,
             has_left: false,

@@ -264,7 +264,7 @@ impl CtlCommand {
 pub(super) struct Session {
     client: Client,
     json: bool,
-    /// The config file that was named.
+    /// The file that was named, of ours or of supervisord's.
     file: Option<PathBuf>,
     /// The exit code so far.
     code: u8,
@@ -297,10 +297,13 @@ pub fn run(options: &CtlOptions) -> ExitCode {
             return ExitCode::from(if is_status { STATUS_UNKNOWN } else { WRONG_ARGUMENTS });
         }
     };
-    let file = options.config.as_deref();
-    let require = |client: &Client| if options.command.changes() { project::require(client, file) } else { Ok(()) };
-    let mut session = Session { client, json: options.json, file: options.config.clone(), code: 0 };
-    match require(&session.client).and_then(|()| perform(&mut session, &options.command)) {
+    let file = options.config.clone().or_else(|| options.supervisord_conf.clone());
+    let mut session = Session { client, json: options.json, file, code: 0 };
+    let require = |session: &Session| match options.command.changes() {
+        true => project::require(&session.client, session.file.as_deref()),
+        false => Ok(()),
+    };
+    match require(&session).and_then(|()| perform(&mut session, &options.command)) {
         Ok(()) => ExitCode::from(session.code),
         Err(trouble) => {
             complain(format_args!("maitred: {trouble}"));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings::{self, Meaning};
 use crate::config::address::Listen;
-use crate::config::types::{AppConfig, AppTarget, Config};
+use crate::config::types::{AppConfig, AppOutput, AppTarget, Config};
 
 /// Characters that a list may have all together; a longer one is told without entries. It has to fit a control message beside the rest.
 const LIST_CHARACTERS_MAX: usize = 4096;
@@ -38,7 +38,7 @@ pub fn values(config: &Config) -> Map<String, Value> {
     let trust = &server.trusted_proxies;
     let networks = trust.networks.iter().map(ToString::to_string);
     set("forwarded_allow_ips", list(networks.chain(trust.unix.then(|| "unix:".to_owned()))));
-    set("capture_output", true.into());
+    set("capture_output", config.app.as_ref().is_none_or(|app| app.output == AppOutput::Log).into());
     set("daemon", server.daemon.into());
     set("proc_name", server.proc_name.as_deref().unwrap_or("maitred").into());
     set("default_proc_name", "maitred".into());

@@ -179,7 +179,7 @@ pub static MAX_CONNECTIONS: Opt<usize> = Opt {
         "max_connections",
         Unit::Count { min: 1, max: CONNECTIONS_MAX },
         Default::Toml("16384"),
-        "Connections that one shard keeps open at the same time. For one more, those that are between requests are ended, the idlest first.",
+        "Connections that one shard keeps open at the same time. For one more, those that are between requests are ended, first those that have been for longer than a second.",
     )
     .elsewhere(&["worker_connections"]),
     read: read::count,

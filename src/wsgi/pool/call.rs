@@ -38,6 +38,7 @@ impl Call {
         let key = inner.queue.borrow_mut().push(self.token(), priority, now);
         let mut calls = inner.calls.borrow_mut();
         calls[self.slot].submitted_at = now;
+        calls[self.slot].waits_since = now;
         calls[self.slot].phase = Phase::Queued { key, message, descriptor };
         drop(calls);
         self.pool.dispatch();

@@ -87,6 +87,9 @@ impl Pool {
             _ => false,
         };
         if runs_again {
+            if let ReplyKind::Lost(_) = reply.kind {
+                call.waits_since = self.0.ring.now();
+            }
             self.requeue(&mut calls, slot);
             drop(calls);
             return self.dispatch();

@@ -37,7 +37,7 @@ impl Pool {
             let mut calls = self.0.calls.borrow_mut();
             let Some(call) = calls.get_mut(slot) else { continue };
             let Phase::Sent { generation, at, .. } = call.phase else { continue };
-            let is_overdue = limit.is_some_and(|limit| now.since(call.submitted_at) >= limit);
+            let is_overdue = limit.is_some_and(|limit| now.since(call.waits_since) >= limit);
             // A worker that is awake takes what has come just now, also for a client that sends no more but listens.
             let is_unwanted = (call.has_left || call.abandoned) && now.since(at) >= PAUSE;
             if !(is_overdue || is_unwanted) || !self.withdraw(&call.phase) {

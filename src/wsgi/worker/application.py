@@ -166,11 +166,16 @@ def mounted(application, environment):
         return application
     # As paths come: each byte is a character (PEP 3333, "Unicode Issues").
     prefix = prefix.encode("utf-8", "surrogateescape").decode("latin-1")
+    # In development: an absolute STATIC_URL lies beside it.
+    files = getattr(application, "files", lambda environ, path, start_response: None)
 
     def at(environ, start_response):
         path = environ["PATH_INFO"]
         rest = path[len(prefix) :]
         if not path.startswith(prefix) or rest[:1] not in ("", "/"):
+            found = files(environ, path, start_response)
+            if found is not None:
+                return found
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"Not Found\n"]
         environ["SCRIPT_NAME"] = prefix

@@ -75,6 +75,8 @@ def _fitted(name, hook):
         # Made in C, without telling.
         return hook
     by_place = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    if any(one.kind == one.KEYWORD_ONLY and one.default is one.empty for one in parameters):
+        raise TypeError("the hook %s is called without keywords, and needs some" % name)
     takes_any = any(one.kind == one.VAR_POSITIONAL for one in parameters)
     needed = sum(one.default is one.empty for one in by_place)
     given = wanted if takes_any else min(wanted, len(by_place))

@@ -23,12 +23,16 @@ def execute(place, names, depth):
     except OSError:
         # Where the server was begun may be closed to this user.
         directory = back
-    if directory not in sys.path:
-        sys.path.insert(depth, directory)
+    # First, as when the settings were read, and behind what the application's own is found in afterwards.
+    sys.path.insert(0, directory)
     try:
         load(place["file"], place["module"])
     finally:
         os.chdir(back)
+        if directory in sys.path:
+            sys.path.remove(directory)
+        if directory not in sys.path:
+            sys.path.insert(depth, directory)
     os.environ.update({name: value for name, value in fixed.items() if value is not None})
 
 

@@ -65,9 +65,9 @@ def serve(receive, slot, replies, application, shared_environ, settle, answering
 def end_copy(fatal):
     """Ends a process that the application has forked and that has come back here: the slot is its parent's, and the next requests are, too. `fatal` may
     be the SystemExit that it has raised."""
-    errors.flush()
+    # Nothing is flushed: another thread may have held a lock at the fork.
     code = getattr(fatal, "code", None)
-    os._exit(code if isinstance(code, int) else 0)
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def give_up(words, replies, settle):

@@ -23,16 +23,21 @@ def around(application):
         return application
     _name_as_found()
 
-    def with_static_files(environ, start_response):
-        # Its links begin with where it is mounted.
-        path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
+    def files(environ, path, start_response):
+        """The answer with the file of this whole path, or None."""
         if path.startswith(prefix) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             name = path[len(prefix) :].encode("latin-1").decode("utf-8", "replace")
             found = _find(name) if name and not name.endswith("/") else None
             if found is not None:
                 return _answer(found, environ, start_response)
-        return application(environ, start_response)
+        return None
 
+    def with_static_files(environ, start_response):
+        # Its links begin with where it is mounted.
+        found = files(environ, environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"], start_response)
+        return application(environ, start_response) if found is None else found
+
+    with_static_files.files = files
     return with_static_files
 
 
