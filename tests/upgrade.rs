@@ -5,13 +5,14 @@
 mod support;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rustix::process::Signal;
-use support::{Builder, Client, DEADLINE, Server, process, wait_until};
+use support::{Builder, Client, DEADLINE, Server, process, python, wait_until};
 
 /// The server in the pidfile, which is ended when the test is.
 struct Successor(u32);
@@ -92,6 +93,59 @@ fn a_new_server_takes_over_and_no_request_is_lost() {
     assert_eq!((code, told.trim()), (Some(0), new.to_string().as_str()));
     successor.stop();
     assert!(!pidfile.exists() && !socket.exists());
+}
+
+/// Opens a socket at the given address, puts it at the given number, and becomes the rest of its arguments.
+const NUMBERED: &str = "\
+import os, socket, sys
+one = socket.socket()
+one.bind(('127.0.0.1', 0))
+one.listen(16)
+number = int(sys.argv[1])
+if number != one.fileno():
+    os.dup2(one.fileno(), number)
+    one.close()
+os.set_inheritable(number, True)
+os.execv(sys.argv[2], sys.argv[2:])
+";
+
+#[test]
+fn a_socket_is_served_by_its_number_also_by_a_successor() {
+    let python = python::interpreter().display().to_string();
+    for number in ["3", "9"] {
+        let builder = Builder::app("kitchen").workers(2).server_key("pidfile = 'site.pid'");
+        let pidfile = builder.folder().join("site.pid");
+        let bind = format!("fd://{number}");
+        let builder = builder.prefix(&[&python, "-c", NUMBERED, number]).argument("--bind").argument(&bind);
+        let mut server = builder.silent().run();
+        let line = server.wait_for_line("ready: listening on http://");
+        let address = line.rsplit_once("http://").and_then(|(_, address)| address.trim().parse().ok());
+        let address: SocketAddr = address.expect("the line ends with the address");
+        let is_served = || assert_eq!(Client::connect(address).get("/hello").status, 200);
+        is_served();
+        let mark = server.log.mark();
+        server.signal(Signal::HUP);
+        server.wait_for_line_from(mark, "worker started");
+        is_served();
+        server.signal(Signal::USR2);
+        server.wait_for_line("the new server serves; this one ends");
+        let successor = Successor::of(&pidfile);
+        assert!(server.wait_exit(DEADLINE).is_some_and(|status| status.success()));
+        is_served();
+        successor.stop();
+    }
+}
+
+#[test]
+fn a_number_that_is_no_socket_which_listens_is_refused() {
+    for (text, expected) in [
+        ("fd://77", "descriptor 77 is no socket that listens"),
+        ("fd://1", "descriptor 1 is a standard stream"),
+        ("fd://x", "is not the number of a descriptor"),
+    ] {
+        let refusal = Builder::app("kitchen").argument("--bind").argument(text).refuse();
+        assert!(refusal.code == Some(2) && refusal.stderr.contains(expected), "{text}: {}", refusal.stderr);
+    }
 }
 
 #[test]

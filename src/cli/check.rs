@@ -22,6 +22,8 @@ use crate::config::{Action, Config, Listen, Listener, ServerConfig, gunicorn};
 use crate::django::{Facts, Level, Lint, contradictions};
 use crate::http::date;
 use crate::supervise::routes;
+use crate::sys::inherited;
+use crate::sys::listen::Address;
 use crate::tls;
 
 /// How a check came out.
@@ -253,6 +255,13 @@ fn summary(config: &Config) -> String {
 }
 
 fn bindable(listen: &Listener, server: &ServerConfig) -> Finding {
+    let address = match &listen.address {
+        Listen::Tcp(address) => Address::Tcp(*address),
+        Listen::Unix(path) => Address::Unix(path.clone()),
+    };
+    if inherited::is_numbered(&address) {
+        return Finding::ok(format!("listen {listen}: passed on"));
+    }
     let result = match &listen.address {
         Listen::Tcp(address) => TcpListener::bind(address).map(drop),
         Listen::Unix(path) => bindable_unix(path),

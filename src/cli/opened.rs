@@ -93,10 +93,7 @@ impl Opened {
         let control = self.control.sockets.trusted.iter().chain(&self.control.sockets.guarded);
         let mut sockets = Vec::new();
         for socket in listeners.map(|listener| &listener.socket).chain(control) {
-            let address = match listen::listening_address(socket)? {
-                listen::Address::Unix(path) => Listen::Unix(path),
-                listen::Address::Tcp(address) => Listen::Tcp(address),
-            };
+            let address = listen::listening_address(socket)?.into();
             sockets.push((socket.try_clone()?, self.of_systemd.contains(&address)));
         }
         let pidfile = pidfile.map(|pidfile| pidfile.borrow().share()).transpose()?;

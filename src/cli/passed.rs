@@ -13,7 +13,7 @@ use crate::sys::listen;
 #[derive(Debug, Default)]
 pub(super) struct Passed(Vec<(Listen, Socket)>);
 
-/// A socket, and whether it is systemd's. If it is not, it is of the server that is being replaced, and its file is ours to remove.
+/// A socket, and whether it is systemd's, or somebody else's who has started the server. If it is not, it is of the server that is being replaced, and its file is ours to remove.
 pub(super) type Socket = (OwnedFd, bool);
 
 impl Passed {
@@ -23,8 +23,7 @@ impl Passed {
     /// A sentence: one is no socket on which connections can be accepted.
     pub fn of(sockets: Vec<Socket>) -> Result<Passed, String> {
         let address = |socket: Socket| match listen::listening_address(&socket.0) {
-            Ok(listen::Address::Tcp(address)) => Ok((Listen::Tcp(address), socket)),
-            Ok(listen::Address::Unix(path)) => Ok((Listen::Unix(path), socket)),
+            Ok(address) => Ok((address.into(), socket)),
             Err(error) => Err(format!("a descriptor was passed on that is no listening socket: {error}")),
         };
         Ok(Passed(sockets.into_iter().map(address).collect::<Result<_, _>>()?))

@@ -67,6 +67,9 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: 
         tracing::warn!(%error, "the process keeps its name");
     }
     let mut inherited = inherited;
+    if let Err(error) = inherited.take_numbered() {
+        return unusable(&error.to_string());
+    }
     let variables = inherited.variables();
     let passed = match Passed::of(std::mem::take(&mut inherited.listeners)) {
         Ok(passed) => passed,

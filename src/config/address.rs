@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use super::owner::Owner;
+use crate::sys::inherited;
+use crate::sys::listen::Address;
 
 /// Port that makes an address without a scheme one for TLS.
 pub(super) const PORT_HTTPS: u16 = 443;
@@ -84,11 +86,17 @@ impl Listen {
         })
     }
 
-    /// The same, and `NAME:PORT` with the name of a host, which is resolved as getaddrinfo(3) does it. That may take its time.
+    /// The same, and `NAME:PORT` with the name of a host, which is resolved as getaddrinfo(3) does it, and `fd://NUMBER`, the address of a socket
+    /// that was passed on. That may take its time.
     ///
     /// # Errors
-    /// As [`Listen::parse`]; nobody knows the name.
+    /// As [`Listen::parse`]; nobody knows the name; the descriptor is no socket that listens.
     pub fn resolve(text: &str, base: &Path) -> Result<Listen, String> {
+        if let Some(number) = text.strip_prefix("fd://") {
+            let wrong =
+                |_| format!("\"{}\" is not the number of a descriptor, as in \"fd://3\"", number.escape_debug());
+            return Ok(inherited::address_of(number.parse().map_err(wrong)?)?.into());
+        }
         Self::read(text, base, resolved)
     }
 
@@ -173,6 +181,15 @@ fn unix(path: &str, base: &Path) -> Result<Listen, String> {
         return Err(format!("{} is longer than the {UNIX_PATH_BYTES_MAX} bytes of a socket's path", path.display()));
     }
     Ok(Listen::Unix(path))
+}
+
+impl From<Address> for Listen {
+    fn from(address: Address) -> Listen {
+        match address {
+            Address::Tcp(address) => Listen::Tcp(address),
+            Address::Unix(path) => Listen::Unix(path),
+        }
+    }
 }
 
 impl fmt::Display for Listen {

@@ -5,12 +5,14 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::listen::{Address, listening_address};
 use crate::base::bounds::INHERITED_DESCRIPTORS_MAX;
 
 /// The first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
@@ -23,6 +25,12 @@ pub const LISTENERS_VARIABLE: &str = "MAITRED_LISTEN_FDS";
 pub const PIDFILE_VARIABLE: &str = "MAITRED_PIDFILE_FD";
 /// Set for a server that has been sent to the background.
 pub const BACKGROUND_VARIABLE: &str = "MAITRED_BACKGROUND";
+
+/// Where the sockets listen whose numbers the configuration names: of a server that is being replaced, for whose successor they have other numbers.
+pub const NUMBERED_VARIABLE: &str = "MAITRED_NUMBERED_FDS";
+
+/// Sockets that the configuration names by their numbers, `fd://3`: where each listens, and whether it is still to be taken.
+static NUMBERED: Mutex<Vec<(RawFd, Address, bool)>> = Mutex::new(Vec::new());
 
 /// It can be taken once: descriptors have one owner.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
@@ -54,6 +62,10 @@ impl Inherited {
     pub fn take() -> io::Result<Inherited> {
         if IS_TAKEN.swap(true, Ordering::Relaxed) || std::fs::read_dir("/proc/self/task")?.count() != 1 {
             return Err(io::Error::other("what was passed on is taken before anything else is done"));
+        }
+        // SAFETY: this is the only thread.
+        if let Some(list) = unsafe { take_variable(NUMBERED_VARIABLE) } {
+            *numbered() = addressed(list.to_str().unwrap_or_default());
         }
         let this = std::process::id().to_string();
         // SAFETY: this is the only thread.
@@ -97,13 +109,78 @@ impl Inherited {
 }
 
 impl Inherited {
+    /// Takes the sockets that the configuration names by their numbers, beside those that came in other ways. To be called before anything but the
+    /// configuration has been opened.
+    ///
+    /// # Errors
+    /// One is no longer there.
+    pub fn take_numbered(&mut self) -> io::Result<()> {
+        let owned: Vec<RawFd> = self.listeners.iter().map(|(socket, _)| socket.as_raw_fd()).collect();
+        for (number, _, is_left) in numbered().iter_mut().filter(|(_, _, is_left)| *is_left) {
+            *is_left = false;
+            if !owned.contains(number) {
+                // SAFETY: a process owns the descriptors that it was given at its start; this one was looked at only, and nobody has taken it.
+                self.listeners.push((unsafe { own(*number) }?, true));
+            }
+        }
+        Ok(())
+    }
+
     /// The variables that a process in this one's place is to have again. What systemd has said of this process counts for another one too.
     pub fn variables(&self) -> Vec<(OsString, OsString)> {
         let notify = self.notify.clone().map(|name| ("NOTIFY_SOCKET".into(), name));
         let watchdog = self.watchdog.map(|every| ("WATCHDOG_USEC".into(), every.as_micros().to_string().into()));
         let background = self.is_background.then(|| (BACKGROUND_VARIABLE.into(), "1".into()));
-        notify.into_iter().chain(watchdog).chain(background).collect()
+        let list: Vec<_> = numbered().iter().map(|(number, address, _)| format!("{number} {address}")).collect();
+        let numbered = (!list.is_empty()).then(|| (NUMBERED_VARIABLE.into(), list.join("\n").into()));
+        notify.into_iter().chain(watchdog).chain(background).chain(numbered).collect()
     }
+}
+
+fn numbered() -> MutexGuard<'static, Vec<(RawFd, Address, bool)>> {
+    // What it holds is whole at every moment.
+    NUMBERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the socket listens that has this number, or had it when a server that this one replaces was started.
+///
+/// # Errors
+/// A sentence: it is no socket that listens.
+pub fn address_of(number: RawFd) -> Result<Address, String> {
+    if let Some((_, address, _)) = numbered().iter().find(|(known, ..)| *known == number) {
+        return Ok(address.clone());
+    }
+    if number < SYSTEMD_FIRST {
+        return Err(format!("descriptor {number} is a standard stream and no socket that listens"));
+    }
+    // SAFETY: looked at, not closed; whether it is open is what is asked.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    let address = fcntl_getfd(borrowed).map_err(io::Error::from).and_then(|_| listening_address(borrowed));
+    let address = address.map_err(|error| format!("descriptor {number} is no socket that listens: {error}"))?;
+    let mut numbered = numbered();
+    if numbered.len() < INHERITED_DESCRIPTORS_MAX {
+        numbered.push((number, address.clone(), true));
+    }
+    Ok(address)
+}
+
+/// Whether a socket of this address was named by its number.
+#[must_use]
+pub fn is_numbered(address: &Address) -> bool {
+    numbered().iter().any(|(_, known, _)| known == address)
+}
+
+/// Addresses by numbers, as [`NUMBERED_VARIABLE`] lists them.
+fn addressed(list: &str) -> Vec<(RawFd, Address, bool)> {
+    let one = |line: &str| {
+        let (number, address) = line.split_once(' ')?;
+        let address = match address.strip_prefix("unix:") {
+            Some(path) => Address::Unix(path.into()),
+            None => Address::Tcp(address.parse().ok()?),
+        };
+        Some((number.parse().ok()?, address, false))
+    };
+    list.lines().filter_map(one).collect()
 }
 
 /// Numbers of descriptors as `MAITRED_LISTEN_FDS` lists them; systemd's are marked.
@@ -161,6 +238,18 @@ pub fn silence_stderr() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_keep_their_addresses() {
+        let tcp = Address::Tcp("127.0.0.1:80".parse().expect("an address"));
+        let listed = addressed(&format!("3 {tcp}\n7 {}\nx", Address::Unix("/run/a b".into())));
+        assert_eq!(listed, [(3, tcp, false), (7, Address::Unix("/run/a b".into()), false)]);
+        for number in [0, 2, i32::MAX] {
+            assert!(address_of(number).is_err_and(|message| message.contains("no socket that listens")), "{number}");
+        }
+        let file = std::fs::File::open("/dev/null").expect("it is there");
+        assert!(address_of(file.as_raw_fd()).is_err());
+    }
 
     #[test]
     fn what_is_listed_is_read_back() {

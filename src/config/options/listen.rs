@@ -26,7 +26,7 @@ pub static LISTEN: Opt<Value> = Opt {
         "listen",
         Unit::Texts("an address or a list of addresses, each a string or a table `{ address = \"…\", tls = true }`"),
         Default::Toml("\"127.0.0.1:8000\""),
-        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address) or \"unix:/run/site.sock\". TLS is \
+        "Address to listen on: \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" (any IPv4 address), \"unix:/run/site.sock\", the name of a host with a port, or \"fd://3\", a socket that listens and was passed on by whoever started the server. TLS is \
          spoken on port 443, and where the address begins with `https://`. A table says more, see `listen = { … }`.",
     )
     .flag("--bind")
