@@ -1,13 +1,14 @@
 # One command for everything. `make help` lists the targets.
 #
 # Owns the order of the steps and the check for needed tools; each step's own work is done by cargo, Django or a script.
-# Settings: PYTHON (default python3), BIND (default 127.0.0.1:8000), CARGO_TARGET_DIR, FUZZ_SECONDS, LOADTEST_ARGS, SOAK_SECONDS.
+# Settings: PYTHON (default python3), BIND (default 127.0.0.1:8000), CARGO_TARGET_DIR, FUZZ_SECONDS, LOADTEST_ARGS, SOAK_SECONDS, PREFIX, DESTDIR.
 
 PYTHON ?= python3
 BIND ?= 127.0.0.1:8000
 FUZZ_SECONDS ?= 30
 LOADTEST_ARGS ?= all --rounds 5
 SOAK_SECONDS ?= 600
+PREFIX ?= /usr/local
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -67,6 +68,11 @@ $(SITE)/var/.ready: $(VENV)/.installed $(SITE_SOURCES)
 build: tools ## Build the release binary
 	@$(call say,"Release binary$(,) a few minutes the first time")
 	cargo build --release --locked
+
+.PHONY: install
+install: ## Copy the release binary to $(DESTDIR)$(PREFIX)/bin, after `make build`
+	@test -x $(MAITRED) || { echo "make: there is no $(MAITRED); run 'make build' first" >&2; exit 1; }
+	install -D -m 755 $(MAITRED) $(DESTDIR)$(PREFIX)/bin/maitred
 
 .PHONY: run
 run: $(SITE)/var/.ready build ## Serve the example site on http://127.0.0.1:8000

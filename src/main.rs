@@ -50,7 +50,7 @@ fn main() -> ExitCode {
                 complain(format_args!("maitred: cannot block signals: {error}"));
                 return ExitCode::FAILURE;
             }
-            let (log, main_log) = match log::start(options.log_level(), &config.server) {
+            let (log, main_log) = match log::start(options.log_level(), &config) {
                 Ok(started) => started,
                 Err(code) => return code,
             };

@@ -112,18 +112,20 @@ fn who_waits_for_queue_timeout_is_turned_away_while_the_worker_goes_on() {
     let builder = with_priorities("kitchen").app_key("queue_timeout = '4s'").server_key(log);
     let server = builder.start();
     let gate = server.gate("held");
-    let mut served = occupy(&server, &gate);
+    let [mut held, mut behind] = occupy(&server, &gate);
     let mut waiting = server.connect();
     waiting.request("GET", "/high", "");
+    // In the shard's queue, and before the worker.
     assert_shed(&mut waiting);
+    assert_shed(&mut behind);
     // A client that leaves is no one to be turned away.
-    drop(ask(&server, "/high", 3));
+    drop(ask(&server, "/high", 2));
     wait_until("the request of the client that left is withdrawn", DEADLINE, || {
         page(&server).value("maitred_requests_withdrawn_total", &[]) == 1.0
     });
-    assert_eq!(shed(&server, "timeout"), 1.0);
+    assert_eq!(shed(&server, "timeout"), 2.0);
     gate.open();
-    assert!(served.iter_mut().all(|client| client.response("GET").status == 200));
+    assert_eq!(held.response("GET").status, 200);
     let log = server.folder().join("access.log");
     let lines = || fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
     wait_until("all have their lines", DEADLINE, || lines().len() == 4);
@@ -131,11 +133,43 @@ fn who_waits_for_queue_timeout_is_turned_away_while_the_worker_goes_on() {
         let words: Vec<_> = line.split(' ').collect();
         let waited: f64 = words[2].parse().expect("seconds");
         match words[..2] {
-            ["/high", "503"] => assert!(waited >= 3.5, "{line}"),
-            ["/high", "499"] | ["/hold" | "/hello", "200"] => {}
+            ["/high" | "/hello", "503"] => assert!(waited >= 3.5, "{line}"),
+            ["/high", "499"] | ["/hold", "200"] => {}
             _ => panic!("{line}"),
         }
     }
+}
+
+/// Requests that lie before busy workers never get to the application once their clients have left or their time is up, however many there are.
+#[test]
+fn what_lies_before_busy_workers_is_taken_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("orderly.py"), ORDERLY).expect("writable");
+    let builder = with_admin(Builder::app("orderly").shards(1).workers(2).threads(3)).chdir(folder.path());
+    let server = builder.app_key("queue_timeout = '1s'").start();
+    let mut held: Vec<_> = (1..=6).map(|number| ask(&server, "/hold", number)).collect();
+    wait_until("all are in hand", DEADLINE, || {
+        fs::read_to_string(folder.path().join("order")).is_ok_and(|order| order.lines().count() == 6)
+    });
+    drop((7..=10).map(|number| ask(&server, "/left", number)).collect::<Vec<_>>());
+    let mut late: Vec<_> = (0..8)
+        .map(|_| {
+            let mut client = server.connect();
+            client.request("GET", "/late", "");
+            client
+        })
+        .collect();
+    late.iter_mut().for_each(assert_shed);
+    wait_until("those who left are withdrawn", DEADLINE, || {
+        page(&server).value("maitred_requests_withdrawn_total", &[]) == 4.0
+    });
+    assert_eq!(shed(&server, "timeout"), 8.0);
+    fs::write(folder.path().join("open"), "").expect("writable");
+    assert!(held.iter_mut().all(|client| client.response("GET").status == 200));
+    assert_eq!(server.get("/next").status, 200);
+    let order = fs::read_to_string(folder.path().join("order")).expect("written");
+    assert_eq!(order.matches("/hold").count(), 6, "{order}");
+    assert!(order.ends_with("/next\n") && order.lines().count() == 7, "{order}");
 }
 
 #[test]

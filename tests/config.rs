@@ -383,6 +383,46 @@ fn a_file_that_cannot_be_read_is_named() {
     assert!(load(".").expect_err("a directory").starts_with(".: cannot be read"));
 }
 
+/// The blocks of `language` in the pages for users, with the page's name.
+fn blocks(language: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root.join("docs")).expect("there are pages").map(|entry| entry.expect("readable").path());
+    let mut found = Vec::new();
+    for page in pages.chain([root.join("README.md")]) {
+        let text = fs::read_to_string(&page).expect("a page of text");
+        let mut rest = text.as_str();
+        while let Some((_, block)) = rest.split_once(&format!("```{language}\n")) {
+            let (block, after) = block.split_once("```\n").expect("a block ends");
+            found.push((page.display().to_string(), block.to_owned()));
+            rest = after;
+        }
+    }
+    found
+}
+
+#[test]
+fn configurations_in_the_documentation_are_good_ones() {
+    let found = blocks("toml");
+    assert!(found.len() >= 3, "{found:?}");
+    let rcgen::CertifiedKey { cert, signing_key: key } =
+        rcgen::generate_simple_self_signed(["example.com".to_owned()]).expect("a certificate");
+    for (page, block) in found {
+        let project = Project::new();
+        let root = project.path("root").display().to_string();
+        let block = block.replace("\"/etc/", &format!("\"{root}/etc/")).replace("\"/srv/", &format!("\"{root}/srv/"));
+        project.file("maitred.toml", &block);
+        project.file("manage.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')");
+        project.file("root/srv/mysite/manage.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')");
+        project.file("root/etc/ssl/example.pem", &cert.pem());
+        for name in ["root/etc/ssl/example.key", "root/etc/ssl/private/example.key"] {
+            project.file(name, &key.serialize_pem());
+        }
+        if let Err(why) = project.load(&Flags::default()) {
+            panic!("{page}:\n{block}\n{why}");
+        }
+    }
+}
+
 /// `docs/configuration.md` is what the declarations say; with `MAITRED_BLESS` set it is written anew.
 #[test]
 fn the_reference_is_current() {

@@ -70,6 +70,17 @@ fn numbers() -> Vec<Bound> {
             broken: with("[server]", &format!("statsd_prefix = \"{}\"", "n".repeat(STATSD_BYTES_MAX + 1))),
             told: "server.statsd_prefix: ".to_owned(),
         },
+        counted(
+            "WSGI_CALL_BYTES_MAX",
+            WSGI_CALL_BYTES_MAX,
+            |count| {
+                format!(
+                    "[app]\nwsgi = \"shop:create('{}')\"\npython = \"/bin/sh\"\n",
+                    "x".repeat(count - "create('')".len())
+                )
+            },
+            "app.wsgi: is a call of more than",
+        ),
         Bound {
             name: "PROC_NAME_BYTES_MAX",
             kept: with("[server]", &format!("proc_name = \"{}\"", "n".repeat(PROC_NAME_BYTES_MAX))),

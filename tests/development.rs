@@ -323,13 +323,17 @@ urlpatterns = [path('', lambda request: render(request, 'home.html')), path('sho
 }
 
 fn develop(folder: &TempDir, arguments: &[&str]) -> Server {
+    developer(folder, arguments).start()
+}
+
+fn developer(folder: &TempDir, arguments: &[&str]) -> Builder {
     let python = python::with_django();
     let venv = python.parent().and_then(|bin| bin.parent()).expect("python is in a bin folder").display().to_string();
     let arguments = [&["--dev"], arguments].concat();
     let builder = Builder::command_line(&arguments).environment("VIRTUAL_ENV", &venv).working_directory(folder.path());
     // Standard output, where the access log goes, in a file.
     let out = folder.path().join("out.log").display().to_string();
-    builder.prefix(&["sh", "-c", "exec \"$@\" > \"$0\"", &out]).start()
+    builder.prefix(&["sh", "-c", "exec \"$@\" > \"$0\"", &out])
 }
 
 #[test]
@@ -488,6 +492,51 @@ fn dev_reloads_for_templates_and_settings_and_writes_a_short_log() {
     let words: Vec<&str> = line.split_whitespace().collect();
     assert!(words[0].len() == 8 && words[0].matches(':').count() == 2, "{line}");
     assert!(line.ends_with(" ms") && line.contains(" 8 B in ") && !line.contains('\x1b'), "{line}");
+}
+
+#[test]
+fn dev_leaves_output_alone_and_has_one_clock() {
+    let folder = django();
+    let urls = fs::read_to_string(folder.path().join("urls.py")).expect("written before");
+    let told = "import sys\nfrom django.http import HttpResponse\ndef told(request):\n    print('to out')\n    \
+                sys.stderr.write('Traceback (most recent call last):\\n  of two lines\\n')\n    return HttpResponse('told')\n\
+                urlpatterns.append(path('told', told))\n";
+    write(&folder, "urls.py", &(urls + told));
+    // In a zone that no test runs in: 5:30 ahead of UTC.
+    let clock = |arguments: &[&str]| {
+        let before = time_of_day_utc();
+        let server = developer(&folder, arguments).environment("TZ", "XXX-05:30").start();
+        assert_eq!(body(&server, "/told"), "told");
+        assert_eq!(server.wait_for_line("Traceback"), "Traceback (most recent call last):");
+        assert_eq!(server.wait_for_line("of two lines"), "  of two lines");
+        let log = || fs::read_to_string(folder.path().join("out.log")).expect("the server made it");
+        wait_until("the access log", DEADLINE, || log().contains(" 200 GET /told ") && log().contains("to out\n"));
+        let ready = server.wait_for_line("ready: ");
+        let text = log();
+        let line = text.lines().find(|line| line.contains(" 200 GET /told ")).expect("just seen");
+        for line in [line, &*ready] {
+            let seconds = (time_of_day(line) + 86_400 - before) % 86_400;
+            let ahead = 5 * 3600 + 30 * 60;
+            assert!((ahead - 1..ahead + 600).contains(&seconds), "{line:?} is not of now, {before} s UTC");
+        }
+    };
+    clock(&[]);
+    clock(&["--access-logfile", "-"]);
+}
+
+/// Seconds since midnight, in Greenwich.
+fn time_of_day_utc() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
+    now.as_secs() % 86_400
+}
+
+/// Those that a line begins with.
+#[track_caller]
+fn time_of_day(line: &str) -> u64 {
+    let parts = line.split(' ').next().unwrap_or_default().split(':').map(|part| part.parse().ok());
+    let parts: Option<Vec<u64>> = parts.collect();
+    let Some([hours, minutes, seconds]) = parts.as_deref() else { panic!("{line:?} has no time of day") };
+    hours * 3600 + minutes * 60 + seconds
 }
 
 #[test]

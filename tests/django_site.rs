@@ -232,3 +232,17 @@ fn the_admin_comes_with_its_style_and_lets_staff_in() {
     assert_eq!(admin.status, 200);
     assert!(admin.text().contains("Site administration"));
 }
+
+#[test]
+fn static_files_are_where_the_site_is_mounted() {
+    for arguments in [&["--env", "SCRIPT_NAME=/board"][..], &["--env", "SCRIPT_NAME=/board", "--dev"]] {
+        let server = board(arguments);
+        let page = server.get("/board/login/");
+        assert_eq!(page.status, 200, "{}", page.text());
+        for target in stylesheets(&page) {
+            assert!(target.starts_with("/board/static/"), "{target}");
+            assert_eq!(server.get(&target).status, 200, "{arguments:?} {target}");
+        }
+        assert_eq!(server.get("/login/").status, 404);
+    }
+}

@@ -7,40 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use support::settings::{maitred, printed, project, run, text};
 use support::{Builder, DEADLINE, process, python, wait_until};
-
-/// Runs `program` in `folder` with an environment of `PATH` and `variables` alone.
-fn run(program: &Path, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(folder).env_clear().envs(variables.iter().copied());
-    command.env("PATH", std::env::var_os("PATH").expect("PATH is set")).env("PYTHONDONTWRITEBYTECODE", "1");
-    command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
-}
-
-fn maitred(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    run(Path::new(env!("CARGO_BIN_EXE_maitred")), folder, &[&["serve"], arguments].concat(), variables)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A folder with an application that can be imported, and one that can't.
-fn project() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("the temporary folder is writable");
-    fs::write(folder.path().join("good.py"), "def application(environ, start): pass\n").expect("write");
-    fs::write(folder.path().join("broken.py"), "raise ValueError('out of order')\n").expect("write");
-    folder
-}
-
-/// What `--print-config` says, by name.
-fn printed(output: &Output) -> BTreeMap<String, String> {
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let pair = |line: &str| line.split_once(" = ").map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
-    text(&output.stdout).lines().filter_map(pair).collect()
-}
 
 /// The real Gunicorn beside the peers of the load tests, if it is there.
 fn gunicorn() -> Option<PathBuf> {
@@ -143,25 +112,6 @@ fn settings_have_gunicorn_s_flags() {
 }
 
 #[test]
-fn flags_win_over_cmd_args_and_these_over_the_file() {
-    let folder = project();
-    let toml = "[server]\nbacklog = 5\nlisten = \"127.0.0.1:1\"\n[app]\nwsgi = \"good\"\nworkers = 5\nthreads = 5\n";
-    fs::write(folder.path().join("maitred.toml"), toml).expect("write");
-    let words = "--threads 6 --workers=6 --name 'the shop' -b 127.0.0.1:2 -b 127.0.0.1:3";
-    let variables =
-        [("MAITRED_CMD_ARGS", words), ("WEB_CONCURRENCY", "9"), ("PORT", "9"), ("FORWARDED_ALLOW_IPS", "10.0.0.1")];
-    let shown = printed(&maitred(folder.path(), &["-w", "7", "--print-config"], &variables));
-    let value = |name: &str| shown.get(name).map_or("", String::as_str);
-    assert_eq!((value("backlog"), value("threads"), value("workers")), ("5", "6", "7"));
-    assert_eq!((value("proc_name"), value("bind")), ("the shop", "['127.0.0.1:2', '127.0.0.1:3']"));
-    assert_eq!(value("forwarded_allow_ips"), "10.0.0.1/32");
-    // Variables that many programs read are defaults.
-    let shown = printed(&maitred(folder.path(), &["--print-config"], &variables[1..]));
-    assert_eq!(shown.get("workers").map(String::as_str), Some("5"));
-    assert_eq!(shown.get("bind").map(String::as_str), Some("['127.0.0.1:1']"));
-}
-
-#[test]
 fn values_that_can_not_be_are_told_with_code_2() {
     let folder = project();
     for (arguments, variable, expected) in [
@@ -219,7 +169,15 @@ fn flags_without_effect_are_taken_with_their_reason() {
 #[test]
 fn a_config_check_says_by_its_exit_code_what_gunicorn_s_says() {
     let folder = project();
-    let cases = [(&["good"][..], 0), (&["broken"], 1), (&["good:absent"], 1), (&["absent"], 1)];
+    let cases = [
+        (&["good"][..], 0),
+        (&["factory:create_app()"], 0),
+        (&["factory:create_app('x', debug=True)"], 0),
+        (&["factory:create_app(1, 2, 3)"], 1),
+        (&["broken"], 1),
+        (&["good:absent"], 1),
+        (&["absent"], 1),
+    ];
     for (arguments, code) in cases {
         let arguments = [arguments, &["--check-config"]].concat();
         let output = maitred(folder.path(), &arguments, &[]);
@@ -292,7 +250,7 @@ fn a_gunicorn_conf_py_is_read_and_what_is_not_taken_is_said() {
         chdir = os.path.dirname(os.path.abspath(__file__))\n\
         timeout = 12\n\
         accesslog = '-'\n\
-        access_log_format = '%(h)s %(p)s'\n\
+        access_log_format = '%(h)s %(p)s %(x)s $'\n\
         worker_class = 'uvicorn.workers.UvicornWorker'\n\
         limit_request_line = 0\n\
         reload = False\n\
@@ -305,9 +263,10 @@ fn a_gunicorn_conf_py_is_read_and_what_is_not_taken_is_said() {
     let value = |name: &str| shown.get(name).map_or("", String::as_str);
     assert_eq!((value("bind"), value("workers")), ("['127.0.0.1:7', '127.0.0.1:8']", "2"));
     assert_eq!((value("timeout"), value("wsgi_app"), value("accesslog")), ("13", "good:application", "-"));
+    assert_eq!(value("access_log_format"), "${remote_addr} <${pid}> - $$");
     let left = text(&output.stderr);
     for part in [
-        "gunicorn.conf.py: access_log_format: there is no \"%(p)s\" here",
+        "gunicorn.conf.py: access_log_format: nothing is known here of %(x)s: \"-\" stands there",
         "gunicorn.conf.py: worker_class: \"uvicorn.workers.UvicornWorker\" is no kind of worker here",
         "gunicorn.conf.py: logconfig_dict: ",
         "gunicorn.conf.py: max_requests: is neither plain data",
@@ -316,6 +275,49 @@ fn a_gunicorn_conf_py_is_read_and_what_is_not_taken_is_said() {
         assert!(left.contains(part), "{part} is not in {left}");
     }
     assert!(!left.contains("reload") && !left.contains("WORKER"), "{left}");
+}
+
+#[test]
+fn a_file_of_gunicorn_s_is_known_by_what_it_holds() {
+    let folder = project();
+    fs::write(folder.path().join("gunicorn.conf"), "workers = 3\nwsgi_app = \"good\"\n").expect("write");
+    let shown = printed(&maitred(folder.path(), &["-c", "gunicorn.conf", "--print-config"], &[]));
+    assert_eq!(shown.get("workers").map(String::as_str), Some("3"));
+    fs::write(folder.path().join("site.conf"), "[app]\nwsgi = \"good\"\nworkers = 4\n").expect("write");
+    let shown = printed(&maitred(folder.path(), &["-c", "site.conf", "--print-config"], &[]));
+    assert_eq!(shown.get("workers").map(String::as_str), Some("4"));
+    fs::write(folder.path().join("site.conf"), "[app]\nworkers =\n").expect("write");
+    let output = maitred(folder.path(), &["-c", "site.conf"], &[]);
+    assert!(
+        output.status.code() == Some(2) && text(&output.stderr).starts_with("site.conf:2: "),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn what_is_in_force_is_printed_by_gunicorn_s_names() {
+    let folder = project();
+    let conf = "statsd_host = 'localhost:8125'\nstatsd_prefix = 'shop'\ndogstatsd_tags = 'a:b'\nproxy_protocol = True\n\
+        proxy_allow_ips = '127.0.0.1'\naccesslog = '-'\naccess_log_format = '{\"a\": \"%(a)s\"}'\ndef when_ready(server): pass\n";
+    fs::write(folder.path().join("gunicorn.conf.py"), conf).expect("write");
+    let shown = printed(&maitred(folder.path(), &["good", "-c", "gunicorn.conf.py", "--print-config"], &[]));
+    let hook = folder.path().canonicalize().expect("there").join("gunicorn.conf.py:when_ready").display().to_string();
+    let id = rustix::process::geteuid().as_raw().to_string();
+    for (name, value) in [
+        ("statsd_host", "localhost:8125"),
+        ("statsd_prefix", "shop"),
+        ("dogstatsd_tags", "a:b"),
+        ("proxy_protocol", "auto"),
+        ("access_log_format", "{\"a\": \"${http_user_agent}\"}"),
+        ("when_ready", &hook),
+        ("on_exit", "None"),
+        ("certfile", "None"),
+        ("cert_reqs", "0"),
+        ("user", &id),
+    ] {
+        assert_eq!(shown.get(name).map(String::as_str), Some(value), "{name} of {shown:?}");
+    }
 }
 
 #[test]

@@ -173,6 +173,94 @@ fn a_worker_is_told_that_it_is_aborted_or_interrupted() {
     let worker = server.wait_workers(1)[0].pid;
     server.signal(Signal::QUIT);
     assert_eq!(pid(&notes.wait_for("worker_int", 1)[0]), worker);
+    assert_eq!(notes.of("worker_abort").len(), 1, "once for a request, although its process was ended");
+}
+
+#[test]
+fn a_worker_is_told_of_sigint_once() {
+    let (builder, notes) = hooked(&["worker_int", "worker_exit"], Builder::app("hooked"));
+    let mut server = builder.start();
+    let worker = server.wait_workers(1)[0].pid;
+    server.signal(Signal::INT);
+    assert_eq!(pid(&notes.wait_for("worker_int", 1)[0]), worker);
+    assert!(server.wait_exit(DEADLINE).expect("it ends").success());
+    assert_eq!((notes.of("worker_int").len(), notes.of("worker_exit").len()), (1, 1));
+}
+
+#[test]
+fn a_request_that_is_interrupted_is_told_of_once_and_its_worker_goes_on() {
+    for threads in [1, 2] {
+        let builder = Builder::app("kitchen").app_key("timeout = \"500ms\"").threads(threads);
+        let (builder, notes) = hooked(&["worker_abort", "worker_exit"], builder);
+        let server = builder.start();
+        let worker = server.wait_workers(1)[0].pid;
+        for count in 1..=2 {
+            assert_eq!(server.get("/nap?seconds=60").status, 504);
+            let told = notes.wait_for("worker_abort", count);
+            assert!(told.iter().all(|words| pid(words) == worker) && told.len() == count, "{threads}: {told:?}");
+        }
+        assert_eq!(server.get("/hello").status, 200);
+        assert!(notes.of("worker_exit").is_empty());
+    }
+}
+
+#[test]
+fn the_hook_after_a_request_takes_as_many_arguments_as_it_likes() {
+    for (hook, words) in [
+        ("with_two", &["/a"][..]),
+        ("with_three", &["/a"]),
+        ("with_any", &["/a", "4"]),
+        ("with_object", &["/a"]),
+        ("with_partial", &["/a", "partial"]),
+    ] {
+        let builder = Builder::app("hooked");
+        let notes = Notes(builder.folder().join("notes"));
+        let builder = builder.environment("HOOKS_FILE", &notes.0.display().to_string());
+        let server = builder.section(&format!("[app.hooks]\npost_request = \"hooked:{hook}\"")).start();
+        assert_eq!(server.get("/a").text(), "ok\n");
+        assert_eq!(notes.wait_for("post_request", 1)[0][2..], *words, "{hook}");
+    }
+    for (name, hook) in [("post_request", "with_one"), ("post_request", "with_five"), ("on_starting", "with_two")] {
+        let refusal = Builder::app("hooked").section(&format!("[app.hooks]\n{name} = \"hooked:{hook}\"")).refuse();
+        assert_eq!(refusal.code, Some(3), "{hook}: {}", refusal.stderr);
+        assert!(refusal.stderr.contains(&format!("the hook {name} is called with")), "{}", refusal.stderr);
+    }
+}
+
+#[test]
+fn hooks_find_what_gunicorn_s_documentation_has_them_look_at() {
+    let conf = support::apps().join("attributes.py").display().to_string();
+    let builder = Builder::command_line(&["-c", &conf]);
+    let notes = Notes(builder.folder().join("notes"));
+    let python = support::python::interpreter().display().to_string();
+    let builder = builder.environment("HOOKS_FILE", &notes.0.display().to_string());
+    let mut server = builder.argument("--python").argument(&python).start();
+    let mut client = server.connect();
+    client.send(b"GET /a?b=c HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.response("GET").text(), "ok\n");
+    drop(client);
+    stop(&mut server);
+    let log = server.log.text();
+    assert!(!log.contains("failed"), "{log}");
+    let mut told: Vec<_> = notes.all().into_iter().map(|words| words[0].clone()).collect();
+    told.sort_unstable();
+    let expected =
+        ["child_exit", "on_starting", "post_request", "post_worker_init", "pre_fork", "pre_request", "when_ready"];
+    assert_eq!(told, expected, "{log}");
+}
+
+#[test]
+fn threads_that_hooks_begin_are_told_of_when_a_reload_ends_them() {
+    for hook in ["on_starting", "when_ready"] {
+        let builder = Builder::app("hooked").section(&format!("[app.hooks]\n{hook} = \"hooked:begin_thread\""));
+        let server = builder.start();
+        server.wait_workers(1);
+        assert_eq!(server.get("/").status, 200);
+        server.signal(Signal::HUP);
+        server.wait_for_line("server hooks have begun threads (ticker)");
+        server.wait_for_line("generation drained");
+        assert!(!server.log.text().contains("the application starts threads"), "{}", server.log.text());
+    }
 }
 
 #[test]
@@ -189,7 +277,8 @@ fn hooks_that_fail_at_the_start_end_it_and_others_are_logged() {
     let lines: Vec<String> =
         ["when_ready", "pre_fork", "worker_exit"].iter().map(|name| format!("{name} = \"hooked:broken\"")).collect();
     let server = Builder::app("hooked").section(&format!("[app.hooks]\n{}", lines.join("\n"))).start();
-    server.wait_for_line("the hook when_ready failed");
+    let line = server.wait_for_line("the hook when_ready failed");
+    assert!(line.ends_with("failed generation=1"), "{line}");
     server.wait_for_line("the hook pre_fork failed");
     assert_eq!(server.get("/").status, 200);
 }

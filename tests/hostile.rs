@@ -244,3 +244,21 @@ fn running_out_of_descriptors() {
         assert_eq!(client.get("/hello").status, 200);
     }
 }
+
+/// Idle connections hold all descriptors, and give way to who has something to ask.
+#[test]
+fn idle_connections_make_room_when_descriptors_run_out() {
+    let server =
+        Builder::app("kitchen:application").shards(1).prefix(&["sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"]).start();
+    let clients: Vec<Client> = (0..200)
+        .map(|number| {
+            let mut client = server.connect();
+            assert_eq!(client.get("/hello").status, 200, "client {number}");
+            client
+        })
+        .collect();
+    let told = server.log.text().matches("cannot accept connections").count();
+    assert_eq!(told, 1, "it is said once in a while:\n{}", server.log.text());
+    drop(clients);
+    serves(&server);
+}

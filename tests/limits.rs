@@ -77,6 +77,8 @@ fn a_full_shard_leaves_a_common_listener_to_the_others() {
     for client in &mut clients {
         client.read_timeout(DEADLINE);
         assert_eq!(client.get("/file.txt").status, 200);
+        // In the middle of a request: who is between two would make room.
+        client.send("GET /file.txt HTTP/1.1\r\n");
     }
     let mut last = Client::connect_unix(&socket);
     last.request("GET", "/file.txt", "");
@@ -96,13 +98,40 @@ fn connections_beyond_the_bound_wait_to_be_accepted() {
     let mut first = server.connect();
     let mut second = server.connect();
     assert_eq!((first.get("/file.txt").status, second.get("/file.txt").status), (200, 200));
+    for client in [&mut first, &mut second] {
+        client.send("GET /file.txt HTTP/1.1\r\n");
+    }
     let mut third = server.connect();
     third.request("GET", "/file.txt", "");
     server.wait_for_line("all connections are in use");
     third.read_timeout(Duration::from_millis(300));
     assert_eq!(third.try_response("GET").err(), Some(ReadError::Timeout));
-    assert_eq!(second.get("/file.txt").status, 200, "those that are served go on");
+    second.send("Host: x\r\n\r\n");
+    assert_eq!(second.response("GET").status, 200, "those that are served go on");
+    second.send("GET /file.txt HTTP/1.1\r\n");
     drop(first);
     third.read_timeout(DEADLINE);
     assert_eq!(third.response("GET").status, 200);
+}
+
+#[test]
+fn a_connection_between_requests_makes_room_for_one_that_waits() {
+    let builder = Builder::bare().shards(1).server_key("max_connections = 2");
+    let folder = builder.folder().to_owned();
+    std::fs::write(folder.join("file.txt"), "file").expect("the test's folder is writable");
+    let server = builder.static_route("/", &folder, "").start();
+    let mut busy = server.connect();
+    assert_eq!(busy.get("/file.txt").status, 200);
+    busy.send("GET /file.txt HTTP/1.1\r\n");
+    let mut before = server.connect();
+    assert_eq!(before.get("/file.txt").status, 200);
+    for _ in 0..3 {
+        let mut next = server.connect();
+        next.read_timeout(DEADLINE);
+        assert_eq!(next.get("/file.txt").status, 200);
+        before.expect_end();
+        before = next;
+    }
+    busy.send("Host: x\r\n\r\n");
+    assert_eq!(busy.response("GET").status, 200, "nobody ends a request in hand");
 }

@@ -156,6 +156,46 @@ fn the_whole_server_gives_up_what_it_needs_no_more() {
 }
 
 #[test]
+fn gunicorn_s_names_for_user_and_group_count() {
+    if !is_root() {
+        return;
+    }
+    let ids = format!("({NOBODY}, {NOBODY}, {NOBODY}) ({DAEMON}, {DAEMON}, {DAEMON})");
+    let by_flags = ["-u", "nobody", "--group", "daemon", "--initgroups"];
+    let server = by_flags.iter().fold(builder(), |builder, word| builder.argument(word)).start();
+    server.wait_for_line("gave up root's rights user=nobody");
+    assert_eq!(server.get("/").text(), format!("{ids} /nonexistent nobody nobody"));
+    process_is_theirs(server.pid(), NOBODY, DAEMON);
+
+    let arguments = ["-c", "gunicorn.conf.py", "--python", "/usr/bin/python3"];
+    let builder = Builder::command_line(&arguments);
+    let folder = builder.folder().to_owned();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("our own folder");
+    fs::write(folder.join("app.py"), APP).expect("a writable folder");
+    let conf = format!("wsgi_app = 'app'\nchdir = {folder:?}\nuser = {NOBODY}\ngroup = '{DAEMON}'\nworkers = 1\n");
+    fs::write(folder.join("gunicorn.conf.py"), conf).expect("a writable folder");
+    let server = builder.start();
+    assert!(server.get("/").text().starts_with(&ids));
+    process_is_theirs(server.workers()[0].pid, NOBODY, DAEMON);
+}
+
+#[test]
+fn a_user_that_can_not_be_ends_the_start() {
+    if !is_root() {
+        return;
+    }
+    for (arguments, expected) in [
+        (&["-u", "no-such-user-here"][..], "--user: there is no user \"no-such-user-here\""),
+        (&["-u", "nobody", "-g", "no-such-group"], "--group: there is no group \"no-such-group\""),
+        (&["-g", "daemon"], "--group: needs a \"user\""),
+        (&["-u", "4000000000"], "needs a \"group\" too"),
+    ] {
+        let refusal = arguments.iter().fold(builder(), |builder, word| builder.argument(word)).refuse();
+        assert!(refusal.code == Some(2) && refusal.stderr.contains(expected), "{arguments:?}: {}", refusal.stderr);
+    }
+}
+
+#[test]
 fn where_programs_have_other_users_the_supervisor_alone_stays_root() {
     if !is_root() {
         return;

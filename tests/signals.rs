@@ -87,11 +87,24 @@ fn code(program: &Path, folder: &Path, arguments: &[&str]) -> Option<i32> {
 #[test]
 fn a_start_that_fails_has_gunicorn_s_exit_codes() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
-    fs::write(folder.path().join("good.py"), "def application(environ, start): pass\nnumber = 7\n").expect("write");
+    fs::write(
+        folder.path().join("good.py"),
+        "def application(environ, start): pass\nnumber = 7\ndef make(name): return None\n",
+    )
+    .expect("write");
     fs::write(folder.path().join("broken.py"), "raise ValueError('out of order')\n").expect("write");
     let gunicorn = support::repository().join(".venv-peers/bin/gunicorn");
     let python = python::interpreter().display().to_string();
-    let cases = [("broken", 3), ("absent", 3), ("good:absent", 4), ("good:number", 4)];
+    let cases = [
+        ("broken", 3),
+        ("absent", 3),
+        ("good:absent", 4),
+        ("good:number", 4),
+        ("good:make(", 4),
+        ("good:make(number)", 4),
+        ("good:make(1, 2)", 4),
+        ("good:make('x')", 4),
+    ];
     for (application, expected) in cases {
         for preload in [true, false] {
             let mut arguments = vec!["serve", application, "-b", "127.0.0.1:0", "-w", "1", "--python", &python];

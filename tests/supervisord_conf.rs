@@ -251,6 +251,22 @@ fn check_accepts_what_import_prints() {
 }
 
 #[test]
+fn programs_whose_work_is_maitred_s_own_are_named() {
+    let files = tempfile::tempdir().expect("a folder");
+    let conf = files.path().join("s.conf");
+    let text = "[supervisord]\n[program:web]\ncommand = /srv/.venv/bin/gunicorn -w 4 mysite.wsgi\n\
+                [program:other]\ncommand = python3 -u /usr/bin/uwsgi --ini site.ini\n\
+                [program:front]\ncommand = nginx -g 'daemon off;'\n\
+                [program:celery]\ncommand = celery -A mysite worker\n[program:cat]\ncommand = cat gunicorn\n";
+    fs::write(&conf, text).expect("written");
+    let (toml, told) = import(&conf);
+    let named = |name: &str| told.contains(&format!("to be looked at: program {name} serves "));
+    assert!(named("web") && named("other") && named("front"), "{told}");
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert!(toml.contains("[program.web]"), "it is carried over all the same: {toml}");
+}
+
+#[test]
 fn every_line_that_is_not_carried_over_is_listed_with_its_reason() {
     let file = folder().join("site.conf");
     let (_, list) = import(&file);

@@ -222,3 +222,16 @@ fn wsgi_errors_and_print_go_to_the_log_with_the_workers_number() {
         assert!(line.contains("worker"), "{line:?}");
     }
 }
+
+#[test]
+fn an_asgi_application_is_refused_with_what_to_name_instead() {
+    for name in ["function", "instance", "partial", "generator"] {
+        for preload in [true, false] {
+            let refusal = Builder::app(&format!("asgied:{name}")).app_key(&format!("preload_app = {preload}")).refuse();
+            assert_eq!(refusal.code, Some(4), "{name}: {}", refusal.stderr);
+            assert!(refusal.stderr.contains("is an ASGI application"), "{name}: {}", refusal.stderr);
+            assert!(refusal.stderr.contains("PROJECT.wsgi:application"), "{name}: {}", refusal.stderr);
+        }
+    }
+    assert_eq!(Builder::app("asgied:sync").start().get("/").text(), "sync\n");
+}

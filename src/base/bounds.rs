@@ -232,6 +232,8 @@ pub const ROUTES_MAX: usize = 4096;
 pub const ROUTE_REGEXES_MAX: usize = 256;
 /// A route's regular expression as it is written, bytes.
 pub const REGEX_BYTES_MAX: usize = 1024;
+/// Longest call of an application factory, bytes: it goes to workers in a control message, beside the rest.
+pub const WSGI_CALL_BYTES_MAX: usize = 4096;
 /// A route's regular expression as a program, bytes.
 pub const REGEX_PROGRAM_BYTES_MAX: usize = 256 * 1024;
 /// What one regular expression may remember of its work, bytes.

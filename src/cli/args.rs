@@ -16,7 +16,7 @@ use super::gunicorn_flags::GunicornFlags;
 use super::import::ImportOptions;
 use super::log::Level;
 use super::precompress::Precompress;
-use crate::config::{Flags, help, split_words};
+use crate::config::{Flags, Source, help, split_words};
 
 /// One server for Django in production: HTTP front, WSGI workers and their supervisor in one program.
 #[derive(Debug, Parser)]
@@ -63,10 +63,10 @@ Exit codes: 0; 2 if something failed, or is as serious as --fail-level says.";
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve a site
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = EXAMPLES, args_override_self = true, infer_long_args = true)]
     Serve(Options),
     /// Check configuration, kernel, limits, interpreter and application; say in a line each how to mend what is wrong
-    #[command(after_help = CHECK_HELP)]
+    #[command(after_help = CHECK_HELP, args_override_self = true, infer_long_args = true)]
     Check(CheckOptions),
     /// Print a supervisord.conf as maitred.toml; say on stderr which lines are not carried over, and why
     #[command(after_help = IMPORT_HELP)]
@@ -154,7 +154,7 @@ pub struct Options {
     #[arg(short, long, value_name = "NAME=VALUE", help = help::RAW_ENV)]
     env: Vec<String>,
     /// Least serious messages to log; MAITRED_LOG does the same, also by module
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", ignore_case = true)]
     log_level: Option<Level>,
     /// Say whether configuration and application are good, by the exit code, and do not serve
     #[arg(long)]
@@ -164,17 +164,17 @@ pub struct Options {
     print_config: bool,
     #[command(flatten)]
     gunicorn: GunicornFlags,
-    /// What MAITRED_CMD_ARGS says.
+    /// Where these come from.
+    #[arg(skip)]
+    source: Source,
+    /// What the source below says.
     #[arg(skip)]
     under: Option<Box<Options>>,
 }
 
-/// The variable whose arguments come before those of the command line.
-const VARIABLE: &str = "MAITRED_CMD_ARGS";
-
-/// The arguments of [`VARIABLE`].
+/// The arguments that a variable holds.
 #[derive(Debug, Parser)]
-#[command(no_binary_name = true, disable_help_flag = true)]
+#[command(no_binary_name = true, disable_help_flag = true, args_override_self = true, infer_long_args = true)]
 struct VariableArguments {
     #[command(flatten)]
     options: Options,
@@ -194,15 +194,27 @@ The WSGI callable as MODULE[:ATTRIBUTE], such as mysite.wsgi:application. Withou
 file, the WSGI_APPLICATION of the Django settings that DJANGO_SETTINGS_MODULE or manage.py names";
 
 impl Options {
-    /// Puts what the environment's `MAITRED_CMD_ARGS` says under these.
+    /// Puts what the environment's `MAITRED_CMD_ARGS` says under these, and what `GUNICORN_CMD_ARGS` says under both.
     ///
     /// # Errors
-    /// A sentence: it is not in the form of arguments, or one of them is none of ours.
+    /// A sentence: one is not in the form of arguments, or one of its arguments is none of ours.
     pub fn over_environment(self) -> Result<Options, String> {
-        let refused = |message: &str| format!("environment variable {VARIABLE}: {message}");
-        let text = match std::env::var(VARIABLE) {
+        let mut under = None;
+        for source in [Source::GunicornVariable, Source::Variable] {
+            if let Some(options) = Self::of_variable(source)? {
+                under = Some(Box::new(Options { under, ..options }));
+            }
+        }
+        Ok(Options { under, ..self })
+    }
+
+    /// What a variable says, if it says anything.
+    fn of_variable(source: Source) -> Result<Option<Options>, String> {
+        let Some(variable) = source.variable() else { return Ok(None) };
+        let refused = |message: &str| format!("environment variable {variable}: {message}");
+        let text = match std::env::var(variable) {
             Ok(text) if !text.trim().is_empty() => text,
-            Ok(_) | Err(VarError::NotPresent) => return Ok(self),
+            Ok(_) | Err(VarError::NotPresent) => return Ok(None),
             Err(VarError::NotUnicode(_)) => return Err(refused("is not UTF-8")),
         };
         let words = split_words(&text).map_err(|message| refused(&message))?;
@@ -210,7 +222,12 @@ impl Options {
             let text = error.to_string();
             refused(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
         })?;
-        Ok(Options { under: Some(Box::new(parsed.options)), ..self })
+        let mut options = parsed.options;
+        if source == Source::GunicornVariable {
+            // Gunicorn names its application on the command line alone.
+            options.app = None;
+        }
+        Ok(Some(Options { source, ..options }))
     }
 
     /// The flags as the configuration takes them.
@@ -230,12 +247,14 @@ impl Options {
             python: self.python.clone(),
             statics: self.statics.clone(),
             shards: self.shards.clone(),
+            log_level: self.log_level.map(Into::into),
             no_preload: self.no_preload,
             dev: self.dev,
             env: self.env.clone(),
             scales: Vec::new(),
             settings: self.gunicorn.0.clone(),
             gunicorn_file: None,
+            source: self.source,
             under: self.under.as_ref().map(|under| Box::new(under.flags())),
         }
     }

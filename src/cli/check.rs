@@ -148,7 +148,10 @@ pub fn run(asked: CheckOptions) -> ExitCode {
 /// Every check in its order.
 fn look(options: &Options, mut tell: &mut dyn FnMut(Finding)) {
     rlimits::raise();
-    let config = super::read(options.flags());
+    let config = super::read(options.flags()).map(|(config, printed)| {
+        super::repeat(&printed);
+        config
+    });
     if let Err(messages) = &config {
         messages.lines().for_each(|line| tell(Finding::fail(line)));
     }

@@ -2,14 +2,18 @@
 //!
 //! Owns what tells such a file from a `maitred.toml`. What its settings mean is told by [`crate::config::gunicorn`].
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::probe;
-use crate::config::gunicorn::{self, GunicornFile};
-use crate::config::{FILE_DEFAULT, Flags, Surroundings, interpreter_of};
+use crate::base::bounds::CONFIG_FILE_BYTES_MAX;
+use crate::config::gunicorn::{self, ConfProgram, GunicornFile};
+use crate::config::{FILE_DEFAULT, Flags, Surroundings, interpreter_of, is_toml};
 
 /// A file is evaluated within this.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,26 +28,35 @@ struct Answer {
     odd: Vec<String>,
 }
 
-/// Whether `place` is for Python to read: a name that ends in `.py`, or one of the forms `file:NAME` and `python:MODULE`.
-fn is_python(place: &str) -> bool {
-    place.ends_with(".py") || place.starts_with("python:") || place.starts_with("file:")
+/// Whether `place` is for Python to read: a name that ends in `.py`, one of the forms `file:NAME` and `python:MODULE`, or a file of another name than
+/// `….toml` that is no configuration of ours.
+fn is_python(place: &str, directory: &Path) -> bool {
+    if place.ends_with(".py") || place.starts_with("python:") || place.starts_with("file:") {
+        return true;
+    }
+    // A pipe can be read once only.
+    let file = directory.join(place);
+    let is_candidate = !place.ends_with(".toml") && file.is_file();
+    let mut text = String::new();
+    let mut read = || File::open(&file)?.take(CONFIG_FILE_BYTES_MAX).read_to_string(&mut text);
+    is_candidate && read().is_ok() && !is_toml(&text)
 }
 
 /// The file that Gunicorn would read by itself, if it is there and nothing is read in its place.
 pub fn overlooked(flags: &Flags) -> Option<&'static str> {
-    let is_there = |name: &str| std::path::Path::new(name).exists();
+    let is_there = |name: &str| Path::new(name).exists();
     let is_overlooked = flags.config_file().is_none() && !is_there(FILE_DEFAULT) && is_there(USUAL_NAME);
     is_overlooked.then_some(USUAL_NAME)
 }
 
-/// Puts what the config file says into `flags`, if that is a `gunicorn.conf.py`.
+/// Puts what the config file says into `flags`, if that is a `gunicorn.conf.py`. Returns what it has printed.
 ///
 /// # Errors
 /// Python's traceback, below a line that names the file; or a sentence.
-pub fn add(flags: &mut Flags, around: &Surroundings) -> Result<(), String> {
-    let Some(place) = flags.config_file().map(|file| file.display().to_string()).filter(|place| is_python(place))
-    else {
-        return Ok(());
+pub fn add(flags: &mut Flags, around: &Surroundings) -> Result<String, String> {
+    let named = flags.config_file().map(|file| file.display().to_string());
+    let Some(place) = named.filter(|place| is_python(place, &around.directory)) else {
+        return Ok(String::new());
     };
     let python = interpreter_of(flags, around).map_err(|message| format!("{place}: {message}"))?;
     let names: Vec<_> = gunicorn::all().map(|setting| setting.name).collect();
@@ -55,11 +68,13 @@ pub fn add(flags: &mut Flags, around: &Surroundings) -> Result<(), String> {
         return Err(format!("{place}: cannot be evaluated ({})\n{}", python.path.display(), outcome.stderr.trim_end()));
     }
     let answer: Answer = serde_json::from_str(&outcome.stdout).map_err(|error| format!("{place}: {error}"))?;
-    let callables_place = match place.strip_prefix("python:") {
-        Some(module) => module.to_owned(),
-        None => around.directory.join(place.strip_prefix("file:").unwrap_or(&place)).display().to_string(),
+    let (file, module) = match place.strip_prefix("python:") {
+        Some(module) => (None, Some(module.to_owned())),
+        None => (Some(around.directory.join(place.strip_prefix("file:").unwrap_or(&place))), None),
     };
+    let callables_place = module.clone().or(file.as_ref().map(|file| file.display().to_string())).unwrap_or_default();
+    let program = ConfProgram { file, module, directory: around.directory.clone() };
     let Answer { settings, callables, odd } = answer;
-    flags.gunicorn_file = Some(GunicornFile { name: place, settings, callables, callables_place, odd });
-    Ok(())
+    flags.gunicorn_file = Some(GunicornFile { name: place, settings, callables, callables_place, odd, program });
+    Ok(outcome.stderr)
 }

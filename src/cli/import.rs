@@ -32,6 +32,9 @@ pub fn run(options: &ImportOptions) -> ExitCode {
         Ok(import) => {
             tell(import.to_string().trim_end());
             import.left().for_each(|problem| complain(format_args!("not carried over: {problem}")));
+            for (name, what) in import.replaceable() {
+                complain(format_args!("to be looked at: program {} {what}", name.escape_debug()));
+            }
             ExitCode::SUCCESS
         }
         Err(errors) => {

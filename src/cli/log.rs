@@ -9,7 +9,6 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -21,9 +20,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::{EXIT_UNUSABLE, complain};
 use crate::base::bounds::LOG_LINES_MAX;
-use crate::base::calendar;
-use crate::config::{LogLevel, ServerConfig};
+use crate::base::{calendar, clock};
+use crate::config::{Config, LogLevel};
+use crate::observe::access::Stamp;
 use crate::supervise::main_log::MainLog;
+use crate::supervise::output::CHILDREN;
+use crate::sys::zone;
 
 /// Least serious messages that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,12 +57,13 @@ impl From<Level> for LogLevel {
 }
 
 /// Starts the log. `level` wins over `MAITRED_LOG`, which takes the directives of `tracing_subscriber`'s `EnvFilter`, and that over the
-/// configuration; without all three it is `info`. Lines still queued are written when the guard is dropped; the log's end is kept beside
+/// configuration; without all three it is `info`. What children write is logged at every level. Lines still queued are written when the guard is dropped; the log's end is kept beside
 /// it.
 ///
 /// # Errors
 /// The exit code, after a message: `MAITRED_LOG` cannot be understood, or the file can't be written.
-pub fn start(level: Option<Level>, server: &ServerConfig) -> Result<(WorkerGuard, Arc<MainLog>), ExitCode> {
+pub fn start(level: Option<Level>, config: &Config) -> Result<(WorkerGuard, Arc<MainLog>), ExitCode> {
+    let server = &config.server;
     let variable = std::env::var("MAITRED_LOG").ok().filter(|value| !value.is_empty());
     let directives = match (level, &variable) {
         (Some(level), _) => LogLevel::from(level).name(),
@@ -73,6 +76,8 @@ pub fn start(level: Option<Level>, server: &ServerConfig) -> Result<(WorkerGuard
         ));
         ExitCode::from(EXIT_UNUSABLE)
     })?;
+    let filter =
+        filter.add_directive(format!("{CHILDREN}=info").parse().expect("a target and a level are a directive"));
     let sink = match &server.error_log {
         None => Sink::Stderr,
         Some(path) => match open(path) {
@@ -85,12 +90,19 @@ pub fn start(level: Option<Level>, server: &ServerConfig) -> Result<(WorkerGuard
     };
     let is_terminal = matches!(sink, Sink::Stderr) && io::stderr().is_terminal();
     let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // As the short access log beside it has it.
+    let is_local = matches!(sink, Sink::Stderr) && config.app.as_ref().is_some_and(|app| app.dev);
     let main_log = Arc::new(MainLog::default());
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LOG_LINES_MAX)
         .finish(Tee { sink, main_log: main_log.clone() });
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer).event_format(Line).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(writer)
+        .event_format(Line { is_local })
+        .init();
     Ok((guard, main_log))
 }
 
@@ -154,7 +166,10 @@ impl Write for Tee {
 }
 
 /// `2026-11-24T10:00:00.123Z INFO  message key=value`
-struct Line;
+struct Line {
+    /// `11:00:00 INFO  message key=value`, by the clock on the wall: for development.
+    is_local: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Line
 where
@@ -165,8 +180,13 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        calendar::timestamp(u64::try_from(now_ms).unwrap_or(u64::MAX), &mut writer)?;
+        if self.is_local {
+            let now = clock::wall_seconds();
+            let stamp = Stamp::new(now, zone::offset_minutes(now));
+            writer.write_str(&String::from_utf8_lossy(stamp.time_of_day()))?;
+        } else {
+            calendar::timestamp(clock::wall_milliseconds(), &mut writer)?;
+        }
         if writer.has_ansi_escapes() {
             write!(writer, " \x1b[{}m{:<5}\x1b[0m ", colour(level), level.as_str())?;
         } else {

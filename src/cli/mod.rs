@@ -39,18 +39,33 @@ pub const EXIT_UNUSABLE: u8 = 2;
 /// # Errors
 /// The exit code.
 pub fn configure(options: &Options) -> Result<Config, ExitCode> {
-    read(options.flags()).map_err(|message| {
+    let (config, printed) = read(options.flags()).map_err(|message| {
         complain(message);
         ExitCode::from(EXIT_UNUSABLE)
-    })
+    })?;
+    // Where an application is served, its processes execute the file too, and the log has it from them.
+    if options.asks_only().is_some() || config.app.is_none() {
+        repeat(&printed);
+    }
+    Ok(config)
 }
 
-/// The checked configuration, or one line for each thing that is wrong.
-fn read(mut flags: Flags) -> Result<Config, String> {
+/// Shows what a `gunicorn.conf.py` has printed.
+fn repeat(printed: &str) {
+    if !printed.trim_end().is_empty() {
+        complain(printed.trim_end());
+    }
+}
+
+/// The checked configuration and what a `gunicorn.conf.py` has printed, or one line for each thing that is wrong.
+fn read(mut flags: Flags) -> Result<(Config, String), String> {
     let around = Surroundings::of_process()
         .map_err(|error| format!("maitred: the working directory cannot be used: {error}; change to another one"))?;
-    gunicorn_conf::add(&mut flags, &around)?;
-    load(&flags, &around).map_err(|errors: ConfigErrors| errors.to_string())
+    let printed = gunicorn_conf::add(&mut flags, &around)?;
+    load(&flags, &around).map(|config| (config, printed.clone())).map_err(|errors: ConfigErrors| {
+        repeat(&printed);
+        errors.to_string()
+    })
 }
 
 /// Writes a line to stdout. That nobody may be reading any more is no reason to fail.
@@ -65,5 +80,5 @@ pub fn complain(line: impl Display) {
 
 /// The configuration read anew while the server runs, with so many processes of these programs.
 pub(crate) fn reconfigure(options: &Options, scales: &[(String, i64)]) -> Result<Config, String> {
-    read(Flags { scales: scales.to_vec(), ..options.flags() })
+    read(Flags { scales: scales.to_vec(), ..options.flags() }).map(|(config, _)| config)
 }

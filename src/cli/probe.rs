@@ -91,7 +91,15 @@ fn importable(app: &AppConfig, user: Option<&User>) -> (Finding, Option<Facts>) 
 fn try_out(app: &AppConfig, user: Option<&User>, target: Option<&String>) -> Result<Outcome, String> {
     // The process starts in `chdir`, whatever its name is made of.
     let pythonpath: Vec<_> = app.pythonpath.iter().map(|path| path.to_string_lossy()).collect();
-    let settings = serde_json::json!({ "wsgi": target, "chdir": null, "pythonpath": pythonpath });
+    let names: Vec<_> = app.raw_env.iter().map(|(name, _)| name).collect();
+    let program = app.program.as_ref().map(|program| {
+        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        let file = program.file.as_deref().map(text);
+        serde_json::json!({ "file": file, "module": program.module, "directory": text(&program.directory) })
+    });
+    let settings = serde_json::json!({
+        "wsgi": target, "chdir": null, "pythonpath": pythonpath, "program": program, "env": names,
+    });
     let sources = memory::filled_memfd("maitred-trial", &source::trial(settings.to_string().as_bytes()));
     let sources = sources.map_err(|error| format!("cannot be tried out: {error}"))?;
     let mut command = Command::new(&app.python.path);

@@ -48,17 +48,18 @@ except BaseException as failure:
     sys.exit(1)
 settings, callables, odd = [], [], []
 for name, value in found.items():
-    if name.lower() not in names:
+    # Other cases are variables of the file's own, as for Gunicorn.
+    if name not in names:
         continue
     if callable(value):
-        callables.append(name.lower())
+        callables.append(name)
         continue
     try:
         json.dumps(value)
     except (TypeError, ValueError):
-        odd.append(name.lower())
+        odd.append(name)
     else:
-        settings.append([name.lower(), value])
+        settings.append([name, value])
 json.dump({"settings": settings, "callables": callables, "odd": odd}, answer)
 answer.flush()
 sys.stderr.flush()

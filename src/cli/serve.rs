@@ -19,7 +19,7 @@ use super::privileges::{Standing, give_up};
 use super::{EXIT_UNUSABLE, Options, complain, gunicorn_conf, reconfigure};
 use crate::base::bounds::{LIMIT_KEYS_MAX, MAILBOX_CAPACITY};
 use crate::base::mail::mailbox;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::limits::Counts;
 use crate::observe::Readiness;
 use crate::shard::{self, ShardSetup};
@@ -76,6 +76,9 @@ pub fn run(config: Config, options: Options, main_log: Arc<MainLog>, inherited: 
         Ok(opened) => opened,
         Err(message) => return unusable(&message),
     };
+    if options.flags().has(Source::GunicornVariable) {
+        tracing::info!("GUNICORN_CMD_ARGS: taken; MAITRED_CMD_ARGS and flags win over it");
+    }
     if let Some((file, settings)) = &config.taken {
         tracing::info!("{file}: taken: {}", settings.join(", "));
     }

@@ -20,6 +20,8 @@ pub struct AccessLogConfig {
     pub target: LogTarget,
     /// What a line looks like.
     pub format: Format,
+    /// The same as it was written.
+    pub format_text: String,
     /// Bytes that a shard gathers before it writes.
     pub buffer_bytes: usize,
     /// How long a line may wait for that.
@@ -134,17 +136,17 @@ fn read(table: Table, place: &Place, bases: Bases<'_>, problems: &mut Vec<Proble
         reader.problem(place.clone(), "", "must have a \"path\"");
     }
     let escape = reader.value(&options::LOG_ESCAPE);
-    let format = match reader.placed(&options::LOG_FORMAT) {
-        None => Format::combined(),
-        Some((text, place)) => Format::parse(&text, escape).unwrap_or_else(|error| {
-            reader.problem(place, options::LOG_FORMAT.spec.name, explain(&error));
-            Format::combined()
-        }),
-    };
+    let (format_text, place_of_format) =
+        reader.placed(&options::LOG_FORMAT).unwrap_or_else(|| ("combined".to_owned(), Place::Nowhere));
+    let format = Format::parse(&format_text, escape).unwrap_or_else(|error| {
+        reader.problem(place_of_format, options::LOG_FORMAT.spec.name, explain(&error));
+        Format::combined()
+    });
     let rotation_given = [reader.has(&options::LOG_ROTATE_SIZE), reader.has(&options::LOG_ROTATE_AGE)];
     let config = AccessLogConfig {
         target: LogTarget::Stdout,
         format,
+        format_text,
         buffer_bytes: usize::try_from(reader.value(&options::LOG_BUFFER)).unwrap_or(usize::MAX),
         flush: reader.value(&options::LOG_FLUSH),
         skip: reader.value(&options::LOG_SKIP),

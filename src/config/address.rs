@@ -1,9 +1,9 @@
 //! Listen addresses as they are written in the config file and after `--bind`.
 //!
-//! Never resolves names: a listener's address is known before anything is asked of the network.
+//! Names of hosts are resolved for listeners alone, while the configuration is read: at the start and at a reload, never while somebody waits.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use super::owner::Owner;
@@ -79,6 +79,24 @@ impl Listen {
     /// # Errors
     /// A sentence that says what is wrong with `text`.
     pub fn parse(text: &str, base: &Path) -> Result<Listen, String> {
+        Self::read(text, base, |host, _| {
+            Err(format!("\"{host}\" is not an IP address; write for example \"127.0.0.1:8000\""))
+        })
+    }
+
+    /// The same, and `NAME:PORT` with the name of a host, which is resolved as getaddrinfo(3) does it. That may take its time.
+    ///
+    /// # Errors
+    /// As [`Listen::parse`]; nobody knows the name.
+    pub fn resolve(text: &str, base: &Path) -> Result<Listen, String> {
+        Self::read(text, base, resolved)
+    }
+
+    fn read(
+        text: &str,
+        base: &Path,
+        named: impl FnOnce(&str, u16) -> Result<IpAddr, String>,
+    ) -> Result<Listen, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return unix(path, base);
         }
@@ -87,12 +105,31 @@ impl Listen {
         let ip = match host {
             "" | "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            _ => host
-                .parse()
-                .map_err(|_| format!("\"{host}\" is not an IP address; write for example \"127.0.0.1:8000\""))?,
+            _ => match host.parse() {
+                Ok(ip) => ip,
+                Err(_) => named(host, port)?,
+            },
         };
         Ok(Listen::Tcp(SocketAddr::new(ip, port)))
     }
+}
+
+/// The address of a host by its name: one of IPv4 if it has any, as Gunicorn binds it.
+fn resolved(host: &str, port: u16) -> Result<IpAddr, String> {
+    let is_label =
+        |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    // getaddrinfo(3) would take "1.2.3" for 1.2.0.3.
+    let is_number = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let shown = host.escape_debug();
+    if is_number || !host.trim_end_matches('.').split('.').all(is_label) {
+        return Err(format!(
+            "\"{shown}\" is neither an IP address nor the name of a host; write for example \"127.0.0.1:8000\""
+        ));
+    }
+    let found = (host, port).to_socket_addrs().map_err(|error| format!("\"{shown}\" cannot be resolved: {error}"))?;
+    let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    let first = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| format!("\"{shown}\" has no address"))
 }
 
 /// Host and port of `text`; the host of `[::1]:80` comes without its brackets.
@@ -175,6 +212,33 @@ mod tests {
             ("unix:a.sock", "unix:/base/a.sock"),
         ] {
             assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_hosts_are_resolved_for_listeners_alone() {
+        let resolve = |text: &str| Listen::resolve(text, Path::new("/base")).map(|listen| listen.to_string());
+        assert_eq!(resolve("localhost:80").as_deref(), Ok("http://127.0.0.1:80"));
+        // Names that no server of names is asked for.
+        let long = format!("{}.invalid:80", "x".repeat(64));
+        assert!(resolve(&long).is_err_and(|message| message.contains("cannot be resolved")));
+        for text in ["1.2.3:80", "a..b:80", "a b:80", "[1.2:80]", "http//a:80"] {
+            assert!(resolve(text).is_err_and(|message| !message.contains("resolved")), "{text}");
+        }
+        // One of this machine's own, where it has any.
+        let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+        let mut words = hosts.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
+        let found = words.find_map(|mut words| {
+            let ip: Ipv4Addr = words.next()?.parse().ok()?;
+            Some((ip, words.find(|name| !name.starts_with("localhost"))?))
+        });
+        match found {
+            Some((ip, name)) => {
+                let same =
+                    |text: String| text.starts_with("http://") && text.ends_with(":81") && parse(&text[7..]).is_ok();
+                assert!(resolve(&format!("{name}:81")).is_ok_and(same), "{name}, such as {ip}");
+            }
+            None => eprintln!("not shown: /etc/hosts names nobody but localhost"),
         }
     }
 

@@ -9,7 +9,7 @@ use super::hooks::hooks;
 use super::merge::FILE_DEFAULT;
 use super::section::{Bases, Reader};
 use super::sources::Surroundings;
-use super::types::{AppConfig, AppTarget, AutoscaleConfig};
+use super::types::{AppConfig, AppOutput, AppTarget, AutoscaleConfig, LogLevel, ServerConfig};
 use super::value::{Place, Table};
 use super::warmup::warmup;
 use super::{django, options, python};
@@ -25,6 +25,8 @@ pub struct Search<'a> {
     pub necessary: bool,
     /// The config file, for the message.
     pub file: Option<&'a Path>,
+    /// What is said of the server.
+    pub server: &'a ServerConfig,
 }
 
 /// Reads `[app]` and looks for what it does not say. `None` if no application was found; that is a problem if one is
@@ -95,6 +97,8 @@ pub fn app(
         max_lifetime: reader.value(&options::MAX_LIFETIME),
         max_rss_bytes: Some(reader.value(&options::MAX_RSS)).filter(|bytes| *bytes > 0),
         worker_loop: reader.value(&options::WORKER_LOOP),
+        output: output(&mut reader, dev, search.server),
+        log_level: search.server.log_level.unwrap_or(LogLevel::Info),
         queue: reader.value(&options::QUEUE),
         queue_timeout: reader.optional(&options::QUEUE_TIMEOUT).unwrap_or(timeout),
         overload_timeout: reader.value(&options::OVERLOAD_TIMEOUT),
@@ -104,9 +108,20 @@ pub fn app(
         response_buffer_bytes: reader.value(&options::RESPONSE_BUFFER) as usize,
         response_spool_bytes_max: reader.value(&options::RESPONSE_SPOOL_MAX),
         hooks,
+        program: None,
     };
     reader.finish();
     Some(config)
+}
+
+/// In the background there is nobody but the log. Whoever develops reads tracebacks at the terminal.
+fn output(reader: &mut Reader<'_>, dev: bool, server: &ServerConfig) -> AppOutput {
+    match reader.optional(&options::APP_OUTPUT) {
+        _ if server.daemon => AppOutput::Log,
+        Some(output) => output,
+        None if dev && server.error_log.is_none() => AppOutput::Raw,
+        None => AppOutput::Log,
+    }
 }
 
 /// How many workers there are to begin with, and whether that follows the load.

@@ -89,8 +89,12 @@ fn build(mut merged: Merged, flags: &Flags, around: &Surroundings, problems: &mu
         directory: if merged.file_has_app { bases.file } else { working },
         necessary: wanted || (routes.is_empty() && !may_be_silent),
         file: merged.file.as_deref(),
+        server: &server,
     };
-    let app = if tried { app(table, &search, bases, around, problems) } else { None };
+    let mut app = if tried { app(table, &search, bases, around, problems) } else { None };
+    if let Some(app) = &mut app {
+        app.program = flags.gunicorn_file.as_ref().map(|file| file.program.clone());
+    }
 
     if let Some(app) = &app {
         let processes = programs.iter_mut().flat_map(|group| &mut group.processes);

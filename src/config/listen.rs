@@ -114,7 +114,7 @@ fn listener(entry: Entry, common: &Common, bases: Bases<'_>) -> Result<Listener,
         (_, Some(rest)) => (rest, Some(false)),
         (None, None) => (text.as_str(), None),
     };
-    let address = Listen::parse(text, base)?;
+    let address = Listen::resolve(text, base)?;
     if let (Some(tls), Some(scheme)) = (entry.tls, scheme)
         && tls != scheme
     {

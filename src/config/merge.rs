@@ -1,6 +1,6 @@
 //! The values of file, environment and flags, laid over each other.
 //!
-//! Owns their precedence: defaults < file < `MAITRED_CMD_ARGS` < flags; single variables of the environment are defaults. Merges before anything is read from the values, so that
+//! Owns their precedence: defaults < file < `GUNICORN_CMD_ARGS` < `MAITRED_CMD_ARGS` < flags; single variables of the environment are defaults. Merges before anything is read from the values, so that
 //! each is checked by its option's own reader whatever its source.
 
 use std::fs::File;
@@ -110,7 +110,7 @@ pub fn merge(flags: &Flags, around: &Surroundings, problems: &mut Vec<Problem>) 
     for (layer, source) in flags.layers() {
         server_flags(&mut server, layer, source);
         app = app_flags(app, layer, source);
-        let given = layer.settings.iter().map(|flag| given(flag, source));
+        let given = durations(layer, source).chain(layer.settings.iter().map(|flag| given(flag, source)));
         let tables = gunicorn::Tables { server: &mut server, app: &mut app, tls: &mut tls };
         gunicorn::apply(given, tables, &mut left);
     }
@@ -253,9 +253,9 @@ fn unknown(key: String, place: Place) -> Problem {
 }
 
 fn argument(source: Source, name: &'static str, value: Value) -> Placed {
-    let place = match source {
-        Source::Variable => Place::VariableArgument(name),
-        Source::CommandLine => Place::Argument(name),
+    let place = match source.variable() {
+        Some(variable) => Place::VariableArgument { variable, name },
+        None => Place::Argument(name),
     };
     Placed { place, value }
 }
@@ -285,6 +285,18 @@ fn gunicorn_file(
     (file.name.clone(), taken.collect())
 }
 
+/// Flags of our own that take what Gunicorn's settings take.
+fn durations(flags: &Flags, source: Source) -> impl Iterator<Item = Given> {
+    let given = [
+        ("timeout", "--timeout", flags.timeout.clone()),
+        ("graceful_timeout", "--graceful-timeout", flags.graceful_timeout.clone()),
+    ];
+    given.into_iter().filter_map(move |(name, flag, text)| {
+        let setting = gunicorn::named(name).expect("Gunicorn has both");
+        Some(Given { setting, placed: argument(source, flag, Value::Text(text?)) })
+    })
+}
+
 /// A flag as a setting with its value.
 fn given(flag: &GivenFlag, source: Source) -> Given {
     let name = flag.setting.flags.last().copied().unwrap_or(flag.setting.name);
@@ -304,20 +316,41 @@ fn server_flags(server: &mut Table, flags: &Flags, source: Source) {
     if let Some(shards) = &flags.shards {
         server.set(options::SHARDS.spec.name, argument(source, "--shards", number_or_text(shards)));
     }
+    if let Some(level) = flags.log_level {
+        let level = Value::Text(level.name().to_owned());
+        server.set(options::SERVER_LOG_LEVEL.spec.name, argument(source, "--log-level", level));
+    }
 }
 
-/// The log of a server for development, unless another one is named: at the terminal, and at once.
+/// The log of a server for development: at the terminal in short lines unless another one is named, and at once.
 fn development_log(server: &mut Table) {
     let name = options::ACCESS_LOG.spec.name;
-    if server.holds(name) {
-        return;
-    }
     let said = |text: &str| argument(Source::CommandLine, "--dev", Value::Text(text.to_owned()));
+    let is_terminal = |path: &Value| matches!(path, Value::Text(path) if path == "stdout" || path == "-");
     let mut log = Table::default();
-    log.set(options::LOG_PATH.spec.name, said("stdout"));
-    log.set(options::LOG_FORMAT.spec.name, said("short"));
-    log.set(options::LOG_FLUSH.spec.name, said("100ms"));
-    server.set(name, argument(Source::CommandLine, "--dev", Value::Table(log)));
+    let place = match server.take(name) {
+        None => {
+            log.set(options::LOG_PATH.spec.name, said("stdout"));
+            said("").place
+        }
+        Some(Placed { place, value: Value::Table(given) }) => {
+            log = given;
+            place
+        }
+        Some(placed) if is_terminal(&placed.value) => {
+            let place = placed.place.clone();
+            log.set(options::LOG_PATH.spec.name, placed);
+            place
+        }
+        Some(other) => return server.set(name, other),
+    };
+    let is_terminal = log.value(options::LOG_PATH.spec.name).is_some_and(is_terminal);
+    for (spec, text) in [(&options::LOG_FORMAT.spec, "short"), (&options::LOG_FLUSH.spec, "0s")] {
+        if is_terminal && !log.holds(spec.name) {
+            log.set(spec.name, said(text));
+        }
+    }
+    server.set(name, Placed { place, value: Value::Table(log) });
 }
 
 /// What the environment says of listening and of proxies, where nothing else does.
@@ -346,8 +379,6 @@ fn app_flags(app: Option<Table>, flags: &Flags, source: Source) -> Option<Table>
         (&options::PYTHON.spec, "--python", text(&flags.python)),
         (&options::WORKERS.spec, "--workers", flags.workers.map(Value::Integer)),
         (&options::THREADS.spec, "--threads", flags.threads.map(Value::Integer)),
-        (&options::TIMEOUT.spec, "--timeout", flags.timeout.clone().map(Value::Text)),
-        (&options::GRACEFUL_TIMEOUT.spec, "--graceful-timeout", flags.graceful_timeout.clone().map(Value::Text)),
         (&options::PRELOAD_APP.spec, "--no-preload", flags.no_preload.then_some(Value::Bool(false))),
         (&options::DEV.spec, "--dev", flags.dev.then_some(Value::Bool(true))),
     ];

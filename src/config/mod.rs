@@ -81,15 +81,16 @@ pub use process::{
 };
 pub use python::{Interpreter, InterpreterSource, interpreter_of};
 pub use reference::reference;
-pub use sources::{Flags, GivenFlag, Surroundings};
+pub use sources::{Flags, GivenFlag, Source, Surroundings};
 pub use static_options::{Expires, Fallback, Levels, StaticOptions};
 pub use status::StatusPattern;
 pub use supervisord::{ClientConfig, Import, import};
 pub use tls::{ClientAuth, Preset, TlsEntry, TlsPolicy, TlsVersion};
 pub use types::{
-    Action, AppConfig, AppTarget, AutoscaleConfig, Config, ErrorPage, ErrorPages, Health, HostPattern, LogLevel,
-    MaintenanceConfig, Page, PathPattern, ReloadMode, RequestIds, RouteConfig, ServerConfig, StaticConfig,
+    Action, AppConfig, AppOutput, AppTarget, AutoscaleConfig, Config, ErrorPage, ErrorPages, Health, HostPattern,
+    LogLevel, MaintenanceConfig, Page, PathPattern, ReloadMode, RequestIds, RouteConfig, ServerConfig, StaticConfig,
     StatsdConfig, StatsdTarget, WorkerLoop, compile,
 };
+pub use value::is_toml;
 pub use warmup::WarmupConfig;
 pub use words::split as split_words;

@@ -26,9 +26,20 @@ pub(super) fn owner(value: &Value, unit: Unit, base: &Path) -> Result<Owner, Str
     }
 }
 
-/// Reader of a user.
-pub(super) fn user(value: &Value, unit: Unit, base: &Path) -> Result<User, String> {
-    account(&read::text(value, unit, base)?)
+/// The account of that name or number, in that group if one is said. With a group, a number that no account has will do, as images use it.
+///
+/// # Errors
+/// A sentence: there is none, or nobody can say.
+pub(super) fn server_user(name: &str, group: Option<u32>) -> Result<User, String> {
+    match (account(name), name.parse::<u32>(), group) {
+        (Ok(user), _, Some(gid)) => Ok(user.with_group(gid)),
+        // The last number is none: system calls leave an id as it is for it.
+        (Err(_), Ok(uid), Some(gid)) if uid != u32::MAX => {
+            Ok(User { name: name.to_owned(), uid, gid, groups: vec![gid], home: "/".into() })
+        }
+        (Err(message), Ok(_), None) => Err(format!("{message}; a number that no account has needs a \"group\" too")),
+        (result, ..) => result,
+    }
 }
 
 /// Reader of a group.
@@ -65,6 +76,17 @@ fn group_id(name: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_without_an_account_needs_a_group() {
+        let number = "4294967294";
+        let user = server_user(number, Some(4242)).expect("a group is said");
+        assert_eq!((user.uid, user.gid, user.groups.as_slice()), (4_294_967_294, 4242, &[4242][..]));
+        assert!(server_user(number, None).is_err_and(|message| message.contains("needs a \"group\"")));
+        assert!(server_user("4294967295", Some(4242)).is_err());
+        assert!(server_user("no-such-user-here", Some(4242)).is_err());
+        assert_eq!(server_user("root", Some(4242)).map(|user| (user.uid, user.gid)), Ok((0, 4242)));
+    }
 
     #[test]
     fn owners_are_users_groups_or_both() {

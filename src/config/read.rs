@@ -10,12 +10,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::options::Unit;
-use super::types::{AppTarget, HostPattern, ReloadMode, WorkerLoop, compile};
+use super::types::{AppOutput, AppTarget, HostPattern, ReloadMode, WorkerLoop, compile};
 use super::units;
 use super::value::Value;
 use crate::base::bounds::{
     MAINTENANCE_EXCEPTIONS_MAX, REGEX_BYTES_MAX, RELOAD_EXTRA_FILES_MAX, SENDFILE_ROOTS_MAX, TIMEOUT_MAX_MS,
-    TIMEOUT_MIN_MS,
+    TIMEOUT_MIN_MS, WSGI_CALL_BYTES_MAX,
 };
 
 impl fmt::Display for Unit {
@@ -192,13 +192,14 @@ pub fn wsgi(value: &Value, unit: Unit, _: &Path) -> Result<AppTarget, String> {
     if !is_module(module) {
         return Err(format!("\"{module}\" is not the name of a Python module"));
     }
-    if attribute.ends_with(')') {
-        return Err(format!(
-            "\"{attribute}\" is a call; name a callable in the module, as in \"{module}:application\""
-        ));
+    // What stands between the parentheses is read where Python is: by the interpreter that calls it.
+    let is_call = attribute.split_once('(').is_some_and(|(name, _)| is_identifier(name.trim()));
+    if !(is_call || is_identifier(attribute)) || attribute.contains('\0') {
+        let shown = attribute.escape_debug();
+        return Err(format!("\"{shown}\" is neither a Python name nor a call of one, as in \"{module}:create_app()\""));
     }
-    if !is_identifier(attribute) {
-        return Err(format!("\"{attribute}\" is not a Python name"));
+    if attribute.len() > WSGI_CALL_BYTES_MAX {
+        return Err(format!("is a call of more than {WSGI_CALL_BYTES_MAX} bytes"));
     }
     Ok(AppTarget::Named(format!("{module}:{attribute}")))
 }
@@ -216,6 +217,15 @@ pub fn worker_loop(value: &Value, unit: Unit, _: &Path) -> Result<WorkerLoop, St
     let known = [WorkerLoop::Auto, WorkerLoop::Native, WorkerLoop::Python];
     let found = known.into_iter().find(|known| known.name() == text);
     found.ok_or_else(|| format!("must be \"auto\", \"native\" or \"python\", not \"{}\"", text.escape_debug()))
+}
+
+/// Where what the application writes goes.
+pub fn app_output(value: &Value, unit: Unit, _: &Path) -> Result<AppOutput, String> {
+    match string(value, unit)? {
+        "log" => Ok(AppOutput::Log),
+        "raw" => Ok(AppOutput::Raw),
+        other => Err(format!("must be \"log\" or \"raw\", not \"{}\"", other.escape_debug())),
+    }
 }
 
 /// Whether `text` can be given to Python's `importlib.import_module`.

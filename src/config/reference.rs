@@ -11,7 +11,8 @@ const INTRODUCTION: &str = "\
 
 `maitred` reads `maitred.toml` in the working directory, or the file that `--config` names. Only a route's
 `path` and its action, and a program's `command`, must be given: every other key has a default, and the file may be missing altogether. What
-`MAITRED_CMD_ARGS` says, in the form of flags, wins over the file, and flags win over both.
+`GUNICORN_CMD_ARGS` says, in the form of flags, wins over the file, `MAITRED_CMD_ARGS` wins over both, and flags win over all.
+A flag that is given twice counts as it is given last; `--bind` and `--env` add up, within one of these places.
 
 * Durations are `\"500ms\"`, `\"30s\"`, `\"1m30s\"`, `\"1h\"`, or a number of seconds.
 * Sizes are `\"64K\"`, `\"10M\"`, `\"1G\"` (powers of 1024), or a number of bytes.
@@ -19,6 +20,7 @@ const INTRODUCTION: &str = "\
 * An unknown key is an error. `maitred check` reports everything that is wrong, with file, line and key.
 * Three variables of the environment count where neither file nor flag says otherwise: `WEB_CONCURRENCY` is the number of `workers`,
   `PORT` makes the server listen on `0.0.0.0:$PORT`, `FORWARDED_ALLOW_IPS` names `trusted_proxies`.
+* `user` and `group` also come as `--user` and `--group`, by name or number. Who can't be become ends the start.
 * Every flag of Gunicorn is taken; `maitred serve --help` says which of them have an effect. `--config gunicorn.conf.py` reads a file of
   Gunicorn's, in place of a `maitred.toml`: the log says what was taken from it and what was not. `--print-config` prints what is in force, by
   Gunicorn's names, and `--check-config` tries the application out.

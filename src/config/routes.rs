@@ -45,7 +45,7 @@ pub fn routes(
             Some(&index)
                 if matches!(
                     (&place, &routes[index].0),
-                    (Place::Argument(_) | Place::VariableArgument(_), Place::File { .. })
+                    (Place::Argument(_) | Place::VariableArgument { .. }, Place::File { .. })
                 ) =>
             {
                 routes[index] = (place, route);

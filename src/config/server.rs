@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use rustix::process::{getegid, geteuid};
+
 use super::access_log::access_log;
 use super::compress;
 use super::error::Problem;
 use super::listen::{Common, listen};
 use super::options;
+use super::owner::server_user;
 use super::proxies::{request_ids, trusted_proxies};
 use super::section::{Bases, Reader};
 use super::types::{ServerConfig, StatsdConfig};
@@ -51,14 +54,22 @@ pub fn server(
     let umask = reader.optional(&options::UMASK);
     let common = Common { has_tls, redirect_https, trust: trusted_proxies.clone(), umask: umask.unwrap_or(0) };
     let group = reader.placed(&options::SERVER_GROUP);
-    let user = match (reader.optional(&options::USER), group) {
-        (Some(user), Some((group, _))) => Some(user.with_group(group)),
+    let user = match (reader.placed(&options::USER), group) {
+        (Some((name, place)), group) => match server_user(&name, group.map(|(group, _)| group)) {
+            Ok(user) => Some(user),
+            Err(message) => {
+                reader.problem(place, options::USER.spec.name, message);
+                None
+            }
+        },
+        // Whoever is to stay in the group that he is in asks for nothing; root would stay root.
+        (None, Some((group, _))) if !geteuid().is_root() && group == getegid().as_raw() => None,
         (None, Some((_, place))) => {
             let message = "needs a \"user\": whom else should the group be for?";
             reader.problem(place, options::SERVER_GROUP.spec.name, message);
             None
         }
-        (user, None) => user,
+        (None, None) => None,
     };
     let config = ServerConfig {
         user,

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::gunicorn::{GunicornFile, Setting};
+use super::types::LogLevel;
 
 /// What the command line says; `None`, empty or false where it says nothing.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,8 @@ pub struct Flags {
     pub statics: Vec<String>,
     /// A number or `auto`.
     pub shards: Option<String>,
+    /// Least serious messages that are logged.
+    pub log_level: Option<LogLevel>,
     /// Do not import the application before forking.
     pub no_preload: bool,
     /// For development.
@@ -49,7 +52,9 @@ pub struct Flags {
     pub settings: Vec<GivenFlag>,
     /// What the config file said, if it is a `gunicorn.conf.py`.
     pub gunicorn_file: Option<GunicornFile>,
-    /// What `MAITRED_CMD_ARGS` says; these flags win over it.
+    /// Where these come from.
+    pub source: Source,
+    /// What the source below says; these flags win over it.
     pub under: Option<Box<Flags>>,
 }
 
@@ -63,10 +68,16 @@ pub struct GivenFlag {
 }
 
 impl Flags {
-    /// `MAITRED_CMD_ARGS`, if it says anything, and these flags, which win over it.
+    /// The variables that say anything and these flags, each of which wins over those before it.
     pub(super) fn layers(&self) -> impl Iterator<Item = (&Flags, Source)> {
-        let under = self.under.iter().map(|under| (&**under, Source::Variable));
-        under.chain([(self, Source::CommandLine)])
+        let mut layers: Vec<_> = std::iter::successors(Some(self), |flags| flags.under.as_deref()).collect();
+        layers.reverse();
+        layers.into_iter().map(|flags| (flags, flags.source))
+    }
+
+    /// Whether `source` says anything.
+    pub fn has(&self, source: Source) -> bool {
+        self.layers().any(|(_, found)| found == source)
     }
 
     /// The config file that is named.
@@ -80,13 +91,28 @@ impl Flags {
     }
 }
 
-/// Where flags come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where flags come from; each wins over those before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Source {
+    /// `GUNICORN_CMD_ARGS`, which images and hosts set for Gunicorn.
+    GunicornVariable,
     /// `MAITRED_CMD_ARGS`.
     Variable,
     /// The command line.
+    #[default]
     CommandLine,
+}
+
+impl Source {
+    /// The environment variable that it is, if it is one.
+    #[must_use]
+    pub fn variable(self) -> Option<&'static str> {
+        match self {
+            Source::GunicornVariable => Some("GUNICORN_CMD_ARGS"),
+            Source::Variable => Some("MAITRED_CMD_ARGS"),
+            Source::CommandLine => None,
+        }
+    }
 }
 
 /// What the process finds around it. A value, so that tests need not change their own process.

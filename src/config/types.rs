@@ -20,6 +20,7 @@ pub use super::address::{Listen, Listener};
 pub use super::compress::CompressConfig;
 pub use super::control::ControlConfig;
 pub use super::guard::GuardConfig;
+use super::gunicorn::ConfProgram;
 use super::hooks::Hooks;
 pub use super::maintenance::MaintenanceConfig;
 pub use super::pages::{ErrorPage, ErrorPages, Page};
@@ -259,6 +260,10 @@ pub struct AppConfig {
     pub max_rss_bytes: Option<u64>,
     /// Which inner loop the workers run.
     pub worker_loop: WorkerLoop,
+    /// Where what the application writes goes.
+    pub output: AppOutput,
+    /// Least serious messages of Gunicorn's logger: the server's own level.
+    pub log_level: LogLevel,
     /// Requests that may wait for a worker, per shard.
     pub queue: usize,
     /// How long a request may wait for a worker; `None` = for ever.
@@ -277,6 +282,8 @@ pub struct AppConfig {
     pub response_spool_bytes_max: u64,
     /// Server hooks.
     pub hooks: Hooks,
+    /// The `gunicorn.conf.py` that the settings came from: workers begin with what it does.
+    pub program: Option<ConfProgram>,
 }
 
 /// How the number of workers follows the load.
@@ -312,6 +319,15 @@ impl WorkerLoop {
             Self::Python => "python",
         }
     }
+}
+
+/// Where what the application writes to its standard output and error goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppOutput {
+    /// Line by line into the log.
+    Log,
+    /// To the server's own, as it is.
+    Raw,
 }
 
 /// How a new generation of workers takes the place of the one before.

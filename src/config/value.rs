@@ -31,8 +31,13 @@ pub enum Place {
         /// The setting's name.
         name: &'static str,
     },
-    /// An argument in `MAITRED_CMD_ARGS`.
-    VariableArgument(&'static str),
+    /// An argument in an environment variable that holds some.
+    VariableArgument {
+        /// The variable.
+        variable: &'static str,
+        /// The argument.
+        name: &'static str,
+    },
     /// A command-line argument.
     Argument(&'static str),
     /// Nothing in particular: the lack of something.
@@ -49,7 +54,7 @@ impl Place {
     pub fn short(&self) -> String {
         match self {
             Place::File { line, .. } => format!("line {line}"),
-            Place::Variable(name) | Place::VariableArgument(name) | Place::Argument(name) => (*name).to_owned(),
+            Place::Variable(name) | Place::VariableArgument { name, .. } | Place::Argument(name) => (*name).to_owned(),
             Place::Setting { name, .. } => (*name).to_owned(),
             Place::Nowhere => "by default".to_owned(),
         }
@@ -62,7 +67,7 @@ impl fmt::Display for Place {
             Place::File { name, line: 0 } => write!(f, "{name}: "),
             Place::File { name, line } => write!(f, "{name}:{line}: "),
             Place::Variable(name) => write!(f, "environment variable {name}: "),
-            Place::VariableArgument(name) => write!(f, "environment variable MAITRED_CMD_ARGS: {name}: "),
+            Place::VariableArgument { variable, name } => write!(f, "environment variable {variable}: {name}: "),
             Place::Argument(name) => write!(f, "{name}: "),
             Place::Setting { file, name } => write!(f, "{file}: {name}: "),
             Place::Nowhere => f.write_str("maitred: "),
@@ -176,6 +181,20 @@ pub fn parse(file: &Path, text: &str, problems: &mut Vec<Problem>) -> Table {
     source.table(table.into_inner())
 }
 
+/// Whether `text` is meant as one of our config files: it has the head of a table, or it can be read and holds nothing but tables. A
+/// `gunicorn.conf.py` of plain assignments can be read as TOML too, but its values stand in no table.
+#[must_use]
+pub fn is_toml(text: &str) -> bool {
+    let is_table = |(_, placed): &(String, Placed)| match &placed.value {
+        Value::Table(_) => true,
+        Value::List(items) => items.iter().all(|item| matches!(item.value, Value::Table(_))),
+        _ => false,
+    };
+    let mut problems = Vec::new();
+    text.lines().any(|line| line.starts_with('['))
+        || (parse(Path::new(""), text, &mut problems).entries().iter().all(is_table) && problems.is_empty())
+}
+
 struct Source {
     name: Arc<str>,
     /// Offset of each line's first byte.
@@ -258,6 +277,20 @@ mod tests {
         let Value::Table(f) = &e[0].value else { panic!("its items are tables") };
         assert_eq!(f.entries[0].1.value, Value::Integer(16));
         assert_eq!(e.iter().map(|item| line(&item.place)).collect::<Vec<_>>(), [8, 10]);
+    }
+
+    #[test]
+    fn a_config_file_is_told_from_one_in_python() {
+        for ours in
+            ["", "# nothing\n", "[server]\nlisten = \n", "server.listen = \":80\"", "server = { listen = \":80\" }"]
+        {
+            assert!(is_toml(ours), "{ours}");
+        }
+        for theirs in
+            ["workers = 2\n", "bind = \"0.0.0.0:80\"\n", "import os\n", "bind = [\n  'a',\n]\n", "workers = 1 + 1"]
+        {
+            assert!(!is_toml(theirs), "{theirs}");
+        }
     }
 
     #[test]

@@ -150,6 +150,13 @@ impl AcceptStream {
         taken
     }
 
+    /// Whether connections wait: accepted ones that nobody has taken, or others in the listener's queue.
+    pub fn has_waiting(&self) -> bool {
+        let is_accepted =
+            self.with_stream(|stream| matches!(&stream.queue, core::Queue::Accept(queue) if !queue.is_empty()));
+        is_accepted || self.has_backlog()
+    }
+
     /// Whether connections wait in the listener's queue.
     pub fn has_backlog(&self) -> bool {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };

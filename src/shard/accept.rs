@@ -19,7 +19,13 @@ use crate::ring::{AcceptStream, Descriptor};
 /// How long to wait before accepting again when descriptors or connections have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// That connections have run out is said once in so long.
+/// How soon to look whether a connection that was told to end has done so.
+const ENDING_PAUSE: Duration = Duration::from_millis(2);
+
+/// Connections between requests that are ended at once for those that wait to be accepted.
+const ENDED_AT_ONCE: usize = 32;
+
+/// That connections or descriptors have run out is said once in so long.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What a shard listens on.
@@ -86,32 +92,36 @@ impl Accepting {
 
 /// Takes what has come in until the task is dropped.
 async fn accept(shard: Rc<Shard>, incoming: Rc<RefCell<AcceptStream>>, protocol: Protocol) {
-    let mut exhausted = false;
     let mut complained: Option<Monotonic> = None;
+    let mut may_complain = |now: Monotonic| {
+        let may = complained.is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE);
+        complained = if may { Some(now) } else { complained };
+        may
+    };
     loop {
+        let mut ended = 0;
         while shard.connections.borrow().len() >= shard.connections_max.get() {
             // On a listener of its own a few more are accepted meanwhile, up to a bound of the stream's; the others wait in the
             // kernel's queue, and on a listener that is shared they are for whichever shard asks for them.
-            let now = shard.ring.now();
-            if complained.is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE) {
-                complained = Some(now);
+            if may_complain(shard.ring.now()) {
                 let connections = shard.connections_max.get();
-                tracing::warn!(shard = shard.number, connections, "all connections are in use");
+                tracing::warn!(shard = shard.number, connections, "all connections are in use; idle ones make room");
             }
-            shard.ring.sleep(PAUSE).await;
+            shard.ring.sleep(if ended > 0 { ENDING_PAUSE } else { PAUSE }).await;
+            // Whoever waits still is nobody's whom another shard has room for.
+            let wanted = if ended == 0 && incoming.borrow().has_waiting() { ENDED_AT_ONCE } else { 0 };
+            ended = shard.end_idle(wanted);
         }
         match poll_fn(|cx| incoming.borrow_mut().poll_next(cx)).await {
-            Ok(socket) => {
-                exhausted = false;
-                begin(&shard, Rc::new(socket), protocol);
-            }
+            Ok(socket) => begin(&shard, Rc::new(socket), protocol),
             Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => return,
             Err(error) => {
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM: said once, tried again until it has passed.
-                if !std::mem::replace(&mut exhausted, true) {
-                    tracing::error!(shard = shard.number, %error, "cannot accept connections");
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: said once in a while, tried again until it has passed.
+                if may_complain(shard.ring.now()) {
+                    tracing::error!(shard = shard.number, %error, "cannot accept connections; idle ones make room");
                 }
-                shard.ring.sleep(PAUSE).await;
+                let ended = shard.end_idle(ENDED_AT_ONCE);
+                shard.ring.sleep(if ended > 0 { ENDING_PAUSE } else { PAUSE }).await;
             }
         }
     }

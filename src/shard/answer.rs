@@ -166,9 +166,12 @@ impl Connection {
                     return call.poll_part(cx).map(Ok);
                 }
             }
-            if self.receiving.recv.poll_ended(cx).is_ready() && call.is_queued() {
-                self.exchange.borrow_mut().left_queue(call.waited());
-                return Poll::Ready(Err(Gone));
+            if self.receiving.recv.poll_ended(cx).is_ready() {
+                if call.is_queued() {
+                    self.exchange.borrow_mut().left_queue(call.waited());
+                    return Poll::Ready(Err(Gone));
+                }
+                call.client_left();
             }
             Poll::Pending
         })

@@ -493,6 +493,9 @@ impl Connection {
                     if self.requests == 0 || left.is_zero() || std::mem::replace(&mut settled, true) {
                         return Ok(false);
                     }
+                    if self.phase() == Phase::Idle {
+                        self.set_phase(Phase::Settled);
+                    }
                     self.output.release();
                     self.exchange.release();
                     self.receiving.deadline.set(left);

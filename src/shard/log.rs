@@ -239,6 +239,9 @@ impl AccessLog {
     /// Waits until there is something to write. `false`: the log is closed and all is written.
     async fn due(&self) -> bool {
         let Some(flush) = self.something().await else { return false };
+        if flush.is_zero() {
+            return true;
+        }
         let deadline = self.ring.deadline();
         deadline.set(flush);
         let full = poll_fn(|cx| {
@@ -253,7 +256,7 @@ impl AccessLog {
         true
     }
 
-    /// Waits for the first line. Returns how long it may wait; `None` when none can come any more.
+    /// Waits for the first line. Returns how long it may wait, perhaps not at all; `None` when none can come any more.
     async fn something(&self) -> Option<Duration> {
         poll_fn(|cx| {
             if self.full.borrow().is_some() || self.filling.borrow().lines > 0 {

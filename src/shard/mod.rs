@@ -21,6 +21,7 @@ mod exchange;
 mod extras;
 mod file;
 mod guard;
+mod idle;
 mod input;
 mod log;
 mod maintenance;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use std::{io, thread};
 
 use glommio::{LocalExecutorBuilder, Placement};
-use rustix::net::Shutdown;
 
 use super::accept::ShardListener;
 use super::buffered::Buffering;
@@ -155,7 +154,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
     let buffering = Buffering::new(ring, &spool, setup.response_buffer_bytes, setup.response_spool_bytes_max);
     let server = &setup.server;
     let pool = Pool::new(ring.clone(), setup.number);
-    pool.set_queue_limits(setup.queue_max, setup.overload_timeout);
+    pool.set_queue_limits(setup.queue_max, setup.queue_timeout, setup.overload_timeout);
     pool.set_retry_safe(setup.retry_safe);
     let shard = Rc::new(Shard::new(Parts {
         number: setup.number,
@@ -206,7 +205,10 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
                 if ended.as_ref().is_some_and(|error| error.raw_os_error() == Some(libc::ECANCELED)) {
                     return;
                 }
-                tracing::error!(shard = shard.number, error = ?ended, "the replies of workers were interrupted");
+                // An end without an error is the supervisor's own: the server stops, or has not got up.
+                if let Some(error) = ended.filter(|_| !shard.draining.get()) {
+                    tracing::error!(shard = shard.number, %error, "the replies of workers were interrupted");
+                }
                 shard.ring.sleep(DRAIN_LOOK).await;
             }
         }
@@ -224,15 +226,7 @@ async fn serve(ring: &Ring, setup: ShardSetup) -> io::Result<()> {
 /// Finishes what is in hand, then cuts off what takes longer than `limit`, or longer than a later letter allows.
 async fn drain(shard: &Rc<Shard>, orders: &mut Orders, limit: Duration) {
     shard.draining.set(true);
-    let end_all = |phase: Phase| {
-        for (_, entry) in &*shard.connections.borrow() {
-            if entry.phase == phase {
-                // Wakes the connection's task with an end of input. A connection that is gone already needs none.
-                let _ = rustix::net::shutdown(&entry.socket, Shutdown::Read);
-            }
-        }
-    };
-    end_all(Phase::Idle);
+    shard.end_idle(usize::MAX);
     // Their requests are on their way, unless they are connections that browsers keep in stock.
     let first_requests = shard.ring.deadline();
     first_requests.set(Duration::from_millis(LAST_REQUEST_MS_MAX).min(limit));
@@ -244,7 +238,7 @@ async fn drain(shard: &Rc<Shard>, orders: &mut Orders, limit: Duration) {
             deadline.set(limit);
         }
         if first_requests.has_passed() {
-            end_all(Phase::New);
+            shard.end_in(Phase::New, usize::MAX);
         }
     }
     let left = shard.connections.borrow().len();

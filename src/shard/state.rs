@@ -53,13 +53,17 @@ impl Timeouts {
     }
 }
 
-/// What a connection is doing, as far as a drain wants to know.
+/// What a connection is doing, as far as whoever wants to end some has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Nothing of its first request was read yet.
     New,
     /// Between requests.
     Idle,
+    /// Between requests for longer than a moment.
+    Settled,
+    /// Told to end: what has arrived by then is answered.
+    Ending,
     /// With a request in hand.
     Busy,
 }
@@ -196,7 +200,7 @@ impl Shard {
         self.request_ids.set(server.request_ids);
         self.request_id_echo.set(server.request_id_echo);
         if let Some(app) = app {
-            self.pool.set_queue_limits(app.queue, app.overload_timeout);
+            self.pool.set_queue_limits(app.queue, app.queue_timeout, app.overload_timeout);
             self.pool.set_retry_safe(app.retry_safe);
             self.buffering.set_bounds(app.response_buffer_bytes, app.response_spool_bytes_max);
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::HookPlace;
+use crate::config::gunicorn::ConfProgram;
 use crate::django::Facts;
 
 /// From the supervisor to a zygote.
@@ -33,7 +34,7 @@ pub enum ToZygote {
     },
     /// For hooks: the server ends.
     Exit,
-    /// Fork a worker; the write end of its log pipe rides along.
+    /// Fork a worker; the write end of its log pipe rides along, if what it writes is logged.
     Fork {
         /// The worker's number.
         worker: u32,
@@ -67,15 +68,21 @@ pub struct Start {
     pub multiprocess: bool,
     /// `SERVER_SOFTWARE`.
     pub server_software: String,
+    /// Least serious messages of Gunicorn's logger.
+    pub log_level: &'static str,
+    /// Standard error is the server's own.
+    pub raw_output: bool,
     /// The generation's number.
     pub generation: u32,
     /// Name of the processes, if they are to have another.
     pub proc_name: Option<String>,
+    /// Where the `gunicorn.conf.py` is that is executed before all else.
+    pub program: Option<Program>,
     /// Server hooks by their names.
     pub hooks: BTreeMap<&'static str, Hook>,
     /// For hooks: workers of the generation before; `None` for the first.
     pub workers_before: Option<u32>,
-    /// For hooks: settings, by Gunicorn's names, but for `chdir`, which is above.
+    /// For hooks: settings, by Gunicorn's names, but for `chdir`, which is above; of `raw_env` the names alone, by `env`.
     pub cfg: serde_json::Value,
 }
 
@@ -93,6 +100,24 @@ impl Serialize for WirePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let latin1: String = self.0.as_os_str().as_bytes().iter().map(|&byte| char::from(byte)).collect();
         serializer.serialize_str(&latin1)
+    }
+}
+
+/// A `gunicorn.conf.py`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Program {
+    /// The file, if it is no module.
+    file: Option<WirePath>,
+    /// The module.
+    module: Option<String>,
+    /// Where it is executed.
+    directory: WirePath,
+}
+
+impl From<&ConfProgram> for Program {
+    fn from(program: &ConfProgram) -> Program {
+        let ConfProgram { file, module, directory } = program.clone();
+        Program { file: file.map(WirePath), module, directory: WirePath(directory) }
     }
 }
 
@@ -161,6 +186,11 @@ pub enum FromZygote {
         traceback: String,
         /// `attribute` if the module is there and has no such application, else `import`.
         kind: String,
+    },
+    /// Server hooks, or a `gunicorn.conf.py`, have begun threads in the zygote, which end with it.
+    HookThreads {
+        /// Their names, of some.
+        threads: Vec<String>,
     },
     /// A worker exists.
     Forked {

@@ -10,10 +10,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::base::clock::Monotonic;
 use crate::ring::{AcceptStream, Ring};
 
 /// How long to wait before accepting again when descriptors or connections have run out.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// That it is not possible is said once in so long.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// The listeners of the supervisor that are open. They close with it.
 #[derive(Default)]
@@ -69,6 +73,7 @@ impl Doors {
                 .detach();
             };
             let mut incoming = ring.accept(&Rc::new(door.listener));
+            let mut complained: Option<Monotonic> = None;
             loop {
                 while connections.get() >= door.connections_max && !closing.is_said.get() {
                     ring.sleep(PAUSE).await;
@@ -77,7 +82,11 @@ impl Doors {
                     Some(Ok(socket)) => begin(socket),
                     Some(Err(error)) if error.raw_os_error() == Some(libc::ECANCELED) => return,
                     Some(Err(error)) => {
-                        tracing::error!(%error, "cannot accept {}", door.name);
+                        let now = ring.now();
+                        if complained.is_none_or(|last| now.since(last) >= COMPLAINT_PAUSE) {
+                            complained = Some(now);
+                            tracing::error!(%error, "cannot accept {}", door.name);
+                        }
                         ring.sleep(PAUSE).await;
                     }
                     None => {

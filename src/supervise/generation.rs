@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::control::{Start, ToZygote};
 use super::machine::{GenerationId, Held, PoolSettings, WorkerId};
 use super::spawn::ZygoteSpawn;
-use crate::config::{AppConfig, AppTarget};
+use crate::config::{AppConfig, AppOutput, AppTarget, Config, gunicorn};
 use crate::django::Facts;
 use crate::ring::Descriptor;
 use crate::sys::memory::{self, Scoreboard};
@@ -27,6 +27,9 @@ use crate::wsgi::{Token, source};
 const HEADER_BYTES: usize = 12;
 /// Errors after which taking requests back is given up; what is left is lost when the generation's last worker has gone.
 const TAKE_BACK_FAILURES_MAX: u32 = 8;
+
+/// What the server is called where applications ask.
+const SERVER_SOFTWARE: &str = concat!("maitred/", env!("CARGO_PKG_VERSION"));
 
 /// What a generation holds open.
 pub(super) struct Generation {
@@ -48,12 +51,17 @@ pub(super) struct Generation {
     pub warmup: Option<OwnedFd>,
     /// What the application said of itself.
     pub django: Option<Box<Facts>>,
+    /// What its processes write goes into the log.
+    is_logged: bool,
     /// Its zygote calls server hooks.
     has_hooks: bool,
+    /// Names of threads that hooks have begun in its zygote.
+    pub hook_threads: Vec<String>,
 }
 
 /// What the whole server is like, as far as workers are told.
 pub(super) struct About<'a> {
+    pub config: &'a Config,
     pub app: &'a AppConfig,
     /// Whom workers run as; `None`: as the server.
     pub user: Option<&'a User>,
@@ -78,8 +86,8 @@ pub(super) struct Started {
     pub generation: Generation,
     pub pid: Pid,
     pub pidfd: OwnedFd,
-    /// What the zygote writes to its standard output and error.
-    pub output: OwnedFd,
+    /// What the zygote writes to its standard output and error, if that is for the log.
+    pub output: Option<OwnedFd>,
 }
 
 impl Generation {
@@ -107,7 +115,8 @@ impl Generation {
         });
         let requests = requests.ok().map(Arc::new);
         let code = memory::filled_memfd("maitred-worker", &source::code())?;
-        let (output, childs_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let is_logged = app.output == AppOutput::Log;
+        let (output, childs_output) = is_logged.then(output_pipe).transpose()?.unzip();
         let warmup = app.warmup.as_ref().map(|_| packets::pair()).transpose()?;
         // After those of the shards.
         let of_warmup = warmup.iter().map(|(_, workers)| workers.as_fd());
@@ -125,7 +134,7 @@ impl Generation {
             requests: requests.as_ref().map(|rings| (rings.memory(), rings.bell())),
             replies: &replies,
             terminal: terminal.as_ref().map(AsFd::as_fd),
-            output: childs_output.as_fd(),
+            output: childs_output.as_ref().map(AsFd::as_fd),
             env: &environment(app, about.user),
             user: about.user,
             cpus: None,
@@ -142,16 +151,18 @@ impl Generation {
             control: Some(Rc::new(control)),
             warmup: warmup.map(|(own, _)| own),
             django: None,
+            is_logged,
             has_hooks: !app.hooks.is_empty(),
+            hook_threads: Vec::new(),
         };
         generation.tell(&start_message(id, settings, about), None)?;
         Ok(Started { generation, pid: child.pid, pidfd: child.pidfd, output })
     }
 
-    /// Asks the zygote for a worker. Returns the end of its output pipe.
-    pub fn fork(&self, worker: WorkerId, place: u32) -> io::Result<OwnedFd> {
-        let (output, workers_output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        self.tell(&ToZygote::Fork { worker: worker.0, slot: place }, Some(workers_output))?;
+    /// Asks the zygote for a worker. Returns the end of its output pipe, if it has one; else it writes where the zygote does.
+    pub fn fork(&self, worker: WorkerId, place: u32) -> io::Result<Option<OwnedFd>> {
+        let (output, workers_output) = self.is_logged.then(output_pipe).transpose()?.unzip();
+        self.tell(&ToZygote::Fork { worker: worker.0, slot: place }, workers_output)?;
         Ok(output)
     }
 
@@ -230,6 +241,10 @@ impl Generation {
     }
 }
 
+fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
 /// That of the server, but for who `user` is and what the application is told.
 fn environment(app: &AppConfig, user: Option<&User>) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
@@ -246,6 +261,8 @@ fn environment(app: &AppConfig, user: Option<&User>) -> Vec<(OsString, OsString)
     if let AppTarget::Django { settings } = &app.wsgi {
         set("DJANGO_SETTINGS_MODULE", settings.as_ref());
     }
+    // Some look for it to know whether they are served.
+    set("SERVER_SOFTWARE", SERVER_SOFTWARE.as_ref());
     for (name, value) in &app.raw_env {
         set(name, value.as_ref());
     }
@@ -268,20 +285,25 @@ fn start_message(id: GenerationId, settings: PoolSettings, about: &About<'_>) ->
         worker_loop: app.worker_loop.name(),
         threads: app.threads,
         multiprocess: settings.workers > 1,
-        server_software: concat!("maitred/", env!("CARGO_PKG_VERSION")).to_owned(),
+        server_software: SERVER_SOFTWARE.to_owned(),
+        log_level: app.log_level.name(),
+        raw_output: app.output == AppOutput::Raw,
         generation: id.0,
         proc_name: about.proc_name.map(str::to_owned),
+        program: app.program.as_ref().map(Into::into),
         hooks: app.hooks.iter().map(|(name, place)| (*name, place.into())).collect(),
         workers_before: about.workers_before,
-        cfg: serde_json::json!({
-            "workers": settings.filled,
-            "threads": app.threads,
-            "timeout": app.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
-            "graceful_timeout": app.graceful_timeout.as_secs_f64(),
-            "preload_app": app.preload_app,
-            "proc_name": about.proc_name.unwrap_or("maitred"),
-            // Their values are in the environment; they may be longer than a message.
-            "env": app.raw_env.iter().map(|(name, _)| name).collect::<std::collections::BTreeSet<_>>(),
-        }),
+        cfg: cfg(settings.filled, about),
     }))
+}
+
+/// What hooks find in `cfg`: all settings for hooks, else what is of use without them.
+fn cfg(workers: u32, about: &About<'_>) -> serde_json::Value {
+    let app = about.app;
+    // Their values are in the environment; they may be longer than a message.
+    let env = app.raw_env.iter().map(|(name, _)| name).collect::<std::collections::BTreeSet<_>>();
+    let mut cfg = if app.hooks.is_empty() { serde_json::Map::new() } else { gunicorn::values(about.config) };
+    cfg.insert("workers".to_owned(), workers.into());
+    cfg.insert("env".to_owned(), serde_json::json!(env));
+    cfg.into()
 }

@@ -23,7 +23,7 @@ pub mod machine;
 pub mod main_log;
 mod maintenance;
 mod notices;
-mod output;
+pub(crate) mod output;
 pub mod programs;
 pub mod routes;
 mod rpc;

@@ -10,16 +10,19 @@ use super::machine::{GenerationId, WorkerId};
 use crate::base::bounds::OUTPUT_BUFFER_BYTES;
 use crate::ring::Ring;
 
+/// What the log's events that are lines of children are told by: they are not the server's own messages, and no log level drops them.
+pub(crate) const CHILDREN: &str = "children";
+
 /// Logs what a worker writes, with the worker's number.
 pub(super) fn log_worker(ring: &Ring, pipe: OwnedFd, worker: WorkerId) {
     let number = worker.0;
-    log_lines(ring, pipe, move |line| tracing::info!(worker = number, "{line}"));
+    log_lines(ring, pipe, move |line| tracing::info!(target: CHILDREN, worker = number, "{line}"));
 }
 
 /// Logs what a zygote writes, with its generation's number.
 pub(super) fn log_zygote(ring: &Ring, pipe: OwnedFd, generation: GenerationId) {
     let number = generation.0;
-    log_lines(ring, pipe, move |line| tracing::info!(generation = number, "{line}"));
+    log_lines(ring, pipe, move |line| tracing::info!(target: CHILDREN, generation = number, "{line}"));
 }
 
 fn log_lines(ring: &Ring, pipe: OwnedFd, log: impl Fn(&str) + 'static) {

@@ -43,8 +43,8 @@ pub struct ZygoteSpawn<'a> {
     pub replies: &'a [BorrowedFd<'a>],
     /// Terminal: its standard input; `None`: it has none.
     pub terminal: Option<BorrowedFd<'a>>,
-    /// Pipe: its standard output and standard error.
-    pub output: BorrowedFd<'a>,
+    /// Pipe: its standard output and standard error; `None`: they are the server's own.
+    pub output: Option<BorrowedFd<'a>>,
     /// Its whole environment.
     pub env: &'a [(OsString, OsString)],
     /// Whose process it is; `None`: the server's own.
@@ -57,8 +57,6 @@ impl ZygoteSpawn<'_> {
     /// Starts it in a session of its own. The error names the interpreter.
     pub fn start(&self) -> io::Result<Child> {
         let mut descriptors = vec![
-            (self.output, 1),
-            (self.output, 2),
             (self.control, CONTROL),
             (self.code, CODE),
             (self.inbox, INBOX),
@@ -66,6 +64,7 @@ impl ZygoteSpawn<'_> {
             (self.outbox, OUTBOX),
         ];
         descriptors.extend(self.terminal.map(|terminal| (terminal, 0)));
+        descriptors.extend(self.output.iter().flat_map(|output| [(*output, 1), (*output, 2)]));
         descriptors.extend(self.requests.iter().flat_map(|(memory, bell)| [(*memory, REQUESTS), (*bell, BELL)]));
         descriptors.extend(self.replies.iter().copied().zip(FIRST_REPLIES..));
         let spawn = Spawn {
@@ -132,7 +131,7 @@ mod tests {
             requests: Some((null.as_fd(), null.as_fd())),
             replies: &[replies_in_child.as_fd(), replies_in_child.as_fd()],
             terminal: None,
-            output: null.as_fd(),
+            output: Some(null.as_fd()),
             env: &env,
             user: None,
             cpus: None,

@@ -220,6 +220,10 @@ fn with_owner(position: u64, owner: u64) -> u64 {
     position << OWNER_BITS | owner
 }
 
+/// Where a message lies in its shard's ring, or has lain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lying(u64);
+
 /// One shard's ring, as the shard fills it.
 #[derive(Debug)]
 pub struct Feed {
@@ -235,18 +239,18 @@ impl Feed {
         (shard < rings.shards).then(|| Feed { rings, shard, count: Cell::new(0) })
     }
 
-    /// Puts a message in, and wakes a thread that sleeps. `false`: it has to go through the inbox, for it is too long, or the ring is full: also while
-    /// a thread is stopped that was about to take out the oldest record.
-    pub fn push(&self, message: &[u8]) -> bool {
+    /// Puts a message in, and wakes a thread that sleeps. Returns where it lies. `None`: it has to go through the inbox, for it is too long, or the ring
+    /// is full: also while a thread is stopped that was about to take out the oldest record.
+    pub fn push(&self, message: &[u8]) -> Option<Lying> {
         if message.len() > REQUEST_RECORD_BYTES - PREFIX_BYTES || message.len() < HEADER_BYTES {
-            return false;
+            return None;
         }
         let count = self.count.get();
         let position = count.wrapping_add(FIRST);
         let state = self.rings.state(self.shard, position);
         let is_over = if count < FIRST { 0 } else { with_owner(count, 0) };
         if state.load(Ordering::Acquire) != is_over {
-            return false;
+            return None;
         }
         // SAFETY: the record lies inside the mapping and has room for the message, as was checked; they do not overlap. It is the shard's as long as its state
         // says nothing else.
@@ -259,7 +263,15 @@ impl Feed {
         state.store(with_owner(position, READY), Ordering::SeqCst);
         self.count.set(count.wrapping_add(1));
         self.rings.wake();
-        true
+        Some(Lying(position))
+    }
+
+    /// Takes a message back. `false`: somebody has taken it.
+    pub fn withdraw(&self, lying: Lying) -> bool {
+        let Lying(position) = lying;
+        let (waiting, over) = (with_owner(position, READY), with_owner(position, 0));
+        let state = self.rings.state(self.shard, position);
+        state.compare_exchange(waiting, over, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 }
 

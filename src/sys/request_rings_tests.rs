@@ -7,6 +7,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
 
+impl Feed {
+    fn put(&self, message: &[u8]) -> bool {
+        self.push(message).is_some()
+    }
+}
+
 fn rings(lines: usize, shards: usize) -> Arc<RequestRings> {
     Arc::new(RequestRings::create(lines, shards).expect("a memfd and an eventfd"))
 }
@@ -55,9 +61,9 @@ fn requests_are_taken_once_and_in_their_order() {
     assert!(!rings.has_waiting() && rings.take().is_none());
     for round in 0..5 {
         for count in 0..40 {
-            assert!(feeds[0].push(&message(100 * round + count)));
+            assert!(feeds[0].put(&message(100 * round + count)));
         }
-        assert!(feeds[1].push(&message(7)) && rings.has_waiting());
+        assert!(feeds[1].put(&message(7)) && rings.has_waiting());
         let expected: Vec<_> = (0..40).map(|count| 100 * round + count).chain([7]).collect();
         assert_eq!(all(&rings), expected);
         assert!(!rings.has_waiting());
@@ -70,20 +76,40 @@ fn a_full_ring_takes_no_more_until_the_oldest_is_out() {
     let feed = feed(&rings, 0);
     for round in 0..3 {
         for count in 0..REQUEST_RECORDS as u64 {
-            assert!(feed.push(&message(count)), "{round}");
+            assert!(feed.put(&message(count)), "{round}");
         }
-        assert!(!feed.push(&message(99)));
+        assert!(!feed.put(&message(99)));
         assert_eq!(rings.take().map(number), Some(0));
-        assert!(feed.push(&message(99)) && !feed.push(&message(100)));
+        assert!(feed.put(&message(99)) && !feed.put(&message(100)));
         assert_eq!(all(&rings).last(), Some(&99));
     }
     // Whoever is stopped with the oldest in its hand keeps the ring shut, once it is its turn again.
-    assert!(feed.push(&message(1)));
+    assert!(feed.put(&message(1)));
     take_and_die(&rings, 0, 0);
-    let taken: Vec<u64> = (0..100).filter(|count| feed.push(&message(*count))).collect();
+    let taken: Vec<u64> = (0..100).filter(|count| feed.put(&message(*count))).collect();
     assert_eq!(taken.len(), REQUEST_RECORDS - 1);
     assert_eq!(all(&rings), taken);
-    assert!(!feed.push(&message(2)));
+    assert!(!feed.put(&message(2)));
+}
+
+#[test]
+fn what_was_taken_back_is_nobody_s_and_what_somebody_has_stays_his() {
+    let rings = rings(1, 1);
+    let feed = feed(&rings, 0);
+    for _ in 0..3 {
+        let lying: Vec<_> =
+            (0..REQUEST_RECORDS as u64).map(|number| feed.push(&message(number)).expect("room")).collect();
+        assert_eq!(rings.take().map(number), Some(0));
+        assert!(
+            !feed.withdraw(lying[0]) && feed.withdraw(lying[1]) && feed.withdraw(lying[7]) && !feed.withdraw(lying[7])
+        );
+        let left: Vec<_> = (2..REQUEST_RECORDS as u64).filter(|number| *number != 7).collect();
+        assert_eq!(all(&rings), left);
+        assert!(lying.into_iter().all(|lying| !feed.withdraw(lying)));
+    }
+    let lying: Vec<_> = (0..5).map(|number| feed.push(&message(number)).expect("room")).collect();
+    assert!(lying.into_iter().all(|lying| feed.withdraw(lying)));
+    assert!(!rings.has_waiting() && rings.take().is_none());
 }
 
 #[test]
@@ -91,10 +117,10 @@ fn what_does_not_fit_a_record_is_not_put_in() {
     let rings = rings(1, 1);
     let feed = feed(&rings, 0);
     for bytes in [0, HEADER_BYTES - 1, REQUEST_RECORD_BYTES - PREFIX_BYTES + 1] {
-        assert!(!feed.push(&vec![1; bytes]), "{bytes}");
+        assert!(!feed.put(&vec![1; bytes]), "{bytes}");
     }
     for bytes in [HEADER_BYTES, REQUEST_RECORD_BYTES - PREFIX_BYTES] {
-        assert!(feed.push(&vec![1; bytes]), "{bytes}");
+        assert!(feed.put(&vec![1; bytes]), "{bytes}");
     }
     assert_eq!(all(&rings).len(), 2);
 }
@@ -104,7 +130,7 @@ fn what_the_dead_had_taken_is_told_of_once() {
     let rings = rings(3, 2);
     let feeds = [feed(&rings, 0), feed(&rings, 1)];
     for (number, feed) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
-        assert!(feeds[feed].push(&message(number)));
+        assert!(feeds[feed].put(&message(number)));
     }
     take_and_die(&rings, 0, 2);
     take_and_die(&rings, 1, 2);
@@ -115,7 +141,7 @@ fn what_the_dead_had_taken_is_told_of_once() {
     // The others go on where they were, also round the ring.
     assert_eq!(all(&rings), [2, 4]);
     for count in 0..3 * REQUEST_RECORDS as u64 {
-        assert!(feeds[0].push(&message(count)));
+        assert!(feeds[0].put(&message(count)));
         assert_eq!(all(&rings), [count]);
     }
 }
@@ -125,12 +151,12 @@ fn who_is_killed_before_it_moves_the_head_does_not_stop_the_others() {
     let rings = rings(1, 1);
     let feed = feed(&rings, 0);
     for number in 0..REQUEST_RECORDS as u64 {
-        assert!(feed.push(&message(number)));
+        assert!(feed.put(&message(number)));
     }
     take_and_die(&rings, 0, 0);
     assert_eq!(rings.take_of(0).len(), 1);
     // The record that the head points to is in use again.
-    assert!(feed.push(&message(99)));
+    assert!(feed.put(&message(99)));
     assert!(rings.has_waiting());
     let expected: Vec<_> = (1..REQUEST_RECORDS as u64).chain([99]).collect();
     assert_eq!(all(&rings), expected);
@@ -140,11 +166,11 @@ fn who_is_killed_before_it_moves_the_head_does_not_stop_the_others() {
 fn the_bell_is_rung_once_for_each_who_sleeps() {
     let rings = rings(4, 1);
     let feed = feed(&rings, 0);
-    assert!(feed.push(&message(1)));
+    assert!(feed.put(&message(1)));
     assert_eq!(rung(&rings), 0);
     rings.sleepers().store(2, Ordering::SeqCst);
     for number in 2..6 {
-        assert!(feed.push(&message(number)));
+        assert!(feed.put(&message(number)));
     }
     assert_eq!((rung(&rings), rings.sleepers().load(Ordering::SeqCst)), (2, 0));
     rings.sleepers().store(1, Ordering::SeqCst);
@@ -172,7 +198,7 @@ fn nonsense_in_the_memory_does_no_harm() {
                 2 => rings.sleepers().store(next() as u32, Ordering::SeqCst),
                 3 => drop(rings.take_of((next() % 4) as usize)),
                 4 => drop(rings.take()),
-                _ => drop(feed.push(&message(next()))),
+                _ => drop(feed.put(&message(next()))),
             }
             rings.has_waiting();
         }
@@ -244,9 +270,18 @@ fn no_request_is_lost_or_done_twice_and_no_sleeper_left_asleep() {
             .map(|shard| {
                 let feed = feed(&rings, shard);
                 scope.spawn(move || {
+                    let mut taken_back = Vec::new();
                     for count in 0..EACH {
-                        while !feed.push(&message(count * 2 + shard as u64)) {
-                            std::thread::yield_now();
+                        let number = count * 2 + shard as u64;
+                        let lying = loop {
+                            match feed.push(&message(number)) {
+                                Some(lying) => break lying,
+                                None => std::thread::yield_now(),
+                            }
+                        };
+                        if count % 5 == 0 && feed.withdraw(lying) {
+                            assert!(!feed.withdraw(lying));
+                            taken_back.push(number);
                         }
                         // Now and then all are asleep when the next one comes.
                         if count % 64 == 0 {
@@ -255,16 +290,18 @@ fn no_request_is_lost_or_done_twice_and_no_sleeper_left_asleep() {
                             }
                         }
                     }
-                    feed
+                    (feed, taken_back)
                 })
             })
             .collect();
-        let feeds: Vec<_> = feeders.into_iter().map(|feeder| feeder.join().expect("a feeder")).collect();
+        let (feeds, taken_back): (Vec<_>, Vec<_>) =
+            feeders.into_iter().map(|feeder| feeder.join().expect("a feeder")).unzip();
         while rings.has_waiting() {
             std::thread::yield_now();
         }
-        assert!(feeds[0].push(&message(LAST)));
-        takers.into_iter().flat_map(|taker| taker.join().expect("a taker")).collect::<Vec<u64>>()
+        assert!(feeds[0].put(&message(LAST)));
+        let taken = takers.into_iter().flat_map(|taker| taker.join().expect("a taker"));
+        taken.chain(taken_back.into_iter().flatten()).collect::<Vec<u64>>()
     });
     assert_eq!(done.len() as u64, 2 * EACH);
     assert_eq!(done.into_iter().collect::<HashSet<_>>().len() as u64, 2 * EACH);

@@ -9,6 +9,7 @@
 
 mod call;
 mod replies;
+mod taking_back;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -38,7 +39,7 @@ use crate::ring::{Descriptor, Ring};
 use crate::sys::outbox::{Outbox, Reader};
 use crate::sys::packets;
 use crate::sys::reply_rings::ReplyRings;
-use crate::sys::request_rings::{Feed, RequestRings};
+use crate::sys::request_rings::{Feed, Lying, RequestRings};
 pub use call::Call;
 
 /// An inbox that takes nothing, or that was another's turn, is tried again after so long, whatever is heard of it.
@@ -82,8 +83,10 @@ enum Phase {
     Building,
     /// Waits in the shard's queue.
     Queued { key: Key, message: Vec<u8>, descriptor: Option<BodyFile> },
-    /// In the inbox or in a worker's hands. Kept whole, to be sent again if no worker takes it.
-    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<BodyFile> },
+    /// In the request ring, where it lies, in the inbox, or in a worker's hands. Kept whole, to be sent again if no worker takes it.
+    Sent { generation: u32, at: Monotonic, message: Vec<u8>, descriptor: Option<BodyFile>, lying: Option<Lying> },
+    /// No worker will get it: its client had left. Whoever waits for the answer is told to look.
+    TakenBack,
     /// The last part is in.
     Ended,
 }
@@ -101,6 +104,8 @@ struct CallState {
     sent_at: Option<Monotonic>,
     /// Nobody waits for the answer any more.
     abandoned: bool,
+    /// Its client has left, or has finished sending: who waits gives it up if no worker has it.
+    has_left: bool,
     /// It may be sent once more if its worker dies: nothing was heard of it, and it was not done before.
     may_run_again: bool,
 }
@@ -131,6 +136,9 @@ struct Inner {
     serial: Cell<u32>,
     waits_for_room: Cell<bool>,
     waits_for_turn: Cell<bool>,
+    looks_after_sent: Cell<bool>,
+    /// How long a request may wait for a worker.
+    queue_timeout: Cell<Option<Duration>>,
     complained: Cell<Option<Monotonic>>,
 }
 
@@ -139,9 +147,11 @@ struct Inner {
 pub struct Pool(Rc<Inner>);
 
 impl Pool {
-    /// So many calls may wait from now on, and so long in an overload (`None`: as long as ever); those that wait already may go on.
-    pub fn set_queue_limits(&self, calls: usize, overload_timeout: Option<Duration>) {
+    /// So many calls may wait from now on, and so long, also in an overload (`None`: as long as ever); those that wait already may go on. Who
+    /// waits in the queue keeps to `timeout` by itself.
+    pub fn set_queue_limits(&self, calls: usize, timeout: Option<Duration>, overload_timeout: Option<Duration>) {
         self.0.queue.borrow_mut().set_limits(calls, overload_timeout);
+        self.0.queue_timeout.set(timeout);
     }
 
     /// Whether requests that [may](Call::allow_second_run) are sent once more when their worker has died; not, unless this says so.
@@ -171,6 +181,8 @@ impl Pool {
             serial: Cell::new(0),
             waits_for_room: Cell::new(false),
             waits_for_turn: Cell::new(false),
+            looks_after_sent: Cell::new(false),
+            queue_timeout: Cell::new(None),
             complained: Cell::new(None),
         }))
     }
@@ -250,6 +262,11 @@ impl Pool {
         Err(QueueFull)
     }
 
+    fn count_withdrawn(&self) {
+        let unserved = self.0.unserved.get();
+        self.0.unserved.set(Unserved { withdrawn: unserved.withdrawn + 1, ..unserved });
+    }
+
     fn count_shed(&self, shed: Shed) {
         let mut unserved = self.0.unserved.get();
         unserved.shed.count(shed);
@@ -279,6 +296,7 @@ impl Pool {
             submitted_at: Monotonic::ZERO,
             sent_at: None,
             abandoned: false,
+            has_left: false,
             may_run_again: false,
         };
         let slot = self.0.calls.borrow_mut().insert(state);
@@ -299,20 +317,21 @@ impl Pool {
                 unreachable!("only queued calls are in the queue")
             };
             match self.send(&gate.inbox, message, descriptor.as_ref()) {
-                Ok(()) => {
+                Ok(lying) => {
                     let Phase::Queued { message, descriptor, .. } = std::mem::replace(&mut call.phase, Phase::Ended)
                     else {
                         unreachable!("matched above")
                     };
                     let at = self.0.ring.now();
                     call.sent_at = Some(at);
-                    call.phase = Phase::Sent { generation: gate.generation, at, message, descriptor };
+                    call.phase = Phase::Sent { generation: gate.generation, at, message, descriptor, lying };
                     let priority = call.priority;
                     let taken = self.0.queue.borrow_mut().take(key, at);
                     if let Some(is_overloaded) = taken.turned {
                         self.tell_overload(is_overloaded, priority, taken.waited);
                     }
                     self.set_taken(self.0.taken.get() + 1);
+                    self.look_after_sent();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait_for_room(&gate.inbox);
@@ -333,13 +352,17 @@ impl Pool {
         }
     }
 
-    /// Puts a message where workers take it: into the ring if it is short and all there is of the request, else into the inbox.
-    fn send(&self, inbox: &OwnedFd, message: &[u8], body: Option<&BodyFile>) -> io::Result<()> {
-        if body.is_none() && self.0.feed.borrow().as_ref().is_some_and(|feed| feed.push(message)) {
-            return Ok(());
+    /// Puts a message where workers take it: into the ring if it is short and all there is of the request, else into the inbox. Returns where in the
+    /// ring.
+    fn send(&self, inbox: &OwnedFd, message: &[u8], body: Option<&BodyFile>) -> io::Result<Option<Lying>> {
+        let feed = self.0.feed.borrow();
+        if body.is_none()
+            && let Some(lying) = feed.as_ref().and_then(|feed| feed.push(message))
+        {
+            return Ok(Some(lying));
         }
         let riding: Vec<_> = body.iter().map(|body| body.as_fd()).collect();
-        packets::try_send(inbox, &[IoSlice::new(message)], &riding)
+        packets::try_send(inbox, &[IoSlice::new(message)], &riding).map(|()| None)
     }
 
     /// Whether the next of the queue may go to the workers now.

@@ -1,6 +1,8 @@
 """Server hooks that write down when they are called, in which process and with what, each a line of the file that HOOKS_FILE names."""
 
+import functools
 import os
+import threading
 
 
 def note(name, *words):
@@ -55,6 +57,39 @@ def post_request(worker, request, environ, response):
     note("post_request", worker.nr, environ["PATH_INFO"], response.status_code)
     if request.path == "/late":
         raise ValueError("too late to matter")
+
+
+def with_two(worker, request):
+    note("post_request", request.path)
+
+
+def with_three(worker, request, environ):
+    note("post_request", environ["PATH_INFO"])
+
+
+def with_any(*arguments):
+    note("post_request", arguments[1].path, len(arguments))
+
+
+class Called:
+    def __call__(self, worker, request):
+        note("post_request", request.path)
+
+
+with_object = Called()
+with_partial = functools.partial(lambda mark, worker, request: note("post_request", request.path, mark), "partial")
+
+
+def with_one(worker):
+    pass
+
+
+def with_five(worker, request, environ, response, more):
+    pass
+
+
+def begin_thread(server):
+    threading.Thread(target=threading.Event().wait, name="ticker", daemon=True).start()
 
 
 def child_exit(server, worker):

@@ -16,6 +16,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("gunicorn.socket", "Gunicorn's own: the client's socket, which no worker of maitred has"),
     ("HTTP_X_REQUEST_ID", "maitred gives each request an id that the log names too"),
     ("HTTP_X_FORWARDED_PROTO", "maitred says the scheme as a proxy would, for applications that look there"),
+    ("maitred.request_timeout", "maitred's own: the exception by which a request is interrupted"),
     ("wsgi.multithread", "Gunicorn's thread worker says yes for one thread, too"),
 ];
 

@@ -17,6 +17,7 @@ pub mod proxy;
 pub mod python;
 pub mod response;
 pub mod server;
+pub mod settings;
 pub mod supervisor;
 pub mod tls;
 

@@ -25,6 +25,24 @@ class Scoreboard(unittest.TestCase):
             slot = server.until_slot(lambda slot: slot[0] == 0)
             self.assertEqual(slot[2:4], (0, 1))
 
+    def test_a_copy_that_the_application_forks_answers_and_ends(self):
+        """It has its parent's place, and would take the next requests as well."""
+        for threads in (1, 2):
+            with self.subTest(threads=threads), Server(threads=threads).boot() as server:
+                for _ in range(3):
+                    token = server.send("/fork")
+                    answers = [server.receive(), server.receive()]
+                    self.assertEqual([answer.token for answer in answers], [token, token])
+                    child = max(int(answer.body) for answer in answers)
+                    with open("/proc/%d/status" % child) as status:
+                        lines = lambda: status.seek(0) or status.read()
+                        server.until(lambda: "zombie" in lines(), lines)
+                for _ in range(40):
+                    self.assertEqual(server.ask("/").body, b"hello\n")
+                # Nobody else counts.
+                served = lambda: sum(server.slot(line)[3] for line in range(threads))
+                server.until(lambda: served() == 43, served)
+
     def test_a_dead_worker_leaves_the_token_that_it_held(self):
         with Server().boot() as server:
             token = server.send("/die")

@@ -4,10 +4,12 @@
 //! reason; nothing is left out silently.
 
 use super::format;
-use super::settings::{Meaning, Setting};
+use super::settings::{Meaning, Setting, Takes};
+use crate::base::bounds::{TIMEOUT_MAX_MS, TIMEOUT_MIN_MS};
 use crate::config::error::Problem;
 use crate::config::options::{self, Spec, Unit};
 use crate::config::value::{Place, Placed, Table, Value};
+use crate::config::{read, units};
 
 /// A setting and its value.
 pub struct Given {
@@ -32,11 +34,13 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
     let mut certificate: Option<(Place, Table)> = None;
     let mut has_log_format = false;
     let mut is_proxied = None;
+    let mut output = Output::default();
     for Given { setting, placed } in given {
         let Placed { place, value } = placed;
+        let value = if matches!(setting.takes, Takes::Nothing(_)) { as_unit(value, Unit::Bool) } else { value };
         let note = |message: String| Problem { place: place.clone(), key: String::new(), message };
         match setting.meaning {
-            Meaning::Server(spec) => set(tables.server, spec, &place, value),
+            Meaning::Server(spec) => set(tables.server, spec, &place, lower_if_level(spec, value)),
             Meaning::App(spec) => set(tables.app.get_or_insert_default(), spec, &place, value),
             Meaning::Tls(spec) => {
                 let (_, table) = certificate.get_or_insert_with(|| (place.clone(), Table::default()));
@@ -67,16 +71,34 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
             Meaning::ProxyProtocol => {
                 is_proxied = Some(place).filter(|_| !is_nothing(&value) && value != Value::Text("off".to_owned()));
             }
-            Meaning::Keepalive => set(tables.server, &options::KEEPALIVE_TIMEOUT.spec, &place, keepalive(value)),
+            Meaning::ServerTime(spec) | Meaning::AppTime(spec) => {
+                let (value, is_above) = time(spec, value);
+                if is_above {
+                    left.push(note(format!("there is none longer than {}, which it is now", longest())));
+                }
+                let is_of_server = matches!(setting.meaning, Meaning::ServerTime(_));
+                let table = if is_of_server { &mut *tables.server } else { tables.app.get_or_insert_default() };
+                set(table, spec, &place, value);
+            }
+            Meaning::Account(spec) => set(tables.server, spec, &place, account(value)),
             Meaning::Umask => set(tables.server, &options::UMASK.spec, &place, umask(value)),
             Meaning::AccessLog => {
                 log_table(tables.server, &place).set(options::LOG_PATH.spec.name, Placed { place, value });
             }
             Meaning::AccessLogFormat => match access_log_format(&value) {
-                Ok(text) => {
+                Ok(format::Translated { text, unknown }) => {
                     has_log_format = true;
-                    let value = Value::Text(text);
-                    log_table(tables.server, &place).set(options::LOG_FORMAT.spec.name, Placed { place, value });
+                    if !unknown.is_empty() {
+                        let names = unknown.join(", ");
+                        left.push(note(format!("nothing is known here of {names}: \"-\" stands there")));
+                    }
+                    let table = log_table(tables.server, &place);
+                    if text.trim_start().starts_with('{') && !table.holds(options::LOG_ESCAPE.spec.name) {
+                        // Lines that are JSON stay that, whatever a client sends.
+                        let value = Value::Text("json".to_owned());
+                        table.set(options::LOG_ESCAPE.spec.name, Placed { place: place.clone(), value });
+                    }
+                    table.set(options::LOG_FORMAT.spec.name, Placed { place, value: Value::Text(text) });
                 }
                 Err(message) => left.push(note(message)),
             },
@@ -87,6 +109,8 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
                 let value = dotted_callable(value);
                 inner_table(app, options::HOOKS.spec.name, &place).set(spec.name, Placed { place, value });
             }
+            Meaning::CaptureOutput => output.is_captured = Some((place, !is_nothing(&value))),
+            Meaning::InheritOutput => output.is_inherited = Some(place).filter(|_| !is_nothing(&value)),
             Meaning::Always => {}
             Meaning::Without(why) => {
                 let is_of_file = matches!(place, Place::Setting { .. });
@@ -99,6 +123,10 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
     if has_log_format {
         keep_only_wanted_logs(tables.server);
     }
+    if let Some((place, name)) = output.wanted() {
+        let app = tables.app.get_or_insert_default();
+        set(app, &options::APP_OUTPUT.spec, &place, Value::Text(name.to_owned()));
+    }
     if let Some(place) = is_proxied {
         say_of_addresses(tables.server, &options::LISTEN_PROXY_PROTOCOL.spec, &place);
     }
@@ -108,17 +136,52 @@ pub fn apply(given: impl Iterator<Item = Given>, tables: Tables<'_>, left: &mut 
     }
 }
 
+/// What is said of where workers write.
+#[derive(Default)]
+struct Output {
+    is_captured: Option<(Place, bool)>,
+    is_inherited: Option<Place>,
+}
+
+impl Output {
+    /// Our word for it. What is captured is not inherited, in Gunicorn too.
+    fn wanted(self) -> Option<(Place, &'static str)> {
+        match (self.is_captured, self.is_inherited) {
+            (Some((place, true)), _) => Some((place, "log")),
+            (_, Some(place)) | (Some((place, false)), None) => Some((place, "raw")),
+            (None, None) => None,
+        }
+    }
+}
+
 fn set(table: &mut Table, spec: &'static Spec, place: &Place, value: Value) {
     table.set(spec.name, Placed { place: place.clone(), value: as_unit(value, spec.unit) });
 }
 
-/// A flag's text as the number that the option takes. What is no number stays text, for the option's reader to refuse.
+/// A flag's text as the number or the truth that the option takes. What is neither stays text, for the option's reader to refuse.
 fn as_unit(value: Value, unit: Unit) -> Value {
     match (&value, unit) {
         (Value::Text(text), Unit::Count { .. } | Unit::Integer { .. } | Unit::CountOrAuto { .. }) => {
-            text.trim().parse().map_or(value, Value::Integer)
+            number(text).map_or(value, Value::Integer)
         }
+        (Value::Text(text), Unit::Bool) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ => value,
+        },
         _ => value,
+    }
+}
+
+/// A whole number as Python's `int(text, 0)` reads it.
+fn number(text: &str) -> Option<i64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.strip_prefix('+').unwrap_or(&text);
+    let radix = [("0x", 16), ("0o", 8), ("0b", 2)].into_iter();
+    let mut prefixed = radix.filter_map(|(prefix, radix)| Some((digits.strip_prefix(prefix)?, radix)));
+    match prefixed.next() {
+        Some((digits, radix)) => u32::from_str_radix(digits, radix).ok().map(i64::from),
+        None => text.parse().ok(),
     }
 }
 
@@ -130,6 +193,14 @@ fn is_nothing(value: &Value) -> bool {
         Value::Text(text) => text.is_empty(),
         Value::List(items) => items.is_empty(),
         Value::Float(_) | Value::Table(_) | Value::Other(_) => false,
+    }
+}
+
+/// Levels of the log are written in either case there.
+fn lower_if_level(spec: &Spec, value: Value) -> Value {
+    match value {
+        Value::Text(text) if spec.name == options::SERVER_LOG_LEVEL.spec.name => Value::Text(text.to_ascii_lowercase()),
+        other => other,
     }
 }
 
@@ -152,12 +223,27 @@ pub fn list(value: Value, place: &Place) -> Value {
     }
 }
 
-/// 0 closes connections at once there; here it is the shortest time there is.
-fn keepalive(value: Value) -> Value {
-    match &value {
-        Value::Integer(0) => Value::Text("100ms".to_owned()),
-        Value::Text(text) if text.trim() == "0" => Value::Text("100ms".to_owned()),
-        _ => value,
+/// 0 means at once there, which is the shortest time that there is here, unless the option has another meaning for it. Says too whether more was
+/// wanted than can be.
+fn time(spec: &Spec, value: Value) -> (Value, bool) {
+    match read::milliseconds(&value) {
+        Some(0) if !matches!(spec.unit, Unit::DurationOrNever) => {
+            (Value::Text(units::show_duration(TIMEOUT_MIN_MS)), false)
+        }
+        Some(ms) if ms > TIMEOUT_MAX_MS => (Value::Text(longest()), true),
+        _ => (value, false),
+    }
+}
+
+fn longest() -> String {
+    units::show_duration(TIMEOUT_MAX_MS)
+}
+
+/// A number there is written as text here.
+fn account(value: Value) -> Value {
+    match value {
+        Value::Integer(id) => Value::Text(id.to_string()),
+        other => other,
     }
 }
 
@@ -210,7 +296,7 @@ fn dotted_callable(value: Value) -> Value {
     }
 }
 
-fn access_log_format(value: &Value) -> Result<String, String> {
+fn access_log_format(value: &Value) -> Result<format::Translated, String> {
     match value {
         Value::Text(text) => format::translate(text),
         other => Err(format!("must be a string, not {}", other.kind())),

@@ -6,11 +6,15 @@ mod apply;
 mod format;
 mod settings;
 mod show;
+mod values;
 
 use std::path::PathBuf;
 
 pub use apply::{Given, Tables, apply, list};
 pub use settings::{Setting, Takes, all, named, with_flags};
+pub use values::values;
+
+use settings::Meaning;
 
 use super::types::Config;
 use super::value::{Place, Placed, Value};
@@ -29,6 +33,19 @@ pub struct GunicornFile {
     pub callables_place: String,
     /// Names of settings whose values are neither.
     pub odd: Vec<String>,
+    /// The file as a program.
+    pub program: ConfProgram,
+}
+
+/// A `gunicorn.conf.py` as what it is beside its settings: a program that the application's processes begin with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfProgram {
+    /// The file; `None`: it is a module.
+    pub file: Option<PathBuf>,
+    /// The module's name.
+    pub module: Option<String>,
+    /// Where it is executed.
+    pub directory: PathBuf,
 }
 
 impl GunicornFile {
@@ -76,8 +93,11 @@ fn of_json(value: &serde_json::Value, place: &Place) -> Option<Placed> {
 
 /// Gunicorn's names and the values in force, as its `--print-config` writes them; sorted.
 pub fn print(config: &Config) -> String {
-    let mut shown: Vec<_> =
-        settings::all().filter_map(|setting| Some((setting.name, (setting.shown?)(config)))).collect();
+    let value = |setting: &Setting| match setting.meaning {
+        Meaning::Hook(spec) => Some(show::hook(config, spec.name)),
+        _ => Some((setting.shown?)(config)),
+    };
+    let mut shown: Vec<_> = settings::all().filter_map(|setting| Some((setting.name, value(setting)?))).collect();
     shown.sort_unstable();
     let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     shown.iter().map(|(name, value)| format!("{name:width$} = {value}")).collect::<Vec<_>>().join("\n")

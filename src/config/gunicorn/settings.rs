@@ -46,8 +46,12 @@ pub enum Meaning {
     App(&'static Spec),
     /// Addresses to listen on.
     Bind,
-    /// Seconds; 0 is as short as can be.
-    Keepalive,
+    /// A duration of `[server]`: 0 is as short as can be, and what is longer than can be as long as can be.
+    ServerTime(&'static Spec),
+    /// The same of `[app]`; where the key has a meaning for 0, 0 has that.
+    AppTime(&'static Spec),
+    /// A user or a group of `[server]`, by name or number.
+    Account(&'static Spec),
     /// Addresses of proxies, in one string or a list.
     Peers,
     /// The same, beside those that were named before.
@@ -70,6 +74,10 @@ pub enum Meaning {
     CertReqs,
     /// A key of `[app.hooks]`.
     Hook(&'static Spec),
+    /// What workers write goes into the log.
+    CaptureOutput,
+    /// What workers write goes to the server's standard streams.
+    InheritOutput,
     /// It is so here whatever is said, or no more than a detail of Gunicorn's own.
     Always,
     /// It has no effect, and why.
@@ -80,11 +88,14 @@ impl Setting {
     /// A line for `--help`.
     pub fn help(&self) -> String {
         match self.meaning {
-            Meaning::Server(spec) | Meaning::Bounded(spec) => format!("The same as {} in [server]", spec.name),
+            Meaning::Server(spec) | Meaning::Bounded(spec) | Meaning::Account(spec) => {
+                format!("The same as {} in [server]", spec.name)
+            }
             Meaning::App(spec) => format!("The same as {} in [app]", spec.name),
             Meaning::Tls(spec) => format!("The same as {} in [[tls]]", spec.name),
             Meaning::Bind => "The same as listen in [server]".to_owned(),
-            Meaning::Keepalive => "Seconds; the same as keepalive_timeout in [server]".to_owned(),
+            Meaning::ServerTime(spec) => format!("Seconds; the same as {} in [server]", spec.name),
+            Meaning::AppTime(spec) => format!("Seconds; the same as {} in [app]", spec.name),
             Meaning::Peers => "The same as trusted_proxies in [server]".to_owned(),
             Meaning::MorePeers => "More of trusted_proxies in [server]".to_owned(),
             Meaning::ProxyProtocol => "The same as proxy_protocol of every address in listen".to_owned(),
@@ -94,6 +105,10 @@ impl Setting {
             Meaning::WorkerClass => "sync and gthread are what there is".to_owned(),
             Meaning::ReloadEngine => "auto and inotify are what there is".to_owned(),
             Meaning::CertReqs => "0, 1 or 2; the same as client_auth in [[tls]]".to_owned(),
+            Meaning::CaptureOutput => "What workers write goes into the log; output = \"log\" in [app]".to_owned(),
+            Meaning::InheritOutput => {
+                "What workers write goes to stdout and stderr as it is; output = \"raw\" in [app]".to_owned()
+            }
             Meaning::Hook(spec) => format!("The same as {} in [app.hooks]", spec.name),
             Meaning::Always => "Always so".to_owned(),
             Meaning::Without(why) => format!("No effect: {why}"),
@@ -134,7 +149,6 @@ const STRICT: &str = "requests that can be read in two ways are refused, always"
 const ASGI: &str = "applications are WSGI";
 const DIRTY: &str = "long tasks are for programs of their own, [program.NAME]";
 const HTTP2: &str = "HTTP/1.1 is spoken";
-const USER: &str = "user and group in [server] say whom the server, its workers and its programs run as";
 const PASTE: &str = "Paste's files are not read; name the application as MODULE:ATTRIBUTE";
 const UWSGI: &str = "HTTP is spoken, not uwsgi";
 const CONTROL: &str = "[control] says where the server is controlled";
@@ -156,10 +170,11 @@ static SETTINGS: &[Setting] = &[
         .shown(show::max_requests),
     setting("max_requests_jitter", &["--max-requests-jitter"], Value("N"), App(&options::MAX_REQUESTS_JITTER.spec))
         .shown(show::max_requests_jitter),
-    setting("timeout", &[], Value("SECONDS"), App(&options::TIMEOUT.spec)).shown(show::timeout),
-    setting("graceful_timeout", &[], Value("SECONDS"), App(&options::GRACEFUL_TIMEOUT.spec))
+    setting("timeout", &[], Value("SECONDS"), AppTime(&options::TIMEOUT.spec)).shown(show::timeout),
+    setting("graceful_timeout", &[], Value("SECONDS"), AppTime(&options::GRACEFUL_TIMEOUT.spec))
         .shown(show::graceful_timeout),
-    setting("keepalive", &["--keep-alive"], Value("SECONDS"), Keepalive).shown(show::keepalive),
+    setting("keepalive", &["--keep-alive"], Value("SECONDS"), ServerTime(&options::KEEPALIVE_TIMEOUT.spec))
+        .shown(show::keepalive),
     setting(
         "limit_request_line",
         &["--limit-request-line"],
@@ -196,9 +211,9 @@ static SETTINGS: &[Setting] = &[
     setting("raw_env", &[], Values("NAME=VALUE"), App(&options::RAW_ENV.spec)).shown(show::raw_env),
     setting("pidfile", &["-p", "--pid"], Value("FILE"), Server(&options::PIDFILE.spec)).shown(show::pidfile),
     setting("worker_tmp_dir", &["--worker-tmp-dir"], Value("DIRECTORY"), Without("workers write no heartbeat files")),
-    setting("user", &["-u", "--user"], Value("USER"), Without(USER)),
-    setting("group", &["-g", "--group"], Value("GROUP"), Without(USER)),
-    setting("initgroups", &["--initgroups"], Nothing(true), Without(USER)),
+    setting("user", &["-u", "--user"], Value("USER"), Account(&options::USER.spec)).shown(show::user),
+    setting("group", &["-g", "--group"], Value("GROUP"), Account(&options::SERVER_GROUP.spec)).shown(show::group),
+    setting("initgroups", &["--initgroups"], Nothing(true), Always),
     setting("umask", &["-m", "--umask"], Value("MASK"), Umask).shown(show::umask),
     setting("tmp_upload_dir", &[], Value("DIRECTORY"), App(&options::SPOOL_DIR.spec)).shown(show::tmp_upload_dir),
     setting(
@@ -210,12 +225,13 @@ static SETTINGS: &[Setting] = &[
     setting("forwarded_allow_ips", &["--forwarded-allow-ips"], Value("ADDRESSES"), Peers)
         .shown(show::forwarded_allow_ips),
     setting("accesslog", &["--access-logfile"], Value("FILE"), AccessLog).shown(show::accesslog),
-    setting("access_log_format", &["--access-logformat"], Value("FORMAT"), AccessLogFormat),
+    setting("access_log_format", &["--access-logformat"], Value("FORMAT"), AccessLogFormat)
+        .shown(show::access_log_format),
     setting("disable_redirect_access_to_syslog", &["--disable-redirect-access-to-syslog"], Nothing(true), Always),
     setting("errorlog", &["--log-file", "--error-logfile"], Value("FILE"), Server(&options::ERROR_LOG.spec))
         .shown(show::errorlog),
     setting("loglevel", &[], Value("LEVEL"), Server(&options::SERVER_LOG_LEVEL.spec)).shown(show::loglevel),
-    setting("capture_output", &["--capture-output"], Nothing(true), Always).shown(show::capture_output),
+    setting("capture_output", &["--capture-output"], Nothing(true), CaptureOutput).shown(show::capture_output),
     setting("logger_class", &["--logger-class"], Value("CLASS"), Without(LOGGING)),
     setting("logconfig", &["--log-config"], Value("FILE"), Without(LOGGING)),
     setting("logconfig_dict", &[], Value("DICT"), Without(LOGGING)),
@@ -224,15 +240,13 @@ static SETTINGS: &[Setting] = &[
     setting("syslog", &["--log-syslog"], Nothing(true), Without(SYSLOG)),
     setting("syslog_prefix", &["--log-syslog-prefix"], Value("PREFIX"), Without(SYSLOG)),
     setting("syslog_facility", &["--log-syslog-facility"], Value("FACILITY"), Without(SYSLOG)),
-    setting(
-        "enable_stdio_inheritance",
-        &["-R", "--enable-stdio-inheritance"],
-        Nothing(true),
-        Without("what workers write goes into the log"),
-    ),
-    setting("statsd_host", &["--statsd-host"], Value("HOST:PORT"), Server(&options::STATSD_HOST.spec)),
-    setting("dogstatsd_tags", &["--dogstatsd-tags"], Value("TAGS"), Server(&options::DOGSTATSD_TAGS.spec)),
-    setting("statsd_prefix", &["--statsd-prefix"], Value("PREFIX"), Server(&options::STATSD_PREFIX.spec)),
+    setting("enable_stdio_inheritance", &["-R", "--enable-stdio-inheritance"], Nothing(true), InheritOutput),
+    setting("statsd_host", &["--statsd-host"], Value("HOST:PORT"), Server(&options::STATSD_HOST.spec))
+        .shown(show::statsd_host),
+    setting("dogstatsd_tags", &["--dogstatsd-tags"], Value("TAGS"), Server(&options::DOGSTATSD_TAGS.spec))
+        .shown(show::dogstatsd_tags),
+    setting("statsd_prefix", &["--statsd-prefix"], Value("PREFIX"), Server(&options::STATSD_PREFIX.spec))
+        .shown(show::statsd_prefix),
     setting("enable_backlog_metric", &["--enable-backlog-metric"], Nothing(true), Always),
     setting("proc_name", &["-n", "--name"], Value("NAME"), Server(&options::PROC_NAME.spec)).shown(show::proc_name),
     setting("default_proc_name", &[], Value("NAME"), Always),
@@ -240,14 +254,15 @@ static SETTINGS: &[Setting] = &[
     setting("pythonpath", &[], Value("DIRECTORIES"), App(&options::PYTHONPATH.spec)).shown(show::pythonpath),
     setting("paste", &["--paster", "--paste"], Value("FILE"), Without(PASTE)),
     setting("raw_paste_global_conf", &["--paste-global"], Values("CONF"), Without(PASTE)),
-    setting("proxy_protocol", &["--proxy-protocol"], Optional("MODE", "auto"), ProxyProtocol),
+    setting("proxy_protocol", &["--proxy-protocol"], Optional("MODE", "auto"), ProxyProtocol)
+        .shown(show::proxy_protocol),
     setting("proxy_allow_ips", &["--proxy-allow-from"], Value("ADDRESSES"), MorePeers),
     setting("protocol", &["--protocol"], Value("PROTOCOL"), Without(UWSGI)),
     setting("uwsgi_allow_ips", &["--uwsgi-allow-from"], Value("ADDRESSES"), Without(UWSGI)),
-    setting("keyfile", &["--keyfile"], Value("FILE"), Tls(&options::KEY.spec)),
-    setting("certfile", &["--certfile"], Value("FILE"), Tls(&options::CERT.spec)),
-    setting("ca_certs", &["--ca-certs"], Value("FILE"), Tls(&options::CLIENT_CA.spec)),
-    setting("cert_reqs", &["--cert-reqs"], Value("N"), CertReqs),
+    setting("keyfile", &["--keyfile"], Value("FILE"), Tls(&options::KEY.spec)).shown(show::keyfile),
+    setting("certfile", &["--certfile"], Value("FILE"), Tls(&options::CERT.spec)).shown(show::certfile),
+    setting("ca_certs", &["--ca-certs"], Value("FILE"), Tls(&options::CLIENT_CA.spec)).shown(show::ca_certs),
+    setting("cert_reqs", &["--cert-reqs"], Value("N"), CertReqs).shown(show::cert_reqs),
     setting("ssl_version", &["--ssl-version"], Value("VERSION"), Without("min_version in [[tls]] says it")),
     setting("ciphers", &["--ciphers"], Value("CIPHERS"), Without("preset in [[tls]] names the suites")),
     setting("suppress_ragged_eofs", &["--suppress-ragged-eofs"], Nothing(true), Always),

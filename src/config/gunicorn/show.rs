@@ -6,9 +6,14 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{getegid, geteuid};
+
 use crate::config::access_log::{LogTarget, SyslogServer};
 use crate::config::address::Listen;
-use crate::config::types::{AppConfig, AppTarget, Config};
+use crate::config::certificate::CertificateFiles;
+use crate::config::hooks::HookPlace;
+use crate::config::tls::ClientAuth;
+use crate::config::types::{AppConfig, AppOutput, AppTarget, Config};
 
 fn of_app<T>(config: &Config, show: impl FnOnce(&AppConfig) -> T) -> String
 where
@@ -130,6 +135,15 @@ pub fn pidfile(config: &Config) -> String {
     path(config.server.pidfile.as_deref())
 }
 
+/// By its number, as there.
+pub fn user(config: &Config) -> String {
+    config.server.user.as_ref().map_or_else(|| geteuid().as_raw(), |user| user.uid).to_string()
+}
+
+pub fn group(config: &Config) -> String {
+    config.server.user.as_ref().map_or_else(|| getegid().as_raw(), |user| user.gid).to_string()
+}
+
 pub fn umask(config: &Config) -> String {
     config.server.umask.map_or_else(|| "None".to_owned(), |mask| mask.to_string())
 }
@@ -156,6 +170,65 @@ pub fn accesslog(config: &Config) -> String {
     }
 }
 
+/// In the notation in which it is kept.
+pub fn access_log_format(config: &Config) -> String {
+    config.server.access_log.as_ref().map_or_else(|| "None".to_owned(), |log| log.format_text.clone())
+}
+
+pub fn statsd_host(config: &Config) -> String {
+    config.server.statsd.as_ref().map_or_else(|| "None".to_owned(), |statsd| statsd.target.to_string())
+}
+
+pub fn statsd_prefix(config: &Config) -> String {
+    config.server.statsd.as_ref().map_or_else(String::new, |statsd| statsd.prefix.clone())
+}
+
+pub fn dogstatsd_tags(config: &Config) -> String {
+    config.server.statsd.as_ref().map_or_else(String::new, |statsd| statsd.tags.clone())
+}
+
+/// As the one switch that it is there: whether any listener has it.
+pub fn proxy_protocol(config: &Config) -> String {
+    let is_spoken = config.server.listen.iter().any(|listener| listener.proxy_protocol);
+    (if is_spoken { "auto" } else { "off" }).to_owned()
+}
+
+/// The first certificate's, which is the one that Gunicorn's settings make.
+fn certificate(config: &Config, part: impl Fn(&CertificateFiles) -> &Path) -> String {
+    path(config.tls.first().and_then(|entry| entry.certificates.first()).map(part))
+}
+
+pub fn certfile(config: &Config) -> String {
+    certificate(config, |files| &files.cert)
+}
+
+pub fn keyfile(config: &Config) -> String {
+    certificate(config, |files| &files.key)
+}
+
+pub fn ca_certs(config: &Config) -> String {
+    path(config.tls.first().and_then(|entry| entry.policy.client_ca.as_deref()))
+}
+
+/// As Python's `ssl` numbers them.
+pub fn cert_reqs(config: &Config) -> String {
+    let number = match config.tls.first().map(|entry| entry.policy.client_auth) {
+        None | Some(ClientAuth::None) => 0,
+        Some(ClientAuth::Optional) => 1,
+        Some(ClientAuth::Required) => 2,
+    };
+    number.to_string()
+}
+
+/// Where a hook is, by its name.
+pub fn hook(config: &Config, name: &str) -> String {
+    of_app(config, |app| match app.hooks.iter().find(|(known, _)| *known == name) {
+        None => "None".to_owned(),
+        Some((_, HookPlace::Module(module, attribute))) => format!("{module}:{attribute}"),
+        Some((_, HookPlace::File(file, attribute))) => format!("{}:{attribute}", file.display()),
+    })
+}
+
 pub fn errorlog(config: &Config) -> String {
     config.server.error_log.as_ref().map_or_else(|| "-".to_owned(), |file| file.display().to_string())
 }
@@ -164,8 +237,8 @@ pub fn loglevel(config: &Config) -> String {
     config.server.log_level.map_or("info", |level| level.name()).to_owned()
 }
 
-pub fn capture_output(_: &Config) -> String {
-    truth(true).to_owned()
+pub fn capture_output(config: &Config) -> String {
+    of_app(config, |app| truth(app.output == AppOutput::Log).to_owned())
 }
 
 pub fn proc_name(config: &Config) -> String {

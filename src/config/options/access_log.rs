@@ -3,9 +3,9 @@
 use super::{Default, Opt, Section, Spec, Unit};
 use crate::base::bounds::{ACCESS_BUFFER_BYTES_MAX, ACCESS_ROTATE_BYTES_MAX, ACCESS_ROTATED_FILES_MAX};
 use crate::config::access_log::{LogTarget, SkippedPath, target};
-use crate::config::read;
 use crate::config::status::{self, StatusPattern};
 use crate::config::value::Value;
+use crate::config::{program_values, read};
 use crate::observe::access::Escape;
 use std::path::Path;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub static LOG_FORMAT: Opt<String> = Opt {
         Unit::Text("`combined`, `common`, `json`, `short` or text with variables"),
         Default::Toml("\"combined\""),
         "What a line looks like: nginx's `combined`, the Common Log Format, one JSON object a line, one for people at a terminal, or text with nginx's variables, such as \
-         `\"$remote_addr $request_time $http_host\"`.",
+         `\"$remote_addr $request_time $http_host\"`. `$$` is a `$`.",
     )
     .elsewhere(&["log_format", "access_log_format"]),
     read: read::text,
@@ -72,8 +72,13 @@ pub static LOG_BUFFER: Opt<u64> = Opt {
     read: read::size,
 };
 pub static LOG_FLUSH: Opt<Duration> = Opt {
-    spec: Spec::new("flush", Unit::Duration, Default::Toml("\"1s\""), "How long a line may wait to be written."),
-    read: read::duration,
+    spec: Spec::new(
+        "flush",
+        Unit::Span,
+        Default::Toml("\"1s\""),
+        "How long a line may wait to be written; 0: not at all, which is the default at a terminal with `dev`.",
+    ),
+    read: program_values::span,
 };
 pub static LOG_SKIP: Opt<Vec<SkippedPath>> = Opt {
     spec: Spec::new(

@@ -7,7 +7,7 @@ use crate::base::bounds::{
 };
 use crate::config::read;
 use crate::config::status::{self, StatusPattern};
-use crate::config::types::{AppTarget, ReloadMode, WorkerLoop};
+use crate::config::types::{AppOutput, AppTarget, ReloadMode, WorkerLoop};
 use crate::config::warmup;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +46,7 @@ pub static APP: Section = Section {
         &MAX_LIFETIME.spec,
         &MAX_RSS.spec,
         &WORKER_LOOP.spec,
+        &APP_OUTPUT.spec,
         &QUEUE.spec,
         &QUEUE_TIMEOUT.spec,
         &OVERLOAD_TIMEOUT.spec,
@@ -246,8 +247,8 @@ pub static DEV: Opt<bool> = Opt {
         "dev",
         Unit::Bool,
         Default::Toml("false"),
-        "Development: `reload`, one worker with four threads, no `timeout`, a short access log on stdout, and the static files of Django's apps from where they \
-         are, without `collectstatic`. At a terminal the worker reads from it, for a debugger (`pdb`). What is set otherwise stays as it is set.",
+        "Development: `reload`, one worker with four threads, no `timeout`, a short access log on stdout, times of day in the log, output as it is (`output`), and \
+         the static files of Django's apps from where they are, without `collectstatic`. At a terminal the worker reads from it, for a debugger (`pdb`). What is set otherwise stays as it is set.",
     )
     .flag("--dev"),
     read: read::boolean,
@@ -348,6 +349,18 @@ pub static WORKER_LOOP: Opt<WorkerLoop> = Opt {
     ),
     read: read::worker_loop,
 };
+pub static APP_OUTPUT: Opt<AppOutput> = Opt {
+    spec: Spec::new(
+        "output",
+        Unit::Text("\"log\" or \"raw\""),
+        Default::Described("`\"log\"`; `\"raw\"` with `dev`, unless `error_log` is a file"),
+        "What the application writes to its standard output and error: \"log\" puts it into the diagnostic log line by line, with time and worker; \
+         \"raw\" leaves it as it is, standard output to the server's own and standard error likewise, for lines of JSON that something collects. \
+         With `daemon` there is nowhere else than the log. Gunicorn's `--capture-output` is \"log\", and its `-R` is \"raw\".",
+    )
+    .elsewhere(&["capture_output", "enable_stdio_inheritance"]),
+    read: read::app_output,
+};
 pub static QUEUE: Opt<usize> = Opt {
     spec: Spec::new(
         "queue",
@@ -438,7 +451,7 @@ mod tests {
 
     #[test]
     fn every_declared_default_passes_its_own_check() {
-        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT LIVENESS_TIMEOUT BOOT_TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP SPARE_WORKER RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
+        assert_defaults!(WSGI CHDIR PYTHONPATH PYTHON WORKERS SCALE_MIN SCALE_MAX SCALE_WAIT SCALE_IDLE THREADS TIMEOUT LIVENESS_TIMEOUT BOOT_TIMEOUT GRACEFUL_TIMEOUT PRELOAD_APP SPARE_WORKER RELOAD RELOAD_EXTRA_FILES DEV WORKER_LOOP APP_OUTPUT QUEUE QUEUE_TIMEOUT OVERLOAD_TIMEOUT RETRY_SAFE RAW_ENV SPOOL_DIR RESPONSE_BUFFER RESPONSE_SPOOL_MAX);
         assert_defaults!(RELOAD_MODE WARMUP WARMUP_STATUS WARMUP_TIMEOUT WARMUP_HOST MAX_REQUESTS MAX_REQUESTS_JITTER MAX_LIFETIME MAX_RSS);
     }
 }

@@ -20,9 +20,9 @@ pub static HOOKS_TABLE: Section = Section {
     name: "app.hooks",
     header: "[app.hooks]",
     doc: "Server hooks, by Gunicorn's names and with its arguments: callables as `\"module:callable\"` or `\"file.py:callable\"`. Those of the server \
-          run in the process that imports the application and forks the workers, the others in the workers; none runs in the server itself. Of \
-          Gunicorn's objects they get the attributes that hooks use: `cfg`, `log`, `pid`, `WORKERS`; `age`, `nr`, `wsgi`; `method`, `path`, `headers`; \
-          `status`. A reload takes changes over.",
+          run in the process that imports the application and forks the workers, the others in the workers; none runs in the server itself. They \
+          get objects with the attributes of Gunicorn's that hooks use, see [wsgi.md](wsgi.md#server-hooks). A reload takes changes over. It also \
+          replaces the process in which the hooks of the server run, and with it ends what they have begun there, such as threads.",
     options: &[
         &ON_STARTING.spec,
         &ON_RELOAD.spec,
@@ -50,24 +50,27 @@ pub static ON_STARTING: Opt<HookPlace> = callable(
     "`(server)`: before the application is imported, at the start. If it raises, the server does not start.",
 );
 pub static ON_RELOAD: Opt<HookPlace> = callable("on_reload", "`(server)`: the same at a reload.");
-pub static WHEN_READY: Opt<HookPlace> = callable("when_ready", "`(server)`: once the server serves.");
+pub static WHEN_READY: Opt<HookPlace> = callable("when_ready", "`(server)`: once the server serves, not at reloads.");
 pub static PRE_FORK: Opt<HookPlace> = callable("pre_fork", "`(server, worker)`: before a worker is forked.");
 pub static POST_FORK: Opt<HookPlace> =
     callable("post_fork", "`(server, worker)`: first of all in the worker. If it raises, the worker ends.");
 pub static POST_WORKER_INIT: Opt<HookPlace> =
     callable("post_worker_init", "`(worker)`: in the worker, with the application. If it raises, the worker ends.");
 pub static WORKER_INT: Opt<HookPlace> =
-    callable("worker_int", "`(worker)`: in the worker, on SIGINT, which it gets when the server stops at once.");
+    callable("worker_int", "`(worker)`: in the worker, when the server gets SIGINT or stops at once.");
 pub static WORKER_ABORT: Opt<HookPlace> = callable(
     "worker_abort",
-    "`(worker)`: in the worker whose request has taken longer than `timeout`, as far as it still runs Python code.",
+    "`(worker)`: in the worker, once for each request that takes longer than `timeout`, before it is interrupted; and when the worker is ended because \
+     it gives no sign of life. As far as it still runs Python code.",
 );
 pub static PRE_REQUEST: Opt<HookPlace> = callable(
     "pre_request",
     "`(worker, request)`: before the application gets a request. With it or `post_request` workers run the loop in Python.",
 );
-pub static POST_REQUEST: Opt<HookPlace> =
-    callable("post_request", "`(worker, request, environ, response)`: when a response was said in full.");
+pub static POST_REQUEST: Opt<HookPlace> = callable(
+    "post_request",
+    "`(worker, request, environ, response)`, or the first two or three of them: when a response was said in full.",
+);
 pub static CHILD_EXIT: Opt<HookPlace> = callable("child_exit", "`(server, worker)`: when a worker has ended.");
 pub static WORKER_EXIT: Opt<HookPlace> = callable("worker_exit", "`(server, worker)`: in the worker, before it ends.");
 pub static NWORKERS_CHANGED: Opt<HookPlace> = callable(

@@ -66,7 +66,8 @@ pub static SERVER_LOG_LEVEL: Opt<LogLevel> = Opt {
         "log_level",
         Unit::Described("\"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
         Default::Described("`info`"),
-        "Least serious messages in the diagnostic log; `--log-level` and `MAITRED_LOG` count more.",
+        "Least serious messages of the server in the diagnostic log; `--log-level` and `MAITRED_LOG` count more. What the application and programs \
+         write is there at every level.",
     )
     .flag("--log-level")
     .elsewhere(&["loglevel"]),

@@ -7,12 +7,11 @@ use crate::base::bounds::{
     ALLOWED_HOSTS_MAX, BODY_BYTES_MAX, CONNECTIONS_MAX, FIELD_LINE_BYTES_MAX, FIELDS_MAX, LISTEN_BACKLOG_MAX,
     SHARDS_MAX, TARGET_BYTES_MAX,
 };
-use crate::config::owner::{group, user};
+use crate::config::owner::group;
 use crate::config::read;
 use crate::config::types::RequestIds;
 use crate::config::value::Value;
 use crate::limits::AllowedHosts;
-use crate::sys::users::User;
 use std::path::Path;
 use std::time::Duration;
 
@@ -81,7 +80,7 @@ pub static REDIRECT_HTTPS: Opt<bool> = Opt {
     ),
     read: read::boolean,
 };
-pub static USER: Opt<User> = Opt {
+pub static USER: Opt<String> = Opt {
     spec: Spec::new(
         "user",
         Unit::Text("a user"),
@@ -89,9 +88,10 @@ pub static USER: Opt<User> = Opt {
         "Whom the server, its workers and its programs run as, with all groups of that account. Only root can become somebody else; it does so \
          once listeners, certificates and control sockets are open, and for good: see [security.md](security.md). If a program has another \
          `user`, the supervisor has to stay root, and only shards, workers and the other programs run as this one. Workers get its `HOME`, `USER` \
-         and `LOGNAME`.",
-    ),
-    read: user,
+         and `LOGNAME`. A number that no account has needs a `group` beside it.",
+    )
+    .flag("--user"),
+    read: read::text,
 };
 /// Not `GROUP`: that is a table of its own.
 pub static SERVER_GROUP: Opt<u32> = Opt {
@@ -100,7 +100,8 @@ pub static SERVER_GROUP: Opt<u32> = Opt {
         Unit::Text("a group"),
         Default::Described("that of `user`"),
         "Group in place of the user's own; needs `user`.",
-    ),
+    )
+    .flag("--group"),
     read: group,
 };
 pub static HANDSHAKE_TIMEOUT: Opt<Duration> = Opt {
@@ -178,7 +179,7 @@ pub static MAX_CONNECTIONS: Opt<usize> = Opt {
         "max_connections",
         Unit::Count { min: 1, max: CONNECTIONS_MAX },
         Default::Toml("16384"),
-        "Connections that one shard keeps open at the same time.",
+        "Connections that one shard keeps open at the same time. For one more, those that are between requests are ended, the idlest first.",
     )
     .elsewhere(&["worker_connections"]),
     read: read::count,

@@ -9,6 +9,18 @@ use super::Taken;
 use crate::config::error::Problem;
 use crate::config::value::{Table, Value};
 
+/// Programs whose work is maitred's own, and what stands for it.
+const ITSELF: &[(&str, &str)] = &[
+    (
+        "gunicorn",
+        "serves an application, as [app] does: its flags and its gunicorn.conf.py are taken as they are by `maitred serve`",
+    ),
+    ("uwsgi", "serves an application, as [app] does"),
+    ("granian", "serves an application, as [app] does"),
+    ("waitress-serve", "serves an application, as [app] does"),
+    ("nginx", "serves files and speaks TLS, as [[route]] and [[tls]] do"),
+];
+
 /// A `supervisord.conf` that was read; displays as `maitred.toml`.
 #[derive(Debug)]
 pub struct Import {
@@ -24,6 +36,19 @@ impl Import {
     /// Lines that are not carried over, each with its place and the reason.
     pub fn left(&self) -> impl Iterator<Item = &Problem> {
         self.taken.left.iter()
+    }
+
+    /// Programs that do what maitred does itself, each with what it does. They are carried over all the same.
+    pub fn replaceable(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.taken.programs.iter().filter_map(|named| {
+            let Some(Value::Text(command)) = named.table.value("command") else { return None };
+            let mut words = command.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or(word));
+            let first = words.next()?;
+            let is_python = first.starts_with("python");
+            let program = if is_python { words.find(|word| !word.starts_with('-'))? } else { first };
+            let (_, what) = ITSELF.iter().find(|(name, _)| *name == program)?;
+            Some((named.name.as_str(), *what))
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Formats of log lines, parsed once.
 //!
-//! Owns the presets and the syntax: literal text, `$name` and `${name}`, as in nginx's `log_format`. Called by `config`, so that
+//! Owns the presets and the syntax: literal text, `$name` and `${name}`, as in nginx's `log_format`, and `$$` for a `$`. Called by `config`, so that
 //! a slip is found at the start; what is parsed is written by [`super::write`].
 
 use std::fmt;
@@ -184,6 +184,11 @@ impl Format {
         while let Some(at) = rest.find('$') {
             self.literal(&rest[..at]);
             let after = &rest[at + 1..];
+            if let Some(after) = after.strip_prefix('$') {
+                self.literal("$");
+                rest = after;
+                continue;
+            }
             let name;
             (name, rest) = match after.strip_prefix('{') {
                 Some(inner) => inner.split_once('}').ok_or(FormatError::Unclosed)?,
@@ -247,9 +252,11 @@ impl Format {
             Variable::Msec => self.wants.wall_ms = true,
             Variable::RequestId => self.wants.request_id = true,
             Variable::Uri => self.wants.uri = true,
-            Variable::RequestTime | Variable::RequestTimeS | Variable::RequestTimeMs | Variable::RequestTimeUs => {
-                self.wants.times = true
-            }
+            Variable::RequestTime
+            | Variable::RequestTimeS
+            | Variable::RequestTimeMs
+            | Variable::RequestTimeUs
+            | Variable::RequestTimeExact => self.wants.times = true,
             _ => {}
         }
     }

@@ -166,6 +166,16 @@ fn every_name_that_is_offered_is_taken() {
 }
 
 #[test]
+fn what_gunicorn_knows_beside_nginx_is_there() {
+    let format = Format::parse("$$$request_query|$request_time_exact|$$x$$", Escape::Default).expect("a good format");
+    assert_eq!(written(&format, &record()), "$x=1&y=2|12.345678|$x$\n");
+    let without = Record { target: b"/c", request_time: Duration::from_micros(7), ..record() };
+    assert_eq!(written(&format, &without), "$|0.000007|$x$\n");
+    let pid = Format::parse("<$pid>", Escape::Default).expect("a good format");
+    assert_eq!(written(&pid, &record()), format!("<{}>\n", std::process::id()));
+}
+
+#[test]
 fn slips_are_found() {
     let error = |text: &str| Format::parse(text, Escape::Default).expect_err("a bad format");
     assert_eq!(error("$remote_adr"), FormatError::Unknown("remote_adr".to_owned()));

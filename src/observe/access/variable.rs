@@ -19,6 +19,7 @@ pub(super) enum Variable {
     RequestUri,
     Uri,
     Args,
+    RequestQuery,
     IsArgs,
     Arg(Vec<u8>),
     ServerProtocol,
@@ -30,6 +31,7 @@ pub(super) enum Variable {
     RequestTimeS,
     RequestTimeMs,
     RequestTimeUs,
+    RequestTimeExact,
     UpstreamResponseTime,
     UpstreamHeaderTime,
     UpstreamQueueTime,
@@ -54,12 +56,13 @@ pub(super) enum Variable {
     Connection,
     ConnectionRequests,
     Pipe,
+    Pid,
 }
 
 use Variable::*;
 
 /// Names that stand for themselves; those that end in a name of the user's choice are in [`PREFIXES`].
-const NAMES: [(&str, Variable); 44] = [
+const NAMES: [(&str, Variable); 47] = [
     ("remote_addr", RemoteAddr),
     ("remote_port", RemotePort),
     ("realip_remote_addr", RealipRemoteAddr),
@@ -76,6 +79,7 @@ const NAMES: [(&str, Variable); 44] = [
     ("document_uri", Uri),
     ("args", Args),
     ("query_string", Args),
+    ("request_query", RequestQuery),
     ("is_args", IsArgs),
     ("server_protocol", ServerProtocol),
     ("status", Status),
@@ -86,6 +90,7 @@ const NAMES: [(&str, Variable); 44] = [
     ("request_time_s", RequestTimeS),
     ("request_time_ms", RequestTimeMs),
     ("request_time_us", RequestTimeUs),
+    ("request_time_exact", RequestTimeExact),
     ("upstream_response_time", UpstreamResponseTime),
     ("upstream_header_time", UpstreamHeaderTime),
     ("upstream_queue_time", UpstreamQueueTime),
@@ -104,6 +109,7 @@ const NAMES: [(&str, Variable); 44] = [
     ("limit_req_status", LimitReqStatus),
     ("connection", Connection),
     ("connection_requests", ConnectionRequests),
+    ("pid", Pid),
 ];
 
 /// Beginnings that a name follows.

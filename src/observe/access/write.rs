@@ -23,6 +23,8 @@ enum Value<'a> {
     Plain(&'a [u8]),
     Number(u64),
     Time(Duration),
+    /// With microseconds.
+    ExactTime(Duration),
 }
 
 impl Format {
@@ -77,6 +79,7 @@ impl<'a> Line<'a> {
             Value::Plain(bytes) => out.extend_from_slice(bytes),
             Value::Number(number) => push_number(out, number),
             Value::Time(time) => push_time(out, time),
+            Value::ExactTime(time) => push_exact_time(out, time),
         }
     }
 
@@ -97,6 +100,7 @@ impl<'a> Line<'a> {
             }
             Value::Number(number) => push_number(out, number),
             Value::Time(time) => push_time(out, time),
+            Value::ExactTime(time) => push_exact_time(out, time),
         }
     }
 
@@ -125,6 +129,8 @@ impl<'a> Line<'a> {
             Variable::RequestUri => foreign(record.target),
             Variable::Uri => foreign(record.uri),
             Variable::Args => foreign(self.args()),
+            // Not absent without one: empty.
+            Variable::RequestQuery => Value::Foreign(self.args()),
             Variable::IsArgs => Value::Plain(if self.args().is_empty() { b"" } else { b"?" }),
             Variable::Arg(name) => {
                 let pairs = self.args().split(|&byte| byte == b'&').filter_map(|pair| split(pair, b'='));
@@ -147,6 +153,7 @@ impl<'a> Line<'a> {
             Variable::RequestTimeUs => {
                 Value::Number(u64::try_from(record.request_time.as_micros()).unwrap_or(u64::MAX))
             }
+            Variable::RequestTimeExact => Value::ExactTime(record.request_time),
             Variable::UpstreamResponseTime => time(record.upstream.map(|upstream| upstream.response_time)),
             Variable::UpstreamHeaderTime => time(record.upstream.and_then(|upstream| upstream.header_time)),
             Variable::UpstreamQueueTime => time(record.queue_time),
@@ -183,6 +190,7 @@ impl<'a> Line<'a> {
             Variable::RequestId => foreign(record.request_id),
             Variable::Connection => Value::Number(record.connection),
             Variable::ConnectionRequests => Value::Number(u64::from(record.connection_requests)),
+            Variable::Pid => Value::Number(u64::from(std::process::id())),
             Variable::Pipe => Value::Plain(if record.is_pipelined { b"p" } else { b"." }),
         }
     }
@@ -240,6 +248,14 @@ fn push_time(out: &mut Vec<u8>, time: Duration) {
     push_number(out, time.as_secs());
     let ms = time.subsec_millis();
     out.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10 % 10), digit(ms % 10)]);
+}
+
+/// Seconds with six digits behind the point.
+fn push_exact_time(out: &mut Vec<u8>, time: Duration) {
+    push_number(out, time.as_secs());
+    out.push(b'.');
+    let us = time.subsec_micros();
+    out.extend([100_000, 10_000, 1000, 100, 10, 1].map(|place| digit(us / place % 10)));
 }
 
 fn digit(number: u32) -> u8 {

@@ -28,6 +28,7 @@ use crate::config::{GroupConfig, OutputConfig, OutputFormat, OutputTarget, Proce
 use crate::ring::{Descriptor, Ring, within};
 use crate::supervise::events::{Bus, Spoken, Wishes};
 use crate::supervise::logs::{LineSplitter, shown};
+use crate::supervise::output::CHILDREN;
 use crate::sys::family;
 use crate::sys::process::Pid;
 
@@ -390,7 +391,7 @@ impl Lines<'_> {
         if is_logged || self.also.is_some() {
             let line = shown(line);
             if is_logged {
-                tracing::info!(program = name, stream = stream.name(), "{line}");
+                tracing::info!(target: CHILDREN, program = name, stream = stream.name(), "{line}");
             }
             if let Some(also) = self.also {
                 syslog.send(also, name, &line);

@@ -11,7 +11,11 @@ use crate::sys::signals::Signal;
 impl Supervisor {
     pub(super) fn signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Terminate | Signal::Interrupt => self.stop(false),
+            Signal::Terminate => self.stop(false),
+            Signal::Interrupt => {
+                self.interrupt_workers();
+                self.stop(false);
+            }
             Signal::Quit => self.stop(true),
             Signal::Child => self.reap(),
             Signal::Hangup => {

@@ -104,7 +104,7 @@ impl Supervisor {
         }
     }
 
-    /// Lets workers that stop at once know it, for their hook.
+    /// Lets workers that end by SIGINT, or at once, know it, for their hook.
     pub(super) fn interrupt_workers(&self) {
         let has_hook = |app: &crate::config::AppConfig| app.hooks.iter().any(|(name, _)| *name == "worker_int");
         if self.setup.config.app.as_ref().is_some_and(has_hook) {

@@ -13,6 +13,16 @@ use crate::supervise::warmup::Warmup;
 use crate::supervise::{output, routes};
 use crate::sys::process::{self, Pid};
 
+/// Says of threads that hooks have begun in a generation's zygote that they end with it.
+fn threads_end(generation: GenerationId, threads: &[String]) {
+    tracing::warn!(
+        generation = generation.0,
+        "server hooks have begun threads ({}) in the process that forks the workers; a reload replaces it, and they end with it: begin such \
+         threads in post_fork, or have a [program.NAME] do what they do",
+        threads.join(", ")
+    );
+}
+
 impl Supervisor {
     /// The application's interpreter, and what led to it.
     pub(super) fn interpreter(&self) -> String {
@@ -82,6 +92,15 @@ impl Supervisor {
                 self.pidfds.insert(pid, process::pidfd(pid).ok());
                 Event::WorkerForked { generation, worker: WorkerId(worker), pid }
             }
+            FromZygote::HookThreads { threads } => {
+                if self.generations.keys().any(|other| *other > generation) {
+                    threads_end(generation, &threads);
+                }
+                if let Some(found) = self.generations.get_mut(&generation) {
+                    found.hook_threads = threads;
+                }
+                return;
+            }
             FromZygote::Spare { pid } => {
                 // One that has ended already, and was reaped, is nobody.
                 let found = Pid::from_raw(pid).and_then(|pid| Some((pid, process::pidfd(pid).ok()?)));
@@ -121,15 +140,20 @@ impl Supervisor {
         if let Some((watch, _)) = &self.files {
             watch.begins(id);
         }
+        for (before, found) in self.generations.iter_mut().filter(|(_, found)| !found.hook_threads.is_empty()) {
+            threads_end(*before, &std::mem::take(&mut found.hook_threads));
+        }
         let proc_name = self.setup.config.server.proc_name.as_deref();
         let user = self.started.server.user.as_ref();
-        let about = About { app, user, proc_name, workers_before: self.workers_before };
+        let about = About { config: &self.setup.config, app, user, proc_name, workers_before: self.workers_before };
         let started = Generation::start(id, settings, &about, &self.replies);
         self.workers_before = Some(settings.filled);
         match started {
             Ok(started) => {
                 self.pidfds.insert(started.pid, Some(started.pidfd));
-                output::log_zygote(&self.ring, started.output, id);
+                if let Some(pipe) = started.output {
+                    output::log_zygote(&self.ring, pipe, id);
+                }
                 let control = started.generation.control.clone().expect("just made");
                 self.listen_to_zygote(id, &control);
                 self.generations.insert(id, started.generation);
@@ -158,7 +182,8 @@ impl Supervisor {
     pub(super) fn fork_worker(&mut self, generation: GenerationId, worker: WorkerId, place: u32) {
         let Some(found) = self.generations.get(&generation) else { return };
         match found.fork(worker, place) {
-            Ok(pipe) => output::log_worker(&self.ring, pipe, worker),
+            Ok(Some(pipe)) => output::log_worker(&self.ring, pipe, worker),
+            Ok(None) => {}
             Err(error) => self.tell(Event::ForkFailed { generation, worker, error: error.to_string() }),
         }
     }

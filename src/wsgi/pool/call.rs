@@ -5,7 +5,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Part, Phase, Pool, Unserved};
+use super::{Part, Phase, Pool};
 use crate::base::clock::Monotonic;
 use crate::observe::Shed;
 use crate::wsgi::credit::Credit;
@@ -50,6 +50,11 @@ impl Call {
         self.pool.shed(self.token(), Shed::Timeout);
     }
 
+    /// Its client has left, or has finished sending. If no worker takes it for a while it is taken back.
+    pub fn client_left(&self) {
+        self.pool.0.calls.borrow_mut()[self.slot].has_left = true;
+    }
+
     /// How long it has waited to be put into the inbox.
     pub fn waited(&self) -> Duration {
         let call = &self.pool.0.calls.borrow()[self.slot];
@@ -70,7 +75,7 @@ impl Call {
 
     /// Whether no worker has been given the request yet, so that dropping the call undoes it.
     pub fn is_queued(&self) -> bool {
-        matches!(self.pool.0.calls.borrow()[self.slot].phase, Phase::Queued { .. })
+        matches!(self.pool.0.calls.borrow()[self.slot].phase, Phase::Queued { .. } | Phase::TakenBack)
     }
 
     /// The next part of the answer. Not to be called after a last part.
@@ -101,12 +106,15 @@ impl Drop for Call {
         let call = &mut calls[self.slot];
         match call.phase {
             Phase::Building | Phase::Ended => drop(calls.remove(self.slot)),
+            Phase::TakenBack => {
+                drop(calls.remove(self.slot));
+                self.pool.count_withdrawn();
+            }
             Phase::Queued { key, .. } => {
                 drop(calls);
                 self.pool.remove(self.slot, key);
                 drop(inner.calls.borrow_mut().remove(self.slot));
-                let unserved = inner.unserved.get();
-                inner.unserved.set(Unserved { withdrawn: unserved.withdrawn + 1, ..unserved });
+                self.pool.count_withdrawn();
             }
             Phase::Sent { .. } => {
                 // Its worker hears of it through the end of the credit pipe.

@@ -21,6 +21,10 @@ class AttributeMissing(Exception):
     """The module was imported but has no such application."""
 
 
+class NotWsgi(AttributeMissing):
+    """What is named there is no WSGI application."""
+
+
 class NotNamed(Exception):
     """There is no application to be found."""
 
@@ -43,6 +47,7 @@ def load(name, serves_static=False):
     else:
         module_name, _, expression = name.partition(":")
         loaded = _evaluate(importlib.import_module(module_name), expression or "application")
+    _set_script_prefix(os.environ.get("SCRIPT_NAME", ""))
     if serves_static:
         from . import statics
 
@@ -83,7 +88,9 @@ def _evaluate(module, expression):
         target = ast.unparse(call.func if call else tree)
         arguments = [ast.literal_eval(argument) for argument in call.args] if call else []
         keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords} if call else {}
-    except (SyntaxError, ValueError):
+        if None in keywords:
+            raise ValueError("a mapping's items are no literal arguments")
+    except (SyntaxError, ValueError, TypeError):
         raise AttributeMissing("%r is neither an attribute nor a call with literal arguments" % expression) from None
     found = module
     for attribute in target.split("."):
@@ -92,10 +99,40 @@ def _evaluate(module, expression):
         except AttributeError:
             raise AttributeMissing("module %r has no attribute %r" % (module.__name__, target)) from None
     if call:
-        found = found(*arguments, **keywords)
+        try:
+            found = found(*arguments, **keywords)
+        except TypeError as failure:
+            # It never began: it does not take these arguments, or is nothing to be called.
+            if failure.__traceback__.tb_next is None:
+                raise AttributeMissing("%r in module %r: %s" % (expression, module.__name__, failure)) from None
+            raise
     if not callable(found):
         raise AttributeMissing("%r in module %r is not callable" % (expression, module.__name__))
+    if _is_asgi(found):
+        raise NotWsgi(
+            "%r in module %r is an ASGI application, since calling it gives a coroutine, and applications are WSGI here: name the project's WSGI "
+            "application, in Django PROJECT.wsgi:application; one of Starlette or FastAPI can be wrapped in a2wsgi.ASGIMiddleware"
+            % (expression, module.__name__)
+        )
     return found
+
+
+def _is_asgi(found):
+    """Whether it is a coroutine function, or an object that is called like one."""
+    import inspect
+
+    called = found if inspect.isroutine(found) or inspect.isclass(found) else getattr(found, "__call__", found)
+    return any(is_such(one) for one in (found, called) for is_such in (inspect.iscoroutinefunction, inspect.isasyncgenfunction))
+
+
+def _set_script_prefix(name):
+    """Has Django put it before relative URLs in its settings, which it does once for all when they are first read. Where nothing reads them ahead
+    it has it from the first request."""
+    conf = sys.modules.get("django.conf")
+    if name and conf is not None and conf.settings.configured:
+        from django.urls import set_script_prefix
+
+        set_script_prefix(name.rstrip("/") + "/")
 
 
 def import_urls():

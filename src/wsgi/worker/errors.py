@@ -54,12 +54,12 @@ errors = ErrorStream()
 
 
 def report_failure(environ, what):
-    """Writes the exception in flight with the request that it belongs to. `what` says what failed."""
+    """Writes the exception in flight with the request that it belongs to, if it belongs to one. `what` says what failed."""
     kind, exception, frames = sys.exc_info()
-    method = environ.get("REQUEST_METHOD", "-")
-    target = environ.get("RAW_URI", "-")
+    if environ:
+        what += ": %s %s" % tuple(ascii(environ.get(name, "-"))[1:-1] for name in ("REQUEST_METHOD", "RAW_URI"))
     lines = traceback.format_exception(kind, exception, outside(frames) or frames)
-    errors.write("%s: %s %s\n%s" % (what, ascii(method)[1:-1], ascii(target)[1:-1], "".join(lines)))
+    errors.write("%s\n%s" % (what, "".join(lines)))
 
 
 def outside(frames):

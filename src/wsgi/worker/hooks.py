@@ -1,17 +1,33 @@
 """Server hooks: callables of the user's that are called where the server's life has a corner, by the names that Gunicorn gives them.
 
-Owns how they are found, what they are given, and what follows when one fails. The objects that they are given have those attributes of Gunicorn's
-that hooks use. Called by the zygote, which plays the part of Gunicorn's arbiter, and by the worker. Nothing of this is imported without hooks.
+Owns how they are found, with how many arguments they are called, and what follows when one fails; what they are given is in `standins`. Called by
+the zygote, which plays the part of Gunicorn's arbiter, and by the worker. Nothing of this is imported without hooks.
 """
-import importlib
-import importlib.machinery
-import importlib.util
+import inspect
 import logging
-import os
-import sys
-import types
 
+from . import program, standins
 from .errors import errors, report_failure
+
+# How many arguments each of them is called with.
+PARAMETERS = {
+    "on_starting": 1,
+    "on_reload": 1,
+    "when_ready": 1,
+    "pre_fork": 2,
+    "post_fork": 2,
+    "post_worker_init": 1,
+    "worker_int": 1,
+    "worker_abort": 1,
+    "pre_request": 2,
+    "post_request": 4,
+    "child_exit": 2,
+    "worker_exit": 2,
+    "nworkers_changed": 3,
+    "on_exit": 1,
+}
+# Of these the last ones may be missing: so many have to be there.
+PARAMETERS_MIN = {"post_request": 2}
 
 
 class Hooks:
@@ -19,11 +35,13 @@ class Hooks:
 
     def __init__(self, named):
         """`named`: for each hook's name the file or None, the module or None, and the attribute. Raises what importing them does."""
-        files = {}
-        self._found = {name: _find(place, files) for name, place in named.items()}
+        self._found = {name: _fitted(name, _find(place)) for name, place in named.items()}
 
     def __contains__(self, name):
         return name in self._found
+
+    def get(self, name):
+        return self._found.get(name)
 
     def call(self, name, *arguments):
         """Calls a hook that may end what is being done, by raising."""
@@ -39,12 +57,8 @@ class Hooks:
             report_failure({}, "the hook %s failed" % name)
 
 
-def _find(place, files):
-    if place["file"] is None:
-        found = importlib.import_module(place["module"])
-    else:
-        path = place["file"]
-        found = files.get(path) or files.setdefault(path, _load(path))
+def _find(place):
+    found = program.load(place["file"], place["module"])
     for attribute in place["attribute"].split("."):
         found = getattr(found, attribute)
     if not callable(found):
@@ -52,13 +66,27 @@ def _find(place, files):
     return found
 
 
-def _load(path):
-    """The module that a file is, by the name that it has in Gunicorn."""
-    loader = importlib.machinery.SourceFileLoader("__config__", path)
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("__config__", path, loader=loader))
-    sys.modules["__config__"] = module
-    loader.exec_module(module)
-    return module
+def _fitted(name, hook):
+    """`hook` as something that takes as many arguments as a hook of this name is called with. Raises TypeError if it takes too few or too many."""
+    wanted = PARAMETERS[name]
+    try:
+        parameters = inspect.signature(hook).parameters.values()
+    except (TypeError, ValueError):
+        # Made in C, without telling.
+        return hook
+    by_place = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    takes_any = any(one.kind == one.VAR_POSITIONAL for one in parameters)
+    needed = sum(one.default is one.empty for one in by_place)
+    given = wanted if takes_any else min(wanted, len(by_place))
+    if given < PARAMETERS_MIN.get(name, wanted) or needed > given:
+        raise TypeError("the hook %s is called with %d arguments, and takes %d" % (name, wanted, max(needed, len(by_place))))
+    if given == wanted:
+        return hook
+
+    def call(*arguments):
+        return hook(*arguments[:given])
+
+    return call
 
 
 def _logger():
@@ -71,83 +99,29 @@ def _logger():
     return logger
 
 
-class Server:
-    """In the place of Gunicorn's arbiter."""
-
-    def __init__(self, settings):
-        env = {name: os.environ.get(name) for name in settings["cfg"]["env"]}
-        self.cfg = types.SimpleNamespace(**{**settings["cfg"], "chdir": settings["chdir"], "env": env})
-        self.log = _logger()
-        self.pid = os.getppid()
-        self.proc_name = settings["cfg"].get("proc_name")
-        self.num_workers = settings["cfg"].get("workers")
-        self.WORKERS = {}
+def server(settings, hooks):
+    """The server as hooks see it."""
+    given = {name: hooks.get(name) or _nothing for name in PARAMETERS}
+    return standins.Server(settings, given, _logger())
 
 
-class Worker:
-    """In the place of Gunicorn's worker. `age` counts workers from 1."""
-
-    def __init__(self, server, age):
-        self.age = age
-        self.pid = None
-        self.ppid = server.pid
-        self.cfg = server.cfg
-        self.log = server.log
-        self.timeout = server.cfg.timeout
-        self.alive = True
-        self.booted = False
-        self.aborted = False
-        self.nr = 0
-        self.wsgi = None
-
-    def __str__(self):
-        return "<Worker %s>" % self.pid
-
-
-class Request:
-    """What is known of a request before the application has it."""
-
-    def __init__(self, environ):
-        self.method = environ["REQUEST_METHOD"]
-        self.uri = environ["RAW_URI"]
-        self.path = environ["SCRIPT_NAME"] + environ["PATH_INFO"]
-        self.query = environ["QUERY_STRING"]
-        self.fragment = ""
-        self.version = (1, 0) if environ["SERVER_PROTOCOL"] == "HTTP/1.0" else (1, 1)
-        self.scheme = environ["wsgi.url_scheme"]
-        self.remote_addr = (environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT", ""))
-        self.headers = [(key[5:].replace("_", "-"), value) for key, value in environ.items() if key.startswith("HTTP_")]
-        for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            if environ.get(key):
-                self.headers.append((key.replace("_", "-"), environ[key]))
-
-
-class Response:
-    """What the application said of its response."""
-
-    def __init__(self):
-        self.status = None
-        self.status_code = None
-        self.headers = []
-
-    def note(self, status, headers):
-        self.status = status
-        self.status_code = int(status[:3])
-        self.headers = list(headers)
+def _nothing(*_arguments):
+    """A hook that there is not."""
 
 
 def around_requests(hooks, worker, answer):
     """`answer` of `serve`, with pre_request before the application and post_request after the response."""
 
     def answer_with_hooks(environ, body, descriptors, words, replies, application):
-        request, response = Request(environ), Response()
+        request = standins.Request(environ, worker.cfg)
+        response = standins.Response(request, worker.cfg, environ["SERVER_SOFTWARE"])
 
         def watched(environ, start_response):
             hooks.call("pre_request", worker, request)
 
             def start(status, headers, exc_info=None):
                 write = start_response(status, headers, exc_info)
-                response.note(status, headers)
+                response.note(start_response.__self__, status, headers)
                 return write
 
             return application(environ, start)

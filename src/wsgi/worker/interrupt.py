@@ -37,9 +37,12 @@ def may_be_struck(frame):
 class Interrupter:
     """Hears the supervisor's word and passes it on to the threads of one worker."""
 
-    def __init__(self, slots, raise_in=None):
-        """`raise_in` is what `raiser` makes, where there are several threads."""
+    def __init__(self, slots, raise_in=None, abort=None):
+        """`raise_in` is what `raiser` makes, where there are several threads; `abort` is called once for each request that takes too long, before its
+        thread is struck, in the main thread."""
         self._raise_in = raise_in
+        self._abort = abort
+        self._aborting = False
         self._words = [slot.words for slot in slots]
         # For each thread: the request for which it was struck, the one whose stacks were written, and its identity.
         self._struck = [0] * len(slots)
@@ -60,8 +63,10 @@ class Interrupter:
         words = self._words[0]
         words[LIFE] = 0
         token = words[INTERRUPT]
-        if token and token == words[TOKEN]:
-            self._tell(0, token)
+        # A handler that interrupts the hook has nothing to add.
+        if token and token == words[TOKEN] and not self._aborting:
+            if self._tell(0, token):
+                self._call_abort()
             if self._struck[0] != token and may_be_struck(frame):
                 self._struck[0] = token
                 raise RequestTimeout("the request took too long")
@@ -74,10 +79,12 @@ class Interrupter:
             wake()
         for index, words in enumerate(self._words):
             token = words[INTERRUPT]
-            if token:
+            if token and token == words[TOKEN]:
+                if self._tell(index, token):
+                    # It may take long, and no thread is to wait for it that has finished meanwhile.
+                    self._call_abort()
                 with self._lock:
                     if token == words[TOKEN]:
-                        self._tell(index, token)
                         self._strike(index, token)
 
     def _strike(self, index, token):
@@ -89,10 +96,24 @@ class Interrupter:
             self._raise_in(thread, RequestTimeout)
 
     def _tell(self, index, token):
-        """All stacks, once for each request."""
-        if self._told[index] != token:
-            self._told[index] = token
-            faulthandler.dump_traceback(file=2, all_threads=True)
+        """All stacks, once for each request. Whether it was now."""
+        if self._told[index] == token:
+            return False
+        self._told[index] = token
+        faulthandler.dump_traceback(file=2, all_threads=True)
+        return True
+
+    def has_told(self):
+        """Whether a request is in hand for which `abort` was called."""
+        return any(told and told == words[TOKEN] for told, words in zip(self._told, self._words))
+
+    def _call_abort(self):
+        if self._abort is not None:
+            self._aborting = True
+            try:
+                self._abort()
+            finally:
+                self._aborting = False
 
     def settle(self, index):
         """The request that was to be struck is over, and its token is gone: what is on its way to this thread is taken back."""

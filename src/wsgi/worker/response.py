@@ -149,6 +149,7 @@ class Response:
         except ConnectionError:
             raise ServerGone from None
         self.started = self.ended = True
+        self.sent = len(body)
 
     def send_stream(self, chunks):
         """Sends each chunk as it comes."""
@@ -179,6 +180,7 @@ class Response:
             self._transmit(HEAD, END, self.status, self.reason + self.fields, b"")
             return
         self._transmit(HEAD, 0, self.status, self.reason + self.fields, b"")
+        self.sent = count
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
         self._transmit(FILE, END, 0, b"", pack_file(offset, count), ancillary)
 

@@ -37,6 +37,7 @@ def constants(settings):
         "wsgi.multiprocess": settings["multiprocess"],
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
+        "maitred.request_timeout": RequestTimeout,
         "SERVER_SOFTWARE": settings["server_software"],
     }
 
@@ -49,13 +50,24 @@ def serve(receive, slot, replies, application, shared_environ, settle, answering
     interrupted. `answering` stands in for `answer`.
     """
     yield_to_shards()
+    own = os.getpid()
     while True:
         try:
             return _exchanges(receive, slot, replies, application, shared_environ, settle, answering or answer)
         except RequestTimeout:
+            if os.getpid() != own:
+                end_copy(None)
             fatal = give_up(slot.words, replies, settle)
             if fatal is not None:
                 return fatal
+
+
+def end_copy(fatal):
+    """Ends a process that the application has forked and that has come back here: the slot is its parent's, and the next requests are, too. `fatal` may
+    be the SystemExit that it has raised."""
+    errors.flush()
+    code = getattr(fatal, "code", None)
+    os._exit(code if isinstance(code, int) else 0)
 
 
 def give_up(words, replies, settle):
@@ -82,6 +94,7 @@ def _exchanges(receive, slot, replies, application, shared_environ, settle, answ
     words = slot.words
     cloexec = socket.MSG_CMSG_CLOEXEC
     done = words[DONE]
+    own = os.getpid()
     while True:
         try:
             received, ancillary, flags, _ = receive(buffers, ANCILLARY_BYTES, cloexec)
@@ -107,6 +120,8 @@ def _exchanges(receive, slot, replies, application, shared_environ, settle, answ
                 fatal = refuse(words[TOKEN], replies[words[SHARD]], descriptors, failure)
         else:
             fatal = answering(environ, body, descriptors, words, replies[words[SHARD]], application)
+            if os.getpid() != own:
+                end_copy(fatal)
         if isinstance(fatal, OSError):
             # The answer could not be sent: the token stays, so that the server learns whose request this was.
             return fatal

@@ -24,7 +24,8 @@ def around(application):
     _name_as_found()
 
     def with_static_files(environ, start_response):
-        path = environ["PATH_INFO"]
+        # Its links begin with where it is mounted.
+        path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
         if path.startswith(prefix) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             name = path[len(prefix) :].encode("latin-1").decode("utf-8", "replace")
             found = _find(name) if name and not name.endswith("/") else None

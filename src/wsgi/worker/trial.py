@@ -19,6 +19,10 @@ def main(settings):
     code = 0
     try:
         applications.enter_directory(settings["chdir"], settings["pythonpath"])
+        if settings.get("program"):
+            from . import program
+
+            program.execute(settings["program"], settings["env"], 1 + len(settings["pythonpath"]))
         applications.load(settings["wsgi"])
         last = "\n%s\n" % json.dumps(project.facts())
     except BaseException as failure:

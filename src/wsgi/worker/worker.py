@@ -56,7 +56,7 @@ def run(pool, settings, place, loaded, extension, forked=(), control=None, watch
             _tell_project(control, watch)
             collector.settle()
         if hooked:
-            hooked.worker.wsgi = loaded
+            hooked.worker.wsgi = hooked.server.app.callable = loaded
             hooked.call("post_worker_init", hooked.worker)
             hooked.worker.booted = True
     except BaseException as failure:
@@ -74,7 +74,7 @@ def run(pool, settings, place, loaded, extension, forked=(), control=None, watch
     inbox = socket.socket(fileno=pool.inbox)
     replies = [socket.socket(fileno=descriptor) for descriptor in pool.replies]
     shared_environ = constants(settings)
-    interrupter = Interrupter(slots, raiser(extension) if threads > 1 else None)
+    interrupter = Interrupter(slots, raiser(extension) if threads > 1 else None, hooked.abort if hooked else None)
 
     def prepare(index, receive, idle):
         """What a thread calls to serve, and what tells it to take no more. The loop in Python waits in `receive`, which has to
@@ -96,7 +96,7 @@ def run(pool, settings, place, loaded, extension, forked=(), control=None, watch
     if pool.requests >= 0:
         os.close(pool.requests)
     if hooked:
-        hooked.heed_signals()
+        hooked.heed_signals(interrupter)
     fatal = crew.run()
     if hooked:
         hooked.ending()
@@ -136,17 +136,25 @@ class _Hooked:
 
         return around_requests(self._hooks, self.worker, answer)
 
-    def heed_signals(self):
+    def heed_signals(self, interrupter):
+        self._interrupter = interrupter
         if "worker_int" in self._hooks:
             signal.signal(signal.SIGINT, self._interrupted)
         if "worker_abort" in self._hooks:
             signal.signal(signal.SIGABRT, self._aborted)
+
+    def abort(self):
+        """A request takes too long. Once for each."""
+        self._hooks.tell("worker_abort", self.worker)
 
     def ending(self):
         self.worker.alive = False
         self._hooks.tell("worker_exit", self.server, self.worker)
 
     def _interrupted(self, _signal, _frame):
+        # Ctrl+C comes from the terminal and from the server.
+        if not self.worker.alive:
+            return
         self.worker.alive = False
         self._hooks.tell("worker_int", self.worker)
 
@@ -154,7 +162,8 @@ class _Hooked:
         """The stacks first, as without a hook: what follows may hang."""
         faulthandler.dump_traceback(file=2, all_threads=True)
         self.worker.aborted = True
-        self._hooks.tell("worker_abort", self.worker)
+        if not self._interrupter.has_told():
+            self.abort()
         self.ending()
         errors.flush()
         signal.signal(signal.SIGABRT, signal.SIG_DFL)

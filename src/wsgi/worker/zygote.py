@@ -14,7 +14,7 @@ import sys
 import threading
 from functools import partial
 
-from . import collector, connections, interrupt, native, project, spare, touched, warm, worker
+from . import collector, connections, interrupt, loggers, native, project, spare, touched, warm, worker
 from . import application as applications
 
 CONTROL_BYTES_MAX = 64 * 1024
@@ -108,9 +108,14 @@ def _decode_paths(settings):
 
     settings["chdir"] = decoded(settings["chdir"])
     settings["pythonpath"] = [decoded(path) for path in settings["pythonpath"]]
-    for hook in settings.get("hooks", {}).values():
-        if hook["file"] is not None:
-            hook["file"] = decoded(hook["file"])
+    places = list(settings.get("hooks", {}).values())
+    program = settings.get("program")
+    if program is not None:
+        program["directory"] = decoded(program["directory"])
+        places.append(program)
+    for place in places:
+        if place["file"] is not None:
+            place["file"] = decoded(place["file"])
 
 
 class _Zygote:
@@ -125,6 +130,8 @@ class _Zygote:
         self._extension_missing = None
         # Server hooks, and the server as they see it; None without any.
         self._hooks = self._server = None
+        # Threads that hooks have begun, as far as that was told.
+        self._threads_of_hooks = frozenset()
         # What is said of the application's files in development; None otherwise.
         self._watch = None
         # Where workers write to what they share with this process.
@@ -138,14 +145,20 @@ class _Zygote:
             if self._settings.get("proc_name"):
                 _name_process(self._settings["proc_name"])
             self._choose_loop(self._settings.get("worker_loop", "auto"))
+            loggers.prepare(self._settings.get("log_level", "info"), self._settings.get("raw_output", False))
             directories = self._settings["pythonpath"]
             applications.enter_directory(self._settings["chdir"], directories)
             if self._settings.get("reload"):
                 from .watch import Watch
 
                 self._watch = Watch(self._control, [os.getcwd(), *directories])
+            if self._settings.get("program"):
+                from . import program
+
+                program.execute(self._settings["program"], self._settings["cfg"]["env"], 1 + len(directories))
             if self._settings.get("hooks"):
                 self._begin_hooks()
+            self._tell_threads_of_hooks()
             if self._settings["threads"] > 1:
                 interrupt.raiser(self._extension)
             report = self._import() if self._settings.get("preload", True) else self._report(self._settings["wsgi"], None)
@@ -213,7 +226,7 @@ class _Zygote:
         from . import hooks
 
         self._hooks = hooks.Hooks(self._settings["hooks"])
-        self._server = hooks.Server(self._settings)
+        self._server = hooks.server(self._settings, self._hooks)
         workers, before = self._server.num_workers, self._settings["workers_before"]
         if workers != before:
             self._hooks.call("nworkers_changed", self._server, workers, before)
@@ -223,7 +236,21 @@ class _Zygote:
             self._extension = None
             self._extension_missing = "pre_request and post_request are called by the loop in Python"
 
+    def _tell_threads_of_hooks(self, others=frozenset()):
+        """Tells the supervisor of threads that hooks have begun, if that is news. `others`: threads that were there before them."""
+        threads = frozenset(threading.enumerate()) - {threading.current_thread()} - others
+        if not threads <= self._threads_of_hooks:
+            self._threads_of_hooks |= threads
+            names = sorted(thread.name[:64] for thread in self._threads_of_hooks if thread.is_alive())
+            self._control.send({"type": "hook_threads", "threads": names[:THREADS_TOLD_MAX]})
+
     def _call_hook(self, message):
+        before = frozenset(threading.enumerate()) - self._threads_of_hooks
+        self._call_hook_of(message)
+        if message["type"] != "exit":
+            self._tell_threads_of_hooks(before)
+
+    def _call_hook_of(self, message):
         if message["type"] == "ready":
             self._hooks.tell("when_ready", self._server)
         elif message["type"] == "worker_exited":
@@ -251,6 +278,8 @@ class _Zygote:
     def _import(self):
         with collector.importing():
             self._application = applications.load(self._settings["wsgi"], self._settings.get("serve_static", False))
+            if self._server:
+                self._server.app.callable = self._application
             if self._watch:
                 applications.import_urls()
                 warm.warm(0)
@@ -259,7 +288,7 @@ class _Zygote:
                 warm.warm(TEMPLATES_S if at_start else TEMPLATES_AT_RELOAD_S)
         report = self._report(applications.full_name(self._settings["wsgi"]), project.facts())
         connections.close()
-        report.update(_threads())
+        report.update(_threads(self._threads_of_hooks))
         collector.settle()
         return report
 
@@ -279,9 +308,10 @@ class _Zygote:
         for it returns what it has to know of hooks, else None."""
         forked = ()
         if self._hooks:
-            from . import hooks
+            from . import standins
 
-            forked = (self._hooks, self._server, hooks.Worker(self._server, number))
+            self._server.worker_age = number
+            forked = (self._hooks, self._server, standins.Worker(self._server, number))
             self._hooks.tell("pre_fork", *forked[1:])
             # Hooks may have opened some since the import.
             connections.close()
@@ -314,14 +344,14 @@ class _Zygote:
         return pid
 
 
-def _threads():
-    """Threads beside this one, which workers will not have: the names of some of Python's, and how many others there are."""
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+def _threads(of_hooks):
+    """Threads beside this one and those of hooks, which workers will not have: the names of some of Python's, and how many others there are."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
     try:
         native = len(os.listdir("/proc/self/task")) - 1 - len(others)
     except OSError:
         native = 0
-    return {"threads": [name[:64] for name in others[:THREADS_TOLD_MAX]], "native_threads": max(native, 0)}
+    return {"threads": [thread.name[:64] for thread in others if thread not in of_hooks][:THREADS_TOLD_MAX], "native_threads": max(native, 0)}
 
 
 def _gil():

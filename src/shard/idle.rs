@@ -1,0 +1,29 @@
+//! Ends connections from outside: those between requests, at a stop and where there is room for no more.
+//!
+//! Never ends one with a request in hand. Called by [`accept`](super::accept) and by the drain.
+
+use rustix::net::Shutdown;
+
+use super::state::{Phase, Shard};
+
+impl Shard {
+    /// Ends up to `count` connections in `phase`. Returns how many there were.
+    pub fn end_in(&self, phase: Phase, count: usize) -> usize {
+        let mut connections = self.connections.borrow_mut();
+        let found = connections.iter_mut().filter(|(_, entry)| entry.phase == phase).take(count);
+        found
+            .map(|(_, entry)| {
+                // Wakes the connection's task with an end of input. A connection that is gone already needs none.
+                let _ = rustix::net::shutdown(&entry.socket, Shutdown::Read);
+                entry.phase = Phase::Ending;
+            })
+            .count()
+    }
+
+    /// Ends up to `count` connections that are between requests, those first that have been for longer than a moment, as nginx does when it has no
+    /// connection left. Returns how many there were.
+    pub fn end_idle(&self, count: usize) -> usize {
+        let settled = self.end_in(Phase::Settled, count);
+        settled + self.end_in(Phase::Idle, count - settled)
+    }
+}
