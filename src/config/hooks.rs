@@ -62,7 +62,7 @@ pub(super) fn hook(value: &Value, unit: Unit, base: &Path) -> Result<HookPlace, 
     if !is_dotted(attribute) {
         return Err(wrong());
     }
-    if place.ends_with(".py") {
+    if place.ends_with(".py") || place.contains('/') {
         let path = read::path(&Value::Text(place.to_owned()), unit, base)?;
         return Ok(HookPlace::File(path, attribute.to_owned()));
     }

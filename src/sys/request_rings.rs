@@ -283,7 +283,8 @@ impl Feed {
         let head = self.rings.head(self.shard);
         for _ in 0..REQUEST_RECORDS {
             let now = head.load(Ordering::Acquire);
-            let is_taken = now < self.count.get() && matches!(self.rings.look(self.shard, now.wrapping_add(FIRST)), Sight::Taken);
+            let is_taken =
+                now < self.count.get() && matches!(self.rings.look(self.shard, now.wrapping_add(FIRST)), Sight::Taken);
             if !is_taken {
                 return;
             }

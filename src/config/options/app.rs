@@ -248,8 +248,7 @@ pub static DEV: Opt<bool> = Opt {
         Unit::Bool,
         Default::Toml("false"),
         "Development: `reload`, one worker with four threads, no `timeout`, a short access log on stdout, times of day in the log, output as it is (`output`), and \
-         the static files of Django's apps from where they are, without `collectstatic`. At a terminal the worker reads from it, for a debugger (`pdb`). What is set \
-         otherwise stays as it is set.",
+         the static files of Django's apps from where they are, without `collectstatic`. At a terminal the worker reads from it, for a debugger (`pdb`). What is set otherwise stays as it is set.",
     )
     .flag("--dev"),
     read: read::boolean,

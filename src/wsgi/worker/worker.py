@@ -6,12 +6,13 @@ import atexit
 import faulthandler
 import os
 import random
-import select
 import signal
 import socket
 import sys
 import threading
 from functools import partial
+# By their names: gevent takes epoll out of the module when it patches it.
+from select import EPOLLEXCLUSIVE, EPOLLIN, epoll
 
 from . import application as applications
 from . import collector, connections, native, project, scoreboard
@@ -237,9 +238,9 @@ class _Crew:
         # Readable for good, once its other end is closed.
         self._stop, self._stopper = os.pipe2(os.O_CLOEXEC)
         # Idle threads wait here and not in recvmsg: nothing can wake a thread from that but a message.
-        self._idle = select.epoll()
+        self._idle = epoll()
         self._watch()
-        self._idle.register(self._stop, select.EPOLLIN)
+        self._idle.register(self._stop, EPOLLIN)
         self._serves = [prepare(index, self._receive, self._idle.fileno()) for index in range(len(slots))]
 
     def run(self):
@@ -280,7 +281,7 @@ class _Crew:
     def _watch(self):
         """One message wakes one worker."""
         for descriptor in self._waking:
-            self._idle.register(descriptor, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            self._idle.register(descriptor, EPOLLIN | EPOLLEXCLUSIVE)
 
     def _leave(self):
         if not self._leaving:
