@@ -172,6 +172,27 @@ fn what_lies_before_busy_workers_is_taken_back() {
     assert!(order.ends_with("/next\n") && order.lines().count() == 7, "{order}");
 }
 
+/// Its time is up while it lies before the worker, where it got when another client had left.
+#[test]
+fn who_leaves_shortly_before_its_time_is_up_leaves_nothing_behind() {
+    let server = with_priorities("kitchen").app_key("queue_timeout = '1s'").start();
+    let in_progress = || page(&server).value("maitred_requests_in_progress", &[]);
+    for milliseconds in [400, 450, 500] {
+        let gate = server.gate(&format!("held{milliseconds}"));
+        let [mut held, lying] = occupy(&server, &gate);
+        let begun = Instant::now();
+        let queued = ask(&server, "/hello", 3);
+        drop(lying);
+        wait_until("the place is another's", DEADLINE, || in_progress() == 2.0);
+        std::thread::sleep(Duration::from_millis(500 + milliseconds).saturating_sub(begun.elapsed()));
+        drop(queued);
+        wait_until("nobody waits any more", DEADLINE, || in_progress() == 1.0);
+        gate.open();
+        assert_eq!(held.response("GET").status, 200);
+        wait_until("all is over", DEADLINE, || in_progress() == 0.0);
+    }
+}
+
 #[test]
 fn in_an_overload_nobody_who_is_served_has_waited_long() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -7,7 +7,7 @@ use super::options::{Default, SECTIONS, Section, Spec};
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Made from the declarations in src/config/options/; `MAITRED_BLESS=1 cargo test --test config` writes it anew. -->
+<!-- Made from the declarations in src/config/options/; `MAITRED_BLESS=1 cargo test --test config_documentation` writes it anew. -->
 
 `maitred` reads `maitred.toml` in the working directory, or the file that `--config` names. Only a route's
 `path` and its action, and a program's `command`, must be given: every other key has a default, and the file may be missing altogether. What
