@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use maitred::config::{
     Action, AppTarget, Autorestart, BackoffConfig, Config, EventSet, Flags, HostPattern, InterpreterSource, Listener,
-    OnFatal, OutputFormat, OutputTarget, Priority, RotationConfig, Surroundings, WorkerLoop, load, reference,
+    OnFatal, OutputFormat, OutputTarget, Priority, RotationConfig, Surroundings, WorkerLoop, load,
 };
 use proptest::prelude::*;
 

@@ -90,16 +90,17 @@ impl Connection {
         origin.scheme.unwrap_or(own)
     }
 
-    /// A field in which proxies say whom they forward for is not passed on. Of the first one whose sender is not trusted the log tells: it may be a
-    /// proxy that somebody has forgotten to name.
+    /// A field in which proxies say whom they forward for is not passed on. Of the first one that a neighbour sends who is not trusted the log tells: it
+    /// may be a proxy that somebody has forgotten to name. Anybody on the internet can send one.
     pub fn dropped_claim(&self, name: &[u8], origin: &Origin<'_>) {
         static HAS_TOLD: AtomicBool = AtomicBool::new(false);
         let is_told =
             [&b"x-forwarded-for"[..], b"x-forwarded-proto"].iter().any(|told| name.eq_ignore_ascii_case(told));
-        if origin.is_forwarded || !is_told || HAS_TOLD.swap(true, Ordering::Relaxed) {
+        let address = self.peer().address;
+        if origin.is_forwarded || !is_told || is_far(address) || HAS_TOLD.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (peer, entry) = match self.peer().address {
+        let (peer, entry) = match address {
             PeerAddress::Ip(address) => (address.ip().to_string(), address.ip().to_string()),
             PeerAddress::Unix | PeerAddress::Unknown => ("a unix socket".to_owned(), "unix:".to_owned()),
         };
@@ -114,5 +115,20 @@ impl Connection {
     pub fn is_trusted(&self) -> bool {
         let trust = self.shard.trust.borrow();
         !trust.is_empty() && trust.covers(self.peer().address)
+    }
+}
+
+/// Whether it is an address of the internet, where no proxy of one's own is.
+fn is_far(address: PeerAddress) -> bool {
+    match address {
+        PeerAddress::Ip(SocketAddr::V4(address)) => {
+            let ip = address.ip();
+            !(ip.is_loopback() || ip.is_private() || ip.is_link_local())
+        }
+        PeerAddress::Ip(SocketAddr::V6(address)) => {
+            let ip = address.ip();
+            !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local())
+        }
+        PeerAddress::Unix | PeerAddress::Unknown => false,
     }
 }
