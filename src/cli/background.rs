@@ -57,6 +57,6 @@ fn started() -> io::Result<ExitCode> {
     }
     match wait_for(child.pid)? {
         Exit::Code(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
-        Exit::Signal { .. } | Exit::Unknown => Ok(ExitCode::FAILURE),
+        Exit::Signal { .. } | Exit::OutOfMemory | Exit::Unknown => Ok(ExitCode::FAILURE),
     }
 }

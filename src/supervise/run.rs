@@ -7,6 +7,7 @@ mod development;
 mod equipment;
 mod events;
 mod operations;
+mod out_of_memory;
 mod reload;
 mod scaling;
 mod signals;
@@ -15,6 +16,7 @@ mod upgrade;
 mod workers;
 mod zygotes;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::future::poll_fn;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
+use self::out_of_memory::OutOfMemory;
 use super::access_log::AccessLogFile;
 use super::acme::Keeping;
 use super::certificates::Certificates;
@@ -198,6 +201,7 @@ pub(super) struct Supervisor {
     has_failed: bool,
     is_draining: bool,
     exit: Option<i32>,
+    out_of_memory: RefCell<OutOfMemory>,
     /// The site is closed.
     is_closed: bool,
     /// What is told to those who ask whether maitred is on its way to its end.
@@ -251,6 +255,7 @@ async fn supervise(ring: &Ring, mut setup: SupervisorSetup) -> io::Result<Ending
         has_failed: false,
         is_draining: false,
         exit: None,
+        out_of_memory: RefCell::new(OutOfMemory::new()),
         is_closed: false,
         mood: Mood::Running,
         changes: Rc::default(),
@@ -394,6 +399,7 @@ impl Supervisor {
                 Ok(Some((pid, exit))) if self.programs.reaped(pid, exit) || self.is_successor(pid, exit) => {}
                 Ok(Some((pid, exit))) => {
                     self.pidfds.remove(&pid);
+                    let exit = self.out_of_memory.get_mut().judge(pid, exit);
                     let (mut held, mut served) = (Vec::new(), 0);
                     for left in self.generations.values().map(|generation| generation.bury(pid)) {
                         held.extend(left.held);

@@ -21,6 +21,8 @@ pub enum Exit {
         /// Whether the kernel wrote a core dump.
         core_dumped: bool,
     },
+    /// SIGKILL, probably the kernel's, as memory was short.
+    OutOfMemory,
     /// It was another one's child, who alone is told.
     Unknown,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::OutOfMemory => f.write_str("signal 9 (SIGKILL), probably out of memory"),
             Exit::Unknown => f.write_str("unknown"),
             Exit::Signal { signal, core_dumped } => {
                 match signal_name(signal) {
@@ -186,6 +189,7 @@ mod tests {
     fn exits_are_named() {
         assert_eq!(Exit::Code(3).to_string(), "exit code 3");
         assert_eq!(Exit::Signal { signal: 9, core_dumped: false }.to_string(), "signal 9 (SIGKILL)");
+        assert_eq!(Exit::OutOfMemory.to_string(), "signal 9 (SIGKILL), probably out of memory");
         assert_eq!(Exit::Signal { signal: 6, core_dumped: true }.to_string(), "signal 6 (SIGABRT), core dumped");
         assert_eq!(signal_name(31), Some("SIGSYS"));
         assert_eq!((signal_name(0), signal_name(32), signal_name(-1)), (None, None, None));

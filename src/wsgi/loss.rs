@@ -13,6 +13,8 @@ pub enum Loss {
     Code(u8),
     /// A signal ended its worker.
     Signal(u8),
+    /// Probably the kernel ended its worker, as memory was short.
+    OutOfMemory,
     /// It took longer than `timeout`, so its worker was ended.
     Overdue,
     /// Its generation of workers is gone without a word on it.
@@ -23,12 +25,14 @@ impl Loss {
     const SIGNAL: u16 = 0x100;
     const OVERDUE: u16 = 0x200;
     const UNKNOWN: u16 = 0x300;
+    const OUT_OF_MEMORY: u16 = 0x400;
 
     /// As it stands in a notice.
     pub(super) fn to_bits(self) -> u16 {
         match self {
             Loss::Code(code) => u16::from(code),
             Loss::Signal(signal) => Self::SIGNAL | u16::from(signal),
+            Loss::OutOfMemory => Self::OUT_OF_MEMORY,
             Loss::Overdue => Self::OVERDUE,
             Loss::Unknown => Self::UNKNOWN,
         }
@@ -41,6 +45,7 @@ impl Loss {
             0 => Loss::Code(low),
             1 => Loss::Signal(low),
             2 => Loss::Overdue,
+            4 => Loss::OutOfMemory,
             _ => Loss::Unknown,
         }
     }
@@ -51,6 +56,7 @@ impl From<Exit> for Loss {
         match exit {
             Exit::Code(code) => Loss::Code(code as u8),
             Exit::Signal { signal, .. } => Loss::Signal(signal as u8),
+            Exit::OutOfMemory => Loss::OutOfMemory,
             Exit::Unknown => Loss::Unknown,
         }
     }
@@ -61,6 +67,7 @@ impl fmt::Display for Loss {
         match *self {
             Loss::Code(code) => Exit::Code(i32::from(code)).fmt(f),
             Loss::Signal(signal) => Exit::Signal { signal: i32::from(signal), core_dumped: false }.fmt(f),
+            Loss::OutOfMemory => Exit::OutOfMemory.fmt(f),
             Loss::Overdue => f.write_str("timeout"),
             Loss::Unknown => f.write_str("unknown"),
         }
@@ -73,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_loss_comes_back_as_it_was_sent() {
-        for loss in [Loss::Code(0), Loss::Code(255), Loss::Signal(9), Loss::Overdue, Loss::Unknown] {
+        for loss in [Loss::Code(0), Loss::Code(255), Loss::Signal(9), Loss::OutOfMemory, Loss::Overdue, Loss::Unknown] {
             assert_eq!(Loss::from_bits(loss.to_bits()), loss);
         }
         assert_eq!(Loss::from_bits(u16::MAX), Loss::Unknown);

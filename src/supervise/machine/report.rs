@@ -94,7 +94,8 @@ impl Report {
                 if exit.is_success() && *lost == 0 {
                     info!(%worker, pid, %generation, "worker exited");
                 } else {
-                    warn!(%worker, pid, %generation, %exit, lost, ?restart_in, "worker exited");
+                    let restart_in = restart_in.map(tracing::field::debug);
+                    warn!(%worker, pid, %generation, %exit, lost, restart_in, "worker exited");
                 }
             }
             Report::ForkFailed { generation, worker, error } => {

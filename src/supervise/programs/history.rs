@@ -31,7 +31,7 @@ pub(in crate::supervise) struct History {
 pub(in crate::supervise) fn exit_status(exit: Exit) -> i32 {
     match exit {
         Exit::Code(code) => code,
-        Exit::Signal { .. } | Exit::Unknown => -1,
+        Exit::Signal { .. } | Exit::OutOfMemory | Exit::Unknown => -1,
     }
 }
 

@@ -99,6 +99,9 @@ impl Supervisor {
             // Reaped: the number may be somebody else's by now.
             None => return,
         };
+        if signal == Signal::KILL {
+            self.out_of_memory.borrow_mut().killed(pid);
+        }
         if let Err(error) = result {
             tracing::error!(pid = pid.as_raw_nonzero().get(), %error, "cannot signal a child");
         }
