@@ -2,6 +2,7 @@
 
 mod support;
 
+use support::builder::WORKER_LOOP;
 use support::metrics::{page, with_admin};
 use support::{Builder, DEADLINE, Response, apps, repository, wait_until};
 
@@ -159,8 +160,9 @@ fn a_request_that_no_worker_takes_in_time_is_503() {
     let last = waiting.last_mut().expect("a client").response("GET");
     assert_eq!(last.status, 503);
     assert!(last.field("retry-after").is_some());
-    // So has what lay before the worker, which serves again once its time is up.
-    assert_eq!(waiting[0].response("GET").status, 503);
+    // So has what lay before the worker, which serves again once its time is up; from the inbox nobody takes it back.
+    let expected = if WORKER_LOOP == "native" { 503 } else { 200 };
+    assert_eq!(waiting[0].response("GET").status, expected);
     wait_until("a worker serves again", DEADLINE, || server.get("/hello").status == 200);
 }
 

@@ -14,7 +14,7 @@ use super::server::{Refusal, Server};
 use super::{DEADLINE, python};
 
 /// The inner loop of the tests' workers: the native one, and in a crate that runs suites a second time, the one in Python.
-const WORKER_LOOP: &str =
+pub const WORKER_LOOP: &str =
     if matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"python_loop") { "python" } else { "native" };
 
 /// What to start: options and lines of `maitred.toml`.
