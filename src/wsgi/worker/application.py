@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import traceback
+from functools import partial
 
 from .errors import outside
 from .native import Unavailable
@@ -123,6 +124,8 @@ def _evaluate(module, expression):
 def _is_asgi(found):
     """Whether it is a coroutine function, or an object that is called like one. As `inspect` has it, which costs the start of small applications too
     much."""
+    while isinstance(found, partial):
+        found = found.func
     called = found if hasattr(found, "__code__") else getattr(type(found), "__call__", None)
     return bool(getattr(getattr(called, "__code__", None), "co_flags", 0) & _CO_ASYNC)
 
