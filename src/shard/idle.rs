@@ -33,16 +33,19 @@ impl Shard {
             if !std::mem::replace(&mut is_first, false) || deadline.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            self.wait_for_room.borrow_mut().push(cx.waker().clone());
+            let mut waiting = self.wait_for_room.borrow_mut();
+            // Whoever has waited in vain before is there still.
+            waiting.retain(|waker| !waker.will_wake(cx.waker()));
+            waiting.push(cx.waker().clone());
             Poll::Pending
         })
         .await;
     }
 
     /// Ends up to `count` connections that are between requests, those first that have been for longer than a moment, as nginx does when it has no
-    /// connection left. Returns how many there were.
-    pub fn end_idle(&self, count: usize) -> usize {
+    /// connection left.
+    pub fn end_idle(&self, count: usize) {
         let settled = self.end_in(Phase::Settled, count);
-        settled + self.end_in(Phase::Idle, count - settled)
+        self.end_in(Phase::Idle, count - settled);
     }
 }

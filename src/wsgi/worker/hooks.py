@@ -7,7 +7,7 @@ import inspect
 import logging
 
 from . import program, standins
-from .errors import errors, report_failure
+from .errors import report_failure
 
 # How many arguments each of them is called with.
 PARAMETERS = {
@@ -91,20 +91,10 @@ def _fitted(name, hook):
     return call
 
 
-def _logger():
-    """Lines for the server's log, by the name of the logger that hooks may ask logging for."""
-    logger = logging.getLogger("gunicorn.error")
-    if not logger.handlers:
-        logger.addHandler(logging.StreamHandler(errors))
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-    return logger
-
-
 def server(settings, hooks):
-    """The server as hooks see it."""
+    """The server as hooks see it, with the logger that `loggers` has set up."""
     given = {name: hooks.get(name) or _nothing for name in PARAMETERS}
-    return standins.Server(settings, given, _logger())
+    return standins.Server(settings, given, logging.getLogger("gunicorn.error"))
 
 
 def _nothing(*_arguments):
